@@ -1,1 +1,45 @@
-//! placeholder
+//! The rules both sides of chargegate share: what a request is, what travels through the queue, when a
+//! message is decided or shed, when a callback is tried again, and which addresses are never called.
+//!
+//! There is no IO here, no clock, no randomness and no logging: callers pass in bytes, the time and random
+//! numbers, and get back values that say what to do. The crate is `no_std` and needs only `alloc`.
+#![no_std]
+
+extern crate alloc;
+
+mod address;
+mod callback_url;
+mod charset;
+mod deadline;
+mod decision;
+mod driver_token;
+mod idempotency;
+mod json;
+mod message;
+mod problem;
+mod request;
+mod request_id;
+mod retry;
+mod retry_budget;
+mod station_id;
+mod time;
+mod traceparent;
+
+pub use address::{AddressPolicy, ForbiddenAddress, Network, NetworkError};
+pub use callback_url::{CallbackUrl, CallbackUrlError, Host, Scheme, Target};
+pub use deadline::{Age, AgeNote, DecisionRules, DecisionRulesError, Step};
+pub use decision::{
+    AuthorizationAnswerError, Decision, Reason, Status, UnknownName, authorization_query, callback_body,
+    read_answer,
+};
+pub use driver_token::{DriverToken, DriverTokenError};
+pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
+pub use message::{DecodeError, MAX_MESSAGE_BYTES, Message, MessageToken};
+pub use problem::{Problem, ProblemKind};
+pub use request::{ErrorCode, FieldError, MAX_BODY_BYTES, Rejection, SessionRequest};
+pub use request_id::{RequestId, RequestIdError};
+pub use retry::{AttemptOutcome, GiveUp, Next, RetryPolicy, full_jitter};
+pub use retry_budget::RetryBudget;
+pub use station_id::{StationId, StationIdError};
+pub use time::UnixMillis;
+pub use traceparent::Traceparent;

@@ -1,0 +1,302 @@
+//! The addresses that are never called back.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::str::FromStr;
+
+/// A block of addresses, `192.0.2.0/24` or `2001:db8::/32`; an address alone is a block of one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    const fn v4(octets: [u8; 4], prefix: u8) -> Self {
+        let [a, b, c, d] = octets;
+        Self { address: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), prefix }
+    }
+
+    const fn v6(first: u16, second: u16, third: u16, prefix: u8) -> Self {
+        Self { address: IpAddr::V6(Ipv6Addr::new(first, second, third, 0, 0, 0, 0, 0)), prefix }
+    }
+
+    /// Whether `address` lies in the block. An IPv4 block never holds an IPv6 address, mapped ones included.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let host_bits = 32_u32.saturating_sub(u32::from(self.prefix));
+                (u32::from(network) ^ u32::from(address)).checked_shr(host_bits).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let host_bits = 128_u32.saturating_sub(u32::from(self.prefix));
+                (u128::from(network) ^ u128::from(address)).checked_shr(host_bits).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| NetworkError::Address)?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => bits,
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+                digits.parse().map_err(|_| NetworkError::Prefix)?
+            }
+            Some(_) => return Err(NetworkError::Prefix),
+        };
+        if prefix > bits {
+            return Err(NetworkError::Prefix);
+        }
+        Ok(Self { address, prefix })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a text is no block of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkError {
+    /// What stands before the slash is no IP address.
+    Address,
+    /// What stands after the slash is no prefix length of that kind of address.
+    Prefix,
+}
+
+impl fmt::Display for NetworkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Address => "is no IP address or block like 10.1.0.0/16",
+            Self::Prefix => "has no valid prefix length after the slash",
+        })
+    }
+}
+
+impl core::error::Error for NetworkError {}
+
+/// The special-purpose blocks of the IANA registries (RFC 6890 and its updates), multicast and the transition
+/// blocks that carry an IPv4 address inside. Everything outside `2000::/3` is refused besides.
+const FORBIDDEN: &[(Network, &str)] = &[
+    (Network::v4([0, 0, 0, 0], 8), "this network"),
+    (Network::v4([10, 0, 0, 0], 8), "private use"),
+    (Network::v4([100, 64, 0, 0], 10), "shared address space"),
+    (Network::v4([127, 0, 0, 0], 8), "loopback"),
+    (Network::v4([169, 254, 0, 0], 16), "link-local"),
+    (Network::v4([172, 16, 0, 0], 12), "private use"),
+    (Network::v4([192, 0, 0, 0], 24), "protocol assignments"),
+    (Network::v4([192, 0, 2, 0], 24), "documentation"),
+    (Network::v4([192, 88, 99, 0], 24), "6to4 relay"),
+    (Network::v4([192, 168, 0, 0], 16), "private use"),
+    (Network::v4([198, 18, 0, 0], 15), "benchmarking"),
+    (Network::v4([198, 51, 100, 0], 24), "documentation"),
+    (Network::v4([203, 0, 113, 0], 24), "documentation"),
+    (Network::v4([224, 0, 0, 0], 4), "multicast"),
+    (Network::v4([240, 0, 0, 0], 4), "reserved"),
+    (Network { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), prefix: 128 }, "unspecified"),
+    (Network { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 }, "loopback"),
+    (Network::v6(0x64, 0xff9b, 0, 96), "NAT64"),
+    (Network::v6(0x64, 0xff9b, 1, 48), "NAT64"),
+    (Network::v6(0x100, 0, 0, 64), "discard only"),
+    (Network::v6(0x2001, 0, 0, 32), "Teredo"),
+    (Network::v6(0x2001, 0, 0, 23), "protocol assignments"),
+    (Network::v6(0x2001, 0xdb8, 0, 32), "documentation"),
+    (Network::v6(0x2002, 0, 0, 16), "6to4"),
+    (Network::v6(0x3fff, 0, 0, 20), "documentation"),
+    (Network::v6(0xfc00, 0, 0, 7), "unique local"),
+    (Network::v6(0xfe80, 0, 0, 10), "link-local"),
+    (Network::v6(0xfec0, 0, 0, 10), "site-local"),
+    (Network::v6(0xff00, 0, 0, 8), "multicast"),
+];
+
+const GLOBAL_UNICAST_V6: Network = Network::v6(0x2000, 0, 0, 3);
+
+/// Which addresses callbacks may go to: the public ones, and what an operator allows besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressPolicy {
+    allowed: Vec<Network>,
+}
+
+impl AddressPolicy {
+    /// The policy that also permits the networks of a comma-separated list such as `10.1.0.0/16, fd00::/8`.
+    ///
+    /// # Errors
+    /// [`NetworkError`] for an entry that is no network; an empty list permits nothing more.
+    pub fn allowing(list: &str) -> Result<Self, NetworkError> {
+        let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        Ok(Self { allowed: entries.map(str::parse).collect::<Result<_, _>>()? })
+    }
+
+    /// The networks an operator allows.
+    #[must_use]
+    pub fn allowed(&self) -> &[Network] {
+        &self.allowed
+    }
+
+    /// Judges the address a connection would go to. An IPv4-mapped IPv6 address is judged as the IPv4 address.
+    ///
+    /// # Errors
+    /// [`ForbiddenAddress`] when it lies in a special-purpose block that the operator does not allow.
+    pub fn judge(&self, address: IpAddr) -> Result<(), ForbiddenAddress> {
+        let address = address.to_canonical();
+        if self.allowed.iter().any(|network| network.contains(address)) {
+            return Ok(());
+        }
+        match FORBIDDEN.iter().find(|(network, _)| network.contains(address)) {
+            Some((_, range)) => Err(ForbiddenAddress { range }),
+            None if address.is_ipv6() && !GLOBAL_UNICAST_V6.contains(address) => {
+                Err(ForbiddenAddress { range: "not global unicast" })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The address lies in a block that is never called back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForbiddenAddress {
+    /// What the block is for, in a few words.
+    pub range: &'static str,
+}
+
+impl fmt::Display for ForbiddenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the address is in a forbidden range ({})", self.range)
+    }
+}
+
+impl core::error::Error for ForbiddenAddress {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(address: &str, expected: Option<&str>) {
+        let judged = AddressPolicy::default().judge(address.parse().unwrap());
+        assert_eq!(judged.err().map(|forbidden| forbidden.range), expected, "{address}");
+    }
+
+    #[test]
+    fn each_block_is_forbidden_from_its_first_to_its_last_address() {
+        for (first, last, range) in [
+            ("0.0.0.0", "0.255.255.255", "this network"),
+            ("10.0.0.0", "10.255.255.255", "private use"),
+            ("100.64.0.0", "100.127.255.255", "shared address space"),
+            ("127.0.0.0", "127.255.255.255", "loopback"),
+            ("169.254.0.0", "169.254.255.255", "link-local"),
+            ("172.16.0.0", "172.31.255.255", "private use"),
+            ("192.0.0.0", "192.0.0.255", "protocol assignments"),
+            ("192.0.2.0", "192.0.2.255", "documentation"),
+            ("192.88.99.0", "192.88.99.255", "6to4 relay"),
+            ("192.168.0.0", "192.168.255.255", "private use"),
+            ("198.18.0.0", "198.19.255.255", "benchmarking"),
+            ("198.51.100.0", "198.51.100.255", "documentation"),
+            ("203.0.113.0", "203.0.113.255", "documentation"),
+            ("224.0.0.0", "239.255.255.255", "multicast"),
+            ("240.0.0.0", "255.255.255.255", "reserved"),
+            ("::", "::", "unspecified"),
+            ("::1", "::1", "loopback"),
+            ("64:ff9b::", "64:ff9b::ffff:ffff", "NAT64"),
+            ("64:ff9b:1::", "64:ff9b:1:ffff:ffff:ffff:ffff:ffff", "NAT64"),
+            ("100::", "100::ffff:ffff:ffff:ffff", "discard only"),
+            ("2001::", "2001:0:ffff:ffff:ffff:ffff:ffff:ffff", "Teredo"),
+            ("2001:1::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff", "protocol assignments"),
+            ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "documentation"),
+            ("2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "6to4"),
+            ("3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", "documentation"),
+            ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "unique local"),
+            ("fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "link-local"),
+            ("fec0::", "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "site-local"),
+            ("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "multicast"),
+            ("::ffff:127.0.0.1", "::ffff:127.255.255.255", "loopback"),
+            ("::2", "::fffe:ffff:ffff", "not global unicast"),
+            ("5f00::", "5f00:ffff::", "not global unicast"),
+        ] {
+            check(first, Some(range));
+            check(last, Some(range));
+        }
+    }
+
+    #[test]
+    fn the_neighbours_of_the_blocks_are_public() {
+        for address in [
+            "1.0.0.0",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.0",
+            "169.253.255.255",
+            "169.255.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.0.1.0",
+            "192.0.3.0",
+            "192.88.98.255",
+            "192.88.100.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "2000::",
+            "2001:200::",
+            "2001:db7::",
+            "2001:db9::",
+            "2003::",
+            "3ffe::",
+            "3fff:1000::",
+            "::ffff:8.8.8.8",
+        ] {
+            check(address, None);
+        }
+    }
+
+    #[test]
+    fn an_operator_allows_networks() {
+        let policy = AddressPolicy::allowing("127.0.0.0/8, ::1 ,10.1.0.0/16,").unwrap();
+        for (address, allowed) in [
+            ("127.0.0.1", true),
+            ("::ffff:127.0.0.1", true),
+            ("::1", true),
+            ("::2", false),
+            ("10.1.255.255", true),
+            ("10.2.0.0", false),
+        ] {
+            assert_eq!(policy.judge(address.parse().unwrap()).is_ok(), allowed, "{address}");
+        }
+        assert!(AddressPolicy::allowing("0.0.0.0/0").unwrap().judge([10, 0, 0, 1].into()).is_ok());
+        for (list, error) in [
+            ("10.0.0.0/33", NetworkError::Prefix),
+            ("::/129", NetworkError::Prefix),
+            ("10.0.0.0/", NetworkError::Prefix),
+            ("10.0.0.0/+8", NetworkError::Prefix),
+            ("10.0.0", NetworkError::Address),
+            ("localhost", NetworkError::Address),
+        ] {
+            assert_eq!(AddressPolicy::allowing(list), Err(error), "{list}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Callback URLs: a strict part of RFC 3986, so that every reader of the URL sees the same host.
+
+mod grammar;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+use core::net::IpAddr;
+use core::str::FromStr;
+
+/// The scheme of a callback URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `http`, port 80 by default.
+    Http,
+    /// `https`, port 443 by default.
+    Https,
+}
+
+/// The host of a callback URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host<'a> {
+    /// A name to resolve, in lower case, without a trailing dot.
+    Name(&'a str),
+    /// A literal address; an IPv4-mapped IPv6 address stays what it is.
+    Address(IpAddr),
+}
+
+/// Where a client wants the decision posted: an absolute http or https URL of at most 2,048 bytes.
+///
+/// Scheme and host are kept in lower case, the rest as received. The query may hold a secret: `Debug` shows only
+/// the host.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct CallbackUrl {
+    text: Box<str>,
+    host: (u16, u16),
+    target: u16,
+}
+
+impl CallbackUrl {
+    /// The longest URL accepted, in bytes.
+    pub const MAX_BYTES: usize = 2048;
+
+    /// The whole URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The scheme.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        if self.text.starts_with("https:") { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// The host as it stands in the URL, an IPv6 address in its brackets: all of a URL that may be logged.
+    #[must_use]
+    pub fn host_str(&self) -> &str {
+        self.slice(self.host.0, self.host.1)
+    }
+
+    /// The host, told apart.
+    #[must_use]
+    pub fn host(&self) -> Host<'_> {
+        let text = self.host_str();
+        let literal = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        literal.parse().map_or(Host::Name(text), Host::Address)
+    }
+
+    /// Host and, where one is given, port: the `Host` header's value.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.slice(self.host.0, self.target)
+    }
+
+    /// The port to connect to.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let digits = self.slice(self.host.1, self.target).trim_start_matches(':');
+        digits.parse().unwrap_or(match self.scheme() {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        })
+    }
+
+    /// Path and query, as received; `/` where the URL has no path.
+    #[must_use]
+    pub fn target(&self) -> Target<'_> {
+        Target(self.text.get(usize::from(self.target)..).unwrap_or_default())
+    }
+
+    fn slice(&self, from: u16, to: u16) -> &str {
+        self.text.get(usize::from(from)..usize::from(to)).unwrap_or_default()
+    }
+}
+
+/// Path and query of a URL; displays as the target of a request line (RFC 9112 section 3.2.1).
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a>(&'a str);
+
+impl fmt::Display for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0.starts_with('/') {
+            f.write_str("/")?;
+        }
+        f.write_str(self.0)
+    }
+}
+
+impl FromStr for CallbackUrl {
+    type Err = CallbackUrlError;
+
+    fn from_str(text: &str) -> Result<Self, CallbackUrlError> {
+        if text.len() > Self::MAX_BYTES {
+            return Err(CallbackUrlError::TooLong);
+        }
+        let parts = grammar::split(text)?;
+        let position = |at: usize| u16::try_from(at).map_err(|_| CallbackUrlError::TooLong);
+        let mut kept = String::from(text);
+        if let Some(head) = kept.get_mut(..parts.host.end) {
+            head.make_ascii_lowercase();
+        }
+        Ok(Self {
+            text: kept.into_boxed_str(),
+            host: (position(parts.host.start)?, position(parts.host.end)?),
+            target: position(parts.target)?,
+        })
+    }
+}
+
+impl TryFrom<&str> for CallbackUrl {
+    type Error = CallbackUrlError;
+
+    fn try_from(text: &str) -> Result<Self, CallbackUrlError> {
+        text.parse()
+    }
+}
+
+impl fmt::Debug for CallbackUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallbackUrl({}, ..)", self.host_str())
+    }
+}
+
+/// Why a text is no callback URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallbackUrlError {
+    /// It is longer than 2,048 bytes.
+    TooLong,
+    /// It does not begin with `http://` or `https://`.
+    Scheme,
+    /// It has a user name or password before the host.
+    Credentials,
+    /// The host is empty or no name of letters, digits, hyphens and underscores.
+    Host,
+    /// The host looks like an IP address and is not in its standard form.
+    Address,
+    /// The port is no number from 1 to 65535 without leading zeros.
+    Port,
+    /// It has a fragment.
+    Fragment,
+    /// It has a character that a URL must percent-encode, or a `%` without two hexadecimal digits.
+    Character,
+    /// The path has a segment `.` or `..`.
+    DotSegment,
+}
+
+impl fmt::Display for CallbackUrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "must have at most 2048 bytes",
+            Self::Scheme => "must be an absolute URL with the scheme http or https",
+            Self::Credentials => "must not have a user name or password",
+            Self::Host => "must have a host name in ASCII without a trailing dot, or an IP address",
+            Self::Address => "must give an IP address in its standard form",
+            Self::Port => "must have a port from 1 to 65535 or none",
+            Self::Fragment => "must not have a fragment",
+            Self::Character => {
+                "must percent-encode characters outside those of RFC 3986, and apostrophes in the query"
+            }
+            Self::DotSegment => "must not have a path segment . or ..",
+        })
+    }
+}
+
+impl core::error::Error for CallbackUrlError {}
+
+#[cfg(test)]
+mod tests;

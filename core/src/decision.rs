@@ -1,0 +1,237 @@
+//! Decisions, what the authorization service is asked and answers, and what a callback says.
+
+use alloc::string::String;
+use core::fmt;
+use core::str::FromStr;
+
+use crate::driver_token::DriverToken;
+use crate::json::{self, Member, Value};
+use crate::station_id::StationId;
+
+/// What a driver is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// The driver may charge.
+    Allowed,
+    /// The driver is known and may not charge here.
+    NotAllowed,
+    /// Nobody could say in time, or nobody knows the driver.
+    Unknown,
+    /// The token is not valid, or not any more.
+    Invalid,
+}
+
+impl Status {
+    /// Every status.
+    pub const ALL: [Self; 4] = [Self::Allowed, Self::NotAllowed, Self::Unknown, Self::Invalid];
+
+    /// The name on the wire and in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::NotAllowed => "not_allowed",
+            Self::Unknown => "unknown",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+impl FromStr for Status {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(UnknownName)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a decision is what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The authorization service answered in time.
+    Acl,
+    /// The message's token was malformed; nobody was asked.
+    MalformedToken,
+    /// The last call had no answer in its time.
+    AclTimeout,
+    /// The last call was refused, cut, or answered with something that is no answer.
+    AclError,
+    /// Too little time was left to begin a call.
+    Expired,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 5] =
+        [Self::Acl, Self::MalformedToken, Self::AclTimeout, Self::AclError, Self::Expired];
+
+    /// The name in the `chargegate-decision-reason` header and in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Acl => "acl",
+            Self::MalformedToken => "malformed_token",
+            Self::AclTimeout => "acl_timeout",
+            Self::AclError => "acl_error",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl FromStr for Reason {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(UnknownName)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no status or reason of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownName;
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("is no name this version knows")
+    }
+}
+
+impl core::error::Error for UnknownName {}
+
+/// The one decision of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What the driver is told.
+    pub status: Status,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Decision {
+    /// The decision the authorization service made.
+    #[must_use]
+    pub const fn answered(status: Status) -> Self {
+        Self { status, reason: Reason::Acl }
+    }
+
+    /// The decision on a message whose token is malformed.
+    pub const MALFORMED_TOKEN: Self = Self { status: Status::Invalid, reason: Reason::MalformedToken };
+
+    /// The decision when nobody could say.
+    #[must_use]
+    pub const fn unknown(reason: Reason) -> Self {
+        Self { status: Status::Unknown, reason }
+    }
+}
+
+/// The body of a call to the authorization service.
+#[must_use]
+pub fn authorization_query(station_id: &StationId, driver_token: &DriverToken) -> String {
+    let token = driver_token.as_str();
+    let mut out = String::with_capacity(80 + token.len());
+    out.push_str(r#"{"station_id":""#);
+    out.push_str(station_id.as_str());
+    // No character that JSON escapes is allowed in a token.
+    out.push_str(r#"","driver_token":""#);
+    out.push_str(token);
+    out.push_str("\"}");
+    out
+}
+
+/// Reads the body of the authorization service's 200: an object with one `status`, other members ignored.
+///
+/// # Errors
+/// [`AuthorizationAnswerError`] when it is anything else: that is no answer.
+pub fn read_answer(body: &[u8]) -> Result<Status, AuthorizationAnswerError> {
+    let members = json::read_object(body, ["status"]).ok().flatten().ok_or(AuthorizationAnswerError)?;
+    match members.named {
+        [Member::Once(Value::String(name))] => name.decode().parse().map_err(|_| AuthorizationAnswerError),
+        _ => Err(AuthorizationAnswerError),
+    }
+}
+
+/// The authorization service answered with something that is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthorizationAnswerError;
+
+impl fmt::Display for AuthorizationAnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body is no object with a known status")
+    }
+}
+
+impl core::error::Error for AuthorizationAnswerError {}
+
+/// The body of a callback: the contract's three fields in their order. The token may be malformed.
+#[must_use]
+pub fn callback_body(station_id: &StationId, driver_token: &str, status: Status) -> String {
+    let mut out = String::with_capacity(110 + driver_token.len());
+    out.push_str(r#"{"station_id":""#);
+    out.push_str(station_id.as_str());
+    out.push_str(r#"","driver_token":"#);
+    json::write_string(&mut out, driver_token);
+    out.push_str(r#","status":""#);
+    out.push_str(status.as_str());
+    out.push_str("\"}");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATION: &str = "123e4567-e89b-12d3-a456-426614174000";
+
+    #[test]
+    fn the_callback_has_the_three_fields_in_order() {
+        let body = callback_body(&STATION.parse().unwrap(), "tok\"en", Status::NotAllowed);
+        assert_eq!(
+            body,
+            r#"{"station_id":"123e4567-e89b-12d3-a456-426614174000","driver_token":"tok\"en","status":"not_allowed"}"#
+        );
+    }
+
+    #[track_caller]
+    fn check(body: &str, expected: Option<Status>) {
+        assert_eq!(read_answer(body.as_bytes()).ok(), expected, "{body}");
+    }
+
+    #[test]
+    fn only_a_known_status_is_an_answer() {
+        for status in Status::ALL {
+            check(&alloc::format!(r#"{{"status":"{status}","note":[1]}}"#), Some(status));
+            assert_eq!(status.as_str().parse(), Ok(status));
+        }
+        for body in [
+            "",
+            "allowed",
+            "\"allowed\"",
+            "{}",
+            r#"{"status":1}"#,
+            r#"{"status":"ALLOWED"}"#,
+            r#"{"status":"allowed","status":"allowed"}"#,
+            "<html>",
+        ] {
+            check(body, None);
+        }
+    }
+
+    #[test]
+    fn reasons_read_back() {
+        for reason in Reason::ALL {
+            assert_eq!(reason.as_str().parse(), Ok(reason));
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! A reader of one JSON object (RFC 8259) that keeps named members and skips the rest, and a string writer.
+//!
+//! It is ours because what a contract says about duplicates, depth and wrong types must be told apart, in one
+//! pass and without allocating; a property test holds it against `serde_json`.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+
+/// Objects and arrays may be nested this deep, the outermost included.
+pub(crate) const MAX_DEPTH: u8 = 32;
+
+/// Why a text is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SyntaxError {
+    /// It is not one whole JSON text in UTF-8.
+    NotJson,
+    /// It is nested deeper than [`MAX_DEPTH`].
+    TooDeep,
+}
+
+/// What was found under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Member<'a> {
+    Missing,
+    Once(Value<'a>),
+    Repeated,
+}
+
+/// A value: strings and numbers as they stand, anything else only skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    String(RawString<'a>),
+    Number(&'a str),
+    Other,
+}
+
+/// The inside of a string literal, escapes not yet decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RawString<'a> {
+    raw: &'a str,
+    escaped: bool,
+}
+
+/// The named members of an object.
+#[derive(Debug)]
+pub(crate) struct Members<'a, const N: usize> {
+    /// What stands under each name, in the order of the names asked for.
+    pub(crate) named: [Member<'a>; N],
+    /// Whether there were members of other names.
+    pub(crate) others: bool,
+}
+
+/// Reads `text` and picks the members called `names`; `None` when it is JSON and no object.
+pub(crate) fn read_object<'a, const N: usize>(
+    text: &'a [u8],
+    names: [&str; N],
+) -> Result<Option<Members<'a, N>>, SyntaxError> {
+    let text = core::str::from_utf8(text).map_err(|_| SyntaxError::NotJson)?;
+    let mut reader = Reader { text, at: 0 };
+    reader.skip_space();
+    if reader.peek() != Some(b'{') {
+        reader.value(0)?;
+        reader.end()?;
+        return Ok(None);
+    }
+    let mut members = Members { named: [Member::Missing; N], others: false };
+    reader.object(1, |name, value| {
+        match members.named.iter_mut().zip(names).find(|(_, wanted)| name.is(wanted)) {
+            Some((slot @ Member::Missing, _)) => *slot = Member::Once(value),
+            Some((slot, _)) => *slot = Member::Repeated,
+            None => members.others = true,
+        }
+    })?;
+    reader.end()?;
+    Ok(Some(members))
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    fn expect(&mut self, wanted: u8) -> Result<(), SyntaxError> {
+        if self.next() == Some(wanted) { Ok(()) } else { Err(SyntaxError::NotJson) }
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    fn end(&mut self) -> Result<(), SyntaxError> {
+        self.skip_space();
+        if self.peek().is_none() { Ok(()) } else { Err(SyntaxError::NotJson) }
+    }
+
+    fn value(&mut self, depth: u8) -> Result<Value<'a>, SyntaxError> {
+        match self.peek() {
+            Some(b'"') => Ok(Value::String(self.string()?)),
+            Some(b'-' | b'0'..=b'9') => Ok(Value::Number(self.number()?)),
+            Some(b'{') => self.object(depth + 1, |_, _| {}).map(|()| Value::Other),
+            Some(b'[') => self.array(depth + 1).map(|()| Value::Other),
+            Some(b't') => self.literal("true"),
+            Some(b'f') => self.literal("false"),
+            Some(b'n') => self.literal("null"),
+            _ => Err(SyntaxError::NotJson),
+        }
+    }
+
+    fn literal(&mut self, word: &str) -> Result<Value<'a>, SyntaxError> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        if !rest.starts_with(word.as_bytes()) {
+            return Err(SyntaxError::NotJson);
+        }
+        self.at += word.len();
+        Ok(Value::Other)
+    }
+
+    fn object(
+        &mut self,
+        depth: u8,
+        mut member: impl FnMut(RawString<'a>, Value<'a>),
+    ) -> Result<(), SyntaxError> {
+        self.list(depth, b'}', |reader| {
+            let name = reader.string()?;
+            reader.skip_space();
+            reader.expect(b':')?;
+            reader.skip_space();
+            let value = reader.value(depth)?;
+            member(name, value);
+            Ok(())
+        })
+    }
+
+    fn array(&mut self, depth: u8) -> Result<(), SyntaxError> {
+        self.list(depth, b']', |reader| reader.value(depth).map(drop))
+    }
+
+    /// Reads from the opening to the closing bracket, with `item` for what stands between the commas.
+    fn list(
+        &mut self,
+        depth: u8,
+        close: u8,
+        mut item: impl FnMut(&mut Self) -> Result<(), SyntaxError>,
+    ) -> Result<(), SyntaxError> {
+        if depth > MAX_DEPTH {
+            return Err(SyntaxError::TooDeep);
+        }
+        self.at += 1;
+        self.skip_space();
+        if self.peek() == Some(close) {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            item(self)?;
+            self.skip_space();
+            match self.next() {
+                Some(b',') => self.skip_space(),
+                Some(byte) if byte == close => return Ok(()),
+                _ => return Err(SyntaxError::NotJson),
+            }
+        }
+    }
+
+    fn string(&mut self) -> Result<RawString<'a>, SyntaxError> {
+        self.expect(b'"')?;
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+            self.at += plain.ok_or(SyntaxError::NotJson)?;
+            match self.peek() {
+                Some(b'"') => {
+                    let raw = self.since(start);
+                    self.at += 1;
+                    return Ok(RawString { raw, escaped });
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.at += 1;
+                    self.escape()?;
+                }
+                _ => return Err(SyntaxError::NotJson),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), SyntaxError> {
+        match self.next() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
+            Some(b'u') => {
+                for _ in 0..4 {
+                    if !self.next().is_some_and(|byte| byte.is_ascii_hexdigit()) {
+                        return Err(SyntaxError::NotJson);
+                    }
+                }
+                Ok(())
+            }
+            _ => Err(SyntaxError::NotJson),
+        }
+    }
+
+    fn number(&mut self) -> Result<&'a str, SyntaxError> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(self.since(start))
+    }
+
+    fn digits(&mut self) -> Result<(), SyntaxError> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at > start { Ok(()) } else { Err(SyntaxError::NotJson) }
+    }
+}
+
+impl<'a> RawString<'a> {
+    fn is(&self, text: &str) -> bool {
+        if self.escaped { self.decode() == text } else { self.raw == text }
+    }
+
+    /// The text it stands for; half of a surrogate pair becomes U+FFFD, which no contract accepts.
+    pub(crate) fn decode(&self) -> Cow<'a, str> {
+        if !self.escaped {
+            return Cow::Borrowed(self.raw);
+        }
+        let mut text = String::with_capacity(self.raw.len());
+        let mut rest = self.raw;
+        while let Some((plain, tail)) = rest.split_once('\\') {
+            text.push_str(plain);
+            let mut tail = tail.chars();
+            match tail.next() {
+                Some('b') => text.push('\u{8}'),
+                Some('f') => text.push('\u{c}'),
+                Some('n') => text.push('\n'),
+                Some('r') => text.push('\r'),
+                Some('t') => text.push('\t'),
+                Some('u') => {
+                    let (character, length) = unicode_escape(tail.as_str());
+                    text.push(character);
+                    rest = tail.as_str().get(length..).unwrap_or_default();
+                    continue;
+                }
+                Some(itself) => text.push(itself),
+                None => {}
+            }
+            rest = tail.as_str();
+        }
+        text.push_str(rest);
+        Cow::Owned(text)
+    }
+}
+
+/// The character of the digits after `\u`, and how many bytes of `text` stand for it.
+fn unicode_escape(text: &str) -> (char, usize) {
+    let unit = |at: usize| text.get(at..at + 4).and_then(|digits| u16::from_str_radix(digits, 16).ok());
+    let first = unit(0).unwrap_or(0xfffd);
+    let second = if text.get(4..6) == Some("\\u") { unit(6) } else { None };
+    match char::decode_utf16([first].into_iter().chain(second)).next() {
+        Some(Ok(character)) if character.len_utf16() == 2 => (character, 10),
+        Some(Ok(character)) => (character, 4),
+        _ => (char::REPLACEMENT_CHARACTER, 4),
+    }
+}
+
+/// Appends `text` as a string literal.
+pub(crate) fn write_string(out: &mut String, text: &str) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            control @ '\0'..='\x1f' => {
+                let digit = |nibble: u32| char::from_digit(nibble, 16).unwrap_or('0');
+                let code = u32::from(control);
+                out.push_str("\\u00");
+                out.push(digit(code >> 4));
+                out.push(digit(code & 0x0f));
+            }
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::ToString;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    /// Texts that are JSON or nearly so.
+    fn near_json() -> impl Strategy<Value = Vec<u8>> {
+        let token = prop_oneof![
+            Just("{".to_string()),
+            Just("}".to_string()),
+            Just("[".to_string()),
+            Just("]".to_string()),
+            Just(",".to_string()),
+            Just(":".to_string()),
+            Just("\"a\"".to_string()),
+            Just("\"a\":".to_string()),
+            Just("true".to_string()),
+            Just("null".to_string()),
+            Just("fals".to_string()),
+            Just(" ".to_string()),
+            "-?[0-9]{0,3}(\\.[0-9]{0,2})?([eE][+-]?[0-9]{0,2})?",
+            "\"([ab\u{e9}]|\\\\[\"\\\\/bfnrtux]|\\\\u[0-9a-fg]{4}){0,4}\"",
+            "[\\x00-\\x7f]",
+        ];
+        proptest::collection::vec(token, 0..12).prop_map(|tokens| tokens.concat().into_bytes())
+    }
+
+    fn document() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                proptest::collection::vec(("[ab]{0,2}", inner), 0..4)
+                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn accepts_what_serde_json_accepts(text: &[u8]) -> Result<(), TestCaseError> {
+        let theirs = serde_json::from_slice::<IgnoredAny>(text).is_ok() && core::str::from_utf8(text).is_ok();
+        prop_assert_eq!(read_object(text, ["a"]).is_ok(), theirs, "{}", String::from_utf8_lossy(text));
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn near_json_is_accepted_as_serde_json_accepts_it(text in near_json()) {
+            accepts_what_serde_json_accepts(&text)?;
+        }
+
+        #[test]
+        fn any_bytes_are_accepted_as_serde_json_accepts_them(text: Vec<u8>) {
+            accepts_what_serde_json_accepts(&text)?;
+        }
+
+        #[test]
+        fn a_written_string_reads_back(text: String) {
+            let mut out = String::from("{\"a\":");
+            write_string(&mut out, &text);
+            out.push('}');
+            let members = read_object(out.as_bytes(), ["a"]).unwrap().unwrap();
+            let [Member::Once(Value::String(found))] = members.named else { panic!("{out}") };
+            prop_assert_eq!(found.decode(), text.as_str());
+            let theirs: serde_json::Value = serde_json::from_str(&out).unwrap();
+            prop_assert_eq!(theirs["a"].as_str(), Some(text.as_str()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_document_is_read_as_serde_json_reads_it(document in document(), spaced: bool) {
+            let text = if spaced { format!("{document:#}") } else { document.to_string() };
+            accepts_what_serde_json_accepts(text.as_bytes())?;
+            let Some(object) = document.as_object() else { return Ok(()) };
+            let members = read_object(text.as_bytes(), ["a", "b"]).unwrap().unwrap();
+            for (name, member) in ["a", "b"].into_iter().zip(members.named) {
+                match (object.get(name), member) {
+                    (None, Member::Missing)
+                    (Some(serde_json::Value::String(theirs)), Member::Once(Value::String(ours))) => {
+                        prop_assert_eq!(ours.decode(), theirs.as_str());
+                    }
+                    | (Some(serde_json::Value::Number(_)), Member::Once(Value::Number(_))) => {}
+                    (Some(theirs), Member::Once(Value::Other)) => prop_assert!(!theirs.is_string() && !theirs.is_number()),
+                    (theirs, ours) => prop_assert!(false, "{theirs:?} {ours:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nesting_ends_at_the_limit() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(read_object(nested(32).as_bytes(), ["a"]).is_ok());
+        assert_eq!(read_object(nested(33).as_bytes(), ["a"]).err(), Some(SyntaxError::TooDeep));
+        assert_eq!(read_object("[".repeat(8192).as_bytes(), ["a"]).err(), Some(SyntaxError::TooDeep));
+        assert_eq!(read_object("{\"a\":".repeat(1600).as_bytes(), ["a"]).err(), Some(SyntaxError::TooDeep));
+    }
+
+    #[test]
+    fn a_repeated_name_is_told_even_when_it_is_escaped() {
+        let members = read_object(br#"{"a":1,"\u0061":2,"b":3}"#, ["a", "c"]).unwrap().unwrap();
+        assert_eq!(members.named, [Member::Repeated, Member::Missing]);
+        assert!(members.others);
+    }
+
+    #[test]
+    fn surrogates_are_paired_or_replaced() {
+        let decode = |text: &'static str| RawString { raw: text, escaped: true }.decode().to_string();
+        assert_eq!(decode(r"\ud83d\ude00!"), "\u{1f600}!");
+        assert_eq!(decode(r"\ud83d!"), "\u{fffd}!");
+        assert_eq!(decode(r"\ud83d\u0041"), "\u{fffd}A");
+        assert_eq!(decode(r"\u0041\u0042"), "AB");
+    }
+}

@@ -1,0 +1,321 @@
+//! What travels through the queue: one JSON text, versioned.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+
+use crate::callback_url::CallbackUrl;
+use crate::driver_token::DriverToken;
+use crate::json::{self, Member, Value};
+use crate::request::SessionRequest;
+use crate::request_id::RequestId;
+use crate::station_id::StationId;
+use crate::time::UnixMillis;
+use crate::traceparent::Traceparent;
+
+/// The longest message that is decoded, in bytes. The edge's own stay under 3 KiB.
+pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+
+const NAMES: [&str; 7] =
+    ["v", "id", "station_id", "driver_token", "callback_url", "accepted_at", "traceparent"];
+
+/// An accepted request on its way to a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The request's id.
+    pub id: RequestId,
+    /// Where the driver wants to charge.
+    pub station_id: StationId,
+    /// Who the driver is.
+    pub driver_token: MessageToken,
+    /// Where the decision goes.
+    pub callback_url: CallbackUrl,
+    /// When the edge accepted it, by the edge's clock.
+    pub accepted_at: UnixMillis,
+    /// The trace the request belongs to.
+    pub traceparent: Option<Traceparent>,
+}
+
+/// The driver token of a message: other producers may feed the queue, so it may be malformed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum MessageToken {
+    /// It fits the rule.
+    Valid(DriverToken),
+    /// It does not; it is decided `invalid` without asking, and echoed in the callback.
+    Malformed(Box<str>),
+}
+
+impl MessageToken {
+    /// The token as it was received.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Valid(token) => token.as_str(),
+            Self::Malformed(text) => text,
+        }
+    }
+}
+
+impl From<&str> for MessageToken {
+    fn from(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Malformed(text.into()), Self::Valid)
+    }
+}
+
+impl fmt::Debug for MessageToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Valid(_) => "Valid(..)",
+            Self::Malformed(_) => "Malformed(..)",
+        })
+    }
+}
+
+impl Message {
+    /// The message of a request the edge accepts now.
+    #[must_use]
+    pub fn new(
+        request: SessionRequest,
+        id: RequestId,
+        accepted_at: UnixMillis,
+        traceparent: Option<Traceparent>,
+    ) -> Self {
+        Self {
+            id,
+            station_id: request.station_id,
+            driver_token: MessageToken::Valid(request.driver_token),
+            callback_url: request.callback_url,
+            accepted_at,
+            traceparent,
+        }
+    }
+
+    /// The text for the queue.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let token = self.driver_token.as_str();
+        let url = self.callback_url.as_str();
+        let mut out = String::with_capacity(256 + token.len() + url.len());
+        out.push_str(r#"{"v":1,"id":""#);
+        out.push_str(self.id.encode(&mut [0; 36]));
+        out.push_str(r#"","station_id":""#);
+        out.push_str(self.station_id.as_str());
+        out.push_str(r#"","driver_token":"#);
+        json::write_string(&mut out, token);
+        // No character that JSON escapes is in the grammar of a callback URL.
+        out.push_str(r#","callback_url":""#);
+        out.push_str(url);
+        out.push_str(r#"","accepted_at":"#);
+        write_number(&mut out, self.accepted_at.0);
+        if let Some(traceparent) = &self.traceparent {
+            out.push_str(r#","traceparent":""#);
+            out.push_str(traceparent.as_str());
+            out.push('"');
+        }
+        out.push('}');
+        out
+    }
+
+    /// Reads a text of the queue.
+    ///
+    /// It must have version 1 and every field but `traceparent`, each once, of the right type, and no other. A
+    /// malformed `traceparent` is dropped, as its specification asks; a malformed token is kept as such.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: the message is poison.
+    pub fn decode(text: &[u8]) -> Result<Self, DecodeError> {
+        if text.len() > MAX_MESSAGE_BYTES {
+            return Err(DecodeError::TooLarge);
+        }
+        let members = json::read_object(text, NAMES).map_err(|_| DecodeError::NotAnObject)?;
+        let members = members.ok_or(DecodeError::NotAnObject)?;
+        let [version, id, station_id, driver_token, callback_url, accepted_at, traceparent] = members.named;
+        if version != Member::Once(Value::Number("1")) {
+            return Err(DecodeError::Version);
+        }
+        if members.others {
+            return Err(DecodeError::UnknownField);
+        }
+        Ok(Self {
+            id: text_of(id).and_then(|text| text.parse().ok()).ok_or(DecodeError::Id)?,
+            station_id: text_of(station_id)
+                .and_then(|text| text.parse().ok())
+                .ok_or(DecodeError::StationId)?,
+            driver_token: text_of(driver_token)
+                .map(|text| (&*text).into())
+                .ok_or(DecodeError::DriverToken)?,
+            callback_url: text_of(callback_url)
+                .and_then(|text| text.parse().ok())
+                .ok_or(DecodeError::CallbackUrl)?,
+            accepted_at: moment(accepted_at).ok_or(DecodeError::AcceptedAt)?,
+            traceparent: match traceparent {
+                Member::Missing => None,
+                present => {
+                    let text = text_of(present).ok_or(DecodeError::Traceparent)?;
+                    Traceparent::from_header(text.as_bytes())
+                }
+            },
+        })
+    }
+}
+
+fn text_of(member: Member<'_>) -> Option<alloc::borrow::Cow<'_, str>> {
+    match member {
+        Member::Once(Value::String(text)) => Some(text.decode()),
+        _ => None,
+    }
+}
+
+fn moment(member: Member<'_>) -> Option<UnixMillis> {
+    let Member::Once(Value::Number(digits)) = member else { return None };
+    digits.parse().ok().map(UnixMillis).filter(|at| *at <= UnixMillis::MAX)
+}
+
+fn write_number(out: &mut String, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut length = 0;
+    for slot in digits.iter_mut().rev() {
+        *slot = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        length += 1;
+        if number == 0 {
+            break;
+        }
+    }
+    out.push_str(core::str::from_utf8(digits.get(20 - length..).unwrap_or_default()).unwrap_or_default());
+}
+
+/// Why a message is poison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// It is longer than [`MAX_MESSAGE_BYTES`].
+    TooLarge,
+    /// It is no JSON object.
+    NotAnObject,
+    /// Its version is not 1.
+    Version,
+    /// It has a field this version does not know.
+    UnknownField,
+    /// `id` is missing, repeated or no UUID.
+    Id,
+    /// `station_id` is missing, repeated or no UUID.
+    StationId,
+    /// `driver_token` is missing, repeated or no string.
+    DriverToken,
+    /// `callback_url` is missing, repeated or no callback URL.
+    CallbackUrl,
+    /// `accepted_at` is missing, repeated or no time in milliseconds below 2^53.
+    AcceptedAt,
+    /// `traceparent` is repeated or no string.
+    Traceparent,
+}
+
+impl DecodeError {
+    /// The reason as stored beside a poison message.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::NotAnObject => "not_an_object",
+            Self::Version => "version",
+            Self::UnknownField => "unknown_field",
+            Self::Id => "id",
+            Self::StationId => "station_id",
+            Self::DriverToken => "driver_token",
+            Self::CallbackUrl => "callback_url",
+            Self::AcceptedAt => "accepted_at",
+            Self::Traceparent => "traceparent",
+        }
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the message cannot be decoded ({})", self.as_str())
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GOOD: &str = r#"{"v":1,"id":"019aa9a4-1c00-7000-8000-000000000001","station_id":"123e4567-e89b-12d3-a456-426614174000","driver_token":"driver-allowed-0000000001","callback_url":"https://a.example/cb","accepted_at":1763800000000,"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#;
+
+    #[test]
+    fn a_message_is_written_as_the_contract_says() {
+        let message = Message::decode(GOOD.as_bytes()).unwrap();
+        assert_eq!(message.encode(), GOOD);
+        assert!(matches!(message.driver_token, MessageToken::Valid(_)));
+    }
+
+    #[track_caller]
+    fn check(from: &str, to: &str, expected: Result<(), DecodeError>) {
+        assert!(GOOD.contains(from), "{from}");
+        let text = GOOD.replacen(from, to, 1);
+        assert_eq!(Message::decode(text.as_bytes()).map(drop), expected, "{text}");
+    }
+
+    #[test]
+    fn anything_else_is_poison() {
+        for version in ["0", "2", "1.0", "\"1\"", "1e0", "null"] {
+            check("\"v\":1", &format!("\"v\":{version}"), Err(DecodeError::Version));
+        }
+        check("\"v\":1,", "", Err(DecodeError::Version));
+        check("\"v\":1", "\"v\":1,\"v\":1", Err(DecodeError::Version));
+        check("\"v\":1", "\"v\":1,\"x\":1", Err(DecodeError::UnknownField));
+        check("019aa9a4", "x19aa9a4", Err(DecodeError::Id));
+        check("123e4567", "123e456", Err(DecodeError::StationId));
+        check("\"driver-allowed-0000000001\"", "1", Err(DecodeError::DriverToken));
+        check("https", "ftp", Err(DecodeError::CallbackUrl));
+        for time in ["-1", "1.5", "1e3", "9007199254740992", "18446744073709551616", "\"1\"", "null"] {
+            check("1763800000000", time, Err(DecodeError::AcceptedAt));
+        }
+        check("1763800000000", "9007199254740991", Ok(()));
+        check(
+            "\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\"",
+            "1",
+            Err(DecodeError::Traceparent),
+        );
+        check("00-4bf", "zz-4bf", Ok(()));
+        assert_eq!(Message::decode(&alloc::vec![b' '; MAX_MESSAGE_BYTES + 1]), Err(DecodeError::TooLarge));
+        assert_eq!(Message::decode(b"[]"), Err(DecodeError::NotAnObject));
+        assert_eq!(Message::decode(&GOOD.as_bytes()[..GOOD.len() - 1]), Err(DecodeError::NotAnObject));
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_reads_back(
+            id: [u8; 16], station: [u8; 16], token: String, path in "[a-z0-9/?=&]{0,30}", at in 0..1_u64 << 53,
+            trace in proptest::option::of((any::<[u8; 16]>(), any::<[u8; 8]>())),
+        ) {
+            let message = Message {
+                id: RequestId::from_bytes(id),
+                station_id: RequestId::from_bytes(station).to_string().parse().unwrap(),
+                driver_token: token.as_str().into(),
+                callback_url: format!("https://a.example/{path}").parse().unwrap(),
+                accepted_at: UnixMillis(at),
+                traceparent: trace.map(|(trace, parent)| Traceparent::new(trace, parent)),
+            };
+            let text = message.encode();
+            prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
+            prop_assert_eq!(Message::decode(text.as_bytes()), Ok(message));
+        }
+
+        #[test]
+        fn no_bytes_panic(text: Vec<u8>, at: prop::sample::Index, byte: u8) {
+            let _ = Message::decode(&text);
+            let mut near = GOOD.as_bytes().to_vec();
+            let at = at.index(near.len());
+            near[at] = byte;
+            let _ = Message::decode(&near);
+        }
+    }
+}

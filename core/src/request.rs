@@ -1,0 +1,278 @@
+//! The body of a request, read so that every bad field is told at once.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::address::AddressPolicy;
+use crate::callback_url::{CallbackUrl, CallbackUrlError, Host};
+use crate::driver_token::{DriverToken, DriverTokenError};
+use crate::json::{self, Member, SyntaxError, Value};
+use crate::station_id::StationId;
+
+/// The longest request body, in bytes.
+pub const MAX_BODY_BYTES: usize = 8 * 1024;
+
+/// A driver's wish to start a charging session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRequest {
+    /// Where the driver wants to charge.
+    pub station_id: StationId,
+    /// Who the driver is.
+    pub driver_token: DriverToken,
+    /// Where the decision goes.
+    pub callback_url: CallbackUrl,
+}
+
+impl SessionRequest {
+    /// Reads a JSON body: an object with the strings `station_id`, `driver_token` and `callback_url`, each once;
+    /// members of other names are ignored.
+    ///
+    /// A literal address in `callback_url` is judged by `addresses`; a name is judged when it is resolved.
+    ///
+    /// # Errors
+    /// [`Rejection`], with every bad field.
+    pub fn parse(body: &[u8], addresses: &AddressPolicy) -> Result<Self, Rejection> {
+        let members = match json::read_object(body, ["station_id", "driver_token", "callback_url"]) {
+            Ok(Some(members)) => members.named,
+            Ok(None) => {
+                return Err(Rejection::Invalid(
+                    [FieldError { pointer: "", code: ErrorCode::NotAnObject }].into(),
+                ));
+            }
+            Err(SyntaxError::NotJson) => return Err(Rejection::NotJson),
+            Err(SyntaxError::TooDeep) => return Err(Rejection::TooDeep),
+        };
+        let [station_id, driver_token, callback_url] = members;
+        let station_id = text(station_id).and_then(|text| text.parse().map_err(|_| ErrorCode::Uuid));
+        let driver_token = text(driver_token).and_then(|text| text.parse().map_err(ErrorCode::DriverToken));
+        let callback_url = text(callback_url).and_then(|text| callable(&text, addresses));
+        match (station_id, driver_token, callback_url) {
+            (Ok(station_id), Ok(driver_token), Ok(callback_url)) => {
+                Ok(Self { station_id, driver_token, callback_url })
+            }
+            (station_id, driver_token, callback_url) => Err(Rejection::Invalid(
+                [
+                    ("/station_id", station_id.err()),
+                    ("/driver_token", driver_token.err()),
+                    ("/callback_url", callback_url.err()),
+                ]
+                .into_iter()
+                .filter_map(|(pointer, code)| code.map(|code| FieldError { pointer, code }))
+                .collect(),
+            )),
+        }
+    }
+}
+
+fn text(member: Member<'_>) -> Result<Cow<'_, str>, ErrorCode> {
+    match member {
+        Member::Once(Value::String(text)) => Ok(text.decode()),
+        Member::Once(_) => Err(ErrorCode::NotAString),
+        Member::Missing => Err(ErrorCode::Required),
+        Member::Repeated => Err(ErrorCode::Repeated),
+    }
+}
+
+fn callable(text: &str, addresses: &AddressPolicy) -> Result<CallbackUrl, ErrorCode> {
+    let url: CallbackUrl = text.parse().map_err(ErrorCode::CallbackUrl)?;
+    match url.host() {
+        Host::Address(address) if addresses.judge(address).is_err() => Err(ErrorCode::ForbiddenAddress),
+        _ => Ok(url),
+    }
+}
+
+/// Why a body is no request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// It is not one JSON text in UTF-8.
+    NotJson,
+    /// It is nested deeper than 32 levels.
+    TooDeep,
+    /// It is JSON and breaks the contract: every bad field, once each, in the contract's order.
+    Invalid(Vec<FieldError>),
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotJson => "the body is not JSON in UTF-8",
+            Self::TooDeep => "the body is nested deeper than 32 levels",
+            Self::Invalid(_) => "the body does not fit the contract",
+        })
+    }
+}
+
+impl core::error::Error for Rejection {}
+
+/// One bad field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// Where it stands: a JSON pointer (RFC 6901); empty for the whole body.
+    pub pointer: &'static str,
+    /// What is wrong.
+    pub code: ErrorCode,
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// The body is no JSON object.
+    NotAnObject,
+    /// The field is missing.
+    Required,
+    /// The field is given more than once.
+    Repeated,
+    /// The field is no string.
+    NotAString,
+    /// The station id is no UUID.
+    Uuid,
+    /// The driver token breaks its rule.
+    DriverToken(DriverTokenError),
+    /// The callback URL breaks its grammar.
+    CallbackUrl(CallbackUrlError),
+    /// The callback URL names an address that is never called.
+    ForbiddenAddress,
+}
+
+impl ErrorCode {
+    /// The machine-readable name, stable across releases.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::NotAnObject => "not_an_object",
+            Self::Required => "required",
+            Self::Repeated => "repeated",
+            Self::NotAString => "not_a_string",
+            Self::Uuid => "not_a_uuid",
+            Self::DriverToken(DriverTokenError::Length) => "length",
+            Self::DriverToken(DriverTokenError::Character) => "character",
+            Self::CallbackUrl(error) => match error {
+                CallbackUrlError::TooLong => "too_long",
+                CallbackUrlError::Scheme => "scheme",
+                CallbackUrlError::Credentials => "credentials",
+                CallbackUrlError::Host => "host",
+                CallbackUrlError::Address => "address",
+                CallbackUrlError::Port => "port",
+                CallbackUrlError::Fragment => "fragment",
+                CallbackUrlError::Character => "character",
+                CallbackUrlError::DotSegment => "dot_segment",
+            },
+            Self::ForbiddenAddress => "forbidden_address",
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAnObject => "must be a JSON object",
+            Self::Required => "is required",
+            Self::Repeated => "must be given once",
+            Self::NotAString => "must be a string",
+            Self::Uuid => "must be a UUID in the form 8-4-4-4-12",
+            Self::DriverToken(error) => return error.fmt(f),
+            Self::CallbackUrl(error) => return error.fmt(f),
+            Self::ForbiddenAddress => "must not name a private or special-purpose address",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::String;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STATION: &str = "123e4567-e89b-12d3-a456-426614174000";
+    const TOKEN: &str = "driver-allowed-0000000001";
+
+    fn parse(body: &str) -> Result<SessionRequest, Rejection> {
+        SessionRequest::parse(body.as_bytes(), &AddressPolicy::default())
+    }
+
+    #[track_caller]
+    fn check(body: &str, expected: &[(&str, &str)]) {
+        let Err(Rejection::Invalid(errors)) = parse(body) else {
+            panic!("{body} was not refused for its fields")
+        };
+        let found: Vec<_> = errors.iter().map(|error| (error.pointer, error.code.as_str())).collect();
+        assert_eq!(found, expected, "{body}");
+    }
+
+    #[test]
+    fn a_good_body_is_read_and_members_of_other_names_are_ignored() {
+        let body = format!(
+            r#" {{"x":[{{}}],"driver_token":"{TOKEN}","station_id":"{STATION}","callback_url":"https://a.example\/cb"}} "#
+        );
+        let request = parse(&body).unwrap();
+        assert_eq!(request.station_id.as_str(), STATION);
+        assert_eq!(request.driver_token.as_str(), TOKEN);
+        assert_eq!(request.callback_url.as_str(), "https://a.example/cb");
+    }
+
+    #[test]
+    fn every_bad_field_is_told_at_once() {
+        check(
+            "{}",
+            &[("/station_id", "required"), ("/driver_token", "required"), ("/callback_url", "required")],
+        );
+        check(
+            r#"{"station_id":1,"driver_token":null,"callback_url":["x"]}"#,
+            &[
+                ("/station_id", "not_a_string"),
+                ("/driver_token", "not_a_string"),
+                ("/callback_url", "not_a_string"),
+            ],
+        );
+        check(
+            r#"{"station_id":"x","driver_token":"validDriverToken123","callback_url":"http://10.0.0.1/"}"#,
+            &[
+                ("/station_id", "not_a_uuid"),
+                ("/driver_token", "length"),
+                ("/callback_url", "forbidden_address"),
+            ],
+        );
+        check(
+            &format!(
+                r#"{{"station_id":"{STATION}","station_id":"{STATION}","driver_token":"{TOKEN}","callback_url":"ftp://x"}}"#
+            ),
+            &[("/station_id", "repeated"), ("/callback_url", "scheme")],
+        );
+        check("[]", &[("", "not_an_object")]);
+        check("null", &[("", "not_an_object")]);
+    }
+
+    #[test]
+    fn what_is_not_json_is_told_apart() {
+        for body in ["", " ", "{", "{}x", "nul", "{'a':1}", "{\"a\":\"\u{0}\"}", "{\"a\":1,}"] {
+            assert_eq!(parse(body), Err(Rejection::NotJson), "{body:?}");
+        }
+        assert_eq!(
+            SessionRequest::parse(b"{\"a\":\"\xff\"}", &AddressPolicy::default()),
+            Err(Rejection::NotJson)
+        );
+        assert_eq!(parse(&"[".repeat(100)), Err(Rejection::TooDeep));
+    }
+
+    #[test]
+    fn a_mapped_address_is_judged_as_what_it_maps_to() {
+        for host in ["[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::ffff:169.254.169.254]", "[::1]"] {
+            let body = format!(
+                r#"{{"station_id":"{STATION}","driver_token":"{TOKEN}","callback_url":"http://{host}/"}}"#
+            );
+            check(&body, &[("/callback_url", "forbidden_address")]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(body: Vec<u8>, text: String) {
+            let _ = SessionRequest::parse(&body, &AddressPolicy::default());
+            let _ = parse(&format!(r#"{{"station_id":"{text}","driver_token":"{text}","callback_url":"http://{text}"}}"#));
+        }
+    }
+}
