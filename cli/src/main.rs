@@ -1,2 +1,61 @@
-//! placeholder
-fn main() {}
+//! `chargegate`: acknowledges a request to start a charging session at once, decides it later and calls the
+//! client back. This is the one binary; every subcommand is a module of its name.
+
+mod acl;
+mod duration;
+mod output;
+mod send;
+mod serve;
+#[cfg_attr(not(test), expect(dead_code, reason = "only `up --demo` runs the sink"))]
+mod sink;
+mod status;
+mod system;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+/// Accepts requests to start a charging session, decides them and calls the client back.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Acl(acl::Args),
+    Send(Box<send::Args>),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error_line(format_args!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime does not start: is the limit of threads or open files reached?")?;
+    let code = runtime.block_on(async {
+        let stop = system::stop_on_signal().context("signals cannot be listened to")?;
+        match command {
+            Command::Acl(args) => {
+                acl::run(args, stop).await?;
+                anyhow::Ok(ExitCode::SUCCESS)
+            }
+            Command::Send(args) => Ok(send::run(*args, stop).await?),
+        }
+    })?;
+    // What is left are connections of peers: nothing waits for those.
+    runtime.shutdown_background();
+    Ok(code)
+}

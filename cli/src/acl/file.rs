@@ -1,0 +1,254 @@
+//! The file format of the table: TOML, unknown keys refused, every error with its line.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::table::{Access, Entry, StationId, Table};
+use serde::Deserialize;
+use serde::de::{self, SeqAccess, Visitor};
+use toml::Spanned;
+use toml::value::{Datetime, Offset};
+
+impl Table {
+    /// The table that `chargegate up --demo` runs with.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only `up --demo` runs with it"))]
+    #[expect(clippy::expect_used, reason = "a test reads the same bytes")]
+    pub(crate) fn sample() -> Self {
+        parse(include_str!("../../acl.sample.toml")).expect("the sample is valid")
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not in the format; the error names the file and the line, never a token.
+    pub(crate) async fn load(path: &Path) -> Result<Self, FileError> {
+        let text = tokio::fs::read_to_string(path)
+            .await
+            .map_err(|source| FileError::Unreadable { path: path.to_owned(), source })?;
+        parse(&text).map_err(|LineError { line, message }| FileError::Invalid {
+            path: path.to_owned(),
+            line,
+            message,
+        })
+    }
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FileError {
+    /// It is not there, or may not be read.
+    #[error("cannot read {}: name a readable file with --file or CHARGEGATE_ACL_FILE", .path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// It is not in the format.
+    #[error("{}, line {line}: {message}", .path.display())]
+    Invalid { path: PathBuf, line: usize, message: String },
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct LineError {
+    line: usize,
+    message: String,
+}
+
+fn parse(text: &str) -> Result<Table, LineError> {
+    let error_at = |start: usize, message: &str| LineError {
+        line: text.bytes().take(start).filter(|byte| *byte == b'\n').count().saturating_add(1),
+        // One line, whatever the parser has to say.
+        message: message.lines().collect::<Vec<_>>().join(", "),
+    };
+    let file: File = toml::from_str(text)
+        .map_err(|error| error_at(error.span().map_or(0, |span| span.start), error.message()))?;
+    let mut table = Table::default();
+    for row in file.token {
+        let token = row.token.get_ref();
+        let token_at = row.token.span().start;
+        if token.is_empty() {
+            return Err(error_at(token_at, "the token is empty"));
+        }
+        let expires = match &row.expires {
+            None => None,
+            Some(time) => Some(instant(time.get_ref()).ok_or_else(|| {
+                error_at(time.span().start, "write a date, a time and an offset, like 2030-01-31T12:00:00Z")
+            })?),
+        };
+        let access = match row.access {
+            Listed::All => Access::All,
+            Listed::Blocked => Access::Blocked,
+            Listed::Revoked => Access::Revoked,
+            Listed::Stations(stations) => Access::Stations(
+                stations
+                    .iter()
+                    .map(|id| {
+                        StationId::from_text(id.get_ref())
+                            .ok_or_else(|| error_at(id.span().start, "a station id is a UUID"))
+                    })
+                    .collect::<Result<_, _>>()?,
+            ),
+        };
+        table
+            .insert(token, Entry { access, expires })
+            .map_err(|_| error_at(token_at, "this token is listed already"))?;
+    }
+    Ok(table)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    token: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    token: Spanned<String>,
+    access: Listed,
+    expires: Option<Spanned<Datetime>>,
+}
+
+/// [`Access`] as it is written.
+enum Listed {
+    All,
+    Stations(Vec<Spanned<String>>),
+    Blocked,
+    Revoked,
+}
+
+impl<'de> Deserialize<'de> for Listed {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ListedVisitor)
+    }
+}
+
+struct ListedVisitor;
+
+impl<'de> Visitor<'de> for ListedVisitor {
+    type Value = Listed;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#""all", "blocked", "revoked" or a list of station ids"#)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Listed, E> {
+        match text {
+            "all" => Ok(Listed::All),
+            "blocked" => Ok(Listed::Blocked),
+            "revoked" => Ok(Listed::Revoked),
+            _ => Err(E::invalid_value(de::Unexpected::Other("another text"), &self)),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Listed, A::Error> {
+        let mut stations = Vec::new();
+        while let Some(station) = seq.next_element()? {
+            stations.push(station);
+        }
+        Ok(Listed::Stations(stations))
+    }
+}
+
+/// The instant that a date and time with an offset names; a local one names none. A time before 1970 is 1970.
+fn instant(datetime: &Datetime) -> Option<SystemTime> {
+    let (date, time) = (datetime.date?, datetime.time?);
+    let offset_minutes = match datetime.offset? {
+        Offset::Z => 0,
+        Offset::Custom { minutes } => i64::from(minutes),
+    };
+    let minutes = i64::from(time.hour) * 60 + i64::from(time.minute) - offset_minutes;
+    let seconds = days_since_1970(i64::from(date.year), i64::from(date.month), i64::from(date.day)) * 86_400
+        + minutes * 60
+        + i64::from(time.second.unwrap_or(0));
+    let since_1970 = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    SystemTime::UNIX_EPOCH.checked_add(since_1970)
+}
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar. Years are counted from March, so that the leap
+/// day is the last day of its year.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1 - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::status::Status;
+
+    const ROW: &str = "[[token]]\ntoken = \"a-secret-token\"\n";
+
+    #[test]
+    fn the_sample_has_a_token_for_each_status() {
+        let table = Table::sample();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
+        let garage = Uuid::try_parse("6FA3C9BE-6d1f-4a3e-9d5b-2f0c8a7e1b42").unwrap();
+        let check = |station, token, expected| {
+            assert_eq!(table.authorize(StationId(station), token, now), expected, "{token}");
+        };
+        check(Uuid::nil(), "driver-allowed-0000000001", Status::Allowed);
+        check(Uuid::nil(), "driver-blocked-0000000001", Status::NotAllowed);
+        check(Uuid::nil(), "driver-revoked-0000000001", Status::Invalid);
+        check(Uuid::nil(), "driver-garage-00000000001", Status::NotAllowed);
+        check(garage, "driver-garage-00000000001", Status::Allowed);
+        check(Uuid::nil(), "driver-unlisted-000000001", Status::Unknown);
+    }
+
+    #[test]
+    fn an_error_names_its_line_and_no_token() {
+        let check = |text: &str, line, part: &str| match parse(text) {
+            Ok(_) => panic!("accepted: {text}"),
+            Err(error) => {
+                assert_eq!(error.line, line, "{text}: {}", error.message);
+                assert!(error.message.contains(part), "{}", error.message);
+                assert!(
+                    !error.message.contains("secret") && !error.message.contains('\n'),
+                    "{}",
+                    error.message
+                );
+            }
+        };
+        check("tokens = []", 1, "unknown field `tokens`");
+        check(&format!("{ROW}access = \"all\"\nstation = 1\n"), 4, "unknown field `station`");
+        check(&format!("{ROW}access = \"some\"\n"), 3, "\"all\", \"blocked\", \"revoked\" or a list");
+        check(&format!("{ROW}access = 7\n"), 3, "\"all\", \"blocked\", \"revoked\" or a list");
+        check(&format!("{ROW}access = [\n\"nowhere\"]\n"), 4, "a station id is a UUID");
+        check(ROW, 1, "missing field `access`");
+        check("[[token]]\naccess = \"all\"\n", 1, "missing field `token`");
+        check("[[token]]\ntoken = \"\"\naccess = \"all\"\n", 2, "empty");
+        check(&format!("{ROW}access = \"all\"\n{ROW}access = \"blocked\"\n"), 5, "listed already");
+        check(&format!("{ROW}access = \"all\"\nexpires = 2030-01-01\n"), 4, "2030-01-31T12:00:00Z");
+        check(&format!("{ROW}access = \"all\"\nexpires = \"soon\"\n"), 4, "");
+        check(&format!("{ROW}access = \"all\n"), 3, "");
+        check(&format!("{ROW}{ROW}"), 1, "missing field");
+    }
+
+    #[test]
+    fn times_are_read_with_their_offset() {
+        let check = |text: &str, expected: u64| {
+            let time: Datetime = text.parse().unwrap();
+            assert_eq!(
+                instant(&time),
+                Some(SystemTime::UNIX_EPOCH + Duration::from_secs(expected)),
+                "{text}"
+            );
+        };
+        check("1970-01-01T00:00:00Z", 0);
+        check("2000-02-29T12:30:45Z", 951_827_445);
+        check("2026-11-30T23:59:59Z", 1_796_083_199);
+        check("2026-12-01T01:59:59+02:00", 1_796_083_199);
+        check("2100-03-01T00:00:00Z", 4_107_542_400);
+        check("1969-12-31T23:59:59Z", 0);
+    }
+
+    #[tokio::test]
+    async fn a_missing_file_is_named_with_the_remedy() {
+        let error = Table::load(Path::new("no-such-file.toml")).await.err().unwrap();
+        let text = error.to_string();
+        assert!(text.contains("no-such-file.toml") && text.contains("CHARGEGATE_ACL_FILE"), "{text}");
+    }
+}

@@ -1,0 +1,161 @@
+//! The authorization service over HTTP.
+
+mod stats;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::header::{CONTENT_TYPE, HeaderMap};
+use http::{HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use self::stats::Stats;
+use super::table::{StationId, Table};
+use crate::status::Status;
+use crate::system::Clock;
+
+/// The largest request that is read.
+const MAX_BODY_BYTES: usize = 8 * 1024;
+
+/// The reference authorization service.
+pub(crate) struct Acl {
+    table: Table,
+    clock: Clock,
+    delay: Duration,
+    slots: Option<Arc<Semaphore>>,
+    stats: Arc<Stats>,
+}
+
+impl Acl {
+    /// A service that answers from `table` at once, however many ask.
+    pub(crate) fn new(table: Table, clock: Clock) -> Self {
+        Self { table, clock, delay: Duration::ZERO, slots: None, stats: Arc::default() }
+    }
+
+    /// Lets each call take `delay`.
+    pub(crate) fn with_delay(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    /// Serves at most `capacity` calls at once: with a delay, `capacity / delay` a second. Further calls wait.
+    pub(crate) fn with_capacity(self, capacity: NonZeroUsize) -> Self {
+        let slots = Semaphore::new(capacity.get().min(Semaphore::MAX_PERMITS));
+        Self { slots: Some(Arc::new(slots)), ..self }
+    }
+
+    /// Takes the time of one call.
+    async fn work(&self) {
+        let slot = match &self.slots {
+            None => None,
+            Some(slots) => Arc::clone(slots).acquire_owned().await.ok(),
+        };
+        if self.delay.is_zero() {
+            return;
+        }
+        let delay = self.delay;
+        // A service does not notice that its caller hung up: what it began takes its whole time, and its slot.
+        let work = tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            drop(slot);
+        });
+        let _ = work.await;
+    }
+}
+
+/// Serves `acl` until `shutdown`.
+///
+/// # Errors
+/// The listener fails.
+pub(crate) async fn serve(listener: TcpListener, acl: Acl, shutdown: CancellationToken) -> io::Result<()> {
+    crate::serve::serve(listener, router(acl), shutdown).await
+}
+
+fn router(acl: Acl) -> Router {
+    Router::new()
+        .route("/v1/authorizations", post(authorize))
+        .route("/stats", get(stats))
+        .route("/healthz", get(async || "ok\n"))
+        .fallback(async || problem(StatusCode::NOT_FOUND, "the one resource is POST /v1/authorizations"))
+        .method_not_allowed_fallback(async || {
+            problem(StatusCode::METHOD_NOT_ALLOWED, "the header Allow lists the methods")
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(Arc::new(acl))
+}
+
+#[derive(Deserialize)]
+struct Query {
+    station_id: StationId,
+    driver_token: String,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    status: Status,
+}
+
+async fn authorize(
+    State(acl): State<Arc<Acl>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let _call = acl.stats.begin();
+    if !is_json(&headers) {
+        return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json");
+    }
+    let body = match body {
+        Ok(body) => body,
+        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            return problem(StatusCode::PAYLOAD_TOO_LARGE, "the body may have 8 KiB");
+        }
+        Err(_) => return problem(StatusCode::BAD_REQUEST, "the body could not be read"),
+    };
+    // The parser's own words could repeat the token: they are not passed on.
+    let query: Query = match serde_json::from_slice(&body) {
+        Ok(query) => query,
+        Err(error) if error.is_data() => {
+            let wanted = "station_id must be a UUID and driver_token a text, each given once";
+            return problem(StatusCode::UNPROCESSABLE_ENTITY, wanted);
+        }
+        Err(_) => return problem(StatusCode::BAD_REQUEST, "the body is not JSON"),
+    };
+    acl.work().await;
+    let status = acl.table.authorize(query.station_id, &query.driver_token, (acl.clock)());
+    axum::Json(Answer { status }).into_response()
+}
+
+async fn stats(State(acl): State<Arc<Acl>>) -> Response {
+    axum::Json(acl.stats.snapshot()).into_response()
+}
+
+/// Whether the content type is JSON, parameters aside (RFC 9110 section 8.3.1).
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// An error as RFC 9457 has it.
+fn problem(status: StatusCode, detail: &'static str) -> Response {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = serde_json::json!({"title": title, "status": status.as_u16(), "detail": detail});
+    let mut response = (status, body.to_string()).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! What a callback's body must be: exactly the contract's three fields, in order.
+
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::ledger::Contradiction;
+use crate::status::Status;
+
+/// Reads a callback's body for the request it belongs to.
+///
+/// # Errors
+/// It is not exactly `station_id`, `driver_token` and `status`, in that order, with the request's own values
+/// and one of the four statuses.
+pub(super) fn read(body: &[u8], station_id: &str, driver_token: &str) -> Result<Status, Contradiction> {
+    let Ok(Fields(fields)) = serde_json::from_slice(body) else { return Err(Contradiction::Shape) };
+    let [(a, station), (b, token), (c, status)] = fields.as_slice() else { return Err(Contradiction::Shape) };
+    if [a, b, c] != ["station_id", "driver_token", "status"] {
+        return Err(Contradiction::Shape);
+    }
+    if station.as_str() != Some(station_id) || token.as_str() != Some(driver_token) {
+        return Err(Contradiction::Echo);
+    }
+    Status::deserialize(status).map_err(|_| Contradiction::Status)
+}
+
+/// An object's members in the order they came in, repeated ones included.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::with_capacity(3);
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_the_three_fields_in_order() {
+        let check = |body: &str, expected| assert_eq!(read(body.as_bytes(), "S", "T"), expected, "{body}");
+        check(r#"{"station_id":"S","driver_token":"T","status":"allowed"}"#, Ok(Status::Allowed));
+        check(r#"{"station_id":"S","driver_token":"T","status":"not_allowed"}"#, Ok(Status::NotAllowed));
+        check(r#"{"station_id":"S","driver_token":"T","status":"unknown"}"#, Ok(Status::Unknown));
+        check(r#"{"station_id":"S","driver_token":"T","status":"invalid"}"#, Ok(Status::Invalid));
+        for body in [
+            "",
+            "[]",
+            "{}",
+            r#"{"station_id":"S","driver_token":"T"}"#,
+            r#"{"driver_token":"T","station_id":"S","status":"allowed"}"#,
+            r#"{"station_id":"S","driver_token":"T","status":"allowed","more":1}"#,
+            r#"{"station_id":"S","station_id":"S","driver_token":"T","status":"allowed"}"#,
+            r#"{"station_id":"S","driver_token":"T","status":"allowed"} x"#,
+        ] {
+            check(body, Err(Contradiction::Shape));
+        }
+        check(r#"{"station_id":"s","driver_token":"T","status":"allowed"}"#, Err(Contradiction::Echo));
+        check(r#"{"station_id":"S","driver_token":null,"status":"allowed"}"#, Err(Contradiction::Echo));
+        check(r#"{"station_id":"S","driver_token":"T","status":"Allowed"}"#, Err(Contradiction::Status));
+    }
+}

@@ -1,0 +1,138 @@
+//! The HTTP client: few connections, kept open, and every way to lose an answer told apart.
+
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::plan::Plan;
+use super::target::Target;
+
+/// The largest answer that is read.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+type Connection = SendRequest<Full<Bytes>>;
+
+/// Posts requests over at most so many connections; further requests wait for one.
+pub(super) struct Client {
+    target: Target,
+    slots: Semaphore,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// A complete answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) request_id: Option<Box<str>>,
+    pub(super) body: Bytes,
+}
+
+/// Why there is no complete answer: the request may have been accepted or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Loss {
+    /// No connection was had.
+    Connect,
+    /// The time was over.
+    TimedOut,
+    /// The connection ended before the answer did.
+    Cut,
+    /// The run was ended first.
+    Interrupted,
+}
+
+impl Loss {
+    /// The loss in a few words.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "no connection",
+            Self::TimedOut => "timed out",
+            Self::Cut => "cut",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl Client {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            target: plan.target.clone(),
+            slots: Semaphore::new(plan.connections.get().min(Semaphore::MAX_PERMITS)),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Posts `body` and reads the whole answer.
+    ///
+    /// # Errors
+    /// The answer is not there by `deadline`, or is lost.
+    pub(super) async fn post(&self, body: Bytes, deadline: Instant) -> Result<Answer, Loss> {
+        timeout_at(deadline, self.exchange(body)).await.unwrap_or(Err(Loss::TimedOut))
+    }
+
+    async fn exchange(&self, body: Bytes) -> Result<Answer, Loss> {
+        let _slot = self.slots.acquire().await.map_err(|_| Loss::Interrupted)?;
+        let mut request = Request::post(&self.target.path)
+            .header(HOST, &self.target.authority)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|_| Loss::Connect)?;
+        while let Some(connection) = self.take_idle().await {
+            match self.exchange_over(connection, request).await {
+                Sent::Done(outcome) => return outcome,
+                // The peer had closed the kept connection before any of the request was written.
+                Sent::Not(unsent) => request = unsent,
+            }
+        }
+        match self.exchange_over(self.connect().await?, request).await {
+            Sent::Done(outcome) => outcome,
+            Sent::Not(_) => Err(Loss::Connect),
+        }
+    }
+
+    async fn exchange_over(&self, mut connection: Connection, request: Request<Full<Bytes>>) -> Sent {
+        let response = match connection.try_send_request(request).await {
+            Ok(response) => response,
+            Err(mut error) => return error.take_message().map_or(Sent::Done(Err(Loss::Cut)), Sent::Not),
+        };
+        let (parts, body) = response.into_parts();
+        let Ok(body) = Limited::new(body, MAX_ANSWER_BYTES).collect().await else {
+            return Sent::Done(Err(Loss::Cut));
+        };
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        let request_id = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(Box::from);
+        Sent::Done(Ok(Answer { status: parts.status, request_id, body: body.to_bytes() }))
+    }
+
+    /// A kept connection that is still open.
+    async fn take_idle(&self) -> Option<Connection> {
+        loop {
+            let popped = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut connection = popped?;
+            if connection.ready().await.is_ok() {
+                return Some(connection);
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, Loss> {
+        let address = (self.target.host.as_str(), self.target.port);
+        let stream = TcpStream::connect(address).await.map_err(|_| Loss::Connect)?;
+        let _ = stream.set_nodelay(true);
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|_| Loss::Connect)?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+}
+
+enum Sent {
+    Done(Result<Answer, Loss>),
+    Not(Request<Full<Bytes>>),
+}

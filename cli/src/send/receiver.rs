@@ -1,0 +1,61 @@
+//! The receiver of callbacks.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::routing::post;
+use http::{HeaderMap, StatusCode};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::ledger::Ledger;
+
+/// The largest callback that is read.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// Receives callbacks at `/{run}/{request number}` until the guard is dropped. The run's own name keeps
+/// callbacks of an earlier run on the same address apart.
+pub(super) fn start(listener: TcpListener, run: String, ledger: Arc<Ledger>) -> DropGuard {
+    let app = Router::new()
+        .route("/{run}/{number}", post(receive))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(Arc::new(Receiver { run, ledger }));
+    let stop = CancellationToken::new();
+    tokio::spawn(crate::serve::serve(listener, app, stop.clone()));
+    stop.drop_guard()
+}
+
+struct Receiver {
+    run: String,
+    ledger: Arc<Ledger>,
+}
+
+async fn receive(
+    State(receiver): State<Arc<Receiver>>,
+    Path((run, number)): Path<(String, u64)>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> StatusCode {
+    let at = Instant::now();
+    let Receiver { run: ours, ledger } = &*receiver;
+    if run != *ours {
+        ledger.stray();
+        return StatusCode::NOT_FOUND;
+    }
+    let body = match body {
+        Ok(body) => body,
+        // Far more than three fields: an empty body is as wrong.
+        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Bytes::new(),
+        Err(error) => return error.status(),
+    };
+    let webhook_id = headers.get("webhook-id").and_then(|id| id.to_str().ok());
+    if ledger.called_back(number, at, webhook_id, &body).is_none() {
+        ledger.stray();
+        return StatusCode::NOT_FOUND;
+    }
+    StatusCode::NO_CONTENT
+}

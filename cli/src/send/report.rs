@@ -1,0 +1,203 @@
+//! The outcome of a run: one JSON object, or a table.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::client::Loss;
+use super::ledger::{Ack, Contradiction, Entry, Ledger};
+use crate::status::Status;
+
+/// The outcome of a run. `sent = accepted + refused + uncertain` and `accepted = called_back + missing`.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Report {
+    pub(super) sent: u64,
+    pub(super) accepted: u64,
+    pub(super) refused: u64,
+    pub(super) uncertain: u64,
+    pub(super) called_back: u64,
+    pub(super) missing: u64,
+    pub(super) duplicated: u64,
+    pub(super) contradictory: u64,
+    pub(super) ack_ms: Percentiles,
+    pub(super) callback_ms: Percentiles,
+    /// First callbacks by status, those of requests that were not known to be accepted included.
+    pub(super) statuses: BTreeMap<Status, u64>,
+    #[serde(skip)]
+    notes: Notes,
+}
+
+/// What the table says besides the counts.
+#[derive(Debug, Default)]
+struct Notes {
+    refusals: BTreeMap<u16, u64>,
+    losses: BTreeMap<Loss, u64>,
+    contradictions: BTreeMap<Contradiction, u64>,
+    /// Callbacks of requests that were not known to be accepted.
+    unexpected: u64,
+    strays: u64,
+}
+
+/// Milliseconds; nothing where nothing was measured.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Percentiles {
+    p50: Option<f64>,
+    p90: Option<f64>,
+    p99: Option<f64>,
+    pub(super) max: Option<f64>,
+}
+
+impl Report {
+    /// Counts what is in the ledger. A request that is still without an answer is uncertain.
+    pub(super) fn new(ledger: &Ledger) -> Self {
+        let mut report = Self::default();
+        let (mut acks, mut callbacks) = (Latencies::new(), Latencies::new());
+        ledger.for_each(|entry| report.add(entry, &mut acks, &mut callbacks));
+        report.ack_ms = acks.percentiles();
+        report.callback_ms = callbacks.percentiles();
+        report.notes.strays = ledger.counts().strays;
+        report
+    }
+
+    /// Whether something accepted was not called back, or something was contradicted.
+    pub(super) fn is_failure(&self) -> bool {
+        self.missing > 0 || self.contradictory > 0
+    }
+
+    /// One line of JSON.
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::json!(self)
+    }
+
+    /// Several lines for people.
+    pub(super) fn table(&self) -> impl fmt::Display + '_ {
+        Table(self)
+    }
+
+    fn add(&mut self, entry: &Entry, acks: &mut Latencies, callbacks: &mut Latencies) {
+        self.sent += 1;
+        match (entry.ack(), entry.received()) {
+            (Ack::Accepted { after, .. }, received) => {
+                self.accepted += 1;
+                acks.record(*after);
+                match received {
+                    Some(received) => {
+                        self.called_back += 1;
+                        callbacks.record(received.after);
+                    }
+                    None => self.missing += 1,
+                }
+            }
+            (Ack::Refused { status }, _) => {
+                self.refused += 1;
+                count(&mut self.notes.refusals, *status);
+            }
+            (Ack::Uncertain(loss), _) => {
+                self.uncertain += 1;
+                count(&mut self.notes.losses, *loss);
+            }
+            (Ack::Pending, _) => {
+                self.uncertain += 1;
+                count(&mut self.notes.losses, Loss::Interrupted);
+            }
+        }
+        if let Some(received) = entry.received() {
+            if let Ok(status) = received.status {
+                count(&mut self.statuses, status);
+            }
+            if !matches!(entry.ack(), Ack::Accepted { .. }) {
+                self.notes.unexpected += 1;
+            }
+        }
+        self.duplicated += u64::from(entry.is_repeated());
+        if let Some(contradiction) = entry.contradiction() {
+            self.contradictory += 1;
+            count(&mut self.notes.contradictions, contradiction);
+        }
+    }
+}
+
+struct Table<'a>(&'a Report);
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { notes, statuses, .. } = self.0;
+        let statuses: Vec<_> =
+            statuses.iter().map(|(status, n)| format!("{}: {n}", status.as_str())).collect();
+        let refusals: Vec<_> = notes.refusals.iter().map(|(status, n)| format!("{status}: {n}")).collect();
+        let mut losses: Vec<_> =
+            notes.losses.iter().map(|(loss, n)| format!("{}: {n}", loss.as_str())).collect();
+        if notes.unexpected > 0 {
+            losses.push(format!("called back without a 202: {}", notes.unexpected));
+        }
+        let contradictions: Vec<_> =
+            notes.contradictions.iter().map(|(found, n)| format!("{}: {n}", found.as_str())).collect();
+        let mut row = |name: &str, n: u64, notes: &[String]| {
+            writeln!(f, "{}", format!("{name:<14}{n:>9}   {}", notes.join(", ")).trim_end())
+        };
+        row("sent", self.0.sent, &[])?;
+        row("accepted", self.0.accepted, &[])?;
+        row("refused", self.0.refused, &refusals)?;
+        row("uncertain", self.0.uncertain, &losses)?;
+        row("called back", self.0.called_back, &statuses)?;
+        row("missing", self.0.missing, &[])?;
+        row("duplicated", self.0.duplicated, &[])?;
+        row("contradictory", self.0.contradictory, &contradictions)?;
+        if notes.strays > 0 {
+            row("strays", notes.strays, &["callbacks of no request of this run".to_owned()])?;
+        }
+        writeln!(f, "\n{:<14}{:>9}{:>10}{:>10}{:>10}", "ms", "p50", "p90", "p99", "max")?;
+        writeln!(f, "{:<14}{}", "ack", self.0.ack_ms)?;
+        write!(f, "{:<14}{}", "callback", self.0.callback_ms)
+    }
+}
+
+impl fmt::Display for Percentiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+        let Self { p50, p90, p99, max } = *self;
+        write!(f, "{:>9}{:>10}{:>10}{:>10}", cell(p50), cell(p90), cell(p99), cell(max))
+    }
+}
+
+/// Latencies in microseconds, to three digits.
+struct Latencies(Option<Histogram<u64>>);
+
+impl Latencies {
+    /// An hour: nothing waits longer.
+    const MAX_MICROS: u32 = 3_600_000_000;
+
+    fn new() -> Self {
+        Self(Histogram::new_with_bounds(1, u64::from(Self::MAX_MICROS), 3).ok())
+    }
+
+    fn record(&mut self, latency: Duration) {
+        if let Some(histogram) = &mut self.0 {
+            histogram.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn percentiles(&self) -> Percentiles {
+        let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else {
+            return Percentiles::default();
+        };
+        // A quantile is the upper end of its bucket, which may lie above the largest value.
+        let millis = |micros: u64| {
+            let micros = u32::try_from(micros.min(histogram.max())).unwrap_or(Self::MAX_MICROS);
+            Some(f64::from(micros) / 1000.0)
+        };
+        Percentiles {
+            p50: millis(histogram.value_at_quantile(0.5)),
+            p90: millis(histogram.value_at_quantile(0.9)),
+            p99: millis(histogram.value_at_quantile(0.99)),
+            max: millis(histogram.max()),
+        }
+    }
+}
+
+fn count<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) {
+    *counts.entry(key).or_default() += 1;
+}

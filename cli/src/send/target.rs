@@ -1,0 +1,86 @@
+//! Where requests go.
+
+use http::Uri;
+
+/// The path of the one resource.
+const PATH: &str = "/v1/charging-sessions";
+
+/// The edge, from its base URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// The name or address to connect to.
+    pub(super) host: String,
+    /// The port to connect to.
+    pub(super) port: u16,
+    /// What the `host` header says.
+    pub(super) authority: String,
+    /// The path to post to.
+    pub(super) path: String,
+}
+
+impl std::str::FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(base: &str) -> Result<Self, TargetError> {
+        let uri: Uri = base.parse().map_err(|_| TargetError::Malformed)?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => return Err(TargetError::Https),
+            _ => return Err(TargetError::Malformed),
+        }
+        let authority = uri.authority().ok_or(TargetError::Malformed)?;
+        if authority.as_str().contains('@') || uri.query().is_some() {
+            return Err(TargetError::Malformed);
+        }
+        Ok(Self {
+            host: authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port: authority.port_u16().unwrap_or(80),
+            authority: authority.to_string(),
+            path: format!("{}{PATH}", uri.path().trim_end_matches('/')),
+        })
+    }
+}
+
+/// Why a base URL cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TargetError {
+    /// It is no URL with a host, or has credentials or a query.
+    #[error("write it like http://127.0.0.1:3000")]
+    Malformed,
+    /// It is https.
+    #[error("https is not spoken here: name the edge's http address")]
+    Https,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_gives_the_resource() {
+        let check = |base: &str, host: &str, port, authority: &str, path: &str| {
+            let expected = Target { host: host.into(), port, authority: authority.into(), path: path.into() };
+            assert_eq!(base.parse(), Ok(expected), "{base}");
+        };
+        check("http://127.0.0.1:3000", "127.0.0.1", 3000, "127.0.0.1:3000", PATH);
+        check("http://edge.test/", "edge.test", 80, "edge.test", PATH);
+        check("http://[::1]:3000/gate/", "::1", 3000, "[::1]:3000", "/gate/v1/charging-sessions");
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        let check = |base: &str, expected| assert_eq!(base.parse::<Target>(), Err(expected), "{base}");
+        check("https://edge.test", TargetError::Https);
+        for base in [
+            "",
+            "edge.test",
+            "127.0.0.1:3000",
+            "/v1",
+            "ftp://edge.test",
+            "http://a:b@edge.test",
+            "http://x/?q",
+        ] {
+            check(base, TargetError::Malformed);
+        }
+    }
+}

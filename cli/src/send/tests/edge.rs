@@ -1,0 +1,161 @@
+//! An edge and a worker in one handler: it calls back before it answers, so that no test waits.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1 as client;
+use hyper::server::conn::http1 as server;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How the edge behaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Behaviour {
+    /// 202 and one callback.
+    Faithful,
+    /// 202, and the callback is lost.
+    Silent,
+    /// 202 and the same callback twice.
+    Repeating,
+    /// 202 and two callbacks that differ.
+    TwoMinded,
+    /// 202 and a callback with another id.
+    OtherId,
+    /// 202 and a callback that tells more than it should.
+    MoreFields,
+    /// 503.
+    Refusing,
+    /// The callback, and the connection ends before the answer.
+    Cutting,
+    /// No answer ever.
+    Hanging,
+    /// 202 and one callback, after a while.
+    Slow(Duration),
+    /// 202 and one callback, then the connection is closed without a word.
+    Closing,
+}
+
+/// An edge that is stopped when dropped.
+pub(super) struct Edge {
+    pub(super) url: String,
+    _server: AbortOnDropHandle<()>,
+}
+
+impl Edge {
+    pub(super) async fn spawn(behaviour: Behaviour) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let state = Arc::new(State { behaviour, ids: AtomicU64::new(0), kept: Mutex::default() });
+        let server = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(Arc::clone(&state).connection(stream));
+            }
+        });
+        Self { url, _server: AbortOnDropHandle::new(server) }
+    }
+}
+
+struct State {
+    behaviour: Behaviour,
+    ids: AtomicU64,
+    kept: Mutex<Vec<client::SendRequest<Full<Bytes>>>>,
+}
+
+impl State {
+    async fn connection(self: Arc<Self>, stream: TcpStream) {
+        stream.set_nodelay(true).unwrap();
+        let state = Arc::clone(&self);
+        let service = service_fn(move |request| Arc::clone(&state).answer(request));
+        let connection = server::Builder::new()
+            // Without keep-alive and without the header that says so, the client finds out by itself.
+            .keep_alive(!matches!(self.behaviour, Behaviour::Closing))
+            .serve_connection(TokioIo::new(stream), service);
+        let _ = connection.await;
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
+        assert_eq!((request.method().as_str(), request.uri().path()), ("POST", "/v1/charging-sessions"));
+        assert_eq!(request.headers()["content-type"], "application/json");
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let asked: Value = serde_json::from_slice(&body).unwrap();
+        let id = format!("id-{}", self.ids.fetch_add(1, Ordering::Relaxed));
+        match self.behaviour {
+            Behaviour::Silent => {}
+            Behaviour::Faithful | Behaviour::Cutting | Behaviour::Closing => {
+                self.call_back(&asked, &id, "allowed\"").await;
+            }
+            Behaviour::Repeating => {
+                self.call_back(&asked, &id, "allowed\"").await;
+                self.call_back(&asked, &id, "allowed\"").await;
+            }
+            Behaviour::TwoMinded => {
+                self.call_back(&asked, &id, "allowed\"").await;
+                self.call_back(&asked, &id, "unknown\"").await;
+            }
+            Behaviour::OtherId => self.call_back(&asked, "another", "allowed\"").await,
+            Behaviour::MoreFields => self.call_back(&asked, &id, "allowed\",\"reason\":\"acl\"").await,
+            Behaviour::Slow(time) => {
+                self.call_back(&asked, &id, "allowed\"").await;
+                tokio::time::sleep(time).await;
+            }
+            Behaviour::Hanging => std::future::pending().await,
+            Behaviour::Refusing => {
+                return Ok(Response::builder().status(503).body(Full::default()).unwrap());
+            }
+        }
+        if matches!(self.behaviour, Behaviour::Cutting) {
+            return Err(Cut);
+        }
+        Ok(Response::builder().status(202).header("x-request-id", id).body(Full::default()).unwrap())
+    }
+
+    /// Posts a callback whose body ends as given, and waits until it is received.
+    async fn call_back(&self, asked: &Value, id: &str, end: &str) {
+        let text = |key: &str| asked[key].as_str().unwrap();
+        let url = text("callback_url").strip_prefix("http://").unwrap();
+        let (authority, path) = url.split_once('/').unwrap();
+        let body = format!(
+            r#"{{"station_id":"{}","driver_token":"{}","status":"{end}}}"#,
+            text("station_id"),
+            text("driver_token")
+        );
+        let request = Request::post(format!("/{path}"))
+            .header("host", authority)
+            .header("content-type", "application/json")
+            .header("webhook-id", id)
+            .body(Full::new(body.into()))
+            .unwrap();
+        let kept = self.kept.lock().unwrap().pop();
+        let mut sender = match kept {
+            Some(sender) => sender,
+            None => connect(authority.parse().unwrap()).await,
+        };
+        sender.ready().await.unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 204);
+        response.into_body().collect().await.unwrap();
+        self.kept.lock().unwrap().push(sender);
+    }
+}
+
+async fn connect(address: SocketAddr) -> client::SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let (sender, connection) = client::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cut")]
+struct Cut;

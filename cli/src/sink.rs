@@ -1,0 +1,153 @@
+//! A receiver of callbacks that shows what it receives, for `chargegate up --demo`.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::routing::post;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::output::{Foreign, Masked};
+use crate::system::Clock;
+
+/// The largest callback that is read: the contract's three fields need a tenth of it.
+const MAX_BODY_BYTES: usize = 8 * 1024;
+
+/// A callback as it arrived. `Display` is one line, with the driver token masked.
+pub(crate) struct Callback {
+    at: SystemTime,
+    webhook_id: String,
+    reason: String,
+    body: Body,
+}
+
+impl fmt::Display for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, webhook_id, reason, body } = self;
+        let (webhook_id, status, reason) = (Foreign(webhook_id), Foreign(&body.status), Foreign(reason));
+        write!(f, "{} callback {webhook_id}: {status} ({reason})", TimeOfDay(*at))?;
+        write!(f, ", station {}, driver token {}", Foreign(&body.station_id), Masked(&body.driver_token))
+    }
+}
+
+#[derive(Deserialize)]
+struct Body {
+    station_id: String,
+    driver_token: String,
+    status: String,
+}
+
+/// Receives callbacks on every path until `shutdown` and hands each to `printer`.
+///
+/// # Errors
+/// The listener fails.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    clock: Clock,
+    printer: impl Fn(&Callback) + Send + Sync + 'static,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let sink = Arc::new(Sink { clock, printer: Box::new(printer) });
+    let app = Router::new()
+        .route("/", post(receive))
+        .route("/{*path}", post(receive))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(sink);
+    crate::serve::serve(listener, app, shutdown).await
+}
+
+struct Sink {
+    clock: Clock,
+    printer: Box<dyn Fn(&Callback) + Send + Sync>,
+}
+
+async fn receive(State(sink): State<Arc<Sink>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let at = (sink.clock)();
+    let Ok(body) = serde_json::from_slice(&body) else { return StatusCode::BAD_REQUEST };
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned();
+    (sink.printer)(&Callback {
+        at,
+        webhook_id: header("webhook-id"),
+        reason: header("chargegate-decision-reason"),
+        body,
+    });
+    StatusCode::NO_CONTENT
+}
+
+/// The time of the day in UTC, to the millisecond.
+struct TimeOfDay(SystemTime);
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since_1970 = self.0.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let (secs, millis) = (since_1970.as_secs(), since_1970.subsec_millis());
+        write!(f, "{:02}:{:02}:{:02}.{millis:03}Z", secs / 3600 % 24, secs / 60 % 60, secs % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use http_body_util::{BodyExt as _, Full};
+    use hyper::client::conn::http1;
+    use hyper_util::rt::TokioIo;
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    fn clock() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(1_796_083_199_042)
+    }
+
+    async fn shown(bodies: &[&'static str]) -> (Vec<u16>, Vec<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let stop = CancellationToken::new();
+        let seen = Arc::clone(&lines);
+        let printer = move |callback: &Callback| seen.lock().unwrap().push(callback.to_string());
+        let server = tokio::spawn(serve(listener, clock, printer, stop.clone()));
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let mut statuses = Vec::new();
+        for body in bodies {
+            let request = http::Request::post("/any/path?x=1")
+                .header("host", "sink")
+                .header("webhook-id", "0193-id")
+                .header("chargegate-decision-reason", "acl")
+                .body(Full::new(Bytes::from_static(body.as_bytes())))
+                .unwrap();
+            let response = sender.send_request(request).await.unwrap();
+            statuses.push(response.status().as_u16());
+            response.into_body().collect().await.unwrap();
+        }
+        drop(sender);
+        stop.cancel();
+        server.await.unwrap().unwrap();
+        let lines = lines.lock().unwrap().clone();
+        (statuses, lines)
+    }
+
+    #[tokio::test]
+    async fn each_callback_is_one_line_without_its_token() {
+        let (statuses, lines) = shown(&[
+            r#"{"station_id":"s-1","driver_token":"driver-blocked-0000000001","status":"not_allowed"}"#,
+            "nonsense",
+        ])
+        .await;
+        assert_eq!(statuses, [204, 400]);
+        assert_eq!(
+            lines,
+            ["23:59:59.042Z callback 0193-id: not_allowed (acl), station s-1, driver token driv***"]
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! The real clock, randomness and signals: the only place that touches them.
+
+use std::io;
+use std::time::SystemTime;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio_util::sync::CancellationToken;
+
+/// Where the wall-clock time comes from.
+pub(crate) type Clock = fn() -> SystemTime;
+
+/// The machine's wall clock.
+#[expect(clippy::disallowed_methods, reason = "the composition root's one clock")]
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// A random source, seeded by the operating system.
+pub(crate) fn random() -> StdRng {
+    StdRng::from_rng(&mut rand::rng())
+}
+
+/// A token that is cancelled by the first SIGINT or SIGTERM. The second one ends the process at once.
+pub(crate) fn stop_on_signal() -> io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let cancel = stop.clone();
+    let mut signals = Signals::new()?;
+    tokio::spawn(async move {
+        signals.next().await;
+        cancel.cancel();
+        signals.next().await;
+        std::process::exit(130);
+    });
+    Ok(stop)
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
