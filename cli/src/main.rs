@@ -8,7 +8,6 @@ mod send;
 mod serve;
 #[cfg_attr(not(test), expect(dead_code, reason = "only `up --demo` runs the sink"))]
 mod sink;
-mod status;
 mod system;
 
 use std::process::ExitCode;

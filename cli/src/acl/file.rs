@@ -178,7 +178,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::status::Status;
+    use chargegate_core::Status;
 
     const ROW: &str = "[[token]]\ntoken = \"a-secret-token\"\n";
 

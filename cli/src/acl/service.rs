@@ -15,14 +15,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{HeaderValue, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::stats::Stats;
 use super::table::{StationId, Table};
-use crate::status::Status;
 use crate::system::Clock;
 
 /// The largest request that is read.
@@ -100,11 +99,6 @@ struct Query {
     driver_token: String,
 }
 
-#[derive(Serialize)]
-struct Answer {
-    status: Status,
-}
-
 async fn authorize(
     State(acl): State<Arc<Acl>>,
     headers: HeaderMap,
@@ -132,7 +126,7 @@ async fn authorize(
     };
     acl.work().await;
     let status = acl.table.authorize(query.station_id, &query.driver_token, (acl.clock)());
-    axum::Json(Answer { status }).into_response()
+    axum::Json(serde_json::json!({"status": status.as_str()})).into_response()
 }
 
 async fn stats(State(acl): State<Arc<Acl>>) -> Response {

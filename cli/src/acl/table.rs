@@ -3,10 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
+use chargegate_core::Status;
 use serde::de::{self, Deserialize, Deserializer};
 use uuid::Uuid;
-
-use crate::status::Status;
 
 /// What is known about each driver token.
 #[derive(Default)]

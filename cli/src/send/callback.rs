@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use chargegate_core::Status;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::ledger::Contradiction;
-use crate::status::Status;
 
 /// Reads a callback's body for the request it belongs to.
 ///
@@ -23,7 +23,7 @@ pub(super) fn read(body: &[u8], station_id: &str, driver_token: &str) -> Result<
     if station.as_str() != Some(station_id) || token.as_str() != Some(driver_token) {
         return Err(Contradiction::Echo);
     }
-    Status::deserialize(status).map_err(|_| Contradiction::Status)
+    status.as_str().and_then(|status| status.parse().ok()).ok_or(Contradiction::Status)
 }
 
 /// An object's members in the order they came in, repeated ones included.

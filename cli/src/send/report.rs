@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::client::Loss;
 use super::ledger::{Ack, Contradiction, Entry, Ledger};
-use crate::status::Status;
 
 /// The outcome of a run. `sent = accepted + refused + uncertain` and `accepted = called_back + missing`.
 #[derive(Debug, Default, Serialize)]
@@ -25,7 +24,7 @@ pub(super) struct Report {
     pub(super) ack_ms: Percentiles,
     pub(super) callback_ms: Percentiles,
     /// First callbacks by status, those of requests that were not known to be accepted included.
-    pub(super) statuses: BTreeMap<Status, u64>,
+    pub(super) statuses: BTreeMap<&'static str, u64>,
     #[serde(skip)]
     notes: Notes,
 }
@@ -106,7 +105,7 @@ impl Report {
         }
         if let Some(received) = entry.received() {
             if let Ok(status) = received.status {
-                count(&mut self.statuses, status);
+                count(&mut self.statuses, status.as_str());
             }
             if !matches!(entry.ack(), Ack::Accepted { .. }) {
                 self.notes.unexpected += 1;
@@ -125,8 +124,7 @@ struct Table<'a>(&'a Report);
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { notes, statuses, .. } = self.0;
-        let statuses: Vec<_> =
-            statuses.iter().map(|(status, n)| format!("{}: {n}", status.as_str())).collect();
+        let statuses: Vec<_> = statuses.iter().map(|(status, n)| format!("{status}: {n}")).collect();
         let refusals: Vec<_> = notes.refusals.iter().map(|(status, n)| format!("{status}: {n}")).collect();
         let mut losses: Vec<_> =
             notes.losses.iter().map(|(loss, n)| format!("{}: {n}", loss.as_str())).collect();

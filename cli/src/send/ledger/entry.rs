@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chargegate_core::Status;
 use tokio::time::Instant;
 
 use crate::send::client::Loss;
-use crate::status::Status;
 
 /// One request and what became of it.
 pub(crate) struct Entry {
