@@ -33,6 +33,7 @@ pub(crate) struct Args {
         env = "CHARGEGATE_SEND_DURATION",
         value_name = "TIME",
         default_value = "10s",
+        requires = "rate",
         value_parser = duration::parse_positive
     )]
     pub(super) duration: Duration,

@@ -135,6 +135,7 @@ impl Run {
 
 impl Sender {
     /// Records a request and writes its body.
+    #[expect(clippy::expect_used, reason = "texts are always JSON")]
     fn plan_request(&self, planned: Instant) -> Outgoing {
         let station_id = self.stations.next();
         let number = self.ledger.open(planned, Arc::clone(&station_id));
@@ -143,7 +144,8 @@ impl Sender {
             driver_token: &self.driver_token,
             callback_url: &format!("{}/{number}", self.callbacks),
         };
-        Outgoing { number, planned, body: serde_json::json!(body).to_string().into() }
+        let body = serde_json::to_vec(&body).expect("a request is JSON");
+        Outgoing { number, planned, body: body.into() }
     }
 
     async fn send(&self, Outgoing { number, planned, body }: Outgoing) -> Result<Answer, Loss> {

@@ -25,10 +25,15 @@ pub(super) fn show_answer(ledger: &Ledger, answer: &Result<Answer, Loss>) {
     match answer {
         Ok(Answer { status: StatusCode::ACCEPTED, .. }) => {}
         Ok(answer) => show_refusal(answer),
-        Err(loss) => error_line(format_args!(
-            "error: no answer ({}): is the edge running at --url? The request may have been accepted",
-            loss.as_str()
-        )),
+        Err(Loss::Connect) => {
+            error_line("error: no connection: is the edge running at --url or CHARGEGATE_SEND_URL?")
+        }
+        Err(loss) => {
+            error_line(format_args!(
+                "error: no answer ({}): nobody knows whether it was accepted",
+                loss.as_str()
+            ));
+        }
     }
 }
 
