@@ -47,7 +47,8 @@ impl Refusal {
     /// The problem document (RFC 9457).
     pub(crate) fn response(self) -> Response<Full<Bytes>> {
         let status = self.status();
-        let body = format!(r#"{{"type":"about:blank","title":"{}","status":{}}}"#, self.title(), status.as_u16());
+        let body =
+            format!(r#"{{"type":"about:blank","title":"{}","status":{}}}"#, self.title(), status.as_u16());
         let length = body.len();
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = status;

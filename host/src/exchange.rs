@@ -26,7 +26,11 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(crate) fn new(instances: Instances) -> Self {
         let limits = instances.loaded.settings.limits;
-        Self { handler: ProxyHandler::new(instances), turns: Arc::new(Semaphore::new(limits.requests)), limits }
+        Self {
+            handler: ProxyHandler::new(instances),
+            turns: Arc::new(Semaphore::new(limits.requests)),
+            limits,
+        }
     }
 
     /// Answers one request: the component's answer, or the host's own.
@@ -42,7 +46,8 @@ impl Exchange {
         let (head, body) = request.into_parts();
         // The body is read first: however slowly it comes, it holds no instance.
         let body = timeout_at(deadline, self.read(body)).await.map_err(|_| Refusal::SlowBody)??;
-        let request = Request::from_parts(head, Full::new(body).map_err(|never| match never {}).boxed_unsync());
+        let request =
+            Request::from_parts(head, Full::new(body).map_err(|never| match never {}).boxed_unsync());
         let turn = timeout_at(deadline, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.map_err(|_| Refusal::TimedOut)?.map_err(|_| Refusal::TimedOut)?;
         let (handler, limit) = (self.handler.clone(), self.limits.response_body);
@@ -52,7 +57,10 @@ impl Exchange {
                 let response = handler.handle(deadline, request).await.map_err(|error| refusal(&error))?;
                 let (head, body) = response.into_parts();
                 let body = Limited::new(body, limit).collect().await.map_err(|error| {
-                    tracing::error!(error = error.to_string(), "the edge component did not finish its answer");
+                    tracing::error!(
+                        error = error.to_string(),
+                        "the edge component did not finish its answer"
+                    );
                     Refusal::Trapped
                 })?;
                 Ok(Response::from_parts(head, body.to_bytes()))
@@ -84,9 +92,18 @@ fn refusal(error: &wasmtime::Error) -> Refusal {
     } else if error.is::<TrapOrPanicError>() {
         Refusal::Trapped
     } else if let Some(failed) = error.downcast_ref::<InstantiationError<Instant>>() {
-        tracing::error!(error = format!("{:#}", failed.error), "the edge component could not be instantiated");
-        if failed.error.is::<wasmtime::PoolConcurrencyLimitError>() { Refusal::TimedOut } else { Refusal::Trapped }
-    } else if let Some(ErrorCode::HttpRequestUriInvalid | ErrorCode::HttpRequestMethodInvalid) = error.downcast_ref() {
+        tracing::error!(
+            error = format!("{:#}", failed.error),
+            "the edge component could not be instantiated"
+        );
+        if failed.error.is::<wasmtime::PoolConcurrencyLimitError>() {
+            Refusal::TimedOut
+        } else {
+            Refusal::Trapped
+        }
+    } else if let Some(ErrorCode::HttpRequestUriInvalid | ErrorCode::HttpRequestMethodInvalid) =
+        error.downcast_ref()
+    {
         Refusal::Malformed
     } else {
         tracing::error!(error = format!("{error:#}"), "the edge component failed");

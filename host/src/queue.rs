@@ -66,11 +66,15 @@ impl From<EnqueueError> for queue::Error {
 
 /// [`Enqueue`] without its type, so that one compiled component serves any queue.
 pub(crate) trait Erased: Send + Sync {
-    fn enqueue(&self, message: String) -> Pin<Box<dyn Future<Output = Result<(), EnqueueError>> + Send + '_>>;
+    fn enqueue(&self, message: String)
+    -> Pin<Box<dyn Future<Output = Result<(), EnqueueError>> + Send + '_>>;
 }
 
 impl<Q: Enqueue> Erased for Q {
-    fn enqueue(&self, message: String) -> Pin<Box<dyn Future<Output = Result<(), EnqueueError>> + Send + '_>> {
+    fn enqueue(
+        &self,
+        message: String,
+    ) -> Pin<Box<dyn Future<Output = Result<(), EnqueueError>> + Send + '_>> {
         Box::pin(Enqueue::enqueue(self, message))
     }
 }
@@ -83,7 +87,10 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 impl queue::Host for State {}
 
 impl<T: Send> queue::HostWithStore<T> for HasSelf<State> {
-    async fn enqueue(accessor: &Accessor<T, Self>, message: String) -> wasmtime::Result<Result<(), queue::Error>> {
+    async fn enqueue(
+        accessor: &Accessor<T, Self>,
+        message: String,
+    ) -> wasmtime::Result<Result<(), queue::Error>> {
         let queue = accessor.with(|mut access| Arc::clone(&access.get().queue));
         Ok(queue.enqueue(message).await.map_err(Into::into))
     }

@@ -1,0 +1,46 @@
+//! The one place where what went wrong becomes an HTTP answer.
+
+use chargegate_core::{Problem, ProblemKind};
+
+use crate::body::ReadError;
+use crate::host::QueueError;
+use crate::http::Response;
+use crate::settings::SettingError;
+
+/// Seconds after which a client may try again.
+const RETRY_AFTER: &str = "1";
+
+/// The problem as an answer (RFC 9457 section 3).
+pub(crate) fn response(problem: &Problem) -> Response {
+    let response = Response::new(problem.kind.status(), "application/problem+json", problem.to_json());
+    match problem.kind {
+        ProblemKind::NotConfirmed => response.with("retry-after", RETRY_AFTER),
+        _ => response,
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooLarge => Problem::new(ProblemKind::BodyTooLarge),
+            ReadError::Cut => Problem::new(ProblemKind::NotJson).with_detail("the body did not arrive whole"),
+        }
+    }
+}
+
+impl From<QueueError> for Problem {
+    fn from(error: QueueError) -> Self {
+        Problem::new(ProblemKind::NotConfirmed).with_detail(match error {
+            QueueError::Full => "the queue is full",
+            QueueError::TooLarge => "the request is too large for the queue",
+            QueueError::TimedOut => "the queue did not confirm in time; the request may still be processed",
+            QueueError::Unavailable => "the queue is unavailable",
+        })
+    }
+}
+
+impl From<SettingError> for Problem {
+    fn from(error: SettingError) -> Self {
+        Problem::new(ProblemKind::NotConfirmed).with_detail(error.as_str())
+    }
+}
