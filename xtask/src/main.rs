@@ -1,2 +1,51 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: what plain cargo cannot do.
+
+mod ci;
+mod component;
+mod dev;
+mod setup;
+mod step;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use crate::step::Failure;
+use crate::workspace::Workspace;
+
+const USAGE: &str = "\
+Usage: cargo xtask <COMMAND>
+
+Commands:
+  dev [--release] [-- ARGS]  Set up, build and run `chargegate up --demo`; ARGS go to it
+  test [ARGS]                Set up and run every test; ARGS go to `cargo test`, a name filters
+  ci                         Format, lints, documentation, the no_std check, then every test
+  edge                       Build the WASM component; print its path and size";
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut args: Vec<String>) -> Result<(), Failure> {
+    let command = if args.is_empty() { String::new() } else { args.remove(0) };
+    match (command.as_str(), args.as_slice()) {
+        ("dev", _) => dev::run(&Workspace::find()?, args),
+        ("test", _) => test::run(&Workspace::find()?, &args),
+        ("ci", []) => ci::run(&Workspace::find()?),
+        ("edge", []) => component::run(&Workspace::find()?),
+        ("help" | "-h" | "--help", _) => {
+            eprintln!("{USAGE}");
+            Ok(())
+        }
+        ("", _) => Err(Failure::new(format!("no command\n\n{USAGE}"))),
+        (command, _) => {
+            Err(Failure::new(format!("`{command}` is no command, or takes no such arguments\n\n{USAGE}")))
+        }
+    }
+}

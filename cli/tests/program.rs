@@ -1,0 +1,85 @@
+//! The program as a shell sees it: output, errors and exit statuses.
+//!
+//! It stands here and not with the other integration tests because cargo builds a program for the tests of its
+//! own package only; with it, `cargo test --workspace` leaves a current program for all of them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+
+fn chargegate(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chargegate"));
+    command.args(args);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CHARGEGATE_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// A service that runs until it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The reference authorization service on a free port, and its base URL.
+fn acl() -> (Running, String) {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/acl.sample.toml");
+    let mut command = chargegate(&["acl", "--listen", "127.0.0.1:0"]);
+    let mut child = command.env("CHARGEGATE_ACL_FILE", file).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+    (Running(child), url)
+}
+
+#[test]
+fn a_failure_is_one_line_that_names_the_remedy() {
+    let output = chargegate(&["acl", "--file", "no-such-file.toml"]).output().unwrap();
+    let (stdout, stderr) = texts(&output);
+    assert_eq!((output.status.code(), stdout.as_str()), (Some(1), ""));
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.starts_with("error: ") && stderr.contains("CHARGEGATE_ACL_FILE"), "{stderr}");
+}
+
+#[test]
+fn unknown_flags_and_values_are_refused() {
+    for args in [
+        &["send", "--speed", "1"][..],
+        &["send", "--rate", "0"],
+        &["send", "--duration", "1"],
+        &["send", "--duration", "1s"],
+    ] {
+        assert_eq!(chargegate(args).output().unwrap().status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn one_refused_request_fails_with_its_problem() {
+    let (_acl, url) = acl();
+    let output = chargegate(&["send", "--url", &url]).output().unwrap();
+    let (stdout, stderr) = texts(&output);
+    assert_eq!((output.status.code(), stdout.as_str()), (Some(1), ""));
+    assert!(stderr.starts_with("error: refused with 404: Not Found: "), "{stderr}");
+}
+
+#[test]
+fn json_is_all_there_is_on_standard_output() {
+    let (_acl, url) = acl();
+    let args = ["send", "--url", &url, "--rate", "100", "--duration", "100ms", "--json"];
+    let output = chargegate(&args).output().unwrap();
+    let (stdout, _) = texts(&output);
+    assert_eq!((output.status.code(), stdout.lines().count()), (Some(0), 1));
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&report["sent"], &report["refused"]), (&10.into(), &10.into()));
+}

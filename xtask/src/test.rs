@@ -1,0 +1,37 @@
+//! `cargo xtask test`: every test, with all that they need.
+
+use crate::step::{self, Failure};
+use crate::workspace::Workspace;
+use crate::{component, setup};
+
+/// Sets up and runs the tests. `args` go to `cargo test`.
+///
+/// # Errors
+/// The set-up fails, or a test does.
+pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure> {
+    // strace shows the sync that stands between a request and its acknowledgement.
+    if cfg!(target_os = "linux") {
+        setup::ensure_program("strace")?;
+    }
+    let (edge, _) = component::build_edge(workspace)?;
+    let guest = component::build_guest(workspace)?;
+    let cargo_test = || {
+        let mut test = workspace.cargo(&["test", "--workspace"]);
+        if guest.is_some() {
+            // It runs as a component only.
+            test.args(["--exclude", "chargegate-guest"]);
+        }
+        test
+    };
+    // Cargo builds the program that the integration tests run only with the tests of its own package.
+    let selects = args.iter().take_while(|arg| *arg != "--").any(|arg| arg.starts_with('-'));
+    if selects {
+        step::run(cargo_test().args(["--no-run", "--test", "program"]))?;
+    }
+    let mut test = cargo_test();
+    test.env("CHARGEGATE_PROGRAM", workspace.program("debug")).env("CHARGEGATE_EDGE_COMPONENT", edge);
+    if let Some(guest) = guest {
+        test.env("CHARGEGATE_GUEST_COMPONENT", guest);
+    }
+    step::run(test.args(args))
+}
