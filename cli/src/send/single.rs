@@ -26,7 +26,7 @@ pub(super) fn show_answer(ledger: &Ledger, answer: &Result<Answer, Loss>) {
         Ok(Answer { status: StatusCode::ACCEPTED, .. }) => {}
         Ok(answer) => show_refusal(answer),
         Err(Loss::Connect) => {
-            error_line("error: no connection: is the edge running at --url or CHARGEGATE_SEND_URL?")
+            error_line("error: no connection: is the edge running at --url or CHARGEGATE_SEND_URL?");
         }
         Err(loss) => {
             error_line(format_args!(
