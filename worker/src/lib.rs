@@ -1,10 +1,22 @@
 //! The worker: takes accepted requests from a queue, asks the authorization service at a pace it can bear,
 //! records each decision, and calls back until the callback arrives.
 
+mod authorizer;
+mod callback;
 mod effects;
 mod error;
+mod metric;
+mod ops;
+mod persist;
+mod pipeline;
 pub mod queue;
 pub mod store;
+mod worker;
 
+pub use authorizer::{AclUrl, AclUrlError, Authorizer, HttpAuthorizer, NoAnswer, Question};
+pub use callback::{CallbackClient, CallbackClientError, DeliverySettings, Resolve, SystemResolver};
 pub use effects::{Clock, Effects, Random, SystemClock, SystemRandom};
 pub use error::{EngineError, Fate};
+pub use ops::{MetricsError, Ops, install_metrics};
+pub use pipeline::{Parts, PipelineSettings};
+pub use worker::{Worker, WorkerSettings};

@@ -14,7 +14,7 @@ use crate::error::EngineError;
 use crate::queue::MessageKey;
 
 /// What the worker made of one message, to be recorded before the message is acknowledged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Outcome {
     /// It was decided.
     Decided(DecidedMessage),
@@ -22,8 +22,19 @@ pub enum Outcome {
     Poison(PoisonMessage),
 }
 
+impl Outcome {
+    /// The message's name in the queue.
+    #[must_use]
+    pub fn key(&self) -> &MessageKey {
+        match self {
+            Self::Decided(decided) => &decided.key,
+            Self::Poison(poison) => &poison.key,
+        }
+    }
+}
+
 /// A message and its decision.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DecidedMessage {
     /// The message's name in the queue.
     pub key: MessageKey,
@@ -38,6 +49,7 @@ pub struct DecidedMessage {
 }
 
 /// A message nobody can read.
+#[derive(Clone)]
 pub struct PoisonMessage {
     /// The message's name in the queue.
     pub key: MessageKey,

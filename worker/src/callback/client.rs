@@ -1,0 +1,206 @@
+//! One attempt to post a decision.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chargegate_core::{AddressPolicy, CallbackUrl, Scheme, Traceparent, callback_body};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, Method, Request, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
+
+use super::connector::{ConnectError, GuardedConnector, Resolve};
+use crate::store::{AttemptResult, CallbackJob};
+
+/// A receiver's answer is its status. This much of its body is read, so that the connection can be used again; a
+/// longer body costs the connection.
+const MAX_ANSWER_BYTES: usize = 16 * 1024;
+
+/// Posts callbacks: no proxy, no redirects, no forbidden address, one deadline over the whole exchange.
+#[derive(Clone)]
+pub struct CallbackClient {
+    client: Client<HttpsConnector<GuardedConnector>, Full<Bytes>>,
+    deadline: Duration,
+}
+
+/// The TLS library offers no usable protocol version.
+#[derive(Debug, thiserror::Error)]
+#[error("TLS cannot be set up")]
+pub struct CallbackClientError(#[from] rustls::Error);
+
+/// What an attempt came to, with the wait the receiver asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) result: AttemptResult,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl From<AttemptResult> for Attempt {
+    fn from(result: AttemptResult) -> Self {
+        Self { result, retry_after: None }
+    }
+}
+
+impl CallbackClient {
+    /// A client that may call what `policy` permits, and spends at most `deadline` on one exchange.
+    ///
+    /// # Errors
+    /// [`CallbackClientError`].
+    pub fn new(
+        policy: AddressPolicy,
+        resolver: Arc<dyn Resolve>,
+        deadline: Duration,
+    ) -> Result<Self, CallbackClientError> {
+        let provider = rustls::crypto::ring::default_provider();
+        let connector = HttpsConnectorBuilder::new()
+            .with_provider_and_webpki_roots(provider)?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(GuardedConnector::new(policy, resolver));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(15))
+            .pool_max_idle_per_host(32)
+            .build(connector);
+        Ok(Self { client, deadline })
+    }
+
+    /// The longest an attempt takes.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    pub(super) async fn post(&self, job: &CallbackJob, traceparent: Option<Traceparent>) -> Attempt {
+        let Some(request) = request(job, traceparent) else { return AttemptResult::BadAnswer.into() };
+        let end = Instant::now() + self.deadline;
+        match tokio::time::timeout_at(end, self.client.request(request)).await {
+            Err(_) => AttemptResult::TimedOut.into(),
+            Ok(Err(error)) => classify(&error).into(),
+            Ok(Ok(response)) => {
+                let (head, body) = response.into_parts();
+                drain(body, end).await;
+                Attempt {
+                    result: AttemptResult::Answered(head.status.as_u16()),
+                    retry_after: retry_after(&head.headers),
+                }
+            }
+        }
+    }
+}
+
+/// The request of a job. `None` cannot happen to a URL of core's grammar; a message is never lost for it.
+fn request(job: &CallbackJob, traceparent: Option<Traceparent>) -> Option<Request<Full<Bytes>>> {
+    let body = callback_body(&job.station_id, &job.driver_token, job.decision.status);
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(uri(&job.callback_url)?)
+        .header(CONTENT_TYPE, "application/json")
+        .header(USER_AGENT, concat!("chargegate/", env!("CARGO_PKG_VERSION")))
+        .header("webhook-id", job.request_id.to_string())
+        .header("chargegate-decision-reason", job.decision.reason.as_str())
+        .header("chargegate-accepted-at", job.accepted_at.0.to_string())
+        .header("chargegate-decided-at", job.decided_at.0.to_string());
+    if let Some(traceparent) = traceparent {
+        request = request.header("traceparent", traceparent.as_str());
+    }
+    request.body(Full::new(Bytes::from(body))).ok()
+}
+
+fn uri(url: &CallbackUrl) -> Option<Uri> {
+    let scheme = match url.scheme() {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    let target = url.target().to_string();
+    Uri::builder().scheme(scheme).authority(url.authority()).path_and_query(target).build().ok()
+}
+
+/// Reads what a receiver says besides its status, up to the cap and the deadline, and forgets it.
+async fn drain(mut body: Incoming, end: Instant) {
+    let mut room = MAX_ANSWER_BYTES;
+    let _ = tokio::time::timeout_at(end, async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            match room.checked_sub(length) {
+                Some(left) => room = left,
+                None => break,
+            }
+        }
+    })
+    .await;
+}
+
+/// The seconds of a `Retry-After` header (RFC 9110 section 10.2.3), saturating. The form that gives a date is not
+/// read: our own waits serve.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.as_bytes();
+    if value.is_empty() {
+        return None;
+    }
+    let seconds = value.iter().try_fold(0_u64, |seconds, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        Some(seconds.saturating_mul(10).saturating_add(digit))
+    })?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn classify(error: &(dyn Error + 'static)) -> AttemptResult {
+    let mut cause = Some(error);
+    let mut result = AttemptResult::Unreachable;
+    while let Some(error) = cause {
+        if let Some(connect) = error.downcast_ref::<ConnectError>() {
+            return match connect {
+                ConnectError::Unresolved(_) => AttemptResult::Unresolved,
+                ConnectError::Blocked(_) => AttemptResult::Blocked,
+                ConnectError::Unreachable(_) => AttemptResult::Unreachable,
+            };
+        }
+        if error.is::<hyper::Error>() {
+            result = AttemptResult::BadAnswer;
+        }
+        cause = error.source();
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(value: &str, seconds: Option<u64>) {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, value.parse().unwrap());
+        assert_eq!(retry_after(&headers), seconds.map(Duration::from_secs), "{value}");
+    }
+
+    #[test]
+    fn a_retry_after_never_overflows() {
+        check("0", Some(0));
+        check("120", Some(120));
+        check("99999999999999999999999999999999999", Some(u64::MAX));
+        check("-1", None);
+        check("1.5", None);
+        check("", None);
+        check("Fri, 31 Dec 1999 23:59:59 GMT", None);
+    }
+
+    #[test]
+    fn every_callback_url_makes_a_request_target() {
+        for (text, expected) in [
+            ("https://a.example", "https://a.example/"),
+            ("http://a.example?x=1", "http://a.example/?x=1"),
+            ("http://[::1]:81/p;a=b/(c)!*'$&+,~@:%20?q=/?", "http://[::1]:81/p;a=b/(c)!*'$&+,~@:%20?q=/?"),
+        ] {
+            let uri = uri(&text.parse().unwrap()).map(|uri| uri.to_string());
+            assert_eq!(uri.as_deref(), Some(expected));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The ops port: health, readiness and metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use serde_json::json;
+
+use crate::metric;
+use crate::queue::Queue;
+use crate::store::Store;
+
+/// No check of an engine takes longer.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the ops port tells of.
+#[derive(Clone)]
+pub struct Ops {
+    queue: Arc<dyn Queue>,
+    store: Arc<dyn Store>,
+    metrics: PrometheusHandle,
+    ready: Arc<AtomicBool>,
+}
+
+/// Metrics were installed before in this process.
+#[derive(Debug, thiserror::Error)]
+#[error("metrics cannot be set up")]
+pub struct MetricsError(#[from] BuildError);
+
+/// Starts to collect metrics in this process.
+///
+/// # Errors
+/// [`MetricsError`] the second time.
+pub fn install_metrics() -> Result<PrometheusHandle, MetricsError> {
+    let seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0];
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)?
+        .install_recorder()?;
+    metric::describe();
+    Ok(handle)
+}
+
+impl Ops {
+    /// The ops port of a worker over these engines; not ready until told.
+    #[must_use]
+    pub fn new(queue: Arc<dyn Queue>, store: Arc<dyn Store>, metrics: PrometheusHandle) -> Self {
+        Self { queue, store, metrics, ready: Arc::default() }
+    }
+
+    /// Says whether requests should be sent here: true after the start, false from the beginning of a stop.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// The routes.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(render))
+            .with_state(self)
+    }
+
+    /// Reads the levels of the engines into their gauges. False when one does not answer.
+    async fn check(&self) -> (bool, bool, bool) {
+        let depth = tokio::time::timeout(CHECK_TIMEOUT, self.queue.depth());
+        let backlog = tokio::time::timeout(CHECK_TIMEOUT, self.store.backlog());
+        let (depth, backlog) = tokio::join!(depth, backlog);
+        let mut room = false;
+        if let Ok(Ok(depth)) = &depth {
+            metric::level("chargegate_queue_waiting", depth.waiting);
+            metric::level("chargegate_queue_limit", depth.limit);
+            room = depth.waiting < depth.limit;
+        }
+        if let Ok(Ok(backlog)) = &backlog {
+            metric::level("chargegate_callbacks_pending", backlog.in_flight);
+            metric::level("chargegate_callbacks_dead", backlog.dead);
+        }
+        (matches!(depth, Ok(Ok(_))), matches!(backlog, Ok(Ok(_))), room)
+    }
+}
+
+async fn readyz(State(ops): State<Ops>) -> Response {
+    let (queue, store, room) = ops.check().await;
+    let running = ops.ready.load(Ordering::Relaxed);
+    let word = |good: bool, bad: &'static str| if good { "ok" } else { bad };
+    let body = json!({
+        "worker": word(running, "not running"),
+        "queue": word(queue, "does not answer"),
+        "queue_room": word(room, "full"),
+        "store": word(store, "does not answer"),
+    });
+    let status =
+        if running && queue && store && room { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(body)).into_response()
+}
+
+async fn render(State(ops): State<Ops>) -> Response {
+    ops.check().await;
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], ops.metrics.render()).into_response()
+}

@@ -1,0 +1,231 @@
+//! The order of the worker's steps: lease, decide, record, acknowledge, deliver.
+//!
+//! 1. **Lease** no more messages than the window has room for, so that a backlog stays in the queue.
+//! 2. **Decide** each on its own ([`decide`]): decode, wait for a slot until the shed time, ask, or shed.
+//! 3. **Record** decisions and callback intents in one transaction, again and again until the store takes them.
+//! 4. **Acknowledge** the messages. A crash before this delivers them again, and step 3 finds them recorded.
+//! 5. **Deliver** the callbacks that step 3 leased to us; those without a place go back to the store.
+//!
+//! A message keeps its place in the window from 1 to 4: while the store is down the window fills and nothing more
+//! is leased.
+
+mod decide;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chargegate_core::DecisionRules;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use self::decide::Decider;
+use crate::authorizer::Authorizer;
+use crate::callback::{self, Dispatcher};
+use crate::effects::Effects;
+use crate::metric;
+use crate::persist::Persist;
+use crate::queue::{LeasedMessage, MessageKey, Queue};
+use crate::store::{Outcome, Recorded, Store};
+
+/// The longest wait of one lease, and so of a stop that finds the queue empty.
+const LEASE_WAIT: Duration = Duration::from_millis(500);
+/// Messages recorded in one transaction at most.
+const RECORD_BATCH: usize = 256;
+
+/// How messages are decided.
+#[derive(Clone, Copy, Debug)]
+pub struct PipelineSettings {
+    /// Messages leased and not yet acknowledged at most.
+    pub window: NonZeroUsize,
+    /// Calls to the authorization service in flight at most, retries included.
+    pub slots: NonZeroUsize,
+    /// The times a decision keeps to.
+    pub rules: DecisionRules,
+}
+
+/// The engines and peers a pipeline works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where messages come from.
+    pub queue: Arc<dyn Queue>,
+    /// Where decisions go.
+    pub store: Arc<dyn Store>,
+    /// Who is asked.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// Time and randomness.
+    pub effects: Effects,
+}
+
+/// A message on its way through the window.
+struct Passage {
+    outcome: Outcome,
+    /// Its place in the window, free again when dropped.
+    place: Place,
+}
+
+/// A place in the window.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _gauge: metric::UnderWay,
+}
+
+/// A running pipeline.
+pub(crate) struct Pipeline {
+    stop: CancellationToken,
+    puller: JoinHandle<()>,
+    recorder: JoinHandle<()>,
+}
+
+impl Pipeline {
+    /// Starts leasing. Writing is given up only when `abandon` is cancelled.
+    pub(crate) fn start(
+        settings: PipelineSettings,
+        parts: Parts,
+        dispatcher: Dispatcher,
+        abandon: CancellationToken,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let (outcomes, inbox) = mpsc::channel(settings.window.get());
+        let persist = Persist::new(parts.effects.clone(), abandon);
+        let recorder = tokio::spawn(record(inbox, parts.clone(), dispatcher, persist.clone()));
+        let puller = tokio::spawn(pull(settings, parts, outcomes, stop.clone(), persist));
+        Self { stop, puller, recorder }
+    }
+
+    /// Whether both halves still run: they end only when told to, or when the engine says that trying is pointless.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.puller.is_finished() && !self.recorder.is_finished()
+    }
+
+    /// Leases nothing more, hands back what no call was begun for, and waits until the rest is acknowledged.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        let _ = self.puller.await;
+        let _ = self.recorder.await;
+    }
+}
+
+/// Leases messages and decides each in a task of its own.
+async fn pull(
+    settings: PipelineSettings,
+    parts: Parts,
+    outcomes: mpsc::Sender<Passage>,
+    stop: CancellationToken,
+    persist: Persist,
+) {
+    let size = settings.window.get();
+    let window = Arc::new(Semaphore::new(size));
+    let decider = Arc::new(Decider::new(settings, &parts, stop.clone()));
+    let tasks = TaskTracker::new();
+    let (returns, returned) = mpsc::channel(size);
+    let handing_back = tokio::spawn(hand_back(returned, Arc::clone(&parts.queue)));
+
+    while !stop.is_cancelled() {
+        let Some(mut places) = room(&window, &stop).await else { break };
+        let max = places.num_permits();
+        let Some(leased) = persist.until_done("lease messages", || parts.queue.lease(max, LEASE_WAIT)).await
+        else {
+            break;
+        };
+        for message in leased {
+            // An engine that gives more than it was asked for is not asked to take it back: its lease ends.
+            let Some(permit) = places.split(1) else { break };
+            let place = Place { _permit: permit, _gauge: metric::under_way("chargegate_window_in_use") };
+            tasks.spawn(pass(message, place, Arc::clone(&decider), outcomes.clone(), returns.clone()));
+        }
+    }
+    tasks.close();
+    tasks.wait().await;
+    drop(returns);
+    let _ = handing_back.await;
+}
+
+/// Every free place in the window, at least one; `None` when stopped first.
+async fn room(window: &Arc<Semaphore>, stop: &CancellationToken) -> Option<OwnedSemaphorePermit> {
+    let mut places = tokio::select! {
+        place = Arc::clone(window).acquire_owned() => place.ok()?,
+        () = stop.cancelled() => return None,
+    };
+    let more = u32::try_from(window.available_permits()).unwrap_or(u32::MAX);
+    if let Ok(more) = Arc::clone(window).try_acquire_many_owned(more) {
+        places.merge(more);
+    }
+    Some(places)
+}
+
+async fn pass(
+    message: LeasedMessage,
+    place: Place,
+    decider: Arc<Decider>,
+    outcomes: mpsc::Sender<Passage>,
+    returns: mpsc::Sender<MessageKey>,
+) {
+    let key = message.key.clone();
+    match decider.decide(message).await {
+        Some(outcome) => {
+            let _ = outcomes.send(Passage { outcome, place }).await;
+        }
+        None => {
+            let _ = returns.send(key).await;
+        }
+    }
+}
+
+/// Hands back the messages of a stopping worker.
+async fn hand_back(mut returned: mpsc::Receiver<MessageKey>, queue: Arc<dyn Queue>) {
+    let mut keys = Vec::new();
+    while returned.recv_many(&mut keys, RECORD_BATCH).await > 0 {
+        if let Err(error) = queue.release(std::mem::take(&mut keys)).await {
+            warn!(error = %error, cause = metric::cause(&error), "could not hand back messages; their leases will end");
+        }
+    }
+}
+
+/// Records in batches: while one batch commits, the next gathers.
+async fn record(mut inbox: mpsc::Receiver<Passage>, parts: Parts, dispatcher: Dispatcher, persist: Persist) {
+    let mut batch = Vec::new();
+    while inbox.recv_many(&mut batch, RECORD_BATCH).await > 0 {
+        let (outcomes, places): (Vec<_>, Vec<_>) =
+            batch.drain(..).map(|p: Passage| (p.outcome, p.place)).unzip();
+        let keys: Vec<_> = outcomes.iter().map(|outcome| outcome.key().clone()).collect();
+        let written = persist.until_done("record decisions", || parts.store.record(outcomes.clone())).await;
+        let Some(recorded) = written else {
+            // Their leases end, or the restart releases them: nothing is lost by leaving.
+            warn!(messages = keys.len(), "left messages undecided");
+            return;
+        };
+        // Deciding is over: the callbacks need not wait for the acknowledgement.
+        let jobs = count(&outcomes, recorded);
+        let left = dispatcher.start(jobs);
+        let acknowledged = async {
+            if let Err(error) = parts.queue.acknowledge(keys).await {
+                warn!(error = %error, cause = metric::cause(&error), "could not acknowledge messages; they come again");
+            }
+        };
+        tokio::join!(acknowledged, callback::release(parts.store.as_ref(), left));
+        drop(places);
+    }
+}
+
+/// Counts what became of a batch and takes out the callbacks to deliver.
+fn count(outcomes: &[Outcome], recorded: Vec<Recorded>) -> Vec<crate::store::CallbackJob> {
+    let mut jobs = Vec::new();
+    for (outcome, recorded) in outcomes.iter().zip(recorded) {
+        match (outcome, recorded) {
+            (Outcome::Decided(decided), Recorded::Decided(job)) => {
+                let age = decided.decided_at.since(decided.message.accepted_at);
+                metric::decision(decided.decision, age, decided.late);
+                jobs.push(job);
+            }
+            (_, Recorded::Duplicate { .. }) => metric::duplicate(),
+            (_, Recorded::Redelivered) => metric::redelivered(),
+            (Outcome::Poison(poison), _) => metric::poison(poison.reason.as_str()),
+            (Outcome::Decided(_), Recorded::Poison) => {}
+        }
+    }
+    jobs
+}
