@@ -10,6 +10,7 @@ mod ops;
 mod persist;
 mod pipeline;
 pub mod queue;
+pub mod sqlite;
 pub mod store;
 mod worker;
 

@@ -1,0 +1,36 @@
+//! What operators may read, with or without an engine that has the file open.
+
+mod decisions;
+mod ledger;
+mod mask;
+
+use std::path::Path;
+
+use sqlx::SqlitePool;
+
+pub use self::decisions::{
+    Attempt, CallbackState, Cursor, DecisionDetail, DecisionFilter, DecisionLine, Page,
+};
+pub use self::ledger::{Reconciliation, SequenceRange};
+pub use self::mask::MaskedToken;
+use super::open::{self, OpenError};
+
+/// A view of a data folder that cannot change it.
+#[derive(Clone, Debug)]
+pub struct Inspector {
+    readers: SqlitePool,
+}
+
+impl Inspector {
+    /// Opens the view of a folder. It takes no lock: an engine may have the folder open, or open it later.
+    ///
+    /// # Errors
+    /// [`OpenError`] when there is no database of ours, or it cannot be read.
+    pub async fn open(data_dir: &Path) -> Result<Self, OpenError> {
+        open::open_readers(data_dir).await.map(Self::new)
+    }
+
+    pub(super) fn new(readers: SqlitePool) -> Self {
+        Self { readers }
+    }
+}

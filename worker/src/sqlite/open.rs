@@ -1,0 +1,226 @@
+//! Opening: the folder, the file, its PRAGMAs and its schema, and the end of leases that nobody holds any more.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chargegate_core::UnixMillis;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool};
+
+use super::keys::millis;
+use super::lock::{self, FolderLock};
+use super::schema::{self, Kind};
+
+const FILE: &str = "chargegate.db";
+const READERS: u32 = 4;
+const BUSY: Duration = Duration::from_secs(5);
+/// Pages of write-ahead log (4 KiB each) after which a commit also moves them into the database. A larger log
+/// means fewer moves, which write a page that changed often only once.
+const CHECKPOINT_PAGES: &str = "4000";
+const LOG_BYTES_KEPT: &str = "67108864";
+const WRITER_CACHE_KIB: &str = "-32768";
+
+/// What a test may set otherwise.
+#[derive(Clone, Debug)]
+pub(crate) struct Tuning {
+    pub(crate) synchronous: SqliteSynchronous,
+    pub(crate) max_page_count: Option<u32>,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { synchronous: SqliteSynchronous::Full, max_page_count: None }
+    }
+}
+
+/// What opening gives.
+pub(super) struct Opened {
+    pub(super) writer: SqliteConnection,
+    pub(super) connect: SqliteConnectOptions,
+    pub(super) readers: SqlitePool,
+    pub(super) lock: FolderLock,
+    pub(super) depth: u64,
+}
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no such folder, or no database in it.
+    #[error("there is no database in {}: name the data folder with --data-dir or CHARGEGATE_DATA_DIR", path.display())]
+    Missing {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// The folder or its files cannot be created or opened.
+    #[error("the data folder {} cannot be used: choose another with --data-dir or CHARGEGATE_DATA_DIR", path.display())]
+    Folder {
+        /// The data folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process holds its lock.
+    #[error(
+        "the data folder {} is in use by another process: stop that one, or choose another folder with --data-dir or CHARGEGATE_DATA_DIR",
+        path.display()
+    )]
+    InUse {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// The file is no database of this program.
+    #[error("{} is not a chargegate database: choose another folder with --data-dir or CHARGEGATE_DATA_DIR", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was written by a newer version of this program.
+    #[error(
+        "{} has schema version {found}, and this program knows {known}: run the newer program again, or choose another folder with --data-dir or CHARGEGATE_DATA_DIR",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest version known here.
+        known: usize,
+    },
+    /// SQLite did not take the setting that an acknowledged write's durability rests on.
+    #[error(
+        "{} does not hold what was promised: PRAGMA {pragma} is {found} and must be {expected}; put --data-dir on a local file system that can map files into memory",
+        path.display()
+    )]
+    NotDurable {
+        /// The file.
+        path: PathBuf,
+        /// The setting.
+        pragma: &'static str,
+        /// What it must be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// The database failed.
+    #[error("the database {} cannot be opened: check that the disk has room and the file may be read and written", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+pub(super) async fn open(data_dir: &Path, now: UnixMillis, tuning: &Tuning) -> Result<Opened, OpenError> {
+    let lock = lock::lock(data_dir)?;
+    let path = data_dir.join(FILE);
+    lock::private_file(&path).map_err(|source| OpenError::Folder { path: data_dir.into(), source })?;
+    let failed = |source| OpenError::Database { path: path.clone(), source };
+    check_kind(&path).await?;
+
+    let mut connect = base(&path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(tuning.synchronous)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("journal_size_limit", LOG_BYTES_KEPT)
+        .pragma("cache_size", WRITER_CACHE_KIB)
+        .pragma("temp_store", "memory");
+    if let Some(pages) = tuning.max_page_count {
+        connect = connect.pragma("max_page_count", pages.to_string());
+    }
+    let mut writer = connect.connect().await.map_err(failed)?;
+    check_durability(&mut writer, &path).await?;
+    schema::migrate(&mut writer).await.map_err(failed)?;
+    end_leases(&mut writer, now).await.map_err(failed)?;
+    let depth = depth(&mut writer).await.map_err(failed)?;
+    let readers = readers(&path).await.map_err(failed)?;
+    Ok(Opened { writer, connect, readers, lock, depth })
+}
+
+/// Opens a file for reading only, whether or not an engine has it open.
+pub(super) async fn open_readers(data_dir: &Path) -> Result<SqlitePool, OpenError> {
+    let path = data_dir.join(FILE);
+    if !path.is_file() {
+        return Err(OpenError::Missing { path: data_dir.into() });
+    }
+    match check_kind(&path).await? {
+        Kind::Ours(_) => {}
+        Kind::Empty => return Err(OpenError::Missing { path: data_dir.into() }),
+        Kind::Foreign => return Err(OpenError::Foreign { path }),
+    }
+    readers(&path).await.map_err(|source| OpenError::Database { path, source })
+}
+
+/// Messages in the queue.
+pub(super) async fn depth(connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM queue").fetch_one(connection).await?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+fn base(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(std::path::absolute(path).unwrap_or_else(|_| path.into()))
+        .foreign_keys(true)
+        .busy_timeout(BUSY)
+        .disable_statement_logging()
+}
+
+async fn readers(path: &Path) -> Result<SqlitePool, sqlx::Error> {
+    let options = base(path).read_only(true).pragma("query_only", "on");
+    SqlitePoolOptions::new().max_connections(READERS).test_before_acquire(false).connect_with(options).await
+}
+
+/// Refuses a file that is not ours before anything is changed in it.
+async fn check_kind(path: &Path) -> Result<Kind, OpenError> {
+    let failed = |source| OpenError::Database { path: path.into(), source };
+    let mut connection = match base(path).read_only(true).connect().await {
+        Ok(connection) => connection,
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("26") => {
+            return Err(OpenError::Foreign { path: path.into() });
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let kind = schema::kind(&mut connection).await.map_err(failed)?;
+    let _ = connection.close().await;
+    match kind {
+        Kind::Foreign => Err(OpenError::Foreign { path: path.into() }),
+        Kind::Ours(found) if usize::try_from(found).is_ok_and(|version| version > schema::NEWEST) => {
+            Err(OpenError::Newer { path: path.into(), found, known: schema::NEWEST })
+        }
+        kind => Ok(kind),
+    }
+}
+
+/// Reads back what a sync per commit rests on: a file system may refuse the log, and a build other defaults.
+async fn check_durability(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Database { path: path.into(), source };
+    let refuse = |pragma, expected, found| {
+        Err(OpenError::NotDurable { path: path.into(), pragma, expected, found })
+    };
+    let journal: String =
+        sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await.map_err(failed)?;
+    if journal != "wal" {
+        return refuse("journal_mode", "wal", journal);
+    }
+    let synchronous: i64 =
+        sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await.map_err(failed)?;
+    if synchronous != 2 {
+        return refuse("synchronous", "2 (FULL)", synchronous.to_string());
+    }
+    Ok(())
+}
+
+async fn end_leases(connection: &mut SqliteConnection, now: UnixMillis) -> Result<(), sqlx::Error> {
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+    sqlx::query("UPDATE queue SET visible_at = 0 WHERE visible_at > 0").execute(&mut *connection).await?;
+    sqlx::query("UPDATE callback SET leased = 0, due_at = min(due_at, ?1) WHERE leased = 1")
+        .bind(millis(now))
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("COMMIT").execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! Retention: deleting what is finished, and keeping the books.
+
+use chargegate_core::UnixMillis;
+use sqlx::Row as _;
+
+use super::batch::{Failure, Operation, Reply, Transaction};
+use super::keys::{StoredKey, ids, millis, request_id};
+use super::writer::Command;
+
+/// Decisions, and poison messages, deleted at once: others wait for their writes meanwhile.
+const AT_ONCE: i64 = 500;
+
+/// Deletes what was finished before a moment; says whether more is left.
+pub(super) struct Purge {
+    pub(super) before: UnixMillis,
+}
+
+impl Operation for Purge {
+    type Outcome = bool;
+    type Answer = bool;
+
+    async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<bool>, Failure> {
+        let mut all = Vec::with_capacity(operations.len());
+        for Self { before } in operations {
+            let mut gone = Gone::default();
+            let decisions = purge_decisions(*before, transaction, &mut gone).await?;
+            let poison = purge_poison(*before, transaction, &mut gone).await?;
+            gone.enter(transaction).await?;
+            all.push(decisions >= AT_ONCE || poison >= AT_ONCE);
+        }
+        Ok(all)
+    }
+
+    fn answer(self, outcome: bool) -> bool {
+        outcome
+    }
+
+    fn into_command(self, reply: Reply<bool>) -> Command {
+        Command::Purge((self, reply))
+    }
+}
+
+/// What a purge deleted.
+#[derive(Default)]
+struct Gone {
+    decided: i64,
+    duplicates: i64,
+    poison: i64,
+    delivered: i64,
+    dead: i64,
+    sequences: Vec<i64>,
+}
+
+async fn purge_decisions(
+    before: UnixMillis,
+    transaction: &mut Transaction<'_>,
+    gone: &mut Gone,
+) -> Result<i64, Failure> {
+    // A message that was never acknowledged will be delivered again: without its decision it would get a second.
+    let rows = sqlx::query(
+        "SELECT callback.request_id, callback.state, decision.message_key \
+         FROM callback JOIN decision USING (request_id) \
+         WHERE callback.finished_at < ?1 \
+         AND NOT EXISTS (SELECT 1 FROM queue WHERE seq = decision.message_key) \
+         ORDER BY callback.finished_at LIMIT ?2",
+    )
+    .bind(millis(before))
+    .bind(AT_ONCE)
+    .fetch_all(&mut *transaction.connection)
+    .await?;
+    let mut finished = Vec::with_capacity(rows.len());
+    for row in &rows {
+        finished.push(request_id(row)?);
+        gone.sequences.extend(own_sequence(row.try_get("message_key")?));
+        gone.decided += 1;
+        match row.try_get("state")? {
+            "delivered" => gone.delivered += 1,
+            _ => gone.dead += 1,
+        }
+    }
+    let finished = ids(&finished);
+    let duplicates: Vec<StoredKey> = sqlx::query_scalar(
+        "DELETE FROM duplicate WHERE request_id IN (SELECT unhex(value, '-') FROM json_each(?1)) \
+         RETURNING message_key",
+    )
+    .bind(&finished)
+    .fetch_all(&mut *transaction.connection)
+    .await?;
+    gone.duplicates += i64::try_from(duplicates.len()).unwrap_or(i64::MAX);
+    gone.sequences.extend(duplicates.into_iter().filter_map(own_sequence));
+    for delete in [
+        "DELETE FROM attempt WHERE request_id IN (SELECT unhex(value, '-') FROM json_each(?1))",
+        "DELETE FROM callback WHERE request_id IN (SELECT unhex(value, '-') FROM json_each(?1))",
+        "DELETE FROM decision WHERE request_id IN (SELECT unhex(value, '-') FROM json_each(?1))",
+    ] {
+        sqlx::query(delete).bind(&finished).execute(&mut *transaction.connection).await?;
+    }
+    Ok(i64::try_from(rows.len()).unwrap_or(i64::MAX))
+}
+
+async fn purge_poison(
+    before: UnixMillis,
+    transaction: &mut Transaction<'_>,
+    gone: &mut Gone,
+) -> Result<i64, Failure> {
+    let keys: Vec<StoredKey> = sqlx::query_scalar(
+        "DELETE FROM poison WHERE message_key IN ( \
+             SELECT message_key FROM poison WHERE found_at < ?1 \
+             AND NOT EXISTS (SELECT 1 FROM queue WHERE seq = message_key) ORDER BY found_at LIMIT ?2) \
+         RETURNING message_key",
+    )
+    .bind(millis(before))
+    .bind(AT_ONCE)
+    .fetch_all(&mut *transaction.connection)
+    .await?;
+    let deleted = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+    gone.poison += deleted;
+    gone.sequences.extend(keys.into_iter().filter_map(own_sequence));
+    Ok(deleted)
+}
+
+fn own_sequence(key: StoredKey) -> Option<i64> {
+    match key {
+        StoredKey::Number(number) => Some(number),
+        StoredKey::Text(_) => None,
+    }
+}
+
+impl Gone {
+    /// Enters what was deleted into the books.
+    async fn enter(mut self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
+        if self.decided == 0 && self.poison == 0 {
+            return Ok(());
+        }
+        sqlx::query(
+            "UPDATE ledger SET decided = decided + ?1, duplicates = duplicates + ?2, poison = poison + ?3, \
+             delivered = delivered + ?4, dead = dead + ?5",
+        )
+        .bind(self.decided)
+        .bind(self.duplicates)
+        .bind(self.poison)
+        .bind(self.delivered)
+        .bind(self.dead)
+        .execute(&mut *transaction.connection)
+        .await?;
+        self.sequences.sort_unstable();
+        self.sequences.dedup();
+        for (first, last) in ranges(&self.sequences) {
+            enter_range(first, last, transaction).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Sorted numbers as ranges.
+pub(super) fn ranges(numbers: &[i64]) -> Vec<(i64, i64)> {
+    let mut ranges: Vec<(i64, i64)> = Vec::new();
+    for number in numbers.iter().copied() {
+        match ranges.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    ranges
+}
+
+/// Adds a range to those purged, joined with the ones it touches.
+async fn enter_range(first: i64, last: i64, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
+    let before: Option<i64> = sqlx::query_scalar("DELETE FROM purged WHERE last = ?1 RETURNING first")
+        .bind(first - 1)
+        .fetch_optional(&mut *transaction.connection)
+        .await?;
+    let after: Option<i64> = sqlx::query_scalar("DELETE FROM purged WHERE first = ?1 RETURNING last")
+        .bind(last + 1)
+        .fetch_optional(&mut *transaction.connection)
+        .await?;
+    sqlx::query("INSERT INTO purged (first, last) VALUES (?1, ?2)")
+        .bind(before.unwrap_or(first))
+        .bind(after.unwrap_or(last))
+        .execute(&mut *transaction.connection)
+        .await?;
+    Ok(())
+}
