@@ -22,8 +22,10 @@ impl Workspace {
     pub(crate) fn find() -> Result<Self, Failure> {
         let mut command = Command::new(cargo_program());
         command.args(["metadata", "--no-deps", "--format-version=1"]);
-        if let Some(xtask) = env::var_os("CARGO_MANIFEST_DIR") {
-            command.current_dir(xtask);
+        // From the root, as every other command: a relative `CARGO_TARGET_DIR` counts from where cargo runs.
+        let xtask = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        if let Some(root) = xtask.as_deref().and_then(Path::parent) {
+            command.current_dir(root);
         }
         let metadata: Value = serde_json::from_str(&step::read(&mut command)?)
             .map_err(|error| Failure::new(format!("cargo metadata is unreadable: {error}")))?;
