@@ -37,18 +37,27 @@ impl Refusal {
         match self {
             Self::SlowBody => "The body did not arrive in time",
             Self::CutBody => "The body did not arrive whole",
-            Self::BodyTooLarge => "The body is too long",
+            Self::BodyTooLarge => "The body is longer than 8192 bytes",
             Self::Malformed => "The request is malformed",
             Self::Trapped => "The request failed; repeat it with the same Idempotency-Key",
             Self::TimedOut => "The request was not confirmed; repeat it with the same Idempotency-Key",
         }
     }
 
+    /// The kinds the component also tells keep its names.
+    fn type_uri(self) -> &'static str {
+        match self {
+            Self::BodyTooLarge => "urn:chargegate:problem:body-too-large",
+            Self::TimedOut => "urn:chargegate:problem:not-confirmed",
+            Self::SlowBody | Self::CutBody | Self::Malformed | Self::Trapped => "about:blank",
+        }
+    }
+
     /// The problem document (RFC 9457).
     pub(crate) fn response(self) -> Response<Full<Bytes>> {
         let status = self.status();
-        let body =
-            format!(r#"{{"type":"about:blank","title":"{}","status":{}}}"#, self.title(), status.as_u16());
+        let (kind, title, code) = (self.type_uri(), self.title(), status.as_u16());
+        let body = format!(r#"{{"type":"{kind}","title":"{title}","status":{code}}}"#);
         let length = body.len();
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = status;

@@ -53,20 +53,25 @@ pub struct Limits {
     pub instance_idle: Duration,
 }
 
+impl Limits {
+    /// The limits as they are when nothing else is said.
+    pub const DEFAULT: Self = Self {
+        request_timeout: Duration::from_secs(5),
+        header_timeout: Duration::from_secs(15),
+        drain_timeout: Duration::from_secs(10),
+        request_body: 16 * 1024,
+        response_body: 256 * 1024,
+        memory: 16 * 1024 * 1024,
+        connections: 1024,
+        requests: 256,
+        requests_per_instance: 16,
+        instance_reuse: 10_000,
+        instance_idle: Duration::from_secs(5),
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            request_timeout: Duration::from_secs(5),
-            header_timeout: Duration::from_secs(15),
-            drain_timeout: Duration::from_secs(10),
-            request_body: 16 * 1024,
-            response_body: 256 * 1024,
-            memory: 16 * 1024 * 1024,
-            connections: 1024,
-            requests: 256,
-            requests_per_instance: 16,
-            instance_reuse: 10_000,
-            instance_idle: Duration::from_secs(5),
-        }
+        Self::DEFAULT
     }
 }

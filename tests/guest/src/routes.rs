@@ -4,6 +4,7 @@ use std::fs;
 use std::hint::black_box;
 use std::net::TcpStream;
 use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use spin_sdk::http::StatusCode;
@@ -13,7 +14,10 @@ use crate::service::queue;
 
 /// Takes a path, its query and the body; gives the status and the text.
 pub(crate) async fn answer(path: &str, argument: &str, body: Bytes) -> (StatusCode, String) {
+    static SERVED: AtomicU64 = AtomicU64::new(0);
+    let served = SERVED.fetch_add(1, Ordering::Relaxed) + 1;
     match path {
+        "/served" => said(served.to_string()),
         "/minimal" => minimal(body).await,
         "/spin" => spin(),
         "/trap" => process::abort(),

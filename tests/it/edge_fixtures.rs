@@ -1,0 +1,74 @@
+//! The fixture table, through the component in wasmtime.
+
+#[path = "../../edge/fixtures/runner.rs"]
+mod runner;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use chargegate_host::{EnqueueError, Limits};
+use runner::{Answer, Case, Edge, Queue};
+
+use crate::host::support::{Running, Told, bounded, settings};
+
+/// One host for each set of variables.
+#[derive(Default)]
+struct Component {
+    hosts: BTreeMap<BTreeMap<String, String>, Running>,
+    variables: BTreeMap<String, String>,
+    queue: Arc<Told>,
+}
+
+impl Edge for Component {
+    async fn prepare(&mut self, variables: &BTreeMap<String, String>, queue: Queue) {
+        *self.queue.answer.lock().unwrap() = match queue {
+            Queue::Ok => Some(Ok(())),
+            Queue::Full => Some(Err(EnqueueError::Full)),
+            Queue::TooLarge => Some(Err(EnqueueError::TooLarge)),
+            Queue::TimedOut => Some(Err(EnqueueError::TimedOut)),
+            Queue::Unavailable => Some(Err(EnqueueError::Unavailable)),
+            Queue::Hangs => None,
+        };
+        self.variables.clone_from(variables);
+        if !self.hosts.contains_key(variables) {
+            let mut settings = settings("CHARGEGATE_EDGE_COMPONENT", Limits::DEFAULT);
+            settings.variables = variables.clone().into_iter().collect();
+            let host = Running::start(settings, Arc::clone(&self.queue)).await;
+            self.hosts.insert(variables.clone(), host);
+        }
+    }
+
+    async fn send(&mut self, case: &Case) -> (Answer, Vec<String>) {
+        let mut client = self.hosts[&self.variables].connect().await;
+        client.send(&request(case)).await;
+        let reply = client.reply(case.method == "HEAD").await.expect("an answer");
+        let answer = Answer { status: reply.status, headers: reply.headers, body: reply.body };
+        (answer, std::mem::take(&mut self.queue.messages.lock().unwrap()))
+    }
+}
+
+fn request(case: &Case) -> Vec<u8> {
+    let mut head = format!("{} {} HTTP/1.1\r\nhost: test\r\n", case.method, case.path);
+    for (name, value) in &case.headers {
+        write!(head, "{name}: {value}\r\n").unwrap();
+    }
+    let body = case.body.as_deref().unwrap_or_default();
+    if case.chunked {
+        head.push_str("transfer-encoding: chunked\r\n\r\n");
+        let chunks = body.chunks(1000).flat_map(|chunk| {
+            let size = format!("{:x}\r\n", chunk.len()).into_bytes();
+            [size, chunk.to_vec(), b"\r\n".to_vec()].concat()
+        });
+        return head.into_bytes().into_iter().chain(chunks).chain(*b"0\r\n\r\n").collect();
+    }
+    if case.body.is_some() {
+        write!(head, "content-length: {}\r\n", body.len()).unwrap();
+    }
+    [head.as_bytes(), b"\r\n", body].concat()
+}
+
+#[test]
+fn every_case_of_the_table_holds_in_the_component() {
+    bounded(async { runner::run(&mut Component::default()).await });
+}

@@ -1,0 +1,116 @@
+//! Clients that misbehave.
+
+use std::time::Duration;
+
+use chargegate_host::Limits;
+
+use super::support::{Confirms, Gate, Running, bounded};
+
+#[test]
+fn a_body_above_the_limit_is_refused_whether_announced_or_not() {
+    bounded(async {
+        let host = Running::guest(Limits { request_body: 1000, ..Limits::DEFAULT }, Confirms).await;
+        for (length, status) in [(999, 202), (1000, 202), (1001, 413)] {
+            let body = "x".repeat(length);
+            let mut announced = host.connect().await;
+            let request =
+                format!("POST /minimal HTTP/1.1\r\nhost: t\r\ncontent-length: {length}\r\n\r\n{body}");
+            announced.send(request.as_bytes()).await;
+            assert_eq!(announced.reply(false).await.unwrap().status, status, "{length}");
+            let mut chunked = host.connect().await;
+            let request = format!(
+                "POST /minimal HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"
+            );
+            chunked.send(request.as_bytes()).await;
+            assert_eq!(chunked.reply(false).await.unwrap().status, status, "{length} in chunks");
+        }
+    });
+}
+
+#[test]
+fn a_body_is_refused_by_its_announced_length_before_it_comes() {
+    bounded(async {
+        let host = Running::guest(Limits::DEFAULT, Confirms).await;
+        let mut client = host.connect().await;
+        client.send(b"POST /minimal HTTP/1.1\r\nhost: t\r\ncontent-length: 1000000000000\r\n\r\n").await;
+        assert_eq!(client.reply(false).await.unwrap().status, 413);
+    });
+}
+
+#[test]
+fn a_client_that_does_not_finish_its_body_is_given_up() {
+    bounded(async {
+        let limits = Limits { request_timeout: Duration::from_millis(300), ..Limits::DEFAULT };
+        let host = Running::guest(limits, Confirms).await;
+        let mut client = host.connect().await;
+        client.send(b"POST /minimal HTTP/1.1\r\nhost: t\r\ncontent-length: 10\r\n\r\n1").await;
+        assert_eq!(client.reply(false).await.unwrap().status, 408);
+        assert!(client.reply(false).await.is_none(), "the connection is still open");
+    });
+}
+
+#[test]
+fn a_client_that_does_not_finish_its_head_is_cut_off() {
+    bounded(async {
+        let limits = Limits { header_timeout: Duration::from_millis(300), ..Limits::DEFAULT };
+        let host = Running::guest(limits, Confirms).await;
+        let mut silent = host.connect().await;
+        let mut slow = host.connect().await;
+        slow.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n").await;
+        let mut idle = host.connect().await;
+        assert_eq!(idle.get("/minimal").await.status, 202);
+        for client in [&mut silent, &mut slow, &mut idle] {
+            // Whether the end is told with an answer or without is hyper's choice.
+            while client.reply(false).await.is_some() {}
+        }
+    });
+}
+
+#[test]
+fn connections_above_the_limit_wait_for_a_place() {
+    bounded(async {
+        let host = Running::guest(Limits { connections: 1, ..Limits::DEFAULT }, Confirms).await;
+        let mut first = host.connect().await;
+        assert_eq!(first.get("/minimal").await.status, 202);
+        let mut second = host.connect().await;
+        second.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
+        let early = tokio::time::timeout(Duration::from_millis(200), second.reply(false)).await;
+        assert!(early.is_err(), "the second connection is served beside the first");
+        drop(first);
+        assert_eq!(second.reply(false).await.unwrap().status, 202);
+    });
+}
+
+#[test]
+fn requests_above_the_limit_wait_for_their_turn() {
+    bounded(async {
+        let (gate, mut keeper) = Gate::new();
+        let host = Running::guest(Limits { requests: 1, ..Limits::DEFAULT }, gate).await;
+        let (mut first, mut second) = (host.connect().await, host.connect().await);
+        first.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
+        keeper.wait().await;
+        second.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
+        let early = tokio::time::timeout(Duration::from_millis(200), keeper.wait()).await;
+        assert!(early.is_err(), "the second request is in the component beside the first");
+        keeper.let_through(2);
+        assert_eq!(first.reply(false).await.unwrap().status, 202);
+        assert_eq!(second.reply(false).await.unwrap().status, 202);
+    });
+}
+
+#[test]
+fn a_request_whose_turn_does_not_come_is_not_confirmed() {
+    bounded(async {
+        let limits = Limits { requests: 1, request_timeout: Duration::from_millis(500), ..Limits::DEFAULT };
+        let (gate, mut keeper) = Gate::new();
+        let host = Running::guest(limits, gate).await;
+        let (mut first, mut second) = (host.connect().await, host.connect().await);
+        first.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
+        keeper.wait().await;
+        second.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
+        for client in [&mut first, &mut second] {
+            let reply = client.reply(false).await.unwrap();
+            assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+        }
+    });
+}

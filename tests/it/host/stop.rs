@@ -1,0 +1,70 @@
+//! Stopping.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use chargegate_host::{Drain, Limits};
+use tokio::net::TcpStream;
+
+use super::support::{Confirms, Gate, Running, Told, bounded};
+
+#[test]
+fn a_stop_accepts_no_more_and_lets_requests_in_flight_finish() {
+    bounded(async {
+        let (gate, mut keeper) = Gate::new();
+        let host = Running::guest(Limits::DEFAULT, gate).await;
+        let address = host.address;
+        let mut idle = host.connect().await;
+        assert_eq!(idle.get("/served").await.status, 200);
+        let mut waiting = host.connect().await;
+        waiting.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
+        keeper.wait().await;
+        let served = host.stop();
+        assert!(idle.reply(false).await.is_none(), "an idle connection outlives the stop");
+        assert!(TcpStream::connect(address).await.is_err(), "the listener outlives the stop");
+        keeper.let_through(1);
+        assert_eq!(waiting.reply(false).await.unwrap().status, 202);
+        assert_eq!(served.await.unwrap(), Drain::Complete);
+    });
+}
+
+#[test]
+fn a_stop_cuts_what_does_not_finish_in_time() {
+    bounded(async {
+        let (gate, mut keeper) = Gate::new();
+        let limits = Limits {
+            drain_timeout: Duration::from_millis(200),
+            request_timeout: Duration::from_secs(3600),
+            ..Limits::DEFAULT
+        };
+        let host = Running::guest(limits, gate).await;
+        let mut waiting = host.connect().await;
+        waiting.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
+        keeper.wait().await;
+        assert_eq!(host.stop().await.unwrap(), Drain::Cut { connections: 1 });
+        assert!(waiting.reply(false).await.is_none());
+    });
+}
+
+#[test]
+fn nothing_holds_the_queue_after_the_stop() {
+    bounded(async {
+        let queue = Arc::new(Told::default());
+        let weak: Weak<_> = Arc::downgrade(&queue);
+        let host = Running::guest(Limits::DEFAULT, queue).await;
+        host.assert_serves().await;
+        assert_eq!(host.stop().await.unwrap(), Drain::Complete);
+        assert!(weak.upgrade().is_none(), "an instance is still alive");
+    });
+}
+
+#[test]
+fn a_host_serves_again_after_a_stop() {
+    bounded(async {
+        for _ in 0..2 {
+            let host = Running::guest(Limits::DEFAULT, Confirms).await;
+            host.assert_serves().await;
+            assert_eq!(host.stop().await.unwrap(), Drain::Complete);
+        }
+    });
+}

@@ -1,0 +1,215 @@
+//! A host on a free port, a client that can misbehave, and queues that do as they are told.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chargegate_host::{Drain, Enqueue, EnqueueError, Host, Limits, Settings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// Runs a test on one worker thread, so that a guest that holds it shows, and fails it when it takes too long.
+pub(crate) fn bounded(test: impl Future<Output = ()>) {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test).await });
+    // A thread that a guest holds is not waited for.
+    runtime.shutdown_background();
+    ended.expect("the test takes too long");
+}
+
+/// The bytes of the component that a variable names.
+pub(crate) fn component(variable: &str) -> Vec<u8> {
+    let path = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} must name a component"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Settings for a component, compiled once for all tests.
+pub(crate) fn settings(variable: &str, limits: Limits) -> Settings {
+    let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("components");
+    Settings { limits, cache: Some(cache), ..Settings::new(component(variable)) }
+}
+
+/// A host that serves.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<Drain>,
+}
+
+impl Running {
+    /// Serves the guest.
+    pub(crate) async fn guest(limits: Limits, queue: impl Enqueue) -> Self {
+        Self::start(settings("CHARGEGATE_GUEST_COMPONENT", limits), queue).await
+    }
+
+    pub(crate) async fn start(settings: Settings, queue: impl Enqueue) -> Self {
+        let host = Host::load(settings).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            host.serve(listener, queue, stopped).await
+        });
+        Self { address, stop, served }
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.connect().await.get(path).await
+    }
+
+    /// Whether the host still does what it is for.
+    pub(crate) async fn assert_serves(&self) {
+        assert_eq!(self.get("/minimal").await.status, 202);
+    }
+
+    /// Tells the host to stop, without waiting for it.
+    pub(crate) fn stop(self) -> JoinHandle<Drain> {
+        let _ = self.stop.send(());
+        self.served
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A connection, byte by byte.
+pub(crate) struct Client(TcpStream);
+
+impl Client {
+    pub(crate) async fn get(&mut self, path: &str) -> Reply {
+        self.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).await;
+        self.reply(false).await.expect("an answer")
+    }
+
+    /// Writes; what the other side no longer reads is its matter.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        let _ = self.0.write_all(bytes).await;
+    }
+
+    /// Reads an answer, or `None` where the connection ends before one begins.
+    pub(crate) async fn reply(&mut self, to_head: bool) -> Option<Reply> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            match self.0.read_u8().await {
+                Ok(byte) => head.push(byte),
+                Err(_) if head.is_empty() => return None,
+                Err(error) => panic!("the answer breaks off: {error}"),
+            }
+        }
+        let head = String::from_utf8(head).unwrap();
+        let mut lines = head.trim_end().split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers: Vec<_> = lines
+            .map(|line| line.split_once(':').unwrap())
+            .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
+            .collect();
+        let mut reply = Reply { status, headers, body: Vec::new() };
+        if !to_head {
+            let length = reply.header("content-length").expect("every answer has a length").parse().unwrap();
+            reply.body.resize(length, 0);
+            self.0.read_exact(&mut reply.body).await.unwrap();
+        }
+        Some(reply)
+    }
+}
+
+/// Confirms everything.
+pub(crate) struct Confirms;
+
+impl Enqueue for Confirms {
+    async fn enqueue(&self, _message: String) -> Result<(), EnqueueError> {
+        Ok(())
+    }
+}
+
+/// Tells when it is asked, and confirms when it is let.
+pub(crate) struct Gate {
+    entered: mpsc::UnboundedSender<()>,
+    open: Arc<Semaphore>,
+}
+
+/// The other side of a [`Gate`].
+pub(crate) struct Keeper {
+    pub(crate) entered: mpsc::UnboundedReceiver<()>,
+    open: Arc<Semaphore>,
+}
+
+impl Gate {
+    pub(crate) fn new() -> (Self, Keeper) {
+        let (sender, entered) = mpsc::unbounded_channel();
+        let open = Arc::new(Semaphore::new(0));
+        (Self { entered: sender, open: Arc::clone(&open) }, Keeper { entered, open })
+    }
+}
+
+impl Keeper {
+    /// Waits until a message is at the gate.
+    pub(crate) async fn wait(&mut self) {
+        self.entered.recv().await.unwrap();
+    }
+
+    pub(crate) fn let_through(&self, messages: usize) {
+        self.open.add_permits(messages);
+    }
+}
+
+impl Enqueue for Gate {
+    async fn enqueue(&self, _message: String) -> Result<(), EnqueueError> {
+        let _ = self.entered.send(());
+        self.open.acquire().await.map_err(|_| EnqueueError::Unavailable)?.forget();
+        Ok(())
+    }
+}
+
+/// A queue whose answer is set from outside, and which keeps what it has confirmed.
+pub(crate) struct Told {
+    /// `None` never answers.
+    pub(crate) answer: Mutex<Option<Result<(), EnqueueError>>>,
+    pub(crate) messages: Mutex<Vec<String>>,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { answer: Mutex::new(Some(Ok(()))), messages: Mutex::default() }
+    }
+}
+
+impl Enqueue for Told {
+    async fn enqueue(&self, message: String) -> Result<(), EnqueueError> {
+        let answer = *self.answer.lock().unwrap();
+        match answer {
+            Some(Ok(())) => {
+                self.messages.lock().unwrap().push(message);
+                Ok(())
+            }
+            Some(Err(error)) => Err(error),
+            None => std::future::pending().await,
+        }
+    }
+}
