@@ -63,6 +63,10 @@ impl CallbackUrl {
     #[must_use]
     pub fn host(&self) -> Host<'_> {
         let text = self.host_str();
+        // A name's last character may be a digit; an address begins with a bracket or ends with a digit.
+        if !text.starts_with('[') && !text.ends_with(|last: char| last.is_ascii_digit()) {
+            return Host::Name(text);
+        }
         let literal = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         literal.parse().map_or(Host::Name(text), Host::Address)
     }

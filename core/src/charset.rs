@@ -1,35 +1,73 @@
-//! Sets of ASCII characters as bit masks, so that a membership test is a shift.
+//! Sets of ASCII characters, looked up in one table.
 
-/// A set of ASCII characters.
+/// A set of characters: a bit of [`TABLE`].
 #[derive(Clone, Copy)]
-pub(crate) struct CharSet(u128);
+pub(crate) struct CharSet(u8);
+
+/// The unreserved characters of RFC 3986 section 2.3: what a driver token is made of.
+pub(crate) const UNRESERVED: CharSet = CharSet(1);
+/// `pchar` of RFC 3986 section 3.3 and the slash, without the percent sign.
+pub(crate) const PATH: CharSet = CharSet(1 << 1);
+/// `query` of RFC 3986 section 3.4, without the percent sign and without the apostrophe, which URL readers of the
+/// web percent-encode.
+pub(crate) const QUERY: CharSet = CharSet(1 << 2);
+/// What host names are made of besides the dot.
+pub(crate) const NAME: CharSet = CharSet(1 << 3);
+/// What ends the authority of a URL; readers of the web take the backslash for a slash.
+pub(crate) const AUTHORITY_END: CharSet = CharSet(1 << 4);
+/// Hexadecimal digits.
+pub(crate) const HEX: CharSet = CharSet(1 << 5);
+/// The hyphen alone.
+pub(crate) const HYPHEN: CharSet = CharSet(1 << 6);
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, and each index is a byte")]
+static TABLE: [u8; 256] = {
+    let table = [0; 256];
+    let table = with(table, UNRESERVED, b"-._~");
+    let table = with(table, PATH, b"-._~!$&'()*+,;=:@/");
+    let table = with(table, QUERY, b"-._~!$&()*+,;=:@/?");
+    let table = with(table, NAME, b"-_");
+    let mut table = table;
+    let mut byte = 0_u8;
+    while byte < 128 {
+        let at = usize_from(byte);
+        if byte.is_ascii_alphanumeric() {
+            table[at] |= UNRESERVED.0 | PATH.0 | QUERY.0 | NAME.0;
+        }
+        if byte.is_ascii_hexdigit() {
+            table[at] |= HEX.0;
+        }
+        byte += 1;
+    }
+    with(with(table, HYPHEN, b"-"), AUTHORITY_END, b"/?#\\")
+};
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, and each index is a byte")]
+const fn with(mut table: [u8; 256], set: CharSet, characters: &[u8]) -> [u8; 256] {
+    let mut rest = characters;
+    while let [first, tail @ ..] = rest {
+        table[usize_from(*first)] |= set.0;
+        rest = tail;
+    }
+    table
+}
+
+#[expect(clippy::as_conversions, reason = "widening; From is not const")]
+const fn usize_from(byte: u8) -> usize {
+    byte as usize
+}
 
 impl CharSet {
-    /// The ASCII letters and digits and what `more` lists.
-    pub(crate) const fn alphanumeric_and(more: &[u8]) -> Self {
-        let mut mask = 0_u128;
-        let mut byte = 0_u8;
-        while byte < 128 {
-            if byte.is_ascii_alphanumeric() {
-                mask |= 1 << byte;
-            }
-            byte += 1;
-        }
-        let mut rest = more;
-        while let [first, tail @ ..] = rest {
-            mask |= 1 << *first;
-            rest = tail;
-        }
-        Self(mask)
-    }
-
     /// Whether `byte` is in the set; a byte outside ASCII never is.
-    pub(crate) const fn contains(self, byte: u8) -> bool {
-        byte < 128 && (self.0 >> byte) & 1 == 1
+    pub(crate) fn contains(self, byte: u8) -> bool {
+        #[expect(clippy::indexing_slicing, reason = "a byte always lies in a table of 256")]
+        let sets = TABLE[usize::from(byte)];
+        sets & self.0 != 0
     }
 
     /// Whether every byte of `text` is in the set.
     pub(crate) fn contains_all(self, text: &[u8]) -> bool {
-        text.iter().all(|byte| self.contains(*byte))
+        // Without an early exit: texts are short and mostly good.
+        text.iter().fold(true, |all, byte| all & self.contains(*byte))
     }
 }

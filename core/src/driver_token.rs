@@ -4,10 +4,8 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::str::FromStr;
 
-use crate::charset::CharSet;
+use crate::charset::UNRESERVED;
 
-/// The unreserved characters of RFC 3986 section 2.3.
-const ALLOWED: CharSet = CharSet::alphanumeric_and(b"-._~");
 const MIN: usize = 20;
 const MAX: usize = 80;
 
@@ -29,7 +27,7 @@ impl FromStr for DriverToken {
     fn from_str(text: &str) -> Result<Self, DriverTokenError> {
         // Characters are judged before the length, which counts bytes: a token of the right length in
         // characters that has a letter outside ASCII is told what is wrong with it.
-        if !ALLOWED.contains_all(text.as_bytes()) {
+        if !UNRESERVED.contains_all(text.as_bytes()) {
             return Err(DriverTokenError::Character);
         }
         if !(MIN..=MAX).contains(&text.len()) {

@@ -184,9 +184,7 @@ impl<'a> Reader<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
-            self.at += plain.ok_or(SyntaxError::NotJson)?;
+            self.at += plain_length(self.text.as_bytes().get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => {
                     let raw = self.since(start);
@@ -300,22 +298,50 @@ fn unicode_escape(text: &str) -> (char, usize) {
     }
 }
 
+/// How many bytes stand before the first one that a string literal cannot hold as it is: a quotation mark, a
+/// backslash or a control character (RFC 8259 section 7).
+fn plain_length(text: &[u8]) -> usize {
+    // Eight bytes at a time. A byte's high bit ends up set where the byte is below a bound, or equal to another
+    // after an exclusive or makes it zero. Borrows can only mark bytes above the lowest one that is really marked,
+    // and only the lowest counts. Bytes outside ASCII are never marked on their own account.
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGHS: u64 = ONES << 7;
+    const fn below(word: u64, bound: u64) -> u64 {
+        word.wrapping_sub(ONES * bound) & !word & HIGHS
+    }
+    let mut length = 0;
+    let mut rest = text;
+    while let Some((chunk, tail)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        let special = below(word, 0x20) | below(word ^ (ONES * 0x22), 1) | below(word ^ (ONES * 0x5c), 1);
+        if special != 0 {
+            return length + usize::try_from(special.trailing_zeros() / 8).unwrap_or(0);
+        }
+        length += 8;
+        rest = tail;
+    }
+    length + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)).count()
+}
+
 /// Appends `text` as a string literal.
 pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
-    for character in text.chars() {
-        match character {
+    let mut rest = text;
+    while let Some((plain, tail)) = rest.split_at_checked(plain_length(rest.as_bytes())) {
+        out.push_str(plain);
+        let Some(special) = tail.chars().next() else { break };
+        match special {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
-            control @ '\0'..='\x1f' => {
-                let digit = |nibble: u32| char::from_digit(nibble, 16).unwrap_or('0');
+            control => {
+                let digit = |nibble: u32| char::from_digit(nibble & 0x0f, 16).unwrap_or('0');
                 let code = u32::from(control);
                 out.push_str("\\u00");
                 out.push(digit(code >> 4));
-                out.push(digit(code & 0x0f));
+                out.push(digit(code));
             }
-            other => out.push(other),
         }
+        rest = tail.get(1..).unwrap_or_default();
     }
     out.push('"');
 }

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
+use crate::charset::{CharSet, HEX, HYPHEN};
 use crate::time::UnixMillis;
 
 /// The id of one accepted request: a UUID version 7, or version 8 when derived from an idempotency key.
@@ -44,16 +45,23 @@ impl RequestId {
 
     /// Writes the form 8-4-4-4-12, lower case, into `buffer` and returns it as text.
     pub fn encode<'a>(&self, buffer: &'a mut [u8; 36]) -> &'a str {
-        let mut digits = self.0.iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 0x0f)]);
-        for (at, slot) in buffer.iter_mut().enumerate() {
-            *slot = if matches!(at, 8 | 13 | 18 | 23) { b'-' } else { digits.next().unwrap_or(b'0') };
+        *buffer = [b'-'; 36];
+        for (group, at) in [(0..4, 0), (4..6, 9), (6..8, 14), (8..10, 19), (10..16, 24)] {
+            write_hex(buffer.get_mut(at..).unwrap_or_default(), self.0.get(group).unwrap_or_default());
         }
         core::str::from_utf8(buffer).unwrap_or_default()
     }
 }
 
+/// Writes `bytes` as lower-case hexadecimal digits into `slots`, two for each.
+pub(crate) fn write_hex(slots: &mut [u8], bytes: &[u8]) {
+    for (pair, byte) in slots.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[hex(byte >> 4), hex(byte & 0x0f)]);
+    }
+}
+
 /// The lower-case hexadecimal digit of a nibble.
-pub(crate) const fn hex(nibble: u8) -> u8 {
+const fn hex(nibble: u8) -> u8 {
     if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }
 }
 
@@ -69,10 +77,12 @@ pub(crate) const fn unhex(digit: u8) -> Option<u8> {
 
 /// Whether `text` has the form 8-4-4-4-12 (RFC 9562 section 4), in either case.
 pub(crate) fn is_hyphenated_uuid(text: &[u8; 36]) -> bool {
-    text.iter().enumerate().all(|(at, byte)| match at {
-        8 | 13 | 18 | 23 => *byte == b'-',
-        _ => byte.is_ascii_hexdigit(),
-    })
+    const SHAPE: [CharSet; 36] = {
+        let mut shape = [HEX; 36];
+        [shape[8], shape[13], shape[18], shape[23]] = [HYPHEN; 4];
+        shape
+    };
+    text.iter().zip(SHAPE).fold(true, |all, (byte, set)| all & set.contains(*byte))
 }
 
 impl FromStr for RequestId {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::request_id::{hex, unhex};
+use crate::request_id::{unhex, write_hex};
 
 /// A `traceparent` header of version 00 (W3C Trace Context section 3.2).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,12 +72,6 @@ impl Traceparent {
     #[must_use]
     pub fn trace_id(&self) -> &str {
         self.as_str().get(3..35).unwrap_or_default()
-    }
-}
-
-fn write_hex(slots: &mut [u8], bytes: &[u8]) {
-    for (pair, byte) in slots.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&[hex(byte >> 4), hex(byte & 0x0f)]);
     }
 }
 

@@ -4,14 +4,8 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use core::ops::Range;
 
 use super::CallbackUrlError;
-use crate::charset::CharSet;
+use crate::charset::{AUTHORITY_END, CharSet, NAME, PATH, QUERY};
 use crate::request_id::unhex;
-
-/// `pchar` of RFC 3986 section 3.3 and the slash.
-const PATH: CharSet = CharSet::alphanumeric_and(b"-._~!$&'()*+,;=:@/%");
-/// `query` of RFC 3986 section 3.4 without the apostrophe, which URL readers of the web percent-encode.
-const QUERY: CharSet = CharSet::alphanumeric_and(b"-._~!$&()*+,;=:@/?%");
-const NAME: CharSet = CharSet::alphanumeric_and(b"-_");
 
 /// Where the parts of a URL lie.
 pub(super) struct Parts {
@@ -21,20 +15,16 @@ pub(super) struct Parts {
 }
 
 pub(super) fn split(text: &str) -> Result<Parts, CallbackUrlError> {
-    let bytes = text.as_bytes();
-    let start = scheme_len(bytes).ok_or(CallbackUrlError::Scheme)?;
+    let start = scheme_len(text.as_bytes()).ok_or(CallbackUrlError::Scheme)?;
     let rest = text.get(start..).ok_or(CallbackUrlError::Scheme)?;
-
-    let end = rest.bytes().position(|b| matches!(b, b'/' | b'?' | b'#' | b'\\')).unwrap_or(rest.len());
+    let end = rest.bytes().position(|byte| AUTHORITY_END.contains(byte)).unwrap_or(rest.len());
     let (authority, target) = rest.split_at_checked(end).ok_or(CallbackUrlError::Host)?;
-    if authority.contains('@') {
-        return Err(CallbackUrlError::Credentials);
-    }
-    let host_len = host_len(authority)?;
-    let (host, port) = authority.split_at_checked(host_len).ok_or(CallbackUrlError::Host)?;
-    check_host(host)?;
-    check_port(port)?;
-    check_target(target)?;
+    let host_len = check_authority(authority).map_err(|error| {
+        // The at sign is in no host and no port, so it is looked for only to name what is wrong.
+        if authority.contains('@') { CallbackUrlError::Credentials } else { error }
+    })?;
+    check_target(target)
+        .map_err(|error| if target.contains('#') { CallbackUrlError::Fragment } else { error })?;
     Ok(Parts { host: start..start + host_len, target: start + end })
 }
 
@@ -45,13 +35,17 @@ fn scheme_len(text: &[u8]) -> Option<usize> {
     })
 }
 
-/// The length of the host in `host [":" port]`.
-fn host_len(authority: &str) -> Result<usize, CallbackUrlError> {
-    if authority.starts_with('[') {
-        authority.find(']').map(|at| at + 1).ok_or(CallbackUrlError::Address)
+/// Checks `host [":" port]` and gives the length of the host.
+fn check_authority(authority: &str) -> Result<usize, CallbackUrlError> {
+    let host_len = if authority.starts_with('[') {
+        authority.find(']').map(|at| at + 1).ok_or(CallbackUrlError::Address)?
     } else {
-        Ok(authority.find(':').unwrap_or(authority.len()))
-    }
+        authority.bytes().position(|byte| byte == b':').unwrap_or(authority.len())
+    };
+    let (host, port) = authority.split_at_checked(host_len).ok_or(CallbackUrlError::Host)?;
+    check_host(host)?;
+    check_port(port)?;
+    Ok(host_len)
 }
 
 fn check_host(host: &str) -> Result<(), CallbackUrlError> {
@@ -59,32 +53,42 @@ fn check_host(host: &str) -> Result<(), CallbackUrlError> {
         let literal = literal.strip_suffix(']').ok_or(CallbackUrlError::Address)?;
         return literal.parse::<Ipv6Addr>().map(drop).map_err(|_| CallbackUrlError::Address);
     }
-    if host.is_empty() || host.len() > 253 {
-        return Err(CallbackUrlError::Host);
-    }
     // WHATWG URL section 3.5, "ends in a number": readers of the web take such a host for an IPv4 address in
     // one of its many spellings. Only the standard one is taken here.
-    let last = host.rsplit('.').next().unwrap_or_default();
-    if is_number(last) {
+    let last = host.bytes().rposition(|byte| byte == b'.').map_or(0, |at| at + 1);
+    if is_number(host.get(last..).unwrap_or_default()) {
         return host.parse::<Ipv4Addr>().map(drop).map_err(|_| CallbackUrlError::Address);
     }
-    if host.split('.').all(is_label) { Ok(()) } else { Err(CallbackUrlError::Host) }
+    if host.len() <= 253 && is_name(host.as_bytes()) { Ok(()) } else { Err(CallbackUrlError::Host) }
 }
 
 fn is_number(label: &str) -> bool {
-    let hex = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
-    match hex {
-        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
-        None => !label.is_empty() && label.bytes().all(|b| b.is_ascii_digit()),
+    match label.as_bytes() {
+        [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
+        [] => false,
+        digits => digits.iter().all(u8::is_ascii_digit),
     }
 }
 
-/// A label of RFC 1123 section 2.1, underscores allowed as resolvers allow them.
-fn is_label(label: &str) -> bool {
-    (1..=63).contains(&label.len())
-        && NAME.contains_all(label.as_bytes())
-        && !label.starts_with('-')
-        && !label.ends_with('-')
+/// Whether `host` is made of labels of RFC 1123 section 2.1, underscores allowed as resolvers allow them.
+fn is_name(host: &[u8]) -> bool {
+    let mut length = 0;
+    let mut previous = b'.';
+    for byte in host {
+        if *byte == b'.' {
+            if matches!(previous, b'.' | b'-') {
+                return false;
+            }
+            length = 0;
+        } else {
+            length += 1;
+            if !NAME.contains(*byte) || (previous == b'.' && *byte == b'-') || length > 63 {
+                return false;
+            }
+        }
+        previous = *byte;
+    }
+    !matches!(previous, b'.' | b'-')
 }
 
 fn check_port(port: &str) -> Result<(), CallbackUrlError> {
@@ -96,29 +100,32 @@ fn check_port(port: &str) -> Result<(), CallbackUrlError> {
 }
 
 fn check_target(target: &str) -> Result<(), CallbackUrlError> {
-    if target.contains('#') {
-        return Err(CallbackUrlError::Fragment);
-    }
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let percent = path.contains('%') || query.contains('%');
-    let allowed = PATH.contains_all(path.as_bytes()) && QUERY.contains_all(query.as_bytes());
-    if !allowed || (percent && !(escapes_are_whole(path) && escapes_are_whole(query))) {
+    let path_len = target.bytes().position(|byte| byte == b'?').unwrap_or(target.len());
+    let (path, query) = target.split_at_checked(path_len).unwrap_or((target, ""));
+    if !(is_escaped(path, PATH) && is_escaped(query, QUERY)) {
         return Err(CallbackUrlError::Character);
     }
     // Readers of the web remove such segments, the percent-encoded ones too (WHATWG URL section 4.4).
-    if path.contains(['.', '%']) && path.split('/').any(is_dot_segment) {
+    let suspect = path.as_bytes().windows(2).any(|pair| matches!(pair, [b'/', b'.' | b'%']));
+    if suspect && path.split('/').any(is_dot_segment) {
         return Err(CallbackUrlError::DotSegment);
     }
     Ok(())
 }
 
-fn escapes_are_whole(text: &str) -> bool {
-    let mut after = text.split('%');
-    after.next();
-    after.all(|part| {
-        let mut digits = part.bytes();
-        digits.next().and_then(unhex).is_some() && digits.next().and_then(unhex).is_some()
-    })
+/// Whether `text` is made of `set` and whole percent-encodings.
+fn is_escaped(text: &str, set: CharSet) -> bool {
+    if set.contains_all(text.as_bytes()) {
+        return true;
+    }
+    let mut parts = text.split('%');
+    parts.next().is_some_and(|plain| set.contains_all(plain.as_bytes()))
+        && parts.all(|part| match part.as_bytes() {
+            [first, second, plain @ ..] => {
+                unhex(*first).is_some() && unhex(*second).is_some() && set.contains_all(plain)
+            }
+            _ => false,
+        })
 }
 
 fn is_dot_segment(segment: &str) -> bool {
