@@ -1,6 +1,6 @@
 //! What the edge does to a request, step by step and as a whole: the bytes of a request in, the bytes of a queue
 //! message out. `plain` does the same the plain way, with `serde_json`, `regex`, `url` and `uuid`.
-#![expect(missing_docs, reason = "criterion's macros write functions without them")]
+#![expect(clippy::unwrap_used, reason = "a benchmark of known good input")]
 
 #[path = "edge_path/plain.rs"]
 mod plain;
