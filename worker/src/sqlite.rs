@@ -32,8 +32,8 @@ use sqlx::SqlitePool;
 use tokio::sync::{Mutex, Notify, mpsc};
 
 pub use self::inspect::{
-    Attempt, CallbackState, Cursor, DecisionDetail, DecisionFilter, DecisionLine, Inspector, MaskedToken, Page,
-    Reconciliation, SequenceRange,
+    Attempt, CallbackState, Cursor, DecisionDetail, DecisionFilter, DecisionLine, Inspector, MaskedToken,
+    Page, Reconciliation, SequenceRange,
 };
 pub use self::open::OpenError;
 use self::open::{Opened, Tuning};

@@ -123,7 +123,8 @@ impl<O: Operation> Waiting<O> {
     }
 
     fn succeed(self) {
-        for ((operation, reply), outcome) in self.operations.into_iter().zip(self.replies).zip(self.outcomes) {
+        for ((operation, reply), outcome) in self.operations.into_iter().zip(self.replies).zip(self.outcomes)
+        {
             // A caller that stopped waiting is nobody to tell.
             let _ = reply.send(Ok(operation.answer(outcome)));
         }

@@ -12,8 +12,13 @@ use super::rows::Rows;
 use super::writer::Command;
 use crate::queue::{LeasedMessage, MessageKey};
 
+/// `visible_at` of a message nobody holds: long past, and as wide in the file as a present time. A row that grew
+/// when it is leased would need room, and a full database could not be drained.
+pub(super) const NOT_HELD: i64 = 1 << 32;
+
 static INSERT: LazyLock<Rows> = LazyLock::new(|| {
-    Rows::new("INSERT INTO queue (enqueued_at, visible_at, deliveries, body)", "(?, 0, 0, ?)", "")
+    let head = "INSERT INTO queue (enqueued_at, visible_at, deliveries, body)";
+    Rows::new(head, &format!("(?, {NOT_HELD}, 0, ?)"), "")
 });
 
 /// Puts a message into the queue, unless it is full; says whether it did.
@@ -31,7 +36,8 @@ impl Operation for Enqueue {
         let taken = operations.get(..room).unwrap_or(operations);
         let now = millis(transaction.now);
         for (sql, chunk) in INSERT.chunks(taken) {
-            let query = chunk.iter().fold(sqlx::query(sql), |query, message| query.bind(now).bind(&message.body));
+            let query =
+                chunk.iter().fold(sqlx::query(sql), |query, message| query.bind(now).bind(&message.body));
             query.execute(&mut *transaction.connection).await?;
         }
         transaction.depth += u64::try_from(taken.len()).unwrap_or_default();
@@ -154,8 +160,9 @@ impl Operation for Release {
 
     async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<()>, Failure> {
         let sequences = numbers(operations.iter().flat_map(|operation| &operation.sequences).copied());
-        sqlx::query("UPDATE queue SET visible_at = 0 WHERE seq IN (SELECT value FROM json_each(?1))")
+        sqlx::query("UPDATE queue SET visible_at = ?2 WHERE seq IN (SELECT value FROM json_each(?1))")
             .bind(sequences)
+            .bind(NOT_HELD)
             .execute(&mut *transaction.connection)
             .await?;
         transaction.arrivals = true;

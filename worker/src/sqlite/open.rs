@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool};
 
 use super::keys::millis;
 use super::lock::{self, FolderLock};
+use super::messages::NOT_HELD;
 use super::schema::{self, Kind};
 
 const FILE: &str = "chargegate.db";
@@ -18,6 +19,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Pages of write-ahead log (4 KiB each) after which a commit also moves them into the database. A larger log
 /// means fewer moves, which write a page that changed often only once.
 const CHECKPOINT_PAGES: &str = "4000";
+/// No database is smaller than one page; SQLite would take a smaller file for an empty one.
+const SMALLEST: u64 = 512;
 const LOG_BYTES_KEPT: &str = "67108864";
 const WRITER_CACHE_KIB: &str = "-32768";
 
@@ -191,6 +194,9 @@ async fn check_kind(path: &Path) -> Result<Kind, OpenError> {
         Kind::Ours(found) if usize::try_from(found).is_ok_and(|version| version > schema::NEWEST) => {
             Err(OpenError::Newer { path: path.into(), found, known: schema::NEWEST })
         }
+        Kind::Empty if path.metadata().is_ok_and(|file| (1..SMALLEST).contains(&file.len())) => {
+            Err(OpenError::Foreign { path: path.into() })
+        }
         kind => Ok(kind),
     }
 }
@@ -198,9 +204,8 @@ async fn check_kind(path: &Path) -> Result<Kind, OpenError> {
 /// Reads back what a sync per commit rests on: a file system may refuse the log, and a build other defaults.
 async fn check_durability(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
     let failed = |source| OpenError::Database { path: path.into(), source };
-    let refuse = |pragma, expected, found| {
-        Err(OpenError::NotDurable { path: path.into(), pragma, expected, found })
-    };
+    let refuse =
+        |pragma, expected, found| Err(OpenError::NotDurable { path: path.into(), pragma, expected, found });
     let journal: String =
         sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await.map_err(failed)?;
     if journal != "wal" {
@@ -216,7 +221,10 @@ async fn check_durability(connection: &mut SqliteConnection, path: &Path) -> Res
 
 async fn end_leases(connection: &mut SqliteConnection, now: UnixMillis) -> Result<(), sqlx::Error> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
-    sqlx::query("UPDATE queue SET visible_at = 0 WHERE visible_at > 0").execute(&mut *connection).await?;
+    sqlx::query("UPDATE queue SET visible_at = ?1 WHERE visible_at > ?1")
+        .bind(NOT_HELD)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query("UPDATE callback SET leased = 0, due_at = min(due_at, ?1) WHERE leased = 1")
         .bind(millis(now))
         .execute(&mut *connection)

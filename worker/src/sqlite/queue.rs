@@ -26,9 +26,8 @@ impl Queue for Engine {
             }
             let now = self.shared.effects.clock.now();
             // A lease ends when the clock reaches its end: a whole millisecond at least, or this would spin.
-            let look_again = next_end.map_or(until, |end| {
-                Instant::now() + end.since(now).max(Duration::from_millis(1))
-            });
+            let look_again =
+                next_end.map_or(until, |end| Instant::now() + end.since(now).max(Duration::from_millis(1)));
             tokio::select! {
                 () = arrival => {}
                 () = tokio::time::sleep_until(look_again.min(until)) => {}

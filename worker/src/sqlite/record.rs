@@ -69,7 +69,9 @@ impl Operation for Record {
                 } else {
                     match outcome {
                         Outcome::Poison(poison) => insert_poison(poison, transaction).await?,
-                        Outcome::Decided(decided) if first.get(&decided.message.id) == Some(&key(outcome)) => {
+                        Outcome::Decided(decided)
+                            if first.get(&decided.message.id) == Some(&key(outcome)) =>
+                        {
                             Verdict::Decided
                         }
                         Outcome::Decided(decided) => repeat(decided, transaction).await?,
@@ -201,7 +203,10 @@ async fn repeat(decided: &DecidedMessage, transaction: &mut Transaction<'_>) -> 
     Ok(Verdict::Duplicate { resent: restarted > 0 })
 }
 
-async fn insert_poison(poison: &PoisonMessage, transaction: &mut Transaction<'_>) -> Result<Verdict, Failure> {
+async fn insert_poison(
+    poison: &PoisonMessage,
+    transaction: &mut Transaction<'_>,
+) -> Result<Verdict, Failure> {
     let inserted = sqlx::query(
         "INSERT INTO poison (message_key, found_at, reason, body) SELECT ?1, ?2, ?3, ?4 \
          WHERE NOT EXISTS (SELECT 1 FROM decision WHERE message_key = ?1)",

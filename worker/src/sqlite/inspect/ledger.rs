@@ -115,16 +115,12 @@ impl Inspector {
 async fn read(snapshot: &mut SqliteConnection) -> Result<Reconciliation, sqlx::Error> {
     let counts = sqlx::query(COUNTS).fetch_one(&mut *snapshot).await?;
     let gaps = sqlx::query(GAPS).bind(NAMED).fetch_all(&mut *snapshot).await?;
-    let decisions_without_callback = orphans(
-        "SELECT request_id FROM decision EXCEPT SELECT request_id FROM callback LIMIT ?1",
-        snapshot,
-    )
-    .await?;
-    let callbacks_without_decision = orphans(
-        "SELECT request_id FROM callback EXCEPT SELECT request_id FROM decision LIMIT ?1",
-        snapshot,
-    )
-    .await?;
+    let decisions_without_callback =
+        orphans("SELECT request_id FROM decision EXCEPT SELECT request_id FROM callback LIMIT ?1", snapshot)
+            .await?;
+    let callbacks_without_decision =
+        orphans("SELECT request_id FROM callback EXCEPT SELECT request_id FROM decision LIMIT ?1", snapshot)
+            .await?;
     Ok(Reconciliation {
         enqueued: count(&counts, "enqueued")?,
         decided: count(&counts, "decided")?,

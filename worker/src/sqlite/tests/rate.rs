@@ -1,0 +1,82 @@
+//! How fast it is: `cargo test --release -p chargegate-worker rate -- --ignored --nocapture`.
+
+use tokio::time::Instant;
+
+use super::*;
+
+const CALLERS: u32 = 64;
+const MESSAGES: u32 = 50_000;
+
+fn body(request: u32) -> String {
+    message(request, &format!("host-{}.example", request % 20)).encode()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn rate_of_enqueues() {
+    let bench = Bench::new().await;
+    let began = Instant::now();
+    enqueue_all(&bench).await;
+    print_rate("enqueue", began);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn rate_of_full_cycles() {
+    let bench = Bench::new().await;
+    let began = Instant::now();
+    let workers: Vec<_> = (0..4).map(|_| tokio::spawn(work(bench.engine.clone()))).collect();
+    enqueue_all(&bench).await;
+    let mut done = 0;
+    for worker in workers {
+        done += worker.await.unwrap();
+    }
+    assert_eq!(done, usize::try_from(MESSAGES).unwrap());
+    print_rate("enqueue + lease + record + acknowledge + report", began);
+    let began = Instant::now();
+    assert!(bench.engine.inspector().reconcile().await.unwrap().balanced());
+    println!("reconcile of {MESSAGES}: {:?}", began.elapsed());
+}
+
+async fn enqueue_all(bench: &Bench) {
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let engine = bench.engine.clone();
+            tokio::spawn(async move {
+                for n in (caller..MESSAGES).step_by(usize::try_from(CALLERS).unwrap()) {
+                    engine.enqueue(body(n)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+}
+
+async fn work(engine: Engine) -> usize {
+    let mut done = 0;
+    loop {
+        let leased = engine.lease(64, Duration::from_millis(500)).await.unwrap();
+        if leased.is_empty() {
+            return done;
+        }
+        done += leased.len();
+        let keys = leased.iter().map(|message| message.key.clone()).collect();
+        let outcomes = leased.iter().map(|leased| {
+            decided(leased.key.as_str(), Message::decode(&leased.body).unwrap(), UnixMillis(START))
+        });
+        let recorded = engine.record(outcomes.collect()).await.unwrap();
+        engine.acknowledge(keys).await.unwrap();
+        let next = AfterAttempt::Delivered { at: UnixMillis(START) };
+        let reports = recorded
+            .into_iter()
+            .map(|recorded| report(&job(recorded), UnixMillis(START), AttemptResult::Answered(200), next));
+        engine.report(reports.collect()).await.unwrap();
+    }
+}
+
+fn print_rate(what: &str, began: Instant) {
+    let rate = f64::from(MESSAGES) / began.elapsed().as_secs_f64();
+    println!("{what}: {rate:.0}/s");
+}
