@@ -68,3 +68,6 @@ impl NoAnswer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

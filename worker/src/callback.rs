@@ -9,3 +9,6 @@ pub use client::{CallbackClient, CallbackClientError};
 pub use connector::{Resolve, SystemResolver};
 pub use delivery::DeliverySettings;
 pub(crate) use delivery::{Delivery, Dispatcher, release};
+
+#[cfg(test)]
+mod tests;

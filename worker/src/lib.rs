@@ -5,6 +5,8 @@ mod authorizer;
 mod callback;
 mod effects;
 mod error;
+#[cfg(test)]
+mod fakes;
 mod metric;
 mod ops;
 mod persist;

@@ -91,8 +91,14 @@ impl Pipeline {
         let stop = CancellationToken::new();
         let (outcomes, inbox) = mpsc::channel(settings.window.get());
         let persist = Persist::new(parts.effects.clone(), abandon);
-        let recorder = tokio::spawn(record(inbox, parts.clone(), dispatcher, persist.clone()));
-        let puller = tokio::spawn(pull(settings, parts, outcomes, stop.clone(), persist));
+        // Without a recorder, however it ended, there is nothing to lease messages for.
+        let end = stop.clone().drop_guard();
+        let recording = record(inbox, parts.clone(), dispatcher, persist);
+        let recorder = tokio::spawn(async move {
+            let _end = end;
+            recording.await;
+        });
+        let puller = tokio::spawn(pull(settings, parts, outcomes, stop.clone()));
         Self { stop, puller, recorder }
     }
 
@@ -115,14 +121,14 @@ async fn pull(
     parts: Parts,
     outcomes: mpsc::Sender<Passage>,
     stop: CancellationToken,
-    persist: Persist,
 ) {
+    // A stop does not wait for a queue that is down.
+    let persist = Persist::new(parts.effects.clone(), stop.clone());
     let size = settings.window.get();
     let window = Arc::new(Semaphore::new(size));
     let decider = Arc::new(Decider::new(settings, &parts, stop.clone()));
     let tasks = TaskTracker::new();
     let (returns, returned) = mpsc::channel(size);
-    let handing_back = tokio::spawn(hand_back(returned, Arc::clone(&parts.queue)));
 
     while !stop.is_cancelled() {
         let Some(mut places) = room(&window, &stop).await else { break };
@@ -138,6 +144,10 @@ async fn pull(
             tasks.spawn(pass(message, place, Arc::clone(&decider), outcomes.clone(), returns.clone()));
         }
     }
+    // Whether told to or because of the engine: what waits for a slot goes back.
+    stop.cancel();
+    // Not before the last lease has ended: it would take what was handed back.
+    let handing_back = tokio::spawn(hand_back(returned, Arc::clone(&parts.queue)));
     tasks.close();
     tasks.wait().await;
     drop(returns);
@@ -229,3 +239,6 @@ fn count(outcomes: &[Outcome], recorded: Vec<Recorded>) -> Vec<crate::store::Cal
     }
     jobs
 }
+
+#[cfg(test)]
+mod tests;

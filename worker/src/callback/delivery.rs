@@ -236,3 +236,6 @@ pub(crate) async fn release(store: &dyn Store, jobs: Vec<CallbackJob>) {
         warn!(error = %error, cause = metric::cause(&error), "could not hand back callbacks; their leases will end");
     }
 }
+
+#[cfg(test)]
+mod tests;

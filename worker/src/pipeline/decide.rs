@@ -110,10 +110,10 @@ impl Decider {
             let patience = self.rules.patience(aging.now());
             let slot = tokio::select! {
                 biased;
+                // A stopping worker begins no call, and does not decide for another that could still ask.
+                () = self.stop.cancelled() => return last.map(|no_answer| Decision::unknown(no_answer.reason())),
                 slot = self.slots.acquire() => slot.ok()?,
                 () = tokio::time::sleep(patience) => return Some(out_of_time),
-                // A stopping worker does not decide for another that could still ask.
-                () = self.stop.cancelled() => return last.map(|no_answer| Decision::unknown(no_answer.reason())),
             };
             let Step::Call { timeout } = self.rules.step(aging.now()) else { return Some(out_of_time) };
             if calls == 0 {
@@ -143,7 +143,10 @@ impl Decider {
                 return Some(gives_up);
             }
             last = Some(no_answer);
-            tokio::time::sleep(wait).await;
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.stop.cancelled() => {}
+            }
         }
     }
 

@@ -1,0 +1,210 @@
+//! Hostile authorization services, over real sockets on loopback.
+
+use std::time::Duration;
+
+use chargegate_core::{Status, Traceparent};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use super::{Authorizer, HttpAuthorizer, NoAnswer, Question};
+use crate::fakes::{Peer, STATION, TOKEN, read_request};
+
+/// Longer than any test takes: what ends before ended for another reason.
+const LONG: Duration = Duration::from_secs(60);
+/// For what must run out of time.
+const SHORT: Duration = Duration::from_millis(100);
+
+async fn ask(port: u16, timeout: Duration) -> Result<Status, NoAnswer> {
+    let authorizer = HttpAuthorizer::new(format!("http://127.0.0.1:{port}").parse().unwrap(), 4);
+    ask_with(&authorizer, timeout).await
+}
+
+async fn ask_with(authorizer: &HttpAuthorizer, timeout: Duration) -> Result<Status, NoAnswer> {
+    let (station_id, driver_token) = (STATION.parse().unwrap(), TOKEN.parse().unwrap());
+    let question = Question {
+        station_id: &station_id,
+        driver_token: &driver_token,
+        traceparent: Traceparent::new([7; 16], [9; 8]),
+    };
+    authorizer.ask(question, timeout).await
+}
+
+/// An answer with this status line's end, content type and body.
+fn answer(status: &str, content_type: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n{body}")
+}
+
+async fn check(raw: impl Into<Vec<u8>>, expected: Result<Status, NoAnswer>) {
+    let raw = raw.into();
+    let shown = raw.get(..raw.len().min(80)).unwrap().escape_ascii().to_string();
+    let peer = Peer::answering(raw).await;
+    assert_eq!(ask(peer.port(), LONG).await, expected, "{shown}");
+}
+
+const JSON: &str = "application/json";
+const ALLOWED: &str = r#"{"status":"allowed"}"#;
+
+#[tokio::test]
+async fn the_question_is_the_contracts() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let peer = Peer::start(move |mut stream, _| {
+        let tell = tell.clone();
+        async move {
+            let _ = tell.send(read_request(&mut stream).await.unwrap());
+            let _ = stream.write_all(answer("200 OK", JSON, ALLOWED).as_bytes()).await;
+        }
+    })
+    .await;
+    assert_eq!(ask(peer.port(), LONG).await, Ok(Status::Allowed));
+    let request = told.recv().await.unwrap();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /v1/authorizations HTTP/1.1\r\n"), "{head}");
+    for header in [
+        "content-type: application/json".to_owned(),
+        format!("host: 127.0.0.1:{}", peer.port()),
+        format!("traceparent: {}", Traceparent::new([7; 16], [9; 8]).as_str()),
+        format!("content-length: {}", body.len()),
+    ] {
+        assert!(head.lines().any(|line| line == header), "{header} in {head}");
+    }
+    assert_eq!(body, format!(r#"{{"station_id":"{STATION}","driver_token":"{TOKEN}"}}"#));
+}
+
+#[tokio::test]
+async fn every_status_is_read() {
+    for status in Status::ALL {
+        check(answer("200 OK", JSON, &format!(r#"{{"status":"{status}"}}"#)), Ok(status)).await;
+    }
+    check(answer("200 OK", "application/json; charset=utf-8", ALLOWED), Ok(Status::Allowed)).await;
+}
+
+#[tokio::test]
+async fn another_status_than_200_is_no_answer() {
+    for status in [201, 204, 400, 404, 429, 500, 502, 503] {
+        let raw = answer(&format!("{status} Whatever"), JSON, ALLOWED);
+        check(raw, Err(NoAnswer::Status(status))).await;
+    }
+}
+
+#[tokio::test]
+async fn a_200_that_does_not_answer_is_unreadable() {
+    for (content_type, body) in [
+        ("text/html", "<html>welcome</html>"),
+        ("text/html", ALLOWED),
+        ("application/problem+json", ALLOWED),
+        (JSON, "<html>welcome</html>"),
+        (JSON, ""),
+        (JSON, r#"{"status":"perhaps"}"#),
+        (JSON, r#"{"status":null}"#),
+        (JSON, r#"["allowed"]"#),
+    ] {
+        check(answer("200 OK", content_type, body), Err(NoAnswer::Unreadable)).await;
+    }
+    check(format!("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{ALLOWED}"), Err(NoAnswer::Unreadable)).await;
+}
+
+#[tokio::test]
+async fn a_large_answer_is_no_answer_however_true() {
+    let padded = format!("{ALLOWED}{}", " ".repeat(10 * 1024 * 1024));
+    check(answer("200 OK", JSON, &padded), Err(NoAnswer::Unreadable)).await;
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_cut_off() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"status\":\"allowed\"}";
+    let (peer, poured) = Peer::pouring(head, vec![b' '; 64 * 1024]).await;
+    assert_eq!(ask(peer.port(), LONG).await, Err(NoAnswer::Unreadable));
+    // Sockets buffer some megabytes; without a cap a peer pours gigabytes before the timeout.
+    assert!(poured.await.unwrap() < 64 * 1024 * 1024);
+}
+
+#[tokio::test]
+async fn a_service_that_refuses_or_hangs_up_is_unreachable() {
+    assert_eq!(ask(Peer::refusing().await, LONG).await, Err(NoAnswer::Unreachable));
+    let whole = answer("200 OK", JSON, ALLOWED);
+    for end in [0, 10, 40, whole.len() - 1] {
+        check(&whole[..end], Err(NoAnswer::Unreachable)).await;
+    }
+    check("SSH-2.0-OpenSSH_9.6\r\n", Err(NoAnswer::Unreachable)).await;
+}
+
+#[tokio::test]
+async fn the_timeout_spans_the_whole_exchange() {
+    let whole = answer("200 OK", JSON, ALLOWED);
+    // Nothing at all, a part of the head, the head alone, all but the last byte.
+    for end in [0, 10, whole.len() - ALLOWED.len(), whole.len() - 1] {
+        let part = whole[..end].to_owned();
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let peer = Peer::start(move |mut stream, _| {
+            let (part, tell) = (part.clone(), tell.clone());
+            async move {
+                let _ = read_request(&mut stream).await;
+                let _ = stream.write_all(part.as_bytes()).await;
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+                let _ = tell.send(());
+            }
+        })
+        .await;
+        assert_eq!(ask(peer.port(), SHORT).await, Err(NoAnswer::TimedOut), "{end}");
+        told.recv().await.expect("the connection is closed: the service need not go on");
+    }
+}
+
+#[tokio::test]
+async fn a_trickled_answer_does_not_extend_the_timeout() {
+    let peer = Peer::start(async |mut stream, _| {
+        let _ = read_request(&mut stream).await;
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n";
+        let _ = stream.write_all(head.as_bytes()).await;
+        while stream.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(ask(peer.port(), SHORT).await, Err(NoAnswer::TimedOut));
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let elsewhere = Peer::answering(answer("200 OK", JSON, ALLOWED)).await;
+    for status in [301, 302, 303, 307, 308] {
+        let location = format!("http://127.0.0.1:{}/v1/authorizations", elsewhere.port());
+        let raw = format!("HTTP/1.1 {status} Moved\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
+        check(raw, Err(NoAnswer::Status(status))).await;
+    }
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again() {
+    let peer = Peer::start(async |mut stream, _| {
+        while read_request(&mut stream).await.is_some() {
+            let _ = stream.write_all(answer("200 OK", JSON, ALLOWED).as_bytes()).await;
+        }
+    })
+    .await;
+    let authorizer = HttpAuthorizer::new(format!("http://127.0.0.1:{}", peer.port()).parse().unwrap(), 4);
+    for _ in 0..5 {
+        assert_eq!(ask_with(&authorizer, LONG).await, Ok(Status::Allowed));
+    }
+    assert_eq!(peer.connections(), 1);
+}
+
+/// Variables of the environment cannot be set in a running test, so it runs itself once more under them.
+#[tokio::test]
+async fn no_proxy_is_taken_from_the_environment() {
+    const PROXIES: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+    if std::env::var_os("http_proxy").as_deref() == Some("http://127.0.0.1:9".as_ref()) {
+        return check(answer("200 OK", JSON, ALLOWED), Ok(Status::Allowed)).await;
+    }
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    again.args(["--exact", "authorizer::tests::no_proxy_is_taken_from_the_environment"]);
+    again
+        .envs(PROXIES.map(|name| (name, "http://127.0.0.1:9")))
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy");
+    let output = again.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+}

@@ -1,0 +1,192 @@
+//! Attempts from the store to their reports.
+
+mod caps;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chargegate_core::{GiveUp, RetryPolicy, UnixMillis};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::super::tests::{FakeResolver, LONG, SHORT, client_with, job};
+use super::{Delivery, DeliverySettings, Dispatcher};
+use crate::fakes::{CallbackState, Journal, MemoryStore, Peer, effects, eventually, outage, read_request};
+use crate::store::{AfterAttempt, AttemptResult, CallbackJob};
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running delivery over a store in memory.
+struct Post {
+    store: Arc<MemoryStore>,
+    delivery: Delivery,
+    dispatcher: Dispatcher,
+}
+
+impl Post {
+    fn start(
+        resolver: &Arc<FakeResolver>,
+        settings: &DeliverySettings,
+        deadline: Duration,
+        prepare: impl FnOnce(&MemoryStore),
+    ) -> Self {
+        let store = Arc::new(MemoryStore::new(Journal::default()));
+        prepare(&store);
+        let client = client_with("127.0.0.0/8", resolver, deadline);
+        let (delivery, dispatcher) =
+            Delivery::start(client, Arc::clone(&store) as _, settings, effects(), CancellationToken::new());
+        Self { store, delivery, dispatcher }
+    }
+}
+
+/// Asks often, and repeats after some milliseconds.
+fn brisk() -> DeliverySettings {
+    let retry = RetryPolicy {
+        base: Duration::from_millis(20),
+        // The tests' jobs were decided long before the tests' clock starts.
+        give_up_after: Duration::from_hours(1_000_000),
+        ..RetryPolicy::default()
+    };
+    DeliverySettings { poll: Duration::from_millis(2), retry, ..DeliverySettings::default() }
+}
+
+fn to(peer: &Peer) -> CallbackJob {
+    job(1, &format!("http://127.0.0.1:{}/", peer.port()))
+}
+
+fn start(prepare: impl FnOnce(&MemoryStore)) -> Post {
+    Post::start(&Arc::default(), &brisk(), LONG, prepare)
+}
+
+#[tokio::test]
+async fn what_a_crash_left_behind_is_delivered() {
+    let peer = Peer::answering(OK).await;
+    let job = to(&peer);
+    let post = start(|store| store.leave(job.clone(), UnixMillis(0)));
+    eventually(PATIENCE, || post.store.callback(job.request_id) == Some(CallbackState::Delivered)).await;
+    assert_eq!(peer.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_callback_is_attempted_again_when_it_is_due_and_not_before() {
+    let peer = Peer::start(async |mut stream, n| {
+        let _ = read_request(&mut stream).await;
+        let answer =
+            if n < 3 { "HTTP/1.1 500 Oops\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" } else { OK };
+        let _ = stream.write_all(answer.as_bytes()).await;
+    })
+    .await;
+    let job = to(&peer);
+    let post = start(|store| store.leave(job.clone(), UnixMillis(0)));
+    eventually(PATIENCE, || post.store.callback(job.request_id) == Some(CallbackState::Delivered)).await;
+
+    let reports: Vec<_> = post.store.reports().into_iter().flatten().collect();
+    let attempts: Vec<_> = reports.iter().map(|report| (report.attempt.get(), report.result)).collect();
+    let refused = AttemptResult::Answered(500);
+    assert_eq!(attempts, [(1, refused), (2, refused), (3, refused), (4, AttemptResult::Answered(200))]);
+    for pair in reports.windows(2) {
+        let AfterAttempt::Retry { due_at } = pair[0].next else { panic!("{:?}", pair[0]) };
+        assert!(pair[1].started_at >= due_at);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_decides_what_follows() {
+    let dead = |reason| CallbackState::Dead(reason);
+    for (answer, expected) in [("204 No Content", CallbackState::Delivered), ("410 Gone", dead(GiveUp::Gone))]
+    {
+        let peer =
+            Peer::answering(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"))
+                .await;
+        let job = to(&peer);
+        let post = start(|store| store.leave(job.clone(), UnixMillis(0)));
+        eventually(PATIENCE, || post.store.callback(job.request_id) == Some(expected)).await;
+    }
+    let blocked = job(1, "http://[::1]:9/");
+    let post = start(|store| store.leave(blocked.clone(), UnixMillis(0)));
+    eventually(PATIENCE, || post.store.callback(blocked.request_id) == Some(dead(GiveUp::Blocked))).await;
+}
+
+#[tokio::test]
+async fn whatever_is_no_arrival_is_tried_later() {
+    let hanging = Peer::hanging().await;
+    let redirecting = Peer::answering("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\n\r\n").await;
+    let asking_for_ages =
+        Peer::answering("HTTP/1.1 503 Down\r\nretry-after: 99999999999999999999999999\r\n\r\n").await;
+    let ports = [hanging.port(), redirecting.port(), asking_for_ages.port(), Peer::refusing().await];
+    for port in ports {
+        let job = job(1, &format!("http://127.0.0.1:{port}/"));
+        let settings = DeliverySettings {
+            retry: RetryPolicy { base: Duration::from_hours(1), ..brisk().retry },
+            ..brisk()
+        };
+        let post =
+            Post::start(&Arc::default(), &settings, SHORT, |store| store.leave(job.clone(), UnixMillis(0)));
+        eventually(PATIENCE, || post.store.reports().len() == 1).await;
+        let Some(CallbackState::Due(at)) = post.store.callback(job.request_id) else {
+            panic!("{:?}", post.store.reports())
+        };
+        let begun = post.store.reports()[0][0].started_at;
+        assert!(at > begun && at.since(begun) <= Duration::from_hours(1) + PATIENCE, "{at:?} {begun:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_fails_is_written_again_and_nothing_is_sent_twice() {
+    let peer = Peer::answering(OK).await;
+    let job = to(&peer);
+    let post = start(|store| {
+        store.fail_reports([outage(), outage()]);
+        store.leave(job.clone(), UnixMillis(0));
+    });
+    eventually(PATIENCE, || post.store.callback(job.request_id) == Some(CallbackState::Delivered)).await;
+    assert_eq!((peer.connections(), post.store.reports().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn reports_are_written_in_batches() {
+    let peer = Peer::answering(OK).await;
+    let url = format!("http://127.0.0.1:{}/", peer.port());
+    let post = start(|store| {
+        store.hang();
+        for n in 0..40 {
+            store.leave(job(n, &url), UnixMillis(0));
+        }
+    });
+    eventually(PATIENCE, || peer.connections() == 40).await;
+    eventually(PATIENCE, || post.dispatcher.shared.tasks.is_empty()).await;
+    post.store.go_on();
+    eventually(PATIENCE, || post.store.count(|state| state == CallbackState::Delivered) == 40).await;
+    assert!(post.store.reports().len() <= 2, "what came while the first batch hung is one batch");
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_the_attempts_under_way_and_their_reports() {
+    let answer = Arc::new(Notify::new());
+    let wait = Arc::clone(&answer);
+    let peer = Peer::start(move |mut stream, _| {
+        let wait = Arc::clone(&wait);
+        async move {
+            let _ = read_request(&mut stream).await;
+            wait.notified().await;
+            let _ = stream.write_all(OK.as_bytes()).await;
+        }
+    })
+    .await;
+    let (begun, unbegun) = (to(&peer), job(2, "http://127.0.0.1:9/"));
+    let Post { store, delivery, dispatcher } = start(|store| store.leave(begun.clone(), UnixMillis(0)));
+    eventually(PATIENCE, || peer.connections() == 1).await;
+
+    let stopping = tokio::spawn(delivery.stop());
+    tokio::task::yield_now().await;
+    assert_eq!(dispatcher.start(vec![unbegun]).len(), 1, "no attempt begins after the stop");
+    drop(dispatcher);
+    store.leave(job(3, "http://127.0.0.1:9/"), UnixMillis(0));
+    assert!(!stopping.is_finished());
+    answer.notify_one();
+    stopping.await.unwrap();
+    assert_eq!(store.callback(begun.request_id), Some(CallbackState::Delivered));
+    assert_eq!(store.reports().len(), 1, "nothing was claimed after the stop");
+}

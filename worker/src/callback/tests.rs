@@ -1,0 +1,88 @@
+//! Callbacks to hostile receivers, over real sockets on loopback.
+
+mod addresses;
+mod exchange;
+mod hostile;
+mod resolver;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chargegate_core::{AddressPolicy, Decision, RequestId, Status, Traceparent, UnixMillis};
+
+use super::{CallbackClient, Resolve};
+use crate::fakes::{STATION, TOKEN};
+use crate::store::CallbackJob;
+
+/// Longer than any test takes: what ends before ended for another reason.
+pub(super) const LONG: Duration = Duration::from_secs(60);
+/// For what must run out of time.
+pub(super) const SHORT: Duration = Duration::from_millis(100);
+
+/// Names with their addresses, answer by answer; the last answer stays.
+#[derive(Default)]
+pub(super) struct FakeResolver {
+    answers: Mutex<HashMap<String, VecDeque<Vec<IpAddr>>>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl FakeResolver {
+    pub(super) fn with(self, name: &str, answers: &[&[&str]]) -> Self {
+        let answers = answers.iter().map(|list| list.iter().map(|text| text.parse().unwrap()).collect());
+        self.answers.lock().unwrap().insert(name.to_owned(), answers.collect());
+        self
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Resolve for FakeResolver {
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        self.asked.lock().unwrap().push(name.to_owned());
+        let mut answers = self.answers.lock().unwrap();
+        let answers = answers.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
+        if answers.len() > 1 {
+            return Ok(answers.pop_front().unwrap());
+        }
+        Ok(answers[0].clone())
+    }
+}
+
+pub(super) fn client_with(allowed: &str, resolver: &Arc<FakeResolver>, deadline: Duration) -> CallbackClient {
+    let policy = AddressPolicy::allowing(allowed).unwrap();
+    CallbackClient::new(policy, Arc::clone(resolver) as _, deadline).unwrap()
+}
+
+/// A client that may call loopback and resolves nothing.
+fn client(deadline: Duration) -> CallbackClient {
+    client_with("127.0.0.0/8", &Arc::default(), deadline)
+}
+
+fn trace() -> Traceparent {
+    Traceparent::new([7; 16], [9; 8])
+}
+
+/// The first attempt of the `n`th request, decided at the moment 2,000.
+pub(super) fn job(n: u8, url: &str) -> CallbackJob {
+    CallbackJob {
+        request_id: RequestId::v7(UnixMillis(1), [n; 10]),
+        attempt: NonZeroU32::MIN,
+        round_attempt: NonZeroU32::MIN,
+        round_started_at: UnixMillis(2000),
+        callback_url: url.parse().unwrap(),
+        station_id: STATION.parse().unwrap(),
+        driver_token: TOKEN.into(),
+        decision: Decision::answered(Status::Allowed),
+        accepted_at: UnixMillis(1000),
+        decided_at: UnixMillis(2000),
+        traceparent: Some(trace()),
+    }
+}

@@ -1,0 +1,84 @@
+//! What a receiver sees, and what its status means.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+
+use super::{LONG, client, job, trace};
+use crate::fakes::{Peer, read_request};
+use crate::store::AttemptResult;
+
+#[tokio::test]
+async fn the_request_is_the_contracts_to_the_byte() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let peer = Peer::start(move |mut stream, _| {
+        let tell = tell.clone();
+        async move {
+            let _ = tell.send(read_request(&mut stream).await.unwrap());
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await;
+        }
+    })
+    .await;
+    let port = peer.port();
+    let job = job(1, &format!("http://127.0.0.1:{port}/done;v=1?key=a%20b&x="));
+    let attempt = client(LONG).post(&job, Some(trace())).await;
+    assert_eq!((attempt.result, attempt.retry_after), (AttemptResult::Answered(204), None));
+
+    let request = told.recv().await.unwrap();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let (line, headers) = head.split_once("\r\n").unwrap();
+    assert_eq!(line, "POST /done;v=1?key=a%20b&x= HTTP/1.1");
+    assert_eq!(
+        body,
+        r#"{"station_id":"123e4567-e89b-12d3-a456-426614174000","driver_token":"driver-allowed-0000000001","status":"allowed"}"#
+    );
+    let mut headers: Vec<_> = headers.split("\r\n").map(str::to_owned).collect();
+    headers.sort_unstable();
+    let expected = [
+        "chargegate-accepted-at: 1000".to_owned(),
+        "chargegate-decided-at: 2000".to_owned(),
+        "chargegate-decision-reason: acl".to_owned(),
+        format!("content-length: {}", body.len()),
+        "content-type: application/json".to_owned(),
+        format!("host: 127.0.0.1:{port}"),
+        format!("traceparent: {}", trace().as_str()),
+        format!("user-agent: chargegate/{}", env!("CARGO_PKG_VERSION")),
+        format!("webhook-id: {}", job.request_id),
+    ];
+    assert_eq!(headers, expected);
+}
+
+#[tokio::test]
+async fn a_status_is_passed_on_with_the_wait_asked_for() {
+    for (head, status, wait) in [
+        ("200 OK", 200, None),
+        ("202 Accepted", 202, None),
+        ("410 Gone", 410, None),
+        ("500 Oops\r\nretry-after: 7", 500, Some(7)),
+        ("429 Slow\r\nretry-after: 99999999999999999999999999999999", 429, Some(u64::MAX)),
+        ("503 Down\r\nretry-after: Fri, 31 Dec 1999 23:59:59 GMT", 503, None),
+        ("999 What", 999, None),
+    ] {
+        let peer = Peer::answering(format!("HTTP/1.1 {head}\r\ncontent-length: 2\r\n\r\nok")).await;
+        let attempt = client(LONG).post(&job(1, &format!("http://127.0.0.1:{}/", peer.port())), None).await;
+        assert_eq!(attempt.result, AttemptResult::Answered(status), "{head}");
+        assert_eq!(attempt.retry_after, wait.map(Duration::from_secs), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = Peer::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    for status in [301, 302, 303, 307, 308] {
+        let target = format!("http://127.0.0.1:{}/", elsewhere.port());
+        let peer = Peer::answering(format!(
+            "HTTP/1.1 {status} Moved\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n"
+        ))
+        .await;
+        let attempt = client(LONG).post(&job(1, &format!("http://127.0.0.1:{}/", peer.port())), None).await;
+        assert_eq!(attempt.result, AttemptResult::Answered(status));
+        assert_eq!(peer.connections(), 1);
+    }
+    assert_eq!(elsewhere.connections(), 0);
+}

@@ -1,0 +1,25 @@
+//! The machine's own resolver.
+
+use super::super::SystemResolver;
+use super::{Resolve, SHORT};
+
+#[tokio::test]
+async fn localhost_has_a_loopback_address() {
+    let addresses = SystemResolver::new(1).resolve("localhost").await.unwrap();
+    assert!(!addresses.is_empty() && addresses.iter().all(std::net::IpAddr::is_loopback));
+}
+
+#[tokio::test]
+async fn a_look_up_waits_for_a_place() {
+    let none = SystemResolver::new(0);
+    assert!(tokio::time::timeout(SHORT, none.resolve("localhost")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_place_is_free_again_after_each_look_up() {
+    let resolver = SystemResolver::new(1);
+    for _ in 0..3 {
+        assert!(resolver.resolve("localhost").await.is_ok());
+        assert!(resolver.resolve("no such name").await.is_err());
+    }
+}

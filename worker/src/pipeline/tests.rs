@@ -1,0 +1,116 @@
+//! The pipeline over engines and an authorization service in memory, on a paused clock.
+
+mod failures;
+mod limits;
+mod overload;
+mod stop;
+mod table;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chargegate_core::{AddressPolicy, Decision, DecisionRules, Message, UnixMillis};
+use tokio_util::sync::CancellationToken;
+
+use super::{Parts, Pipeline, PipelineSettings};
+use crate::callback::{CallbackClient, Delivery, DeliverySettings, SystemResolver};
+use crate::effects::Effects;
+use crate::fakes::{FakeAcl, Journal, MemoryQueue, MemoryStore, effects, eventually, message};
+
+/// A running pipeline and everything around it. Nothing is called back: every callback overflows to the store.
+struct Line {
+    queue: Arc<MemoryQueue>,
+    store: Arc<MemoryStore>,
+    acl: Arc<FakeAcl>,
+    journal: Journal,
+    effects: Effects,
+    abandon: CancellationToken,
+    pipeline: Pipeline,
+    _delivery: Delivery,
+}
+
+fn rules() -> DecisionRules {
+    DecisionRules::new(Duration::from_secs(10), Duration::from_secs(2), Duration::from_millis(500)).unwrap()
+}
+
+fn settings(window: usize, slots: usize) -> PipelineSettings {
+    PipelineSettings {
+        window: NonZeroUsize::new(window).unwrap(),
+        slots: NonZeroUsize::new(slots).unwrap(),
+        rules: rules(),
+    }
+}
+
+impl Line {
+    fn start(settings: PipelineSettings, acl: FakeAcl) -> Self {
+        Self::start_with(settings, acl, |_, _, _| ())
+    }
+
+    /// Starts after `prepare` has filled or broken the engines.
+    fn start_with(
+        settings: PipelineSettings,
+        acl: FakeAcl,
+        prepare: impl FnOnce(&MemoryQueue, &MemoryStore, UnixMillis),
+    ) -> Self {
+        let journal = Journal::default();
+        let queue = Arc::new(MemoryQueue::new(journal.clone()));
+        let store = Arc::new(MemoryStore::new(journal.clone()));
+        let acl = Arc::new(acl);
+        let effects = effects();
+        prepare(&queue, &store, effects.clock.now());
+        let parts = Parts {
+            queue: Arc::clone(&queue) as _,
+            store: Arc::clone(&store) as _,
+            authorizer: Arc::clone(&acl) as _,
+            effects: effects.clone(),
+        };
+        let nowhere = DeliverySettings {
+            concurrency: 0,
+            poll: Duration::from_hours(1000),
+            ..DeliverySettings::default()
+        };
+        let resolver = Arc::new(SystemResolver::new(1));
+        let client = CallbackClient::new(AddressPolicy::default(), resolver, Duration::from_secs(5)).unwrap();
+        let abandon = CancellationToken::new();
+        let (delivery, dispatcher) =
+            Delivery::start(client, Arc::clone(&store) as _, &nowhere, effects.clone(), abandon.clone());
+        let pipeline = Pipeline::start(settings, parts, dispatcher, abandon.clone());
+        Self { queue, store, acl, journal, effects, abandon, pipeline, _delivery: delivery }
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.effects.clock.now()
+    }
+
+    /// Enqueues the requests of these numbers, accepted now.
+    fn enqueue(&self, numbers: impl IntoIterator<Item = u32>) {
+        for n in numbers {
+            self.queue.enqueue(&message(n, self.now()));
+        }
+    }
+
+    /// Waits until the queue is empty.
+    async fn drained(&self, limit: Duration) {
+        eventually(limit, || self.queue.len() == 0).await;
+        self.journal.assert_recorded_before_acknowledged();
+    }
+
+    /// Enqueues one message and waits for its decision.
+    async fn decide(&self, message: &Message) -> (Decision, bool) {
+        self.queue.enqueue(message);
+        self.drained(Duration::from_secs(30)).await;
+        let decided = self.store.decisions().pop().unwrap();
+        assert_eq!(decided.message.id, message.id);
+        (decided.decision, decided.late)
+    }
+
+    /// Fails when a decision came later than `limit` after its request.
+    #[track_caller]
+    fn assert_decided_within(&self, limit: Duration) {
+        for decided in self.store.decisions() {
+            let age = decided.decided_at.since(decided.message.accepted_at);
+            assert!(age <= limit && !decided.late, "decided after {age:?}: {:?}", decided.decision);
+        }
+    }
+}
