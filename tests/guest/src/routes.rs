@@ -26,9 +26,9 @@ pub(crate) async fn answer(path: &str, argument: &str, body: Bytes) -> (StatusCo
             monotonic_clock::wait_for(u64::MAX / 2).await;
             said("woke up")
         }
-        "/outgoing" => said(outcome(spin_sdk::http::get(argument).await)),
-        "/socket" => said(outcome(TcpStream::connect(argument))),
-        "/file" => said(outcome(fs::read_dir(argument))),
+        "/outgoing" => said(outcome(&spin_sdk::http::get(argument).await)),
+        "/socket" => said(outcome(&TcpStream::connect(argument))),
+        "/file" => said(outcome(&fs::read_dir(argument))),
         "/variable" => said(std::env::var(argument).unwrap_or_default()),
         "/variables" => said(std::env::vars().count().to_string()),
         "/large" => said("x".repeat(argument.parse().unwrap_or_default())),
@@ -40,7 +40,7 @@ fn said(text: impl Into<String>) -> (StatusCode, String) {
     (StatusCode::OK, text.into())
 }
 
-fn outcome<T, E>(result: Result<T, E>) -> &'static str {
+fn outcome<T, E>(result: &Result<T, E>) -> &'static str {
     if result.is_ok() { "granted" } else { "refused" }
 }
 
@@ -64,7 +64,7 @@ fn spin() -> ! {
 fn grow(argument: &str) -> (StatusCode, String) {
     const MIB: usize = 1024 * 1024;
     if let Ok(mib) = argument.parse::<usize>() {
-        return said(outcome(Vec::<u8>::new().try_reserve_exact(mib.saturating_mul(MIB))));
+        return said(outcome(&Vec::<u8>::new().try_reserve_exact(mib.saturating_mul(MIB))));
     }
     let mut held = Vec::new();
     loop {

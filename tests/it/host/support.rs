@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 /// Runs a test on one worker thread, so that a guest that holds it shows, and fails it when it takes too long.
 pub(crate) fn bounded(test: impl Future<Output = ()>) {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test).await });
+    let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_mins(1), test).await });
     // A thread that a guest holds is not waited for.
     runtime.shutdown_background();
     ended.expect("the test takes too long");
