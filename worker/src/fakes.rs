@@ -47,7 +47,7 @@ impl Clock for TokioClock {
     }
 }
 
-/// Random numbers that are the same in every run: SplitMix64.
+/// Random numbers that are the same in every run: `SplitMix64`.
 #[derive(Debug, Default)]
 pub(crate) struct SeededRandom(AtomicU64);
 

@@ -18,6 +18,8 @@ use super::{Authorizer, NoAnswer, Question};
 
 /// An answer is some 30 bytes; more than this is no answer.
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
+/// No connection takes longer to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The base URL of the authorization service: `http://host[:port][/path]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,8 @@ impl HttpAuthorizer {
     pub fn new(url: AclUrl, connections: usize) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
+        // The pool goes on opening a connection that its call no longer needs: a call's timeout does not end that.
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))

@@ -10,7 +10,7 @@ use super::{Authorizer, HttpAuthorizer, NoAnswer, Question};
 use crate::fakes::{Peer, STATION, TOKEN, read_request};
 
 /// Longer than any test takes: what ends before ended for another reason.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 /// For what must run out of time.
 const SHORT: Duration = Duration::from_millis(100);
 

@@ -15,7 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
-use super::connector::{ConnectError, GuardedConnector, Resolve};
+use super::connector::{Bounded, ConnectError, GuardedConnector, Resolve};
 use crate::store::{AttemptResult, CallbackJob};
 
 /// A receiver's answer is its status. This much of its body is read, so that the connection can be used again; a
@@ -25,7 +25,7 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024;
 /// Posts callbacks: no proxy, no redirects, no forbidden address, one deadline over the whole exchange.
 #[derive(Clone)]
 pub struct CallbackClient {
-    client: Client<HttpsConnector<GuardedConnector>, Full<Bytes>>,
+    client: Client<Bounded<HttpsConnector<GuardedConnector>>, Full<Bytes>>,
     deadline: Duration,
 }
 
@@ -67,7 +67,8 @@ impl CallbackClient {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(15))
             .pool_max_idle_per_host(32)
-            .build(connector);
+            // An attempt runs out of time first, and says so.
+            .build(Bounded::new(connector, deadline.saturating_add(Duration::from_secs(1))));
         Ok(Self { client, deadline })
     }
 

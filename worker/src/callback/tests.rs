@@ -1,6 +1,7 @@
 //! Callbacks to hostile receivers, over real sockets on loopback.
 
 mod addresses;
+mod background;
 mod exchange;
 mod hostile;
 mod resolver;
@@ -20,7 +21,7 @@ use crate::fakes::{STATION, TOKEN};
 use crate::store::CallbackJob;
 
 /// Longer than any test takes: what ends before ended for another reason.
-pub(super) const LONG: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_mins(1);
 /// For what must run out of time.
 pub(super) const SHORT: Duration = Duration::from_millis(100);
 
@@ -58,7 +59,7 @@ impl Resolve for FakeResolver {
 
 pub(super) fn client_with(allowed: &str, resolver: &Arc<FakeResolver>, deadline: Duration) -> CallbackClient {
     let policy = AddressPolicy::allowing(allowed).unwrap();
-    CallbackClient::new(policy, Arc::clone(resolver) as _, deadline).unwrap()
+    CallbackClient::new(policy, resolver.clone(), deadline).unwrap()
 }
 
 /// A client that may call loopback and resolves nothing.

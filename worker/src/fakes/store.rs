@@ -32,7 +32,7 @@ pub(crate) enum CallbackState {
 pub(crate) struct MemoryStore {
     state: Mutex<State>,
     journal: Journal,
-    /// Passed by every `record` and `report`: while it has no permit, the store hangs.
+    /// Passed by `record`, `report` and `backlog`: while it has no permit, the store hangs.
     gate: Semaphore,
 }
 
@@ -65,7 +65,7 @@ impl MemoryStore {
         self.state.lock().unwrap().report_failures.extend(errors);
     }
 
-    /// Neither `record` nor `report` ends until [`MemoryStore::go_on`].
+    /// No `record`, `report` or `backlog` ends until [`MemoryStore::go_on`].
     pub(crate) fn hang(&self) {
         self.gate.forget_permits(1);
     }
@@ -155,7 +155,7 @@ fn job(decided: &DecidedMessage) -> CallbackJob {
         round_attempt: NonZeroU32::MIN,
         round_started_at: decided.decided_at,
         callback_url: message.callback_url.clone(),
-        station_id: message.station_id.clone(),
+        station_id: message.station_id,
         driver_token: message.driver_token.as_str().into(),
         decision: decided.decision,
         accepted_at: message.accepted_at,
@@ -236,6 +236,7 @@ impl Store for MemoryStore {
     }
 
     async fn backlog(&self) -> Result<Backlog, EngineError> {
+        let _turn = self.gate.acquire().await.unwrap();
         if let Some(error) = self.state.lock().unwrap().report_failures.pop_front() {
             return Err(error);
         }

@@ -60,9 +60,9 @@ impl Line {
         let effects = effects();
         prepare(&queue, &store, effects.clock.now());
         let parts = Parts {
-            queue: Arc::clone(&queue) as _,
-            store: Arc::clone(&store) as _,
-            authorizer: Arc::clone(&acl) as _,
+            queue: queue.clone(),
+            store: store.clone(),
+            authorizer: acl.clone(),
             effects: effects.clone(),
         };
         let nowhere = DeliverySettings {
@@ -74,7 +74,7 @@ impl Line {
         let client = CallbackClient::new(AddressPolicy::default(), resolver, Duration::from_secs(5)).unwrap();
         let abandon = CancellationToken::new();
         let (delivery, dispatcher) =
-            Delivery::start(client, Arc::clone(&store) as _, &nowhere, effects.clone(), abandon.clone());
+            Delivery::start(client, store.clone(), &nowhere, effects.clone(), abandon.clone());
         let pipeline = Pipeline::start(settings, parts, dispatcher, abandon.clone());
         Self { queue, store, acl, journal, effects, abandon, pipeline, _delivery: delivery }
     }

@@ -36,7 +36,7 @@ impl Post {
         prepare(&store);
         let client = client_with("127.0.0.0/8", resolver, deadline);
         let (delivery, dispatcher) =
-            Delivery::start(client, Arc::clone(&store) as _, settings, effects(), CancellationToken::new());
+            Delivery::start(client, store.clone(), settings, effects(), CancellationToken::new());
         Self { store, delivery, dispatcher }
     }
 }

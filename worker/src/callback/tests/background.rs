@@ -1,0 +1,80 @@
+//! Connections that are still being opened when their request no longer needs them.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chargegate_core::AddressPolicy;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Notify, mpsc};
+
+use super::{CallbackClient, LONG, Resolve, job};
+use crate::fakes::{Peer, eventually, read_request};
+use crate::store::AttemptResult;
+
+/// Answers the first look-up; the others never end, and tell when they are given up.
+struct OnceResolver {
+    asked: AtomicUsize,
+    given_up: mpsc::UnboundedSender<()>,
+}
+
+struct TellOnDrop(mpsc::UnboundedSender<()>);
+
+impl Drop for TellOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+#[async_trait]
+impl Resolve for OnceResolver {
+    async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+        if self.asked.fetch_add(1, Ordering::SeqCst) > 0 {
+            let _given_up = TellOnDrop(self.given_up.clone());
+            return std::future::pending().await;
+        }
+        Ok(vec![[127, 0, 0, 1].into()])
+    }
+}
+
+#[tokio::test]
+async fn an_opening_that_nobody_needs_any_more_ends_too() {
+    let answer = Arc::new(Notify::new());
+    let wait = Arc::clone(&answer);
+    let peer = Peer::start(move |mut stream, _| {
+        let wait = Arc::clone(&wait);
+        async move {
+            while read_request(&mut stream).await.is_some() {
+                wait.notified().await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+            }
+        }
+    })
+    .await;
+    let (given_up, mut told) = mpsc::unbounded_channel();
+    let resolver = Arc::new(OnceResolver { asked: AtomicUsize::new(0), given_up });
+    let client = CallbackClient::new(
+        AddressPolicy::allowing("127.0.0.1").unwrap(),
+        resolver.clone(),
+        Duration::from_secs(2),
+    )
+    .unwrap();
+    let url = format!("http://a.example:{}/", peer.port());
+    let post = |n| {
+        let (client, job) = (client.clone(), job(n, &url));
+        tokio::spawn(async move { client.post(&job, None).await.result })
+    };
+
+    let first = post(1);
+    eventually(LONG, || peer.connections() == 1).await;
+    let second = post(2);
+    eventually(LONG, || resolver.asked.load(Ordering::SeqCst) == 2).await;
+    answer.notify_one();
+    assert_eq!(first.await.unwrap(), AttemptResult::Answered(200));
+    answer.notify_one();
+    assert_eq!(second.await.unwrap(), AttemptResult::Answered(200), "over the first one's connection");
+    tokio::time::timeout(LONG, told.recv()).await.expect("the second opening was left behind").unwrap();
+}
