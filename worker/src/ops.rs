@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
+use tokio::time::MissedTickBehavior;
 
 use crate::metric;
 use crate::queue::Queue;
@@ -19,6 +20,8 @@ use crate::store::Store;
 
 /// No check of an engine takes longer.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often samples are folded.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// What the ops port tells of.
 #[derive(Clone)]
@@ -38,13 +41,27 @@ pub struct MetricsError(#[from] BuildError);
 ///
 /// # Errors
 /// [`MetricsError`] the second time.
+///
+/// # Panics
+/// Outside of a tokio runtime.
 pub fn install_metrics() -> Result<PrometheusHandle, MetricsError> {
     let seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0];
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)?
         .install_recorder()?;
     metric::describe();
+    tokio::spawn(upkeep(handle.clone()));
     Ok(handle)
+}
+
+/// Folds samples into their buckets even where nobody scrapes: until then each one takes memory.
+async fn upkeep(metrics: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
 }
 
 impl Ops {
@@ -106,3 +123,6 @@ async fn render(State(ops): State<Ops>) -> Response {
     ops.check().await;
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], ops.metrics.render()).into_response()
 }
+
+#[cfg(test)]
+mod tests;

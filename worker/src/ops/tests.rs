@@ -1,0 +1,124 @@
+//! The ops port over engines in memory. Metrics go to a recorder of each test's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use tower_service::Service;
+
+use super::{Ops, metric};
+use crate::error::EngineError;
+use crate::fakes::{Journal, MemoryQueue, MemoryStore, effects, message, outage};
+
+struct Port {
+    ops: Ops,
+    queue: Arc<MemoryQueue>,
+    store: Arc<MemoryStore>,
+}
+
+impl Port {
+    fn new(recorder: &PrometheusRecorder) -> Self {
+        let queue = Arc::new(MemoryQueue::default());
+        let store = Arc::new(MemoryStore::new(Journal::default()));
+        let ops = Ops::new(queue.clone(), store.clone(), recorder.handle());
+        ops.set_ready(true);
+        Self { ops, queue, store }
+    }
+
+    async fn ask(&self, path: &str) -> (StatusCode, String) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = self.ops.clone().router().call(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[track_caller]
+    fn enqueue(&self, numbers: std::ops::Range<u32>) {
+        for n in numbers {
+            self.queue.enqueue(&message(n, effects().clock.now()));
+        }
+    }
+}
+
+fn recorder() -> PrometheusRecorder {
+    PrometheusBuilder::new().build_recorder()
+}
+
+const NOT_READY: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+
+#[tokio::test]
+async fn health_needs_no_engine() {
+    let port = Port::new(&recorder());
+    port.queue.fail_leases([outage()]);
+    port.ops.set_ready(false);
+    assert_eq!(port.ask("/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
+}
+
+#[tokio::test]
+async fn ready_is_who_runs_and_has_room_and_engines() {
+    let port = Port::new(&recorder());
+    assert_eq!(port.ask("/readyz").await.0, StatusCode::OK);
+    port.ops.set_ready(false);
+    assert_eq!(port.ask("/readyz").await.0, NOT_READY, "it does not run");
+    port.ops.set_ready(true);
+
+    port.queue.fail_leases([outage()]);
+    let (status, body) = port.ask("/readyz").await;
+    assert_eq!(status, NOT_READY, "the queue fails: {body}");
+    port.store.fail_reports([EngineError::Full]);
+    let (status, body) = port.ask("/readyz").await;
+    assert_eq!(status, NOT_READY, "the store fails: {body}");
+
+    // The queue of these tests holds three.
+    port.enqueue(0..2);
+    assert_eq!(port.ask("/readyz").await.0, StatusCode::OK);
+    port.enqueue(2..3);
+    let (status, body) = port.ask("/readyz").await;
+    assert_eq!(status, NOT_READY);
+    assert!(body.contains(r#""queue_room":"full""#), "{body}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_hangs_is_not_waited_for() {
+    let port = Port::new(&recorder());
+    port.store.hang();
+    let begin = tokio::time::Instant::now();
+    let (status, body) = port.ask("/readyz").await;
+    assert_eq!(status, NOT_READY);
+    assert!(body.contains(r#""store":"does not answer""#), "{body}");
+    assert!(begin.elapsed() <= Duration::from_secs(3));
+    assert_eq!(port.ask("/metrics").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn metrics_are_there_from_the_first_scrape_and_show_the_engines() {
+    let recorder = recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    metric::describe();
+    let port = Port::new(&recorder);
+    port.enqueue(0..2);
+    let (status, body) = port.ask("/metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    for line in [
+        "# TYPE chargegate_decisions_late_total counter",
+        "chargegate_decisions_late_total 0",
+        "chargegate_duplicates_total 0",
+        "chargegate_redelivered_total 0",
+        "chargegate_acl_retries_total 0",
+        "chargegate_acl_in_flight 0",
+        "chargegate_window_in_use 0",
+        "chargegate_callbacks_delivered_total 0",
+        "chargegate_callbacks_under_way 0",
+        "chargegate_engine_failures_total 0",
+        "chargegate_queue_waiting 2",
+        "chargegate_queue_limit 3",
+        "chargegate_callbacks_pending 0",
+        "chargegate_callbacks_dead 0",
+    ] {
+        assert!(body.lines().any(|found| found == line), "{line} in {body}");
+    }
+}
