@@ -38,3 +38,20 @@ impl EngineError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        for (error, fate) in [
+            (EngineError::Full, Fate::Retry),
+            (EngineError::Unavailable("down".into()), Fate::Retry),
+            (EngineError::Unreadable("row"), Fate::Stop),
+            (EngineError::Closed, Fate::Stop),
+        ] {
+            assert_eq!(error.fate(), fate, "{error}");
+        }
+    }
+}

@@ -112,3 +112,6 @@ async fn purge(store: Arc<dyn Store>, effects: Effects, retention: Duration, sto
         info!(target: "chargegate::retention", before_ms = before.0, "deleted what is past retention");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! The worker as a whole over engines in memory.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chargegate_core::{AddressPolicy, DecisionRules, Message, Status};
+
+use super::{Worker, WorkerSettings};
+use crate::callback::{CallbackClient, DeliverySettings, SystemResolver};
+use crate::fakes::{
+    CallbackState, FakeAcl, Journal, MemoryQueue, MemoryStore, Peer, effects, eventually, message,
+};
+use crate::pipeline::{Parts, PipelineSettings};
+
+struct Plant {
+    queue: Arc<MemoryQueue>,
+    store: Arc<MemoryStore>,
+    worker: Worker,
+}
+
+fn start(acl: FakeAcl) -> Plant {
+    let seconds = Duration::from_secs;
+    let settings = WorkerSettings {
+        pipeline: PipelineSettings {
+            window: NonZeroUsize::new(32).unwrap(),
+            slots: NonZeroUsize::new(4).unwrap(),
+            rules: DecisionRules::new(seconds(10), seconds(2), seconds(1)).unwrap(),
+        },
+        delivery: DeliverySettings::default(),
+        retention: Duration::from_hours(72),
+    };
+    let queue = Arc::new(MemoryQueue::default());
+    let store = Arc::new(MemoryStore::new(Journal::default()));
+    let parts =
+        Parts { queue: queue.clone(), store: store.clone(), authorizer: Arc::new(acl), effects: effects() };
+    let policy = AddressPolicy::allowing("127.0.0.1").unwrap();
+    let client = CallbackClient::new(policy, Arc::new(SystemResolver::new(1)), seconds(20)).unwrap();
+    Plant { queue, store, worker: Worker::start(&settings, parts, client) }
+}
+
+#[tokio::test]
+async fn what_is_enqueued_is_decided_and_called_back_and_a_stop_finishes() {
+    let peer = Peer::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+    let plant = start(FakeAcl::always(Duration::from_millis(1), Ok(Status::Allowed)));
+    let url = format!("http://127.0.0.1:{}/", peer.port());
+    for n in 0..100 {
+        let message = message(n, effects().clock.now());
+        plant.queue.enqueue(&Message { callback_url: url.parse().unwrap(), ..message });
+    }
+    eventually(Duration::from_secs(20), || plant.queue.len() == 0).await;
+    assert!(plant.worker.is_running());
+    // Callbacks that have no place now, or are under way, are not lost by the stop.
+    assert!(plant.worker.stop(Duration::from_secs(20)).await);
+    let delivered = plant.store.count(|state| state == CallbackState::Delivered);
+    let due = plant.store.count(|state| matches!(state, CallbackState::Due(_)));
+    assert_eq!((delivered + due, delivered), (100, peer.connections()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_with_its_grace_and_says_so() {
+    let plant = start(FakeAcl::always(Duration::from_millis(1), Ok(Status::Allowed)));
+    plant.store.hang();
+    plant.queue.enqueue(&message(1, effects().clock.now()));
+    eventually(Duration::from_secs(5), || plant.queue.leased() == 1).await;
+    let begin = tokio::time::Instant::now();
+    assert!(!plant.worker.stop(Duration::from_secs(7)).await);
+    assert!(begin.elapsed() <= Duration::from_secs(8));
+    assert_eq!(plant.queue.len(), 1, "left to its lease");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_worker_stops_at_once() {
+    let plant = start(FakeAcl::hung());
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert!(plant.worker.stop(Duration::from_secs(1)).await);
+}
