@@ -1,0 +1,148 @@
+//! `chargegate reconcile`: whether every message and every decision is accounted for. It only reads, beside a
+//! running process or without one, in one snapshot.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chargegate_core::RequestId;
+use chargegate_worker::EngineError;
+use chargegate_worker::sqlite::{Inspector, OpenError, Reconciliation, SequenceRange};
+use serde_json::json;
+
+use crate::output;
+
+/// Check that nothing is lost: every message and every decision is accounted for
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The data folder
+    #[arg(long, env = "CHARGEGATE_DATA_DIR", value_name = "PATH", default_value = ".chargegate")]
+    data_dir: PathBuf,
+    /// Print one JSON object
+    #[arg(long, env = "CHARGEGATE_JSON")]
+    json: bool,
+}
+
+/// Balances the books; the exit status says whether they balance.
+///
+/// # Errors
+/// The data folder cannot be read.
+pub(crate) async fn run(args: Args) -> Result<ExitCode, ReconcileError> {
+    let books = Inspector::open(&args.data_dir).await?.reconcile().await?;
+    if args.json {
+        output::line(json(&books))
+    } else {
+        output::line(Books(&books))
+    }
+    Ok(if books.balanced() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Why the books cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReconcileError {
+    /// The data folder cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It cannot be read.
+    #[error("the books cannot be read")]
+    Read(#[from] EngineError),
+}
+
+struct Books<'a>(&'a Reconciliation);
+
+impl fmt::Display for Books<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Reconciliation {
+            enqueued, decided, duplicates, poison, waiting, delivered, dead, in_flight, ..
+        } = self.0;
+        writeln!(
+            f,
+            "enqueued {enqueued} = decided {decided} + duplicates {duplicates} + poison {poison} + waiting {waiting}"
+        )?;
+        writeln!(f, "decided {decided} = delivered {delivered} + dead {dead} + in flight {in_flight}")?;
+        for range in &self.0.missing {
+            let SequenceRange { first, last } = range;
+            if first == last {
+                writeln!(f, "missing: message {first} was enqueued and is nowhere")?;
+            } else {
+                writeln!(
+                    f,
+                    "missing: messages {first} to {last} were enqueued and are nowhere ({})",
+                    range.count()
+                )?;
+            }
+        }
+        for id in &self.0.decisions_without_callback {
+            writeln!(f, "missing: the callback of request {id}")?;
+        }
+        for id in &self.0.callbacks_without_decision {
+            writeln!(f, "missing: the decision of request {id}, which has a callback")?;
+        }
+        f.write_str(if self.0.balanced() { "balanced" } else { "NOT BALANCED" })
+    }
+}
+
+fn json(books: &Reconciliation) -> serde_json::Value {
+    let ids = |ids: &[RequestId]| -> Vec<String> { ids.iter().map(ToString::to_string).collect() };
+    let missing: Vec<_> =
+        books.missing.iter().map(|range| json!({"first": range.first, "last": range.last})).collect();
+    json!({
+        "enqueued": books.enqueued,
+        "decided": books.decided,
+        "duplicates": books.duplicates,
+        "poison": books.poison,
+        "waiting": books.waiting,
+        "delivered": books.delivered,
+        "dead": books.dead,
+        "in_flight": books.in_flight,
+        "missing": missing,
+        "decisions_without_callback": ids(&books.decisions_without_callback),
+        "callbacks_without_decision": ids(&books.callbacks_without_decision),
+        "balanced": books.balanced(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn books() -> Reconciliation {
+        Reconciliation {
+            enqueued: 10,
+            decided: 5,
+            duplicates: 1,
+            poison: 1,
+            waiting: 3,
+            delivered: 3,
+            dead: 1,
+            in_flight: 1,
+            missing: Vec::new(),
+            decisions_without_callback: Vec::new(),
+            callbacks_without_decision: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn books_that_balance_say_so() {
+        let text = Books(&books()).to_string();
+        assert_eq!(
+            text,
+            "enqueued 10 = decided 5 + duplicates 1 + poison 1 + waiting 3\n\
+             decided 5 = delivered 3 + dead 1 + in flight 1\n\
+             balanced"
+        );
+    }
+
+    #[test]
+    fn a_gap_is_named() {
+        let missing = vec![SequenceRange { first: 4, last: 4 }, SequenceRange { first: 6, last: 7 }];
+        let books = Reconciliation { waiting: 0, missing, ..books() };
+        let text = Books(&books).to_string();
+        assert!(
+            text.contains("message 4 was") && text.contains("messages 6 to 7 were") && text.contains("(2)"),
+            "{text}"
+        );
+        assert!(text.ends_with("NOT BALANCED"), "{text}");
+        assert_eq!(json(&books)["balanced"], false);
+    }
+}
