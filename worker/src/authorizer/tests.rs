@@ -26,7 +26,9 @@ async fn ask_with(authorizer: &HttpAuthorizer, timeout: Duration) -> Result<Stat
         driver_token: &driver_token,
         traceparent: Traceparent::new([7; 16], [9; 8]),
     };
-    authorizer.ask(question, timeout).await
+    // A test whose timeout is not kept fails instead of hanging.
+    let asked = tokio::time::timeout(timeout + Duration::from_secs(20), authorizer.ask(question, timeout));
+    asked.await.expect("the timeout is not kept")
 }
 
 /// An answer with this status line's end, content type and body.

@@ -46,6 +46,7 @@ struct State {
     callbacks: BTreeMap<RequestId, (CallbackJob, CallbackState)>,
     reports: Vec<Vec<AttemptReport>>,
     claims: usize,
+    released: usize,
     record_failures: VecDeque<EngineError>,
     report_failures: VecDeque<EngineError>,
 }
@@ -114,6 +115,11 @@ impl MemoryStore {
     /// The batches of reports that were written.
     pub(crate) fn reports(&self) -> Vec<Vec<AttemptReport>> {
         self.state.lock().unwrap().reports.clone()
+    }
+
+    /// Callbacks handed back unattempted.
+    pub(crate) fn released(&self) -> usize {
+        self.state.lock().unwrap().released
     }
 
     /// How often callbacks were claimed.
@@ -198,6 +204,7 @@ impl Store for MemoryStore {
 
     async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), EngineError> {
         let mut state = self.state.lock().unwrap();
+        state.released += jobs.len();
         for (id, attempt) in jobs {
             if let Some((job, callback)) = state.callbacks.get_mut(&id)
                 && job.attempt == attempt

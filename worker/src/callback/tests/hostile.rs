@@ -13,8 +13,13 @@ use crate::store::AttemptResult;
 /// gigabytes before the deadline.
 const BOUND: usize = 64 * 1024 * 1024;
 
+/// Until a test whose deadline is not kept fails instead of hanging.
+const GRACE: Duration = Duration::from_secs(20);
+
 async fn post(port: u16, deadline: Duration) -> AttemptResult {
-    client(deadline).post(&job(1, &format!("http://127.0.0.1:{port}/")), None).await.result
+    let (client, job) = (client(deadline), job(1, &format!("http://127.0.0.1:{port}/")));
+    let attempt = tokio::time::timeout(deadline + GRACE, client.post(&job, None));
+    attempt.await.expect("the deadline is not kept").result
 }
 
 #[tokio::test]

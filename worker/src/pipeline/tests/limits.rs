@@ -39,6 +39,19 @@ async fn a_hung_service_never_stops_the_drain() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_no_slot_by_its_shed_time_is_shed_without_one() {
+    // The one slot is taken from the sixth second to the eighth, and the shed time lies between.
+    let line = Line::start(settings(64, 1), FakeAcl::hung());
+    line.enqueue(0..20);
+    tokio::time::sleep(Duration::from_millis(7600)).await;
+    assert_eq!(line.acl.in_flight(), 1);
+    let decisions = line.store.decisions();
+    assert!(decisions.len() >= 16, "{} are decided", decisions.len());
+    line.drained(DEADLINE).await;
+    line.assert_decided_within(DEADLINE);
+}
+
+#[tokio::test(start_paused = true)]
 async fn slots_for_the_whole_window_leave_room_for_the_drain_too() {
     let line = Line::start(settings(16, 16), FakeAcl::hung());
     line.enqueue(0..640);

@@ -33,6 +33,7 @@ async fn a_hanging_host_takes_its_share_and_no_other_host_waits() {
     });
     eventually(PATIENCE, || post.store.count(delivered) == 20).await;
     eventually(PATIENCE, || slow.connections() == 3).await;
+    assert_eq!(post.store.released(), 0, "no more are claimed than there are places for");
     // What was not claimed for the slow host all this while is not claimed later either.
     assert_eq!(post.store.count(|state| state == CallbackState::Leased), 3);
     assert_eq!(post.store.count(|state| state == CallbackState::Due(UnixMillis(0))), 17);
