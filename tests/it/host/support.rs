@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,12 +15,21 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// Runs a test on one worker thread, so that a guest that holds it shows, and fails it when it takes too long.
-pub(crate) fn bounded(test: impl Future<Output = ()>) {
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_mins(1), test).await });
-    // A thread that a guest holds is not waited for.
-    runtime.shutdown_background();
-    ended.expect("the test takes too long");
+///
+/// The time is kept outside the runtime, whose own timers stand still while a guest holds its only worker.
+pub(crate) fn bounded(test: impl Future<Output = ()> + Send + 'static) {
+    let (done, ended) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(test);
+        let _ = done.send(());
+    });
+    match ended.recv_timeout(Duration::from_mins(1)) {
+        Err(RecvTimeoutError::Timeout) => panic!("the test takes too long"),
+        Ok(()) | Err(RecvTimeoutError::Disconnected) => {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+    }
 }
 
 /// The bytes of the component that a variable names.
