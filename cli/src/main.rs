@@ -2,13 +2,17 @@
 //! client back. This is the one binary; every subcommand is a module of its name.
 
 mod acl;
+mod decisions;
 mod duration;
+mod log;
 mod output;
+mod reconcile;
 mod send;
 mod serve;
-#[cfg_attr(not(test), expect(dead_code, reason = "only `up --demo` runs the sink"))]
 mod sink;
 mod system;
+mod timestamp;
+mod up;
 
 use std::process::ExitCode;
 
@@ -26,7 +30,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Acl(acl::Args),
+    Decisions(decisions::Args),
+    Reconcile(reconcile::Args),
     Send(Box<send::Args>),
+    Up(Box<up::Args>),
 }
 
 fn main() -> ExitCode {
@@ -51,7 +58,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 acl::run(args, stop).await?;
                 anyhow::Ok(ExitCode::SUCCESS)
             }
+            Command::Decisions(args) => Ok(decisions::run(args).await?),
+            Command::Reconcile(args) => Ok(reconcile::run(args).await?),
             Command::Send(args) => Ok(send::run(*args, stop).await?),
+            Command::Up(args) => {
+                log::start(&args.log)?;
+                up::run(*args, stop).await?;
+                Ok(ExitCode::SUCCESS)
+            }
         }
     })?;
     // What is left are connections of peers: nothing waits for those.

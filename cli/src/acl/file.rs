@@ -13,7 +13,6 @@ use toml::value::{Datetime, Offset};
 
 impl Table {
     /// The table that `chargegate up --demo` runs with.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only `up --demo` runs with it"))]
     #[expect(clippy::expect_used, reason = "a test reads the same bytes")]
     pub(crate) fn sample() -> Self {
         parse(include_str!("../../acl.sample.toml")).expect("the sample is valid")

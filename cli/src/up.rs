@@ -1,0 +1,119 @@
+//! `chargegate up`: the single-machine edition. Edge, queue, store and worker in one process, over one data folder.
+
+mod args;
+mod demo;
+mod embedded;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use chargegate_host::{Drain, Host, LoadError};
+use chargegate_worker::sqlite::{Engine, OpenError};
+use chargegate_worker::{
+    CallbackClient, CallbackClientError, Effects, HttpAuthorizer, MetricsError, Ops, Parts, SystemResolver, Worker,
+    install_metrics,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+pub(crate) use self::args::Args;
+use self::args::ArgsError;
+use self::demo::Demo;
+use self::embedded::EmbeddedQueue;
+use crate::output;
+use crate::serve::{ListenError, listen, serve};
+
+/// Name look-ups under way at once.
+const LOOKUPS: usize = 64;
+
+/// Runs until `stop`, then drains.
+///
+/// # Errors
+/// [`UpError`]: it cannot start, or an engine ended by itself.
+pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpError> {
+    let component = args.component().await?;
+    let edge = listen(args.listen, "--listen or CHARGEGATE_LISTEN").await?;
+    let ops = listen(args.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
+    let peers = CancellationToken::new();
+    let demo = if args.demo { Some(Demo::start(&args, peers.clone()).await?) } else { None };
+    let metrics = install_metrics()?;
+    let effects = Effects::system();
+
+    let engine = Engine::open(&args.data_dir, args.engine(), effects.clone()).await?;
+    let settings = args.host(component);
+    let host = tokio::task::spawn_blocking(move || Host::load(settings)).await.map_err(io::Error::other)??;
+    let acl_url = demo.as_ref().map_or_else(|| args.acl_url(), |demo| Ok(demo.acl_url.clone()))?;
+    let parts = Parts {
+        queue: Arc::new(engine.clone()),
+        store: Arc::new(engine.clone()),
+        authorizer: Arc::new(HttpAuthorizer::new(acl_url, args.acl_slots.get())),
+        effects,
+    };
+    let resolver = Arc::new(SystemResolver::new(LOOKUPS));
+    let client = CallbackClient::new(args.addresses()?, resolver, args.callback_timeout)?;
+    let ops_state = Ops::new(Arc::clone(&parts.queue), Arc::clone(&parts.store), metrics);
+    let worker = Worker::start(&args.worker()?, parts, client);
+    ops_state.set_ready(true);
+
+    announce(&edge, &ops, demo.as_ref())?;
+    let ops_server = tokio::spawn(serve(ops, ops_state.clone().router(), peers.clone()));
+    let drain = host.serve(edge, EmbeddedQueue::new(engine.clone()), stop.cancelled()).await;
+    ops_state.set_ready(false);
+    output::line("stopping: finishing what was begun (interrupt again to leave at once)");
+    if let Drain::Cut { connections } = drain {
+        warn!(connections, "cut connections whose requests did not end in time");
+    }
+    let finished = worker.stop(args.grace).await;
+    engine.close().await;
+    peers.cancel();
+    if let Ok(Err(error)) = ops_server.await {
+        warn!(%error, "the ops port failed");
+    }
+    output::line(if finished {
+        "stopped: what is unfinished goes on at the next start"
+    } else {
+        "stopped before everything begun was finished; it goes on at the next start"
+    });
+    Ok(())
+}
+
+/// Tells where everything is.
+fn announce(edge: &TcpListener, ops: &TcpListener, demo: Option<&Demo>) -> io::Result<()> {
+    let (edge, ops): (SocketAddr, SocketAddr) = (edge.local_addr()?, ops.local_addr()?);
+    info!(edge.address = %edge, ops.address = %ops, "started");
+    output::line(format_args!("edge      http://{edge}/v1/charging-sessions"));
+    output::line(format_args!("ops       http://{ops}/readyz  /healthz  /metrics"));
+    if let Some(demo) = demo {
+        output::line(demo.invitation(edge));
+    }
+    output::line("ready");
+    Ok(())
+}
+
+/// Why it does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Args(#[from] ArgsError),
+    /// An address cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The edge component cannot be run.
+    #[error("the edge component cannot be run: build it with `cargo xtask edge`, or name another with --edge-component")]
+    Load(#[from] LoadError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Client(#[from] CallbackClientError),
+    /// Metrics cannot be set up.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// A listener failed.
+    #[error("a listener failed")]
+    Io(#[from] io::Error),
+}

@@ -1,0 +1,60 @@
+//! What `--demo` adds: an authorization service with sample tokens, and a sink that shows callbacks.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use chargegate_worker::AclUrl;
+use tokio_util::sync::CancellationToken;
+
+use super::UpError;
+use super::args::Args;
+use crate::acl::{Acl, Table};
+use crate::serve::listen;
+use crate::{acl, output, sink, system};
+
+/// The peers of a demo.
+pub(super) struct Demo {
+    /// Who is asked.
+    pub(super) acl_url: AclUrl,
+    acl: Option<SocketAddr>,
+    sink: SocketAddr,
+}
+
+impl Demo {
+    /// Starts the peers; they run until `stop`.
+    pub(super) async fn start(args: &Args, stop: CancellationToken) -> Result<Self, UpError> {
+        let (acl_url, acl) = if args.wants_acl() {
+            let listener = listen(args.acl_listen, "--acl-listen or CHARGEGATE_ACL_LISTEN").await?;
+            let address = listener.local_addr()?;
+            let mut service = Acl::new(Table::sample(), system::now).with_delay(args.acl_delay);
+            if let Some(capacity) = args.acl_capacity {
+                service = service.with_capacity(capacity);
+            }
+            tokio::spawn(acl::serve(listener, service, stop.clone()));
+            let url = format!("http://{address}").parse().map_err(super::args::ArgsError::AclUrl)?;
+            (url, Some(address))
+        } else {
+            (args.acl_url()?, None)
+        };
+        let listener = listen(args.sink_listen, "--sink-listen or CHARGEGATE_SINK_LISTEN").await?;
+        let sink = listener.local_addr()?;
+        tokio::spawn(sink::serve(listener, system::now, |callback| output::line(callback), stop));
+        Ok(Self { acl_url, acl, sink })
+    }
+
+    /// Where the peers are, and what to try.
+    pub(super) fn invitation(&self, edge: SocketAddr) -> impl fmt::Display {
+        fmt::from_fn(move |f| {
+            if let Some(acl) = self.acl {
+                writeln!(f, "acl       http://{acl}/v1/authorizations  (reference service, sample tokens)")?;
+            }
+            writeln!(f, "sink      http://{}/  (shows the callbacks it receives)", self.sink)?;
+            writeln!(f)?;
+            writeln!(f, "Try it; the callback shows below. Other tokens: driver-blocked-0000000001 (not_allowed),")?;
+            writeln!(f, "driver-revoked-0000000001 (invalid), any other (unknown).")?;
+            writeln!(f)?;
+            writeln!(f, "  curl -i http://{edge}/v1/charging-sessions -H 'content-type: application/json' \\")?;
+            writeln!(f, "    -d '{{\"station_id\":\"123e4567-e89b-12d3-a456-426614174000\",\"driver_token\":\"driver-allowed-0000000001\",\"callback_url\":\"http://{}/callback\"}}'", self.sink)
+        })
+    }
+}
