@@ -1,4 +1,4 @@
-//! The embedded engine: queue and store in one SQLite file, for a single machine.
+//! The embedded engine: queue and store in one `SQLite` file, for a single machine.
 //!
 //! One task owns the one connection that writes. Whatever callers want written waits in a bounded channel; the
 //! task takes all that waits, applies it in one transaction, commits with one sync to disk, and only then
@@ -57,7 +57,7 @@ impl Default for Settings {
         Self {
             depth_limit: 100_000,
             message_lease: Duration::from_secs(30),
-            callback_lease: Duration::from_secs(60),
+            callback_lease: Duration::from_mins(1),
         }
     }
 }

@@ -20,8 +20,6 @@ use crate::store::{CallbackJob, ClaimLimits};
 /// Hosts with something due, the first after ?1 in the order of their names, round to it again.
 ///
 /// ?2 is the time, ?3 a JSON array of hosts to skip, ?4 how many hosts at most.
-/// Whether a host has something due is asked by a scalar: with `EXISTS`, which SQLite 3.51 turns into a join, one
-/// host to skip ended the search.
 pub(super) const HOSTS: &str = "WITH RECURSIVE \
     after (host) AS ( \
         SELECT min(host) FROM callback WHERE state = 'pending' AND host > ?1 \

@@ -35,7 +35,7 @@ fn create_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Opens a file, created when missing, that only its owner may read: it holds secrets. SQLite gives the files
+/// Opens a file, created when missing, that only its owner may read: it holds secrets. `SQLite` gives the files
 /// beside its database the same mode.
 pub(super) fn private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();

@@ -19,7 +19,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Pages of write-ahead log (4 KiB each) after which a commit also moves them into the database. A larger log
 /// means fewer moves, which write a page that changed often only once.
 const CHECKPOINT_PAGES: &str = "4000";
-/// No database is smaller than one page; SQLite would take a smaller file for an empty one.
+/// No database is smaller than one page; `SQLite` would take a smaller file for an empty one.
 const SMALLEST: u64 = 512;
 const LOG_BYTES_KEPT: &str = "67108864";
 const WRITER_CACHE_KIB: &str = "-32768";
@@ -92,7 +92,7 @@ pub enum OpenError {
         /// The newest version known here.
         known: usize,
     },
-    /// SQLite did not take the setting that an acknowledged write's durability rests on.
+    /// `SQLite` did not take the setting that an acknowledged write's durability rests on.
     #[error(
         "{} does not hold what was promised: PRAGMA {pragma} is {found} and must be {expected}; put --data-dir on a local file system that can map files into memory",
         path.display()

@@ -71,7 +71,7 @@ async fn purge_decisions(
     let mut finished = Vec::with_capacity(rows.len());
     for row in &rows {
         finished.push(request_id(row)?);
-        gone.sequences.extend(own_sequence(row.try_get("message_key")?));
+        gone.sequences.extend(own_sequence(&row.try_get("message_key")?));
         gone.decided += 1;
         match row.try_get("state")? {
             "delivered" => gone.delivered += 1,
@@ -87,7 +87,7 @@ async fn purge_decisions(
     .fetch_all(&mut *transaction.connection)
     .await?;
     gone.duplicates += i64::try_from(duplicates.len()).unwrap_or(i64::MAX);
-    gone.sequences.extend(duplicates.into_iter().filter_map(own_sequence));
+    gone.sequences.extend(duplicates.iter().filter_map(own_sequence));
     for delete in [
         "DELETE FROM attempt WHERE request_id IN (SELECT unhex(value, '-') FROM json_each(?1))",
         "DELETE FROM callback WHERE request_id IN (SELECT unhex(value, '-') FROM json_each(?1))",
@@ -115,13 +115,13 @@ async fn purge_poison(
     .await?;
     let deleted = i64::try_from(keys.len()).unwrap_or(i64::MAX);
     gone.poison += deleted;
-    gone.sequences.extend(keys.into_iter().filter_map(own_sequence));
+    gone.sequences.extend(keys.iter().filter_map(own_sequence));
     Ok(deleted)
 }
 
-fn own_sequence(key: StoredKey) -> Option<i64> {
+fn own_sequence(key: &StoredKey) -> Option<i64> {
     match key {
-        StoredKey::Number(number) => Some(number),
+        StoredKey::Number(number) => Some(*number),
         StoredKey::Text(_) => None,
     }
 }

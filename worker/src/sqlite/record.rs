@@ -15,7 +15,7 @@ use super::writer::Command;
 use crate::store::{CallbackJob, DecidedMessage, Outcome, PoisonMessage, Recorded};
 
 /// A repeat of a request has its callback sent again no sooner than this after it was last finished.
-const RESEND_AFTER: Duration = Duration::from_secs(60);
+const RESEND_AFTER: Duration = Duration::from_mins(1);
 
 static INSERT_DECISION: LazyLock<Rows> = LazyLock::new(|| {
     Rows::new(
@@ -64,20 +64,15 @@ impl Operation for Record {
             let mut verdicts = Vec::with_capacity(operation.outcomes.len());
             for outcome in &operation.outcomes {
                 // A message has one outcome, wherever it was recorded and however often it is delivered.
-                let verdict = if !known.insert(key(outcome)) {
-                    Verdict::Redelivered
-                } else {
-                    match outcome {
-                        Outcome::Poison(poison) => insert_poison(poison, transaction).await?,
-                        Outcome::Decided(decided)
-                            if first.get(&decided.message.id) == Some(&key(outcome)) =>
-                        {
-                            Verdict::Decided
-                        }
-                        Outcome::Decided(decided) => repeat(decided, transaction).await?,
+                let new = known.insert(key(outcome));
+                verdicts.push(match outcome {
+                    _ if !new => Verdict::Redelivered,
+                    Outcome::Poison(poison) => insert_poison(poison, transaction).await?,
+                    Outcome::Decided(decided) if first.get(&decided.message.id) == Some(&key(outcome)) => {
+                        Verdict::Decided
                     }
-                };
-                verdicts.push(verdict);
+                    Outcome::Decided(decided) => repeat(decided, transaction).await?,
+                });
             }
             all.push(verdicts);
         }

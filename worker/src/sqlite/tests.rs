@@ -143,13 +143,12 @@ impl Bench {
 }
 
 fn effects(clock: &Arc<ManualClock>) -> Effects {
-    let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
-    Effects { clock, random: Arc::new(SystemRandom) }
+    Effects { clock: Arc::<ManualClock>::clone(clock), random: Arc::new(SystemRandom) }
 }
 
 fn request_id(request: u32) -> RequestId {
     let mut random = [0; 10];
-    random[..4].copy_from_slice(&request.to_be_bytes());
+    random[4..8].copy_from_slice(&request.to_be_bytes());
     RequestId::v7(UnixMillis(START), random)
 }
 

@@ -105,7 +105,7 @@ async fn the_books_balance_after_retention() {
     let bench = Bench::new().await;
     one_of_each(&bench).await;
     let before = books(&bench).await;
-    bench.clock.advance(Duration::from_secs(3600));
+    bench.clock.advance(Duration::from_hours(1));
     assert!(!bench.engine.purge(bench.now()).await.unwrap());
     let after = books(&bench).await;
     assert_eq!(after, before);
@@ -135,7 +135,7 @@ async fn a_decision_whose_message_may_come_again_stays() {
     bench.enqueue(&message.encode()).await;
     let recorded = bench.record(vec![decided("1", message.clone(), bench.now())]).await;
     bench.deliver(&job(recorded.into_iter().next().unwrap())).await;
-    bench.clock.advance(Duration::from_secs(3600));
+    bench.clock.advance(Duration::from_hours(1));
     bench.engine.purge(bench.now()).await.unwrap();
     let again = bench.record(vec![decided("1", message, bench.now())]).await;
     assert!(matches!(again[..], [Recorded::Redelivered]));

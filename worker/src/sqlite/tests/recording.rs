@@ -103,12 +103,12 @@ async fn a_repeat_sends_a_finished_callback_again_after_a_minute() {
         let bench = Bench::new().await;
         let job = bench.decide(1, "a.example").await;
         if finish_dead {
-            bench.give_up(&job).await
+            bench.give_up(&job).await;
         } else {
-            bench.deliver(&job).await
+            bench.deliver(&job).await;
         }
 
-        bench.clock.advance(Duration::from_secs(60));
+        bench.clock.advance(Duration::from_mins(1));
         let soon = bench.record(vec![decided("50", message(1, "a.example"), bench.now())]).await;
         assert!(matches!(soon[..], [Recorded::Duplicate { resent: false }]), "{soon:?}");
         assert!(bench.claim(limits(10, 10)).await.is_empty());
