@@ -51,7 +51,8 @@ fn nothing_holds_the_queue_after_the_stop() {
     bounded(async {
         let queue = Arc::new(Told::default());
         let weak: Weak<_> = Arc::downgrade(&queue);
-        let host = Running::guest(Limits::DEFAULT, queue).await;
+        let limits = Limits { instance_idle: Duration::from_hours(1), ..Limits::DEFAULT };
+        let host = Running::guest(limits, queue).await;
         host.assert_serves().await;
         assert_eq!(host.stop().await.unwrap(), Drain::Complete);
         assert!(weak.upgrade().is_none(), "an instance is still alive");

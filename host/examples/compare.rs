@@ -1,0 +1,95 @@
+//! What a component costs: requests per second of two components in the same host, with a queue that does nothing.
+//!
+//! `cargo run --release -p chargegate-host --example compare -- EDGE.wasm GUEST.wasm [SECONDS]`: the edge, and the guest
+//! that only reads the body, enqueues it and answers 202. The two take turns, so that both see the same machine.
+
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use chargegate_host::{Enqueue, EnqueueError, Host, Settings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+const CONNECTIONS: usize = 16;
+const ROUNDS: u32 = 5;
+const BODY: &str = r#"{"station_id":"123e4567-e89b-12d3-a456-426614174000","driver_token":"driver-allowed-0000000001","callback_url":"https://client.example/charging-decisions?order=0123456789abcdef0123456789abcdef0123456789abcdef"}"#;
+
+struct Nothing;
+
+impl Enqueue for Nothing {
+    async fn enqueue(&self, _message: String) -> Result<(), EnqueueError> {
+        Ok(())
+    }
+}
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(edge), Some(guest)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: compare EDGE.wasm GUEST.wasm [SECONDS]".into());
+    };
+    let seconds = arguments.next().map_or(Ok(2.0), |text| text.parse())?;
+    let round = Duration::try_from_secs_f64(seconds)?;
+    let edge = serve(&edge).await?;
+    let guest = serve(&guest).await?;
+    let mut total = [0_u32; 2];
+    for _ in 0..ROUNDS {
+        for (answered, (address, path)) in
+            total.iter_mut().zip([(edge, "/v1/charging-sessions"), (guest, "/minimal")])
+        {
+            *answered += load(address, path, round).await?;
+        }
+    }
+    let [edge, guest] = total.map(|answered| f64::from(answered) / (round * ROUNDS).as_secs_f64());
+    let mut out = io::stdout();
+    writeln!(out, "edge {edge:.0}/s, minimal {guest:.0}/s, cost of a request {:.2} times", guest / edge)?;
+    Ok(())
+}
+
+async fn serve(component: &str) -> Result<SocketAddr, Failure> {
+    let host = Host::load(Settings::new(std::fs::read(component)?))?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move { host.serve(listener, Nothing, std::future::pending()).await });
+    Ok(address)
+}
+
+/// Requests answered with 202 within the time, from some connections that each send one after another.
+async fn load(address: SocketAddr, path: &str, time: Duration) -> Result<u32, Failure> {
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{BODY}",
+        BODY.len()
+    );
+    let end = Instant::now() + time;
+    let mut clients = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        clients.spawn(client(address, request.clone(), end));
+    }
+    let mut answered = 0;
+    while let Some(client) = clients.join_next().await {
+        answered += client??;
+    }
+    Ok(answered)
+}
+
+async fn client(address: SocketAddr, request: String, end: Instant) -> Result<u32, Failure> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    // An answer comes in one segment and is far shorter than this.
+    let mut answer = [0; 4096];
+    let mut answered = 0;
+    while Instant::now() < end {
+        stream.write_all(request.as_bytes()).await?;
+        let length = stream.read(&mut answer).await?;
+        if !answer.get(..length).is_some_and(|answer| answer.starts_with(b"HTTP/1.1 202")) {
+            return Err("an answer other than 202".into());
+        }
+        answered += 1;
+    }
+    Ok(answered)
+}
