@@ -41,7 +41,6 @@ CREATE TABLE callback (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX callback_due ON callback (host, due_at) WHERE state = 'pending';
-CREATE INDEX callback_leased ON callback (due_at) WHERE leased = 1;
 CREATE INDEX callback_finished ON callback (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX callback_dead ON callback (finished_at) WHERE state = 'dead';
 

@@ -202,7 +202,10 @@ async fn check_kind(path: &Path) -> Result<Kind, OpenError> {
 }
 
 /// Reads back what a sync per commit rests on: a file system may refuse the log, and a build other defaults.
-async fn check_durability(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+pub(super) async fn check_durability(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<(), OpenError> {
     let failed = |source| OpenError::Database { path: path.into(), source };
     let refuse =
         |pragma, expected, found| Err(OpenError::NotDurable { path: path.into(), pragma, expected, found });
@@ -225,10 +228,12 @@ async fn end_leases(connection: &mut SqliteConnection, now: UnixMillis) -> Resul
         .bind(NOT_HELD)
         .execute(&mut *connection)
         .await?;
-    sqlx::query("UPDATE callback SET leased = 0, due_at = min(due_at, ?1) WHERE leased = 1")
-        .bind(millis(now))
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query(
+        "UPDATE callback SET leased = 0, due_at = min(due_at, ?1) WHERE state = 'pending' AND leased = 1",
+    )
+    .bind(millis(now))
+    .execute(&mut *connection)
+    .await?;
     sqlx::query("COMMIT").execute(connection).await?;
     Ok(())
 }

@@ -134,6 +134,9 @@ impl Writer {
 
     async fn reopen(&mut self) -> Result<SqliteConnection, Failure> {
         let mut connection = self.connect.connect().await?;
+        open::check_durability(&mut connection, self.connect.get_filename())
+            .await
+            .map_err(|error| sqlx::Error::Configuration(error.into()))?;
         let depth = open::depth(&mut connection).await?;
         self.publish(depth);
         tracing::debug!("the database connection was opened again");

@@ -101,6 +101,19 @@ async fn the_books_can_be_read_from_outside_running_or_not() {
 }
 
 #[tokio::test]
+async fn the_books_can_be_read_after_a_crash() {
+    let bench = Bench::new().await;
+    one_of_each(&bench).await;
+    // What a killed process leaves: the log not yet moved into the database.
+    let crashed = tempfile::tempdir().unwrap();
+    for file in ["chargegate.db", "chargegate.db-wal"] {
+        std::fs::copy(bench.data_dir().join(file), crashed.path().join(file)).unwrap();
+    }
+    let view = Inspector::open(crashed.path()).await.unwrap();
+    assert_eq!(view.reconcile().await.unwrap(), books(&bench).await);
+}
+
+#[tokio::test]
 async fn the_books_balance_after_retention() {
     let bench = Bench::new().await;
     one_of_each(&bench).await;

@@ -93,6 +93,23 @@ async fn a_failing_file_fails_its_callers_and_then_works_again() {
 }
 
 #[tokio::test]
+async fn a_connection_that_lost_its_transaction_is_opened_again() {
+    let bench = Bench::new().await;
+    bench.enqueue("a").await;
+    bench
+        .execute("CREATE TRIGGER broken BEFORE INSERT ON queue BEGIN SELECT RAISE(ROLLBACK, 'broken'); END")
+        .await;
+    for _ in 0..3 {
+        let failed = bench.engine.enqueue("b".to_owned()).await;
+        assert!(matches!(failed, Err(EnqueueError::Unavailable(_))), "{failed:?}");
+    }
+    bench.execute("DROP TRIGGER broken").await;
+    bench.enqueue("c").await;
+    assert_eq!(keys(&bench.lease(10).await), ["1", "2"]);
+    assert_eq!(bench.engine.depth().await.unwrap().waiting, 2);
+}
+
+#[tokio::test]
 async fn concurrent_enqueues_share_commits() {
     let bench = Bench::new().await;
     let before = log_frames(&bench);
