@@ -8,6 +8,7 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 /// What is logged, and how.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     /// What is logged: a level, or levels by module like info,chargegate_worker=debug
     #[arg(long = "log", env = "CHARGEGATE_LOG", value_name = "FILTER", default_value = "info")]

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use chargegate_host::{Drain, Host, LoadError};
 use chargegate_worker::sqlite::{Engine, OpenError};
 use chargegate_worker::{
-    CallbackClient, CallbackClientError, Effects, HttpAuthorizer, MetricsError, Ops, Parts, SystemResolver, Worker,
-    install_metrics,
+    CallbackClient, CallbackClientError, Effects, HttpAuthorizer, MetricsError, Ops, Parts, SystemResolver,
+    Worker, install_metrics,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,8 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
 
     let engine = Engine::open(&args.data_dir, args.engine(), effects.clone()).await?;
     let settings = args.host(component);
-    let host = tokio::task::spawn_blocking(move || Host::load(settings)).await.map_err(io::Error::other)??;
+    let host =
+        tokio::task::spawn_blocking(move || Host::load(settings)).await.map_err(io::Error::other)??;
     let acl_url = demo.as_ref().map_or_else(|| args.acl_url(), |demo| Ok(demo.acl_url.clone()))?;
     let parts = Parts {
         queue: Arc::new(engine.clone()),
@@ -59,8 +60,15 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
 
     announce(&edge, &ops, demo.as_ref())?;
     let ops_server = tokio::spawn(serve(ops, ops_state.clone().router(), peers.clone()));
-    let drain = host.serve(edge, EmbeddedQueue::new(engine.clone()), stop.cancelled()).await;
-    ops_state.set_ready(false);
+    let end = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = worker.failed() => {}
+        }
+        ops_state.set_ready(false);
+    };
+    let drain = host.serve(edge, EmbeddedQueue::new(engine.clone()), end).await;
+    let asked = stop.is_cancelled();
     output::line("stopping: finishing what was begun (interrupt again to leave at once)");
     if let Drain::Cut { connections } = drain {
         warn!(connections, "cut connections whose requests did not end in time");
@@ -76,7 +84,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
     } else {
         "stopped before everything begun was finished; it goes on at the next start"
     });
-    Ok(())
+    if asked { Ok(()) } else { Err(UpError::Worker) }
 }
 
 /// Tells where everything is.
@@ -105,7 +113,9 @@ pub(crate) enum UpError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The edge component cannot be run.
-    #[error("the edge component cannot be run: build it with `cargo xtask edge`, or name another with --edge-component")]
+    #[error(
+        "the edge component cannot be run: build it with `cargo xtask edge`, or name another with --edge-component"
+    )]
     Load(#[from] LoadError),
     /// TLS cannot be set up.
     #[error(transparent)]
@@ -113,6 +123,9 @@ pub(crate) enum UpError {
     /// Metrics cannot be set up.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// The worker ended by itself.
+    #[error("the worker cannot go on, the log says why: once that is mended, start again")]
+    Worker,
     /// A listener failed.
     #[error("a listener failed")]
     Io(#[from] io::Error),

@@ -11,7 +11,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use serde_json::json;
+use serde::Serialize;
 use tokio::time::MissedTickBehavior;
 
 use crate::metric;
@@ -85,38 +85,48 @@ impl Ops {
             .with_state(self)
     }
 
-    /// Reads the levels of the engines into their gauges. False when one does not answer.
-    async fn check(&self) -> (bool, bool, bool) {
+    /// Reads the levels of the engines into their gauges, and says what each is good for.
+    async fn check(&self) -> Check {
         let depth = tokio::time::timeout(CHECK_TIMEOUT, self.queue.depth());
         let backlog = tokio::time::timeout(CHECK_TIMEOUT, self.store.backlog());
         let (depth, backlog) = tokio::join!(depth, backlog);
-        let mut room = false;
-        if let Ok(Ok(depth)) = &depth {
-            metric::level("chargegate_queue_waiting", depth.waiting);
-            metric::level("chargegate_queue_limit", depth.limit);
-            room = depth.waiting < depth.limit;
-        }
-        if let Ok(Ok(backlog)) = &backlog {
-            metric::level("chargegate_callbacks_pending", backlog.in_flight);
-            metric::level("chargegate_callbacks_dead", backlog.dead);
-        }
-        (matches!(depth, Ok(Ok(_))), matches!(backlog, Ok(Ok(_))), room)
+        let queue = match depth {
+            Ok(Ok(depth)) => {
+                metric::level("chargegate_queue_waiting", depth.waiting);
+                metric::level("chargegate_queue_limit", depth.limit);
+                if depth.waiting < depth.limit { OK } else { "full" }
+            }
+            _ => SILENT,
+        };
+        let store = match backlog {
+            Ok(Ok(backlog)) => {
+                metric::level("chargegate_callbacks_pending", backlog.in_flight);
+                metric::level("chargegate_callbacks_dead", backlog.dead);
+                OK
+            }
+            _ => SILENT,
+        };
+        let worker = if self.ready.load(Ordering::Relaxed) { OK } else { "not running" };
+        Check { worker, queue, store }
     }
 }
 
+const OK: &str = "ok";
+const SILENT: &str = "does not answer";
+
+/// The state of each part in a word or two.
+#[derive(Serialize)]
+struct Check {
+    worker: &'static str,
+    queue: &'static str,
+    store: &'static str,
+}
+
 async fn readyz(State(ops): State<Ops>) -> Response {
-    let (queue, store, room) = ops.check().await;
-    let running = ops.ready.load(Ordering::Relaxed);
-    let word = |good: bool, bad: &'static str| if good { "ok" } else { bad };
-    let body = json!({
-        "worker": word(running, "not running"),
-        "queue": word(queue, "does not answer"),
-        "queue_room": word(room, "full"),
-        "store": word(store, "does not answer"),
-    });
-    let status =
-        if running && queue && store && room { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, axum::Json(body)).into_response()
+    let check = ops.check().await;
+    let ready = [check.worker, check.queue, check.store] == [OK; 3];
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(check)).into_response()
 }
 
 async fn render(State(ops): State<Ops>) -> Response {

@@ -107,6 +107,11 @@ impl Pipeline {
         !self.puller.is_finished() && !self.recorder.is_finished()
     }
 
+    /// Waits until it no longer leases, for whatever cause.
+    pub(crate) async fn ended(&self) {
+        self.stop.cancelled().await;
+    }
+
     /// Leases nothing more, hands back what no call was begun for, and waits until the rest is acknowledged.
     pub(crate) async fn stop(self) {
         self.stop.cancel();

@@ -7,7 +7,7 @@ use chargegate_core::UnixMillis;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use crate::callback::{CallbackClient, Delivery, DeliverySettings};
 use crate::effects::Effects;
@@ -67,6 +67,12 @@ impl Worker {
         self.pipeline.is_running()
     }
 
+    /// Waits until it takes no more messages although nobody stopped it: an engine failed in a way that trying again
+    /// does not mend.
+    pub async fn failed(&self) {
+        self.pipeline.ended().await;
+    }
+
     /// Stops intake, finishes what was begun, and hands back the rest; after `grace` it leaves even that to the
     /// leases. Says whether everything begun was finished.
     pub async fn stop(self, grace: Duration) -> bool {
@@ -99,6 +105,7 @@ async fn purge(store: Arc<dyn Store>, effects: Effects, retention: Duration, sto
             _ = ticks.tick() => {}
         }
         let before: UnixMillis = effects.clock.now().minus(retention);
+        debug!(before_ms = before.0, "deleting what is past retention");
         loop {
             match store.purge(before).await {
                 Ok(true) if !stop.is_cancelled() => tokio::task::yield_now().await,
@@ -109,7 +116,6 @@ async fn purge(store: Arc<dyn Store>, effects: Effects, retention: Duration, sto
                 }
             }
         }
-        info!(target: "chargegate::retention", before_ms = before.0, "deleted what is past retention");
     }
 }
 

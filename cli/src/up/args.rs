@@ -51,7 +51,13 @@ pub(crate) struct Args {
     #[arg(long, env = "CHARGEGATE_EDGE_COMPONENT", value_name = "PATH")]
     edge_component: Option<PathBuf>,
     /// Networks that may be called back besides public addresses, like 10.1.0.0/16,fd00::/8
-    #[arg(long, env = "CHARGEGATE_CALLBACK_ALLOW", value_name = "NETWORKS", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        env = "CHARGEGATE_CALLBACK_ALLOW",
+        value_name = "NETWORKS",
+        default_value = "",
+        hide_default_value = true
+    )]
     callback_allow: String,
     /// A decision is made this long after a request was accepted
     #[arg(long, env = "CHARGEGATE_DECISION_DEADLINE", value_name = "TIME", default_value = "10s", value_parser = duration::parse_positive)]
@@ -100,7 +106,9 @@ pub(crate) enum ArgsError {
     #[error("--callback-allow or CHARGEGATE_CALLBACK_ALLOW: an entry of the list")]
     CallbackAllow(#[source] NetworkError),
     /// The times.
-    #[error("--decision-deadline or CHARGEGATE_DECISION_DEADLINE, and --acl-timeout or CHARGEGATE_ACL_TIMEOUT")]
+    #[error(
+        "--decision-deadline or CHARGEGATE_DECISION_DEADLINE, and --acl-timeout or CHARGEGATE_ACL_TIMEOUT"
+    )]
     Rules(#[source] DecisionRulesError),
     /// The component.
     #[error("no edge component at {}: build it with `cargo xtask edge`, or name another with --edge-component", path.display())]

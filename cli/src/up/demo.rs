@@ -50,11 +50,21 @@ impl Demo {
             }
             writeln!(f, "sink      http://{}/  (shows the callbacks it receives)", self.sink)?;
             writeln!(f)?;
-            writeln!(f, "Try it; the callback shows below. Other tokens: driver-blocked-0000000001 (not_allowed),")?;
+            writeln!(
+                f,
+                "Try it; the callback shows below. Other tokens: driver-blocked-0000000001 (not_allowed),"
+            )?;
             writeln!(f, "driver-revoked-0000000001 (invalid), any other (unknown).")?;
             writeln!(f)?;
-            writeln!(f, "  curl -i http://{edge}/v1/charging-sessions -H 'content-type: application/json' \\")?;
-            writeln!(f, "    -d '{{\"station_id\":\"123e4567-e89b-12d3-a456-426614174000\",\"driver_token\":\"driver-allowed-0000000001\",\"callback_url\":\"http://{}/callback\"}}'", self.sink)
+            writeln!(
+                f,
+                "  curl -i http://{edge}/v1/charging-sessions -H 'content-type: application/json' \\"
+            )?;
+            writeln!(
+                f,
+                "    -d '{{\"station_id\":\"123e4567-e89b-12d3-a456-426614174000\",\"driver_token\":\"driver-allowed-0000000001\",\"callback_url\":\"http://{}/callback\"}}'",
+                self.sink
+            )
         })
     }
 }

@@ -24,7 +24,9 @@ impl Enqueue for EmbeddedQueue {
             match error {
                 sqlite::EnqueueError::DepthLimit | sqlite::EnqueueError::Full => EnqueueError::Full,
                 sqlite::EnqueueError::TooLarge => EnqueueError::TooLarge,
-                sqlite::EnqueueError::Unavailable(_) | sqlite::EnqueueError::Closed => EnqueueError::Unavailable,
+                sqlite::EnqueueError::Unavailable(_) | sqlite::EnqueueError::Closed => {
+                    EnqueueError::Unavailable
+                }
             }
         })
     }

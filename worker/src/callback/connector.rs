@@ -15,7 +15,11 @@ use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tower_service::Service;
+
+/// No address of a name keeps the others waiting longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Turns names into addresses.
 #[async_trait]
@@ -112,7 +116,10 @@ impl GuardedConnector {
     }
 
     async fn open(&self, address: SocketAddr) -> Result<TcpStream, ConnectError> {
-        let stream = TcpStream::connect(address).await.map_err(ConnectError::Unreachable)?;
+        let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+        let stream = connected
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(ConnectError::Unreachable)?;
         // A second line of defence: whatever happened on the way, this is who is at the other end.
         let peer = stream.peer_addr().map_err(ConnectError::Unreachable)?;
         self.policy.judge(peer.ip()).map_err(ConnectError::Blocked)?;

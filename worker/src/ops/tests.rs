@@ -79,7 +79,7 @@ async fn ready_is_who_runs_and_has_room_and_engines() {
     port.enqueue(2..3);
     let (status, body) = port.ask("/readyz").await;
     assert_eq!(status, NOT_READY);
-    assert!(body.contains(r#""queue_room":"full""#), "{body}");
+    assert!(body.contains(r#""queue":"full""#), "{body}");
 }
 
 #[tokio::test(start_paused = true)]
