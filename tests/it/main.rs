@@ -1,5 +1,14 @@
 //! Tests of the built program and its components, in one binary.
 #![cfg(test)]
 
+mod app;
+mod chaos;
+mod demo;
+mod durability;
 mod edge_fixtures;
 mod host;
+mod limits;
+mod overload;
+mod send;
+mod sessions;
+mod stop;

@@ -16,7 +16,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure>
     let (edge, _) = component::build_edge(workspace)?;
     let guest = component::build_guest(workspace)?;
     let cargo_test = || {
-        let mut test = workspace.cargo(&["test", "--workspace"]);
+        let mut test = workspace.cargo(&["test", "--workspace", "--tests"]);
         if guest.is_some() {
             // It runs as a component only.
             test.args(["--exclude", "chargegate-guest"]);

@@ -1,0 +1,137 @@
+//! An authorization service that answers as a test tells it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+/// How calls are answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    /// With this status at once.
+    Status(&'static str),
+    /// With `allowed`, after a time, so many at once.
+    Slowly { delay: Duration, capacity: usize },
+    /// With this HTTP status.
+    Fail(u16),
+    /// Never.
+    Hang,
+}
+
+/// The service.
+#[derive(Clone)]
+pub(crate) struct Authorizer {
+    shared: Arc<Shared>,
+    port: u16,
+}
+
+struct Shared {
+    answer: Mutex<Answer>,
+    places: Semaphore,
+    in_flight: AtomicUsize,
+    most_in_flight: AtomicUsize,
+    answered: AtomicUsize,
+    calls: Mutex<Vec<Call>>,
+}
+
+/// A call it received.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) body: Value,
+    pub(crate) traceparent: Option<String>,
+}
+
+impl Authorizer {
+    /// Starts on a free port, answering `allowed`.
+    pub(crate) async fn start() -> Self {
+        let shared = Arc::new(Shared {
+            answer: Mutex::new(Answer::Status("allowed")),
+            places: Semaphore::new(0),
+            in_flight: AtomicUsize::new(0),
+            most_in_flight: AtomicUsize::new(0),
+            answered: AtomicUsize::new(0),
+            calls: Mutex::default(),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let app = Router::new().route("/v1/authorizations", post(authorize)).with_state(Arc::clone(&shared));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { shared, port }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn answer(&self, answer: Answer) {
+        if let Answer::Slowly { capacity, .. } = answer {
+            self.shared.places.add_permits(capacity);
+        }
+        *self.shared.answer.lock().unwrap() = answer;
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.shared.calls.lock().unwrap().clone()
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.shared.in_flight.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn most_in_flight(&self) -> usize {
+        self.shared.most_in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Calls that were answered and not hung up on before.
+    pub(crate) fn answered(&self) -> usize {
+        self.shared.answered.load(Ordering::SeqCst)
+    }
+}
+
+/// Counts a call while it lasts, hung-up ones included.
+struct InFlight<'a>(&'a Shared);
+
+impl<'a> InFlight<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        let now = shared.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
+        shared.most_in_flight.fetch_max(now, Ordering::SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn authorize(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    let _in_flight = InFlight::begin(&shared);
+    let traceparent = headers.get("traceparent").map(|value| value.to_str().unwrap().to_owned());
+    shared.calls.lock().unwrap().push(Call { body, traceparent });
+    let answer = *shared.answer.lock().unwrap();
+    let reply = match answer {
+        Answer::Status(status) => Json(json!({ "status": status })).into_response(),
+        Answer::Slowly { delay, .. } => {
+            let _place = shared.places.acquire().await.unwrap();
+            tokio::time::sleep(delay).await;
+            Json(json!({ "status": "allowed" })).into_response()
+        }
+        Answer::Fail(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Answer::Hang => std::future::pending().await,
+    };
+    shared.answered.fetch_add(1, Ordering::SeqCst);
+    reply
+}

@@ -1,0 +1,148 @@
+//! `chargegate up` as a child process.
+
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::PATIENCE;
+
+/// The built program, as a command.
+pub(crate) fn program() -> Command {
+    let path =
+        std::env::var("CHARGEGATE_PROGRAM").expect("run by `cargo xtask test`, which names the program");
+    let mut command = Command::new(path);
+    command.kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+/// A running program; killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    /// The base URL of the edge.
+    pub(crate) edge: String,
+    /// The base URL of the ops port.
+    pub(crate) ops: String,
+    output: Lines,
+    errors: Lines,
+}
+
+/// The lines a process wrote so far.
+#[derive(Clone)]
+struct Lines {
+    seen: Arc<Mutex<Vec<String>>>,
+    grown: watch::Receiver<()>,
+}
+
+impl Process {
+    /// Starts `up` and waits until it is ready.
+    pub(crate) async fn up(data: &Path, flags: &[String]) -> Self {
+        let mut command = program();
+        command.arg("up").arg("--data-dir").arg(data);
+        command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]).args(flags).env_clear();
+        let process = Self::spawn(command).await;
+        process.unwrap_or_else(|output| panic!("the program did not start: {output}"))
+    }
+
+    /// Runs a command that ends in `up`; its output when it ends instead of getting ready.
+    pub(crate) async fn spawn(mut command: Command) -> Result<Self, String> {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let output = Lines::of(child.stdout.take().unwrap());
+        let errors = Lines::of(child.stderr.take().unwrap());
+        let mut process = Self { child, edge: String::new(), ops: String::new(), output, errors };
+        if process.output.wait(|line| line == "ready").await.is_none() {
+            let errors = process.errors();
+            return Err(format!("{}\n{errors}", process.output()));
+        }
+        process.edge = process.base("edge ");
+        process.ops = process.base("ops ");
+        Ok(process)
+    }
+
+    /// The base URL in the line that begins with `name`.
+    pub(crate) fn base(&self, name: &str) -> String {
+        let output = self.output();
+        let line = output.lines().find(|line| line.starts_with(name)).expect("a line that says where");
+        let url = line.split_whitespace().nth(1).expect("a URL");
+        url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
+    }
+
+    /// What it printed so far.
+    pub(crate) fn output(&self) -> String {
+        self.output.text()
+    }
+
+    /// What it logged so far.
+    pub(crate) fn errors(&self) -> String {
+        self.errors.text()
+    }
+
+    /// Waits for a line of output.
+    pub(crate) async fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
+        self.output.wait(wanted).await.unwrap_or_else(|| panic!("the line never came: {}", self.output()))
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("a running process")
+    }
+
+    /// Ends it as a power cut would, as far as the process is concerned.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Tells it to stop, as Ctrl-C does.
+    pub(crate) async fn interrupt(&self) {
+        let done = Command::new("kill").args(["-INT", &self.id().to_string()]).status().await.unwrap();
+        assert!(done.success());
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        timeout(PATIENCE, self.child.wait()).await.expect("an end").unwrap()
+    }
+}
+
+impl Lines {
+    fn of(stream: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        let (grow, grown) = watch::channel(());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let lines = Self { seen: Arc::clone(&seen), grown };
+        tokio::spawn(async move {
+            let mut reader = BufReader::new(stream).lines();
+            while let Ok(Some(line)) = reader.next_line().await {
+                seen.lock().unwrap().push(line);
+                grow.send_replace(());
+            }
+        });
+        lines
+    }
+
+    fn text(&self) -> String {
+        self.seen.lock().unwrap().join("\n")
+    }
+
+    /// Waits for a line; `None` when the stream ends without it.
+    async fn wait(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        let mut grown = self.grown.clone();
+        let find = || self.seen.lock().unwrap().iter().find(|line| wanted(line)).cloned();
+        timeout(PATIENCE, async {
+            loop {
+                grown.mark_unchanged();
+                if let Some(line) = find() {
+                    return Some(line);
+                }
+                if grown.changed().await.is_err() {
+                    return find();
+                }
+            }
+        })
+        .await
+        .ok()
+        .flatten()
+    }
+}

@@ -1,0 +1,111 @@
+//! A receiver of callbacks that answers as a test tells it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::PATIENCE;
+
+/// The receiver.
+#[derive(Clone)]
+pub(crate) struct Receiver {
+    shared: Arc<Shared>,
+    pub(crate) port: u16,
+}
+
+struct Shared {
+    received: Mutex<HashMap<String, Vec<Callback>>>,
+    answers: Mutex<HashMap<String, VecDeque<Option<u16>>>>,
+    grow: watch::Sender<usize>,
+}
+
+/// A callback as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Callback {
+    pub(crate) at: Instant,
+    pub(crate) body: String,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Callback {
+    pub(crate) fn status(&self) -> String {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        body["status"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("no {name}: {self:?}")).to_str().unwrap()
+    }
+}
+
+impl Receiver {
+    /// Starts on a free port, answering 204.
+    pub(crate) async fn start() -> Self {
+        let shared = Arc::new(Shared {
+            received: Mutex::default(),
+            answers: Mutex::default(),
+            grow: watch::Sender::new(0),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let app = Router::new().fallback(any(receive)).with_state(Arc::clone(&shared));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { shared, port }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// How the next callbacks to `path` are answered: a status, or never.
+    pub(crate) fn answer(&self, path: &str, answers: &[Option<u16>]) {
+        self.shared.answers.lock().unwrap().entry(path.to_owned()).or_default().extend(answers);
+    }
+
+    /// What came to `path` so far.
+    pub(crate) fn received(&self, path: &str) -> Vec<Callback> {
+        self.shared.received.lock().unwrap().get(path).cloned().unwrap_or_default()
+    }
+
+    /// Every path with the statuses it was told.
+    pub(crate) fn statuses(&self) -> HashMap<String, Vec<String>> {
+        let received = self.shared.received.lock().unwrap();
+        received
+            .iter()
+            .map(|(path, all)| (path.clone(), all.iter().map(Callback::status).collect()))
+            .collect()
+    }
+
+    /// Waits for `count` callbacks to `path`.
+    pub(crate) async fn wait(&self, path: &str, count: usize) -> Vec<Callback> {
+        let mut grown = self.shared.grow.subscribe();
+        let enough = timeout(PATIENCE, grown.wait_for(|_| self.received(path).len() >= count)).await;
+        assert!(enough.is_ok(), "{count} callbacks to {path} never came: {:?}", self.received(path));
+        self.received(path)
+    }
+}
+
+async fn receive(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: String) -> Response {
+    let path = uri.path().to_owned();
+    let callback = Callback { at: Instant::now(), body, headers };
+    shared.received.lock().unwrap().entry(path.clone()).or_default().push(callback);
+    shared.grow.send_modify(|count| *count += 1);
+    let answer = shared.answers.lock().unwrap().get_mut(&path).and_then(VecDeque::pop_front);
+    match answer {
+        None => StatusCode::NO_CONTENT.into_response(),
+        Some(Some(status)) => {
+            let location = [("location", HeaderValue::from_static("/redirected"))];
+            (StatusCode::from_u16(status).unwrap(), location).into_response()
+        }
+        Some(None) => std::future::pending().await,
+    }
+}

@@ -1,0 +1,124 @@
+//! The process is killed at random moments, under load, and nothing is lost, contradicted or forgotten.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::Method;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::sync::watch;
+
+use crate::app::{Answer, App, TOKEN, body, eventually};
+
+const KILLS: usize = 20;
+const CLIENTS: usize = 8;
+
+/// What the clients know.
+#[derive(Default)]
+struct Known {
+    sent: usize,
+    accepted: HashSet<String>,
+}
+
+#[tokio::test]
+async fn twenty_kills_under_load_lose_and_contradict_nothing() {
+    let seed = std::env::var("CHARGEGATE_SEED").map_or(4711, |seed| seed.parse().unwrap());
+    println!("CHARGEGATE_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+
+    let mut app = App::spawn(&["--log", "error"]).await;
+    app.authorizer.answer(Answer::Slowly { delay: Duration::from_millis(5), capacity: 64 });
+    let known = Arc::new(Mutex::new(Known::default()));
+    let (edge, edges) = watch::channel(Some(app.process.edge.clone()));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            tokio::spawn(load(app.client.clone(), app.receiver.clone(), Arc::clone(&known), edges.clone()))
+        })
+        .collect();
+
+    for _ in 0..KILLS {
+        // The moment of the kill is the test's subject.
+        tokio::time::sleep(Duration::from_millis(random.random_range(20..400))).await;
+        app.process.kill().await;
+        // The service answers otherwise from now on: whoever asks twice about one request is found out.
+        let status = ["allowed", "not_allowed", "invalid"][random.random_range(0..3)];
+        app.authorizer.answer(Answer::Status(status));
+        app.restart().await;
+        edge.send_replace(Some(app.process.edge.clone()));
+    }
+    edge.send_replace(None);
+    for client in clients {
+        client.await.unwrap();
+    }
+
+    let (sent, accepted) = {
+        let known = known.lock().unwrap();
+        (known.sent, known.accepted.clone())
+    };
+    println!("{sent} sent, {} accepted, {KILLS} kills", accepted.len());
+    assert!(accepted.len() > KILLS, "too little load to tell anything");
+    eventually("every accepted request is called back", async || {
+        let statuses = app.receiver.statuses();
+        accepted.iter().all(|path| statuses.contains_key(path)).then_some(())
+    })
+    .await;
+    eventually("nothing is left to do", async || {
+        let (balanced, books) = app.command(&["reconcile"]).await;
+        assert!(balanced, "{books}");
+        (books["waiting"] == 0 && books["in_flight"] == 0).then_some(())
+    })
+    .await;
+    for (path, statuses) in app.receiver.statuses() {
+        assert!(statuses.iter().all(|status| *status == statuses[0]), "{path} was told {statuses:?}");
+    }
+
+    a_deleted_message_is_named(&app).await;
+}
+
+/// Asks again and again, each time for a callback of its own, until there is no edge any more.
+async fn load(
+    client: crate::app::Client,
+    receiver: crate::app::Receiver,
+    known: Arc<Mutex<Known>>,
+    mut edges: watch::Receiver<Option<String>>,
+) {
+    loop {
+        let Some(edge) = edges.borrow_and_update().clone() else { return };
+        let path = {
+            let mut known = known.lock().unwrap();
+            known.sent += 1;
+            format!("/{}", known.sent)
+        };
+        let body = body(TOKEN, &receiver.url(&path)).to_string();
+        let url = format!("{edge}/v1/charging-sessions");
+        let reply = client.send(Method::POST, &url, &body, &[("content-type", "application/json")]).await;
+        match reply {
+            Some(reply) if reply.status == 202 => {
+                known.lock().unwrap().accepted.insert(path);
+            }
+            Some(reply) => panic!("{}: {}", reply.status, reply.body),
+            // Cut: nobody can know. The next edge is up soon.
+            None => drop(edges.changed().await),
+        }
+    }
+}
+
+/// A row of the queue that somebody deletes by hand is a gap that `reconcile` names.
+async fn a_deleted_message_is_named(app: &App) {
+    app.authorizer.answer(Answer::Hang);
+    for n in 0..40 {
+        app.ask(TOKEN, &format!("/deleted/{n}")).await.request_id();
+    }
+    let file = app.data.path().join("chargegate.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let mut database = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let gone: i64 =
+        sqlx::query_scalar("DELETE FROM queue WHERE seq = (SELECT max(seq) FROM queue) RETURNING seq")
+            .fetch_one(&mut database)
+            .await
+            .unwrap();
+    let (balanced, books) = app.command(&["reconcile"]).await;
+    assert!(!balanced, "{books}");
+    assert!(books["missing"].to_string().contains(&gone.to_string()), "{books}");
+}

@@ -1,0 +1,99 @@
+//! The limits of the program as a whole; those inside one part are tested beside it.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::app::{Answer, App, TOKEN, eventually};
+
+#[tokio::test]
+async fn a_hung_authorization_service_is_not_waited_for_beyond_the_deadline() {
+    let app = App::spawn(&["--decision-deadline", "2s", "--acl-timeout", "500ms", "--acl-slots", "2"]).await;
+    app.authorizer.answer(Answer::Hang);
+    for n in 0..20 {
+        app.ask(TOKEN, &format!("/{n}")).await.request_id();
+    }
+    for n in 0..20 {
+        let callback = app.receiver.wait(&format!("/{n}"), 1).await.remove(0);
+        assert_eq!(callback.status(), "unknown");
+        assert!(["acl_timeout", "expired"].contains(&callback.header("chargegate-decision-reason")));
+        let at = |name| callback.header(name).parse::<u64>().unwrap();
+        let age = at("chargegate-decided-at") - at("chargegate-accepted-at");
+        assert!(age <= 2000, "decided after {age} ms");
+    }
+    assert!(app.authorizer.most_in_flight() <= 2);
+}
+
+#[tokio::test]
+async fn calls_in_flight_keep_to_the_slots() {
+    let app = App::spawn(&["--acl-slots", "3"]).await;
+    app.authorizer.answer(Answer::Hang);
+    for n in 0..30 {
+        app.ask(TOKEN, &format!("/{n}")).await.request_id();
+    }
+    eventually("three calls are in flight", async || (app.authorizer.in_flight() == 3).then_some(())).await;
+    app.authorizer.answer(Answer::Slowly { delay: Duration::from_millis(5), capacity: 100 });
+    for n in 0..30 {
+        app.receiver.wait(&format!("/{n}"), 1).await;
+    }
+    assert_eq!(app.authorizer.most_in_flight(), 3);
+}
+
+#[tokio::test]
+async fn a_full_queue_answers_503_and_says_when_to_come_again() {
+    let app = App::spawn(&["--queue-limit", "5"]).await;
+    app.authorizer.answer(Answer::Hang);
+    let mut accepted = 0;
+    let mut refused = 0;
+    for n in 0..10 {
+        let reply = app.ask(TOKEN, &format!("/{n}")).await;
+        match reply.status {
+            StatusCode::ACCEPTED => accepted += 1,
+            StatusCode::SERVICE_UNAVAILABLE => {
+                refused += 1;
+                assert!(reply.header("retry-after").parse::<u32>().unwrap() > 0);
+                assert_eq!(reply.header("content-type"), "application/problem+json");
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!((accepted, refused), (5, 5));
+    let ready = app.ops("/readyz").await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ready.json()["queue"], "full");
+    let (balanced, books) = app.command(&["reconcile"]).await;
+    assert!(balanced && books["enqueued"] == 5, "{books}");
+}
+
+#[tokio::test]
+async fn a_receiver_that_hangs_keeps_only_its_own_callbacks_waiting() {
+    // Two receivers on one machine are two hosts by name; 127.0.0.2 is loopback as well.
+    let app =
+        App::spawn(&["--callbacks-per-host", "2", "--callbacks", "8", "--callback-timeout", "30s"]).await;
+    let hanging = format!("http://127.0.0.2:{}", hang().await);
+    for n in 0..20 {
+        let body = crate::app::body(TOKEN, &format!("{hanging}/{n}"));
+        app.post(&body, &[]).await.request_id();
+    }
+    for n in 0..20 {
+        app.ask(TOKEN, &format!("/{n}")).await.request_id();
+    }
+    for n in 0..20 {
+        app.receiver.wait(&format!("/{n}"), 1).await;
+    }
+    let metrics = app.ops("/metrics").await.body;
+    assert!(metrics.contains("chargegate_callbacks_under_way 2"), "{metrics}");
+}
+
+/// A receiver that takes connections and never answers; its port.
+async fn hang() -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    port
+}
