@@ -11,8 +11,8 @@ use std::sync::Arc;
 use chargegate_host::{Drain, Host, LoadError};
 use chargegate_worker::sqlite::{Engine, OpenError};
 use chargegate_worker::{
-    CallbackClient, CallbackClientError, Effects, HttpAuthorizer, MetricsError, Ops, Parts, SystemResolver,
-    Worker, install_metrics,
+    AclUrlError, CallbackClient, CallbackClientError, Effects, HttpAuthorizer, MetricsError, Ops, Parts,
+    SystemResolver, Worker, install_metrics,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -33,19 +33,21 @@ const LOOKUPS: usize = 64;
 /// # Errors
 /// [`UpError`]: it cannot start, or an engine ended by itself.
 pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpError> {
-    let component = args.component().await?;
+    let host_settings = args.host(args.component().await?)?;
+    let (worker_settings, addresses) = (args.worker()?, args.addresses()?);
+    let given_acl = args.acl_url()?;
     let edge = listen(args.listen, "--listen or CHARGEGATE_LISTEN").await?;
     let ops = listen(args.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let peers = CancellationToken::new();
-    let demo = if args.demo { Some(Demo::start(&args, peers.clone()).await?) } else { None };
+    let demo =
+        if args.demo { Some(Demo::start(&args, given_acl.is_none(), peers.clone()).await?) } else { None };
+    let acl_url = given_acl.or_else(|| demo.as_ref()?.acl_url()).ok_or(ArgsError::AclUrl(AclUrlError))?;
     let metrics = install_metrics()?;
     let effects = Effects::system();
 
     let engine = Engine::open(&args.data_dir, args.engine(), effects.clone()).await?;
-    let settings = args.host(component);
-    let host =
-        tokio::task::spawn_blocking(move || Host::load(settings)).await.map_err(io::Error::other)??;
-    let acl_url = demo.as_ref().map_or_else(|| args.acl_url(), |demo| Ok(demo.acl_url.clone()))?;
+    let load = tokio::task::spawn_blocking(move || Host::load(host_settings));
+    let host = load.await.map_err(io::Error::other)??;
     let parts = Parts {
         queue: Arc::new(engine.clone()),
         store: Arc::new(engine.clone()),
@@ -53,9 +55,9 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
         effects,
     };
     let resolver = Arc::new(SystemResolver::new(LOOKUPS));
-    let client = CallbackClient::new(args.addresses()?, resolver, args.callback_timeout)?;
+    let client = CallbackClient::new(addresses, resolver, args.callback_timeout)?;
     let ops_state = Ops::new(Arc::clone(&parts.queue), Arc::clone(&parts.store), metrics);
-    let worker = Worker::start(&args.worker()?, parts, client);
+    let worker = Worker::start(&worker_settings, parts, client);
     ops_state.set_ready(true);
 
     announce(&edge, &ops, demo.as_ref())?;

@@ -6,7 +6,8 @@ use crate::app::{Client, Process, body, program};
 async fn the_demo_shows_all_four_statuses_at_its_sink() {
     let data = tempfile::tempdir().unwrap();
     let mut command = program();
-    command.args(["up", "--demo", "--data-dir"]).arg(data.path()).env_clear();
+    // In its own folder, so that the default data folder, a relative path, serves.
+    command.args(["up", "--demo"]).current_dir(data.path()).env_clear();
     for flag in ["--listen", "--ops-listen", "--acl-listen", "--sink-listen"] {
         command.args([flag, "127.0.0.1:0"]);
     }

@@ -19,7 +19,7 @@ pub(super) fn page(page: &Page) {
     ));
     for decision in &page.decisions {
         line(format_args!(
-            "{}  {}  {:<11}  {:<15}  {:<36}  {} ({} attempts)",
+            "{}  {}  {:<11}  {:<15}  {:<36}  {}, attempts: {}",
             Timestamp(decision.decided_at),
             decision.request_id,
             decision.status,

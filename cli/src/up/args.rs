@@ -13,6 +13,10 @@ use crate::{duration, log};
 
 /// Kept free of calls before the decision deadline, for the commit.
 const COMMIT_MARGIN: Duration = Duration::from_millis(500);
+/// How much longer a lease is than what is done under it: the commit may be repeated, and the machine be busy.
+const LEASE_MARGIN: Duration = Duration::from_secs(30);
+/// The longest time the edge component takes for [`Args::enqueue_timeout`].
+const MAX_ENQUEUE_TIMEOUT: Duration = Duration::from_mins(1);
 /// What `--demo` may call back besides public addresses.
 const LOOPBACK: &str = "127.0.0.0/8,::1";
 
@@ -21,7 +25,7 @@ const LOOPBACK: &str = "127.0.0.0/8,::1";
 pub(crate) struct Args {
     /// Also run the reference authorization service with sample tokens and a sink that shows callbacks, and permit
     /// callbacks to loopback
-    #[arg(long, env = "CHARGEGATE_DEMO")]
+    #[arg(long, env = "CHARGEGATE_DEMO", value_parser = clap::builder::BoolishValueParser::new())]
     pub(super) demo: bool,
     /// The address clients send requests to
     #[arg(long, env = "CHARGEGATE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
@@ -110,6 +114,12 @@ pub(crate) enum ArgsError {
         "--decision-deadline or CHARGEGATE_DECISION_DEADLINE, and --acl-timeout or CHARGEGATE_ACL_TIMEOUT"
     )]
     Rules(#[source] DecisionRulesError),
+    /// The queue's time.
+    #[error("--enqueue-timeout or CHARGEGATE_ENQUEUE_TIMEOUT must not be longer than 1m")]
+    EnqueueTimeout,
+    /// The data folder's path.
+    #[error("--data-dir or CHARGEGATE_DATA_DIR cannot be made absolute")]
+    DataDir(#[source] std::io::Error),
     /// The component.
     #[error("no edge component at {}: build it with `cargo xtask edge`, or name another with --edge-component", path.display())]
     Component {
@@ -127,13 +137,9 @@ impl Args {
         tokio::fs::read(&path).await.map_err(|source| ArgsError::Component { path, source })
     }
 
-    pub(super) fn acl_url(&self) -> Result<AclUrl, ArgsError> {
-        self.acl_url.as_deref().unwrap_or_default().parse().map_err(ArgsError::AclUrl)
-    }
-
-    /// Whether the demo's own authorization service is to be asked.
-    pub(super) fn wants_acl(&self) -> bool {
-        self.acl_url.is_none()
+    /// The authorization service that was named.
+    pub(super) fn acl_url(&self) -> Result<Option<AclUrl>, ArgsError> {
+        self.acl_url.as_deref().map(str::parse).transpose().map_err(ArgsError::AclUrl)
     }
 
     fn callback_allow(&self) -> String {
@@ -145,20 +151,29 @@ impl Args {
     }
 
     pub(super) fn engine(&self) -> sqlite::Settings {
-        sqlite::Settings { depth_limit: self.queue_limit.get(), ..sqlite::Settings::default() }
+        sqlite::Settings {
+            depth_limit: self.queue_limit.get(),
+            // Whoever holds a lease is done with it before it ends, however long it may wait and ask.
+            message_lease: self.decision_deadline + LEASE_MARGIN,
+            callback_lease: self.callback_timeout + LEASE_MARGIN,
+        }
     }
 
-    pub(super) fn host(&self, component: Vec<u8>) -> HostSettings {
+    pub(super) fn host(&self, component: Vec<u8>) -> Result<HostSettings, ArgsError> {
+        if self.enqueue_timeout > MAX_ENQUEUE_TIMEOUT {
+            return Err(ArgsError::EnqueueTimeout);
+        }
         let variables = vec![
             ("CHARGEGATE_CALLBACK_ALLOW".to_owned(), self.callback_allow()),
             ("CHARGEGATE_ENQUEUE_TIMEOUT_MS".to_owned(), self.enqueue_timeout.as_millis().to_string()),
         ];
         let mut settings = HostSettings::new(component);
         settings.variables = variables;
-        settings.cache = Some(self.data_dir.join("compiled"));
+        let cache = std::path::absolute(self.data_dir.join("compiled")).map_err(ArgsError::DataDir)?;
+        settings.cache = Some(cache);
         // The component's own time limit comes first, so that it tells the client what happened.
         settings.limits.request_timeout = settings.limits.request_timeout.max(self.enqueue_timeout * 2);
-        settings
+        Ok(settings)
     }
 
     pub(super) fn worker(&self) -> Result<WorkerSettings, ArgsError> {

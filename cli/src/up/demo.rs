@@ -14,16 +14,14 @@ use crate::{acl, output, sink, system};
 
 /// The peers of a demo.
 pub(super) struct Demo {
-    /// Who is asked.
-    pub(super) acl_url: AclUrl,
     acl: Option<SocketAddr>,
     sink: SocketAddr,
 }
 
 impl Demo {
-    /// Starts the peers; they run until `stop`.
-    pub(super) async fn start(args: &Args, stop: CancellationToken) -> Result<Self, UpError> {
-        let (acl_url, acl) = if args.wants_acl() {
+    /// Starts the peers, the authorization service among them `with_acl`; they run until `stop`.
+    pub(super) async fn start(args: &Args, with_acl: bool, stop: CancellationToken) -> Result<Self, UpError> {
+        let acl = if with_acl {
             let listener = listen(args.acl_listen, "--acl-listen or CHARGEGATE_ACL_LISTEN").await?;
             let address = listener.local_addr()?;
             let mut service = Acl::new(Table::sample(), system::now).with_delay(args.acl_delay);
@@ -31,15 +29,19 @@ impl Demo {
                 service = service.with_capacity(capacity);
             }
             tokio::spawn(acl::serve(listener, service, stop.clone()));
-            let url = format!("http://{address}").parse().map_err(super::args::ArgsError::AclUrl)?;
-            (url, Some(address))
+            Some(address)
         } else {
-            (args.acl_url()?, None)
+            None
         };
         let listener = listen(args.sink_listen, "--sink-listen or CHARGEGATE_SINK_LISTEN").await?;
         let sink = listener.local_addr()?;
         tokio::spawn(sink::serve(listener, system::now, |callback| output::line(callback), stop));
-        Ok(Self { acl_url, acl, sink })
+        Ok(Self { acl, sink })
+    }
+
+    /// The base URL of the demo's own authorization service.
+    pub(super) fn acl_url(&self) -> Option<AclUrl> {
+        format!("http://{}", self.acl?).parse().ok()
     }
 
     /// Where the peers are, and what to try.
