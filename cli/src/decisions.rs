@@ -52,12 +52,15 @@ struct ListArgs {
     /// Of exactly this driver token
     #[arg(long, env = "CHARGEGATE_LIST_DRIVER_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     driver_token: Option<String>,
-    /// With this status: allowed, `not_allowed`, unknown or invalid
-    #[arg(long, env = "CHARGEGATE_LIST_STATUS", value_name = "STATUS")]
+    /// With this status
+    #[arg(long, env = "CHARGEGATE_LIST_STATUS", value_name = "STATUS", value_parser = ["allowed", "not_allowed", "unknown", "invalid"])]
     status: Option<String>,
-    /// For this reason, like acl or expired
-    #[arg(long, env = "CHARGEGATE_LIST_REASON", value_name = "REASON")]
+    /// For this reason
+    #[arg(long, env = "CHARGEGATE_LIST_REASON", value_name = "REASON", value_parser = ["acl", "malformed_token", "acl_timeout", "acl_error", "expired"])]
     reason: Option<String>,
+    /// Whose callback is in this state; dead is given up
+    #[arg(long, env = "CHARGEGATE_LIST_CALLBACK", value_name = "STATE", value_parser = ["pending", "delivered", "dead"])]
+    callback: Option<String>,
     /// Decided within this time, like 10m
     #[arg(long, env = "CHARGEGATE_LIST_SINCE", value_name = "TIME", value_parser = duration::parse_positive)]
     since: Option<Duration>,
@@ -96,6 +99,7 @@ fn filter(list: ListArgs) -> DecisionFilter {
         reason: list.reason,
         since: list.since.map(|ago| now().minus(ago)),
         driver_token: list.driver_token,
+        callback: list.callback,
     }
 }
 

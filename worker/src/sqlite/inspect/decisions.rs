@@ -25,6 +25,8 @@ pub struct DecisionFilter {
     pub since: Option<UnixMillis>,
     /// Of exactly this driver token.
     pub driver_token: Option<String>,
+    /// Whose callback is in this state: pending, delivered or dead.
+    pub callback: Option<String>,
 }
 
 /// Where the next page begins.
@@ -135,6 +137,7 @@ impl Inspector {
         for (column, wanted) in [
             (" AND station_id = ", &filter.station_id),
             (" AND status = ", &filter.status),
+            (" AND callback.state = ", &filter.callback),
             (" AND reason = ", &filter.reason),
             (" AND driver_token = ", &filter.driver_token),
         ] {

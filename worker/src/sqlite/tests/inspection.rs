@@ -43,6 +43,8 @@ async fn decisions_are_filtered() {
     check(none(), 3).await;
     check(DecisionFilter { status: text("allowed"), ..none() }, 3).await;
     check(DecisionFilter { status: text("unknown"), ..none() }, 0).await;
+    check(DecisionFilter { callback: text("pending"), ..none() }, 2).await;
+    check(DecisionFilter { callback: text("dead"), ..none() }, 1).await;
     check(DecisionFilter { reason: text("acl"), ..none() }, 3).await;
     check(DecisionFilter { reason: text("expired"), ..none() }, 0).await;
     check(DecisionFilter { station_id: text("123e4567-e89b-12d3-a456-426614174000"), ..none() }, 3).await;
