@@ -7,14 +7,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chargegate_core::{RequestId, UnixMillis};
+use chargegate_core::{Reason, RequestId, Status, UnixMillis};
 use chargegate_worker::EngineError;
 use chargegate_worker::sqlite::{Cursor, DecisionFilter, Inspector, OpenError};
+use clap::builder::PossibleValuesParser;
 
 use crate::{duration, output, system};
 
 /// List decisions, or show one with its attempts to call back
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -32,7 +33,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-#[derive(Debug, clap::Subcommand)]
+#[derive(clap::Subcommand)]
 enum Command {
     /// List decisions, newest first
     List(Box<ListArgs>),
@@ -44,7 +45,7 @@ enum Command {
     },
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 struct ListArgs {
     /// Of this station, in the case it was received in
     #[arg(long, env = "CHARGEGATE_LIST_STATION_ID", value_name = "UUID")]
@@ -53,10 +54,10 @@ struct ListArgs {
     #[arg(long, env = "CHARGEGATE_LIST_DRIVER_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     driver_token: Option<String>,
     /// With this status
-    #[arg(long, env = "CHARGEGATE_LIST_STATUS", value_name = "STATUS", value_parser = ["allowed", "not_allowed", "unknown", "invalid"])]
+    #[arg(long, env = "CHARGEGATE_LIST_STATUS", value_name = "STATUS", value_parser = PossibleValuesParser::new(Status::ALL.map(Status::as_str)))]
     status: Option<String>,
     /// For this reason
-    #[arg(long, env = "CHARGEGATE_LIST_REASON", value_name = "REASON", value_parser = ["acl", "malformed_token", "acl_timeout", "acl_error", "expired"])]
+    #[arg(long, env = "CHARGEGATE_LIST_REASON", value_name = "REASON", value_parser = PossibleValuesParser::new(Reason::ALL.map(Reason::as_str)))]
     reason: Option<String>,
     /// Whose callback is in this state; dead is given up
     #[arg(long, env = "CHARGEGATE_LIST_CALLBACK", value_name = "STATE", value_parser = ["pending", "delivered", "dead"])]

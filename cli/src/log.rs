@@ -10,7 +10,7 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {
-    /// What is logged: a level, or levels by module like info,chargegate_worker=debug
+    /// What is logged: a level such as info, or levels by module
     #[arg(long = "log", env = "CHARGEGATE_LOG", value_name = "FILTER", default_value = "info")]
     filter: String,
     /// How it is logged

@@ -30,9 +30,9 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<ExitCode, ReconcileError> {
     let books = Inspector::open(&args.data_dir).await?.reconcile().await?;
     if args.json {
-        output::line(json(&books))
+        output::line(json(&books));
     } else {
-        output::line(Books(&books))
+        output::line(Books(&books));
     }
     Ok(if books.balanced() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

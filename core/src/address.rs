@@ -49,7 +49,7 @@ impl FromStr for Network {
         };
         let address: IpAddr = address.parse().map_err(|_| NetworkError::Address)?;
         let bits = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
+        let prefix: u8 = match prefix {
             None => bits,
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
                 digits.parse().map_err(|_| NetworkError::Prefix)?
@@ -59,7 +59,13 @@ impl FromStr for Network {
         if prefix > bits {
             return Err(NetworkError::Prefix);
         }
-        Ok(Self { address, prefix })
+        // Mapped addresses are judged as what they map to, so a block of them is taken for that as well.
+        match (address.to_canonical(), prefix.checked_sub(96)) {
+            (mapped @ IpAddr::V4(_), Some(prefix)) if address.is_ipv6() => {
+                Ok(Self { address: mapped, prefix })
+            }
+            _ => Ok(Self { address, prefix }),
+        }
     }
 }
 
@@ -287,6 +293,8 @@ mod tests {
         ] {
             assert_eq!(policy.judge(address.parse().unwrap()).is_ok(), allowed, "{address}");
         }
+        let mapped = AddressPolicy::allowing("::ffff:10.1.0.0/112").unwrap();
+        assert!(mapped.judge([10, 1, 2, 3].into()).is_ok() && mapped.judge([10, 2, 0, 0].into()).is_err());
         assert!(AddressPolicy::allowing("0.0.0.0/0").unwrap().judge([10, 0, 0, 1].into()).is_ok());
         for (list, error) in [
             ("10.0.0.0/33", NetworkError::Prefix),

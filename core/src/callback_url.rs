@@ -98,8 +98,8 @@ impl CallbackUrl {
     }
 }
 
-/// Path and query of a URL; displays as the target of a request line (RFC 9112 section 3.2.1).
-#[derive(Clone, Copy, Debug)]
+/// Path and query of a URL; displays as the target of a request line (RFC 9112 section 3.2.1). `Debug` hides it.
+#[derive(Clone, Copy)]
 pub struct Target<'a>(&'a str);
 
 impl fmt::Display for Target<'_> {
@@ -108,6 +108,12 @@ impl fmt::Display for Target<'_> {
             f.write_str("/")?;
         }
         f.write_str(self.0)
+    }
+}
+
+impl fmt::Debug for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Target(..)")
     }
 }
 

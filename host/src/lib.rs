@@ -12,6 +12,7 @@ mod queue;
 mod server;
 mod settings;
 mod state;
+mod taken;
 
 pub use engine::{Host, LoadError};
 pub use queue::{Enqueue, EnqueueError};

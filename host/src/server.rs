@@ -20,6 +20,7 @@ use crate::exchange::Exchange;
 use crate::instances::Instances;
 use crate::queue::Enqueue;
 use crate::settings::Limits;
+use crate::taken::Taken;
 
 /// How long no connection is accepted after accepting failed, as it does when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -115,7 +116,8 @@ impl Connections {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_timeout)
-            .serve_connection(TokioIo::new(stream), service);
+            .max_buf_size(self.limits.request_head)
+            .serve_connection(TokioIo::new(Taken::new(stream, self.limits.write_timeout)), service);
         let (drain, cut) = (self.drain.clone(), self.cut.clone());
         self.open.spawn(async move {
             let mut connection = pin!(connection);

@@ -31,6 +31,10 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// For a client to send the head of a request, idle time on a kept connection included: 15 s.
     pub header_timeout: Duration,
+    /// For a client to take the next part of an answer: 15 s.
+    pub write_timeout: Duration,
+    /// The longest head of a request, in bytes: 32 KiB.
+    pub request_head: usize,
     /// From the wish to stop until connections are cut: 10 s.
     pub drain_timeout: Duration,
     /// The longest request body that reaches the component, in bytes: 16 KiB.
@@ -58,6 +62,8 @@ impl Limits {
     pub const DEFAULT: Self = Self {
         request_timeout: Duration::from_secs(5),
         header_timeout: Duration::from_secs(15),
+        write_timeout: Duration::from_secs(15),
+        request_head: 32 * 1024,
         drain_timeout: Duration::from_secs(10),
         request_body: 16 * 1024,
         response_body: 256 * 1024,

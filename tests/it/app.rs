@@ -57,6 +57,11 @@ impl App {
         self.process = Process::up(self.data.path(), &self.flags).await;
     }
 
+    /// What the program was started with besides addresses and data folder.
+    pub(crate) fn flags(&self) -> &[String] {
+        &self.flags
+    }
+
     /// Asks for a session whose callback goes to `path` of the receiver.
     pub(crate) async fn ask(&self, token: &str, path: &str) -> Reply {
         self.post(&body(token, &self.receiver.url(path)), &[]).await

@@ -11,8 +11,18 @@ async fn a_sync_stands_between_each_request_and_its_202() {
 
     const REQUESTS: usize = 20;
 
-    // The authorization service hangs: nothing but the requests themselves has anything to write.
-    let app = App::spawn(&["--decision-deadline", "1h", "--acl-timeout", "30m", "--acl-slots", "1"]).await;
+    // The authorization service hangs and the window is full: nothing but the requests themselves is written.
+    let app = App::spawn(&[
+        "--decision-deadline",
+        "1h",
+        "--acl-timeout",
+        "30m",
+        "--acl-slots",
+        "1",
+        "--window",
+        "1",
+    ])
+    .await;
     app.authorizer.answer(Answer::Hang);
     app.ask(TOKEN, "/before").await.request_id();
     eventually("the window is settled", async || (app.authorizer.in_flight() == 1).then_some(())).await;
@@ -56,4 +66,65 @@ async fn a_sync_stands_between_each_request_and_its_202() {
         }
     }
     assert_eq!(acknowledged, REQUESTS);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_refuses_requests_and_loses_none() {
+    use http::Method;
+    use tokio::process::Command;
+    use tokio::task::JoinSet;
+
+    use crate::app::{Answer, App, Process, TOKEN, body};
+
+    // No file of the process may grow beyond 1 MiB: the file system says so as it does when it is full.
+    const SHELL: &str = "trap '' XFSZ; ulimit -f 2048; exec \"$@\"";
+
+    let mut app =
+        App::spawn(&["--decision-deadline", "1h", "--acl-timeout", "30m", "--queue-limit", "1000000"]).await;
+    app.authorizer.answer(Answer::Hang);
+    app.process.interrupt().await;
+    assert!(app.process.ended().await.success());
+    let program = std::env::var("CHARGEGATE_PROGRAM").unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", SHELL, "sh", &program, "up", "--data-dir"]).arg(app.data.path()).env_clear();
+    command
+        .args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"])
+        .args(app.flags())
+        .kill_on_drop(true);
+    app.process = Process::spawn(command).await.unwrap();
+
+    let mut accepted = Vec::new();
+    let mut refused = 0;
+    let mut sent = 0;
+    while refused < 100 {
+        let mut round = JoinSet::new();
+        for _ in 0..50 {
+            sent += 1;
+            assert!(sent < 20_000, "the disk never fills");
+            let (client, url) = (app.client.clone(), format!("{}/v1/charging-sessions", app.process.edge));
+            let path = format!("/{sent}");
+            let body = body(TOKEN, &app.receiver.url(&format!("{path}?{}", "x".repeat(1900)))).to_string();
+            round.spawn(async move {
+                let headers = [("content-type", "application/json")];
+                (path, client.send(Method::POST, &url, &body, &headers).await.expect("an answer").status)
+            });
+        }
+        while let Some(done) = round.join_next().await {
+            let (path, status) = done.unwrap();
+            match status.as_u16() {
+                202 => accepted.push(path),
+                503 => refused += 1,
+                other => panic!("{other}"),
+            }
+        }
+    }
+    assert!(!accepted.is_empty());
+
+    app.process.kill().await;
+    app.authorizer.answer(Answer::Status("allowed"));
+    app.restart().await;
+    for path in &accepted {
+        app.receiver.wait(path, 1).await;
+    }
 }

@@ -130,7 +130,7 @@ async fn secrets_are_in_no_log_however_much_is_logged() {
     app.receiver.wait("/hidden-path", 2).await;
     let (log, output) = (app.process.errors(), app.process.output());
     assert!(log.contains("127.0.0.1"), "there is a log, and it names hosts");
-    for secret in ["hidden-token", "hidden-query", "hidden-key"] {
+    for secret in ["hidden-token", "hidden-path", "hidden-query", "hidden-key"] {
         assert!(!log.contains(secret) && !output.contains(secret), "{secret} was logged");
     }
     let metrics = app.ops("/metrics").await.body;

@@ -65,6 +65,7 @@ async fn what_is_wrong_at_the_start_is_named_with_its_variable() {
         (&["--acl-url", "http://a", "--decision-deadline", "2s"], "CHARGEGATE_DECISION_DEADLINE"),
         (&["--acl-url", "http://a", "--edge-component", "/nonexistent"], "--edge-component"),
         (&["--acl-url", "http://a", "--enqueue-timeout", "2m"], "CHARGEGATE_ENQUEUE_TIMEOUT"),
+        (&["--acl-url", "http://a", "--acl-slots", "18446744073709551615"], "--acl-slots"),
         (&["--acl-url", "http://a", "--log", "a=b=c"], "CHARGEGATE_LOG"),
         (&[], "--acl-url"),
     ] {

@@ -28,6 +28,8 @@ pub(crate) fn describe() {
     describe_counter!("chargegate_callbacks_dead_total", "Callbacks given up, by reason");
     describe_gauge!("chargegate_callbacks_under_way", "Attempts to deliver a callback in flight");
     describe_histogram!("chargegate_callback_seconds", "Time of an attempt to deliver a callback");
+    describe_counter!("chargegate_enqueued_total", "Requests the queue confirmed");
+    describe_counter!("chargegate_enqueue_failures_total", "Requests the queue did not confirm, by reason");
     describe_counter!("chargegate_engine_failures_total", "Failed operations of the queue and the store");
     describe_gauge!("chargegate_queue_waiting", "Messages in the queue");
     describe_gauge!("chargegate_queue_limit", "Messages the queue may hold");
@@ -40,6 +42,7 @@ pub(crate) fn describe() {
         "chargegate_acl_retries_total",
         "chargegate_callbacks_delivered_total",
         "chargegate_engine_failures_total",
+        "chargegate_enqueued_total",
     ] {
         counter!(name).absolute(0);
     }
@@ -112,6 +115,13 @@ pub(crate) fn attempt(result: AttemptResult, next: Next, took: Duration) {
             counter!("chargegate_callbacks_dead_total", "reason" => reason.as_str()).increment(1);
         }
         Next::Retry { .. } => {}
+    }
+}
+
+pub(crate) fn enqueue(failure: Option<&'static str>) {
+    match failure {
+        None => counter!("chargegate_enqueued_total").increment(1),
+        Some(reason) => counter!("chargegate_enqueue_failures_total", "reason" => reason).increment(1),
     }
 }
 

@@ -18,6 +18,7 @@ use std::time::Duration;
 use chargegate_core::DecisionRules;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -63,6 +64,8 @@ pub struct Parts {
 /// A message on its way through the window.
 struct Passage {
     outcome: Outcome,
+    /// When its commit is late.
+    due: Instant,
     /// Its place in the window, free again when dropped.
     place: Place,
 }
@@ -181,8 +184,8 @@ async fn pass(
 ) {
     let key = message.key.clone();
     match decider.decide(message).await {
-        Some(outcome) => {
-            let _ = outcomes.send(Passage { outcome, place }).await;
+        Some((outcome, due)) => {
+            let _ = outcomes.send(Passage { outcome, due, place }).await;
         }
         None => {
             let _ = returns.send(key).await;
@@ -204,10 +207,19 @@ async fn hand_back(mut returned: mpsc::Receiver<MessageKey>, queue: Arc<dyn Queu
 async fn record(mut inbox: mpsc::Receiver<Passage>, parts: Parts, dispatcher: Dispatcher, persist: Persist) {
     let mut batch = Vec::new();
     while inbox.recv_many(&mut batch, RECORD_BATCH).await > 0 {
-        let (outcomes, places): (Vec<_>, Vec<_>) =
-            batch.drain(..).map(|p: Passage| (p.outcome, p.place)).unzip();
+        let (mut outcomes, mut dues, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for Passage { outcome, due, place } in batch.drain(..) {
+            outcomes.push(outcome);
+            dues.push(due);
+            places.push(place);
+        }
         let keys: Vec<_> = outcomes.iter().map(|outcome| outcome.key().clone()).collect();
-        let written = persist.until_done("record decisions", || parts.store.record(outcomes.clone())).await;
+        let written = persist.until_done("record decisions", || {
+            // The deadline is the commit's: a write that had to be repeated may have become late.
+            mark_late(&mut outcomes, &dues);
+            parts.store.record(outcomes.clone())
+        });
+        let written = written.await;
         let Some(recorded) = written else {
             // Their leases end, or the restart releases them: nothing is lost by leaving.
             warn!(messages = keys.len(), "left messages undecided");
@@ -223,6 +235,15 @@ async fn record(mut inbox: mpsc::Receiver<Passage>, parts: Parts, dispatcher: Di
         };
         tokio::join!(acknowledged, callback::release(parts.store.as_ref(), left));
         drop(places);
+    }
+}
+
+fn mark_late(outcomes: &mut [Outcome], dues: &[Instant]) {
+    let now = Instant::now();
+    for (outcome, due) in outcomes.iter_mut().zip(dues) {
+        if let Outcome::Decided(decided) = outcome {
+            decided.late |= now > *due;
+        }
     }
 }
 

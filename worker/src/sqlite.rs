@@ -40,6 +40,7 @@ use self::open::{Opened, Tuning};
 use self::writer::{Command, Writer};
 use crate::effects::Effects;
 use crate::error::EngineError;
+use crate::metric;
 
 /// How the engine behaves.
 #[derive(Clone, Debug)]
@@ -134,6 +135,12 @@ impl Engine {
     /// [`EnqueueError`]; the message was not enqueued then, except that after
     /// [`EnqueueError::Unavailable`] it may have been.
     pub async fn enqueue(&self, body: String) -> Result<(), EnqueueError> {
+        let result = self.try_enqueue(body).await;
+        metric::enqueue(result.as_ref().err().map(EnqueueError::as_str));
+        result
+    }
+
+    async fn try_enqueue(&self, body: String) -> Result<(), EnqueueError> {
         if body.len() > MAX_MESSAGE_BYTES {
             return Err(EnqueueError::TooLarge);
         }
@@ -193,6 +200,20 @@ pub enum EnqueueError {
     /// The engine was shut down.
     #[error("the database is shut down")]
     Closed,
+}
+
+impl EnqueueError {
+    /// The name in metrics.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::DepthLimit => "depth_limit",
+            Self::Full => "full",
+            Self::TooLarge => "too_large",
+            Self::Unavailable(_) => "unavailable",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 impl From<EngineError> for EnqueueError {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::duration;
 
 /// Send one request, or load at a steady rate, and wait for the callbacks
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub(crate) struct Args {
     /// The edge's base URL
     #[arg(long, env = "CHARGEGATE_SEND_URL", value_name = "URL", default_value = "http://127.0.0.1:3000")]

@@ -49,12 +49,12 @@ pub(crate) struct Args {
     #[arg(long, env = "CHARGEGATE_ACL_DELAY", value_name = "TIME", default_value = "0ms", value_parser = duration::parse)]
     pub(super) acl_delay: Duration,
     /// How many calls the demo's authorization service serves at once [default: no limit]
-    #[arg(long, env = "CHARGEGATE_ACL_CAPACITY", value_name = "CALLS")]
+    #[arg(long, env = "CHARGEGATE_ACL_CAPACITY", value_name = "CALLS", value_parser = count)]
     pub(super) acl_capacity: Option<NonZeroUsize>,
     /// The edge's WASM component [default: where `cargo xtask edge` leaves it]
     #[arg(long, env = "CHARGEGATE_EDGE_COMPONENT", value_name = "PATH")]
     edge_component: Option<PathBuf>,
-    /// Networks that may be called back besides public addresses, like 10.1.0.0/16,fd00::/8
+    /// Networks that may be called back besides public addresses, like 10.1.0.0/16, separated by commas
     #[arg(
         long,
         env = "CHARGEGATE_CALLBACK_ALLOW",
@@ -70,10 +70,10 @@ pub(crate) struct Args {
     #[arg(long, env = "CHARGEGATE_ACL_TIMEOUT", value_name = "TIME", default_value = "2s", value_parser = duration::parse_positive)]
     acl_timeout: Duration,
     /// Calls to the authorization service in flight at most
-    #[arg(long, env = "CHARGEGATE_ACL_SLOTS", value_name = "CALLS", default_value = "32")]
+    #[arg(long, env = "CHARGEGATE_ACL_SLOTS", value_name = "CALLS", default_value = "32", value_parser = count)]
     pub(super) acl_slots: NonZeroUsize,
     /// Messages taken from the queue and not yet decided at most
-    #[arg(long, env = "CHARGEGATE_WINDOW", value_name = "MESSAGES", default_value = "1024")]
+    #[arg(long, env = "CHARGEGATE_WINDOW", value_name = "MESSAGES", default_value = "1024", value_parser = count)]
     window: NonZeroUsize,
     /// Messages the queue holds; further requests are answered 503
     #[arg(long, env = "CHARGEGATE_QUEUE_LIMIT", value_name = "MESSAGES", default_value = "100000")]
@@ -85,10 +85,10 @@ pub(crate) struct Args {
     #[arg(long, env = "CHARGEGATE_CALLBACK_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration::parse_positive)]
     pub(super) callback_timeout: Duration,
     /// Callbacks under way at most
-    #[arg(long, env = "CHARGEGATE_CALLBACKS", value_name = "CALLBACKS", default_value = "512")]
+    #[arg(long, env = "CHARGEGATE_CALLBACKS", value_name = "CALLBACKS", default_value = "512", value_parser = count)]
     callbacks: NonZeroUsize,
     /// Callbacks under way to one host at most
-    #[arg(long, env = "CHARGEGATE_CALLBACKS_PER_HOST", value_name = "CALLBACKS", default_value = "64")]
+    #[arg(long, env = "CHARGEGATE_CALLBACKS_PER_HOST", value_name = "CALLBACKS", default_value = "64", value_parser = count)]
     callbacks_per_host: NonZeroUsize,
     /// How long finished requests are kept: the window in which a repeat is recognised
     #[arg(long, env = "CHARGEGATE_RETENTION", value_name = "TIME", default_value = "72h", value_parser = duration::parse_positive)]
@@ -98,6 +98,12 @@ pub(crate) struct Args {
     /// How long a stop may take
     #[arg(long, env = "CHARGEGATE_GRACE", value_name = "TIME", default_value = "15s", value_parser = duration::parse_positive)]
     pub(super) grace: Duration,
+}
+
+/// Reads a number of things held at once, from 1 to a million: what is beyond is a slip.
+fn count(text: &str) -> Result<NonZeroUsize, &'static str> {
+    let number = text.parse::<NonZeroUsize>().ok().filter(|number| number.get() <= 1_000_000);
+    number.ok_or("write a whole number from 1 to 1000000")
 }
 
 /// A setting cannot be used.

@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use chargegate_host::{Enqueue, EnqueueError};
 use chargegate_worker::sqlite::{self, Engine};
-use tracing::warn;
+use tracing::debug;
 
 /// Puts accepted requests into the engine's queue.
 pub(super) struct EmbeddedQueue {
@@ -20,7 +20,7 @@ impl EmbeddedQueue {
 impl Enqueue for EmbeddedQueue {
     async fn enqueue(&self, message: String) -> Result<(), EnqueueError> {
         self.engine.enqueue(message).await.map_err(|error| {
-            warn!(%error, cause = error.source().map(tracing::field::display), "a request was not confirmed");
+            debug!(%error, cause = error.source().map(tracing::field::display), "a request was not confirmed");
             match error {
                 sqlite::EnqueueError::DepthLimit | sqlite::EnqueueError::Full => EnqueueError::Full,
                 sqlite::EnqueueError::TooLarge => EnqueueError::TooLarge,

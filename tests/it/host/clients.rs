@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use chargegate_host::Limits;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
 
 use super::support::{Confirms, Gate, Running, bounded};
 
@@ -62,6 +64,34 @@ fn a_client_that_does_not_finish_its_head_is_cut_off() {
         for client in [&mut silent, &mut slow, &mut idle] {
             // Whether the end is told with an answer or without is hyper's choice.
             while client.reply(false).await.is_some() {}
+        }
+    });
+}
+
+#[test]
+fn a_client_that_takes_no_answers_is_cut_off() {
+    bounded(async {
+        let limits = Limits { write_timeout: Duration::from_millis(300), ..Limits::DEFAULT };
+        let host = Running::guest(limits, Confirms).await;
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut client = socket.connect(host.address).await.unwrap();
+        let requests = b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n".repeat(100);
+        // It ends when the other side does: without the limit it would wait for ever with full buffers.
+        while client.write_all(&requests).await.is_ok() {}
+        host.assert_serves().await;
+    });
+}
+
+#[test]
+fn a_head_above_the_limit_is_refused() {
+    bounded(async {
+        let host = Running::guest(Limits { request_head: 10_000, ..Limits::DEFAULT }, Confirms).await;
+        for (length, status) in [(9_000, 202), (11_000, 431)] {
+            let mut client = host.connect().await;
+            let request = format!("GET /minimal HTTP/1.1\r\nhost: t\r\nx: {}\r\n\r\n", "x".repeat(length));
+            client.send(request.as_bytes()).await;
+            assert_eq!(client.reply(false).await.unwrap().status, status, "{length}");
         }
     });
 }

@@ -58,8 +58,9 @@ impl Decider {
         }
     }
 
-    /// Decides a message; `None` when the worker stops before a call was begun for it.
-    pub(super) async fn decide(&self, leased: LeasedMessage) -> Option<Outcome> {
+    /// Decides a message and says when its commit is late; `None` when the worker stops before a call was begun
+    /// for it.
+    pub(super) async fn decide(&self, leased: LeasedMessage) -> Option<(Outcome, Instant)> {
         let now = self.effects.clock.now();
         let message = match Message::decode(&leased.body) {
             Ok(message) => message,
@@ -70,7 +71,7 @@ impl Decider {
                     "put a poison message aside"
                 );
                 let poison = PoisonMessage { key: leased.key, body: leased.body, reason, found_at: now };
-                return Some(Outcome::Poison(poison));
+                return Some((Outcome::Poison(poison), Instant::now()));
             }
         };
         let Age { value: at_lease, note } = Age::of(now, message.accepted_at, leased.enqueued_at);
@@ -92,7 +93,8 @@ impl Decider {
             age_ms = aging.now().as_millis(), late, "decided",
         );
         let decided_at = self.effects.clock.now();
-        Some(Outcome::Decided(DecidedMessage { key: leased.key, message, decision, decided_at, late }))
+        let decided = DecidedMessage { key: leased.key, message, decision, decided_at, late };
+        Some((Outcome::Decided(decided), aging.leased + self.rules.deadline().saturating_sub(at_lease)))
     }
 
     /// Asks until there is an answer, or time or budget run out.

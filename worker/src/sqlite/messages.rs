@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::batch::{Failure, Operation, Reply, Transaction};
-use super::keys::{count, millis, moment, numbers};
+use super::keys::{count, millis, numbers};
 use super::rows::Rows;
 use super::writer::Command;
 use crate::queue::{LeasedMessage, MessageKey};
@@ -77,7 +77,7 @@ impl Operation for Lease {
             let rows = sqlx::query(
                 "UPDATE queue SET visible_at = ?1, deliveries = deliveries + 1 \
                  WHERE seq IN (SELECT seq FROM queue WHERE visible_at <= ?2 ORDER BY seq LIMIT ?3) \
-                 RETURNING seq, enqueued_at, deliveries, body",
+                 RETURNING seq, deliveries, body",
             )
             .bind(millis(end))
             .bind(millis(transaction.now))
@@ -116,7 +116,8 @@ fn leased(row: &SqliteRow) -> Result<(i64, LeasedMessage), sqlx::Error> {
     let message = LeasedMessage {
         key: MessageKey::from(sequence.to_string()),
         body: row.try_get("body")?,
-        enqueued_at: Some(moment(row, "enqueued_at")?),
+        // Edge and engine share one clock: the difference is how long the commit took, which counts as age.
+        enqueued_at: None,
         deliveries: u32::try_from(count(row, "deliveries")?).unwrap_or(u32::MAX),
     };
     Ok((sequence, message))

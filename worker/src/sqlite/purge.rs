@@ -68,9 +68,26 @@ async fn purge_decisions(
     .bind(AT_ONCE)
     .fetch_all(&mut *transaction.connection)
     .await?;
-    let mut finished = Vec::with_capacity(rows.len());
+    let finished = rows.iter().map(request_id).collect::<Result<Vec<_>, _>>()?;
+    let finished = ids(&finished);
+    let duplicates: Vec<StoredKey> = sqlx::query_scalar(
+        "DELETE FROM duplicate WHERE message_key IN ( \
+             SELECT message_key FROM duplicate \
+             WHERE request_id IN (SELECT unhex(value, '-') FROM json_each(?1)) LIMIT ?2) \
+         RETURNING message_key",
+    )
+    .bind(&finished)
+    .bind(AT_ONCE)
+    .fetch_all(&mut *transaction.connection)
+    .await?;
+    let deleted = i64::try_from(duplicates.len()).unwrap_or(i64::MAX);
+    gone.duplicates += deleted;
+    gone.sequences.extend(duplicates.iter().filter_map(own_sequence));
+    if deleted == AT_ONCE {
+        // There may be more of them, and their decisions stay as long.
+        return Ok(deleted);
+    }
     for row in &rows {
-        finished.push(request_id(row)?);
         gone.sequences.extend(own_sequence(&row.try_get("message_key")?));
         gone.decided += 1;
         match row.try_get("state")? {
@@ -78,16 +95,6 @@ async fn purge_decisions(
             _ => gone.dead += 1,
         }
     }
-    let finished = ids(&finished);
-    let duplicates: Vec<StoredKey> = sqlx::query_scalar(
-        "DELETE FROM duplicate WHERE request_id IN (SELECT unhex(value, '-') FROM json_each(?1)) \
-         RETURNING message_key",
-    )
-    .bind(&finished)
-    .fetch_all(&mut *transaction.connection)
-    .await?;
-    gone.duplicates += i64::try_from(duplicates.len()).unwrap_or(i64::MAX);
-    gone.sequences.extend(duplicates.iter().filter_map(own_sequence));
     for delete in [
         "DELETE FROM attempt WHERE request_id IN (SELECT unhex(value, '-') FROM json_each(?1))",
         "DELETE FROM callback WHERE request_id IN (SELECT unhex(value, '-') FROM json_each(?1))",
