@@ -33,7 +33,7 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// For a client to take the next part of an answer: 15 s.
     pub write_timeout: Duration,
-    /// The longest head of a request, in bytes: 32 KiB.
+    /// The longest head of a request, in bytes, give or take what one read brings: 32 KiB.
     pub request_head: usize,
     /// From the wish to stop until connections are cut: 10 s.
     pub drain_timeout: Duration,

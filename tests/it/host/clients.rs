@@ -87,7 +87,7 @@ fn a_client_that_takes_no_answers_is_cut_off() {
 fn a_head_above_the_limit_is_refused() {
     bounded(async {
         let host = Running::guest(Limits { request_head: 10_000, ..Limits::DEFAULT }, Confirms).await;
-        for (length, status) in [(9_000, 202), (11_000, 431)] {
+        for (length, status) in [(9_000, 202), (100_000, 431)] {
             let mut client = host.connect().await;
             let request = format!("GET /minimal HTTP/1.1\r\nhost: t\r\nx: {}\r\n\r\n", "x".repeat(length));
             client.send(request.as_bytes()).await;
