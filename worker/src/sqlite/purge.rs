@@ -7,7 +7,7 @@ use super::batch::{Failure, Operation, Reply, Transaction};
 use super::keys::{StoredKey, ids, millis, request_id};
 use super::writer::Command;
 
-/// Decisions, and poison messages, deleted at once: others wait for their writes meanwhile.
+/// Decisions, repeats and poison messages, of each so many, deleted at once: others wait for their writes meanwhile.
 const AT_ONCE: i64 = 500;
 
 /// Deletes what was finished before a moment; says whether more is left.
@@ -136,7 +136,7 @@ fn own_sequence(key: &StoredKey) -> Option<i64> {
 impl Gone {
     /// Enters what was deleted into the books.
     async fn enter(mut self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
-        if self.decided == 0 && self.poison == 0 {
+        if self.decided + self.duplicates + self.poison == 0 {
             return Ok(());
         }
         sqlx::query(

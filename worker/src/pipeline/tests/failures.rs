@@ -38,6 +38,22 @@ async fn pulling_stops_while_the_store_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_decision_whose_commit_comes_after_the_deadline_is_late() {
+    // The waits between writes grow to 5 s: twenty of them outlast the deadline of 10 s.
+    let line = Line::start_with(settings(16, 8), allowing(), |_, store, _| {
+        store.fail_records((0..20).map(|_| outage()));
+    });
+    line.enqueue(0..3);
+    line.drained(Duration::from_mins(5)).await;
+    assert!(
+        line.store
+            .decisions()
+            .iter()
+            .all(|decided| decided.late && decided.decision.status == Status::Allowed)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_queue_that_fails_for_a_while_is_asked_again() {
     let line = Line::start_with(settings(16, 8), allowing(), |queue, _, _| {
         queue.fail_leases((0..6).map(|_| outage()));

@@ -155,6 +155,31 @@ async fn a_decision_whose_message_may_come_again_stays() {
 }
 
 #[tokio::test]
+async fn a_request_repeated_a_thousand_times_is_deleted_in_bounded_steps() {
+    let bench = Bench::new().await;
+    let keys: Vec<_> = (1..=1201_u32).map(|key| key.to_string()).collect();
+    for key in &keys {
+        bench.enqueue(key).await;
+    }
+    let outcomes = keys.iter().map(|key| decided(key, message(1, "a.example"), bench.now())).collect();
+    let first = bench.record(outcomes).await.into_iter().next().unwrap();
+    bench.deliver(&job(first)).await;
+    bench.engine.acknowledge(keys.into_iter().map(MessageKey::from).collect()).await.unwrap();
+    bench.clock.advance(Duration::from_hours(1));
+    let before = books(&bench).await;
+    for left in [700, 200] {
+        assert!(bench.engine.purge(bench.now()).await.unwrap());
+        assert_eq!(bench.number("SELECT count(*) FROM duplicate").await, left);
+        assert_eq!(bench.number("SELECT count(*) FROM decision").await, 1);
+        assert_eq!(books(&bench).await, before);
+    }
+    assert!(!bench.engine.purge(bench.now()).await.unwrap());
+    assert_eq!(bench.number("SELECT count(*) FROM decision").await, 0);
+    let after = books(&bench).await;
+    assert!(after.balanced() && after == before, "{after:?}");
+}
+
+#[tokio::test]
 async fn retention_works_in_bounded_steps_and_joins_its_ranges() {
     let bench = Bench::new().await;
     let mut reports = Vec::new();
