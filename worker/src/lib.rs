@@ -7,6 +7,7 @@ mod effects;
 mod error;
 #[cfg(test)]
 mod fakes;
+mod history;
 mod metric;
 mod ops;
 mod persist;
@@ -20,6 +21,7 @@ pub use authorizer::{AclUrl, AclUrlError, Authorizer, HttpAuthorizer, NoAnswer, 
 pub use callback::{CallbackClient, CallbackClientError, DeliverySettings, Resolve, SystemResolver};
 pub use effects::{Clock, Effects, Random, SystemClock, SystemRandom};
 pub use error::{EngineError, Fate};
+pub use history::{Advance, Observation, Watermark};
 pub use ops::{MetricsError, Ops, install_metrics};
 pub use pipeline::{Parts, PipelineSettings};
 pub use worker::{Worker, WorkerSettings};

@@ -1,0 +1,2 @@
+//! The engines on real servers: one suite for every queue, one for every store, and what only one engine can suffer.
+//! `cargo xtask test` starts the servers.

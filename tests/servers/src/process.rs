@@ -1,0 +1,105 @@
+//! A server's process.
+
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a server may take to start or to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Who runs servers that refuse to run as root.
+const NOBODY: &str = "nobody";
+
+/// A child that is killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Process(Child);
+
+impl Process {
+    /// Starts a server that writes its log into `folder`, and waits until `is_up` says so.
+    pub(crate) fn start(
+        mut command: Command,
+        folder: &Path,
+        mut is_up: impl FnMut() -> bool,
+    ) -> io::Result<Self> {
+        let log = File::options().create(true).append(true).open(folder.join("log"))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut process = Self(command.spawn()?);
+        let deadline = Instant::now() + PATIENCE;
+        while !is_up() {
+            let ended = process.0.try_wait()?;
+            if ended.is_some() || Instant::now() > deadline {
+                let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+                return Err(io::Error::other(format!("the server does not start:\n{log}")));
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(process)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Sends a signal, by the name that `kill` knows.
+    pub(crate) fn signal(&self, name: &str) -> io::Result<()> {
+        let done = Command::new("kill").args(["-s", name, &self.id().to_string()]).status()?;
+        if done.success() { Ok(()) } else { Err(io::Error::other("the process is gone")) }
+    }
+
+    /// Ends the process as a power cut would, as far as the process is concerned.
+    pub(crate) fn kill(&mut self) -> io::Result<()> {
+        self.0.kill()?;
+        self.0.wait().map(drop)
+    }
+
+    /// Waits for the end of a process that was told to stop.
+    pub(crate) fn ended(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.0.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                return Err(io::Error::other("the server does not stop"));
+            }
+            sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+/// A command that is never run as root, and whose `folder` is its own.
+pub(crate) fn unprivileged(program: &Path, folder: &Path) -> io::Result<Command> {
+    if !is_root()? {
+        let mut command = Command::new(program);
+        command.current_dir(folder);
+        return Ok(command);
+    }
+    let owned = Command::new("chown").args(["-R", NOBODY]).arg(folder).status()?;
+    if !owned.success() {
+        return Err(io::Error::other("the server's folder cannot be given to another user"));
+    }
+    // setpriv executes the program in its own place, so that signals reach it.
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid", NOBODY, "--regid", "nogroup", "--clear-groups"])
+        .arg(program)
+        .current_dir(folder);
+    Ok(command)
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+fn is_root() -> io::Result<bool> {
+    let id = Command::new("id").arg("-u").output()?;
+    Ok(id.stdout.trim_ascii() == b"0")
+}
