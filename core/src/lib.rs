@@ -22,6 +22,7 @@ mod request_id;
 mod retry;
 mod retry_budget;
 mod station_id;
+mod stream;
 mod time;
 mod traceparent;
 
@@ -41,5 +42,6 @@ pub use request_id::{RequestId, RequestIdError};
 pub use retry::{AttemptOutcome, GiveUp, Next, RetryPolicy, full_jitter};
 pub use retry_budget::RetryBudget;
 pub use station_id::{StationId, StationIdError};
+pub use stream::{STREAM_FIELD, STREAM_GROUP, STREAM_PREFIX, stream_for, stream_key};
 pub use time::UnixMillis;
 pub use traceparent::Traceparent;
