@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use chargegate_core::{Reason, RequestId, Status, UnixMillis};
 use chargegate_worker::EngineError;
-use chargegate_worker::sqlite::{Cursor, DecisionFilter, Inspector, OpenError};
+use chargegate_worker::inspect::{Cursor, DecisionFilter, Inspect};
+use chargegate_worker::sqlite::{Inspector, OpenError};
 use clap::builder::PossibleValuesParser;
 
 use crate::{duration, output, system};
@@ -70,7 +71,7 @@ struct ListArgs {
     limit: u32,
     /// Where the page before ended, as it said
     #[arg(long, env = "CHARGEGATE_LIST_BEFORE", value_name = "CURSOR")]
-    before: Option<i64>,
+    before: Option<String>,
 }
 
 /// Lists or shows.
@@ -81,7 +82,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, DecisionsError> {
     let inspector = Inspector::open(&args.data_dir).await?;
     match args.command {
         Command::List(list) => {
-            let (limit, before) = (list.limit, list.before.map(Cursor));
+            let (limit, before) = (list.limit, list.before.clone().map(Cursor::from));
             let page = inspector.decisions(&filter(*list), limit, before).await?;
             if args.json { output::line(show::page_json(&page)) } else { show::page(&page) }
         }

@@ -8,6 +8,7 @@ mod error;
 #[cfg(test)]
 mod fakes;
 mod history;
+pub mod inspect;
 mod metric;
 mod ops;
 mod persist;

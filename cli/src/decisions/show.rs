@@ -1,7 +1,7 @@
 //! Decisions as text and as JSON.
 
 use chargegate_core::UnixMillis;
-use chargegate_worker::sqlite::{Attempt, DecisionDetail, DecisionLine, Page};
+use chargegate_worker::inspect::{Attempt, Cursor, DecisionDetail, DecisionLine, Page};
 use serde_json::{Value, json};
 
 use crate::output::{Foreign, line};
@@ -29,8 +29,8 @@ pub(super) fn page(page: &Page) {
             decision.callback.attempts,
         ));
     }
-    if let Some(next) = page.next {
-        line(format_args!("older ones: --before {}", next.0));
+    if let Some(next) = &page.next {
+        line(format_args!("older ones: --before {}", next.as_str()));
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) fn detail(detail: &DecisionDetail) {
 /// A page as one JSON object.
 pub(super) fn page_json(page: &Page) -> Value {
     let decisions: Vec<Value> = page.decisions.iter().map(decision_json).collect();
-    json!({"decisions": decisions, "next": page.next.map(|next| next.0)})
+    json!({"decisions": decisions, "next": page.next.as_ref().map(Cursor::as_str)})
 }
 
 /// One decision as one JSON object.

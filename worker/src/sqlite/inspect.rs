@@ -2,17 +2,12 @@
 
 mod decisions;
 mod ledger;
-mod mask;
 
 use std::path::Path;
 
 use sqlx::SqlitePool;
 
-pub use self::decisions::{
-    Attempt, CallbackState, Cursor, DecisionDetail, DecisionFilter, DecisionLine, Page,
-};
 pub use self::ledger::{Reconciliation, SequenceRange};
-pub use self::mask::MaskedToken;
 use super::open::{self, OpenError};
 
 /// A view of a data folder that cannot change it.

@@ -3,116 +3,18 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chargegate_core::{RequestId, UnixMillis};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
-use super::{Inspector, MaskedToken};
+use super::Inspector;
 use crate::error::EngineError;
+use crate::inspect::{
+    Attempt, CallbackState, Cursor, DecisionDetail, DecisionFilter, DecisionLine, Inspect, MaskedToken, Page,
+};
 use crate::sqlite::keys::{StoredKey, count, millis, moment, request_id};
 use crate::sqlite::store::read_failure;
-
-/// Which decisions to list. Names are compared as they stand in the file, so that a newer version's are found too.
-#[derive(Clone, Default)]
-pub struct DecisionFilter {
-    /// Of this station, in the case it was received in.
-    pub station_id: Option<String>,
-    /// With this status.
-    pub status: Option<String>,
-    /// For this reason.
-    pub reason: Option<String>,
-    /// Decided then or later.
-    pub since: Option<UnixMillis>,
-    /// Of exactly this driver token.
-    pub driver_token: Option<String>,
-    /// Whose callback is in this state: pending, delivered or dead.
-    pub callback: Option<String>,
-}
-
-/// Where the next page begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor(pub i64);
-
-/// Some decisions, newest first.
-#[derive(Clone, Debug)]
-pub struct Page {
-    /// The decisions.
-    pub decisions: Vec<DecisionLine>,
-    /// Where older ones begin, if there may be any.
-    pub next: Option<Cursor>,
-}
-
-/// One decision.
-#[derive(Clone, Debug)]
-pub struct DecisionLine {
-    /// The request.
-    pub request_id: RequestId,
-    /// Where the driver wanted to charge.
-    pub station_id: String,
-    /// Who the driver is, masked.
-    pub driver_token: MaskedToken,
-    /// What was decided.
-    pub status: String,
-    /// Why.
-    pub reason: String,
-    /// When the request was accepted.
-    pub accepted_at: UnixMillis,
-    /// When it was decided.
-    pub decided_at: UnixMillis,
-    /// Whether that was after the deadline.
-    pub late: bool,
-    /// How far the callback is.
-    pub callback: CallbackState,
-}
-
-/// How far a callback is.
-#[derive(Clone, Debug)]
-pub struct CallbackState {
-    /// `pending`, `delivered`, `dead`, or `missing` where there is none.
-    pub state: String,
-    /// Where it goes.
-    pub host: String,
-    /// Attempts begun.
-    pub attempts: u64,
-    /// When pending: when it is due, or when the lease on it ends.
-    pub due_at: Option<UnixMillis>,
-    /// Whether an attempt is under way.
-    pub leased: bool,
-    /// When it arrived or was given up.
-    pub finished_at: Option<UnixMillis>,
-    /// Why it was given up.
-    pub give_up: Option<String>,
-}
-
-/// One decision with all that is known of it.
-#[derive(Clone, Debug)]
-pub struct DecisionDetail {
-    /// The decision.
-    pub decision: DecisionLine,
-    /// The trace it belongs to.
-    pub traceparent: Option<String>,
-    /// The message that asked.
-    pub message_key: String,
-    /// How often it was asked again.
-    pub duplicates: u64,
-    /// The attempts to call back, oldest first.
-    pub attempts: Vec<Attempt>,
-}
-
-/// One attempt to call back.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// Its number.
-    pub number: NonZeroU32,
-    /// When it began.
-    pub started_at: UnixMillis,
-    /// How long it took.
-    pub took: Duration,
-    /// What it came to.
-    pub result: String,
-    /// What the receiver answered.
-    pub http_status: Option<u16>,
-}
 
 const SELECT: &str = "SELECT decision.id, decision.request_id, message_key, station_id, driver_token, status, reason, \
     accepted_at, decided_at, late, traceparent, coalesce(callback.state, 'missing') AS state, \
@@ -120,18 +22,20 @@ const SELECT: &str = "SELECT decision.id, decision.request_id, message_key, stat
     finished_at, give_up \
     FROM decision LEFT JOIN callback USING (request_id) WHERE ";
 
-impl Inspector {
-    /// Lists decisions, newest first, `limit` at most, from `cursor` on.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub async fn decisions(
+#[async_trait]
+impl Inspect for Inspector {
+    async fn decisions(
         &self,
         filter: &DecisionFilter,
         limit: u32,
         cursor: Option<Cursor>,
     ) -> Result<Page, EngineError> {
-        let Cursor(before) = cursor.unwrap_or(Cursor(i64::MAX));
+        let before = match cursor {
+            Some(cursor) => {
+                cursor.as_str().parse().map_err(|_| EngineError::Unreadable("the cursor is no number"))?
+            }
+            None => i64::MAX,
+        };
         let mut query = QueryBuilder::<Sqlite>::new(SELECT);
         query.push("decision.id < ").push_bind(before);
         for (column, wanted) in [
@@ -152,21 +56,22 @@ impl Inspector {
         let rows = query.build().fetch_all(&self.readers).await.map_err(read_failure)?;
         let full = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
         let next = match rows.last() {
-            Some(row) if full => Some(Cursor(row.try_get("id").map_err(read_failure)?)),
+            Some(row) if full => {
+                let id: i64 = row.try_get("id").map_err(read_failure)?;
+                Some(Cursor::from(id.to_string()))
+            }
             _ => None,
         };
         let decisions = rows.iter().map(line).collect::<Result<_, _>>().map_err(read_failure)?;
         Ok(Page { decisions, next })
     }
 
-    /// Looks one decision up.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub async fn decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, EngineError> {
+    async fn decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, EngineError> {
         self.read_decision(id).await.map_err(read_failure)
     }
+}
 
+impl Inspector {
     async fn read_decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, sqlx::Error> {
         let mut snapshot = self.readers.begin().await?;
         let bytes = id.as_bytes().as_slice();

@@ -1,7 +1,8 @@
 //! What operators see.
 
 use super::*;
-use crate::sqlite::{DecisionFilter, Inspector, OpenError};
+use crate::inspect::{DecisionFilter, Inspect, Page};
+use crate::sqlite::{Inspector, OpenError};
 
 async fn three(bench: &Bench) {
     for n in 1..=3 {
@@ -14,7 +15,7 @@ async fn three(bench: &Bench) {
 }
 
 #[track_caller]
-fn ids(page: &crate::sqlite::Page) -> Vec<RequestId> {
+fn ids(page: &Page) -> Vec<RequestId> {
     page.decisions.iter().map(|line| line.request_id).collect()
 }
 

@@ -10,7 +10,7 @@ const SHOWN_FROM: usize = 20;
 pub struct MaskedToken(Box<str>);
 
 impl MaskedToken {
-    pub(super) fn new(token: &str) -> Self {
+    pub(crate) fn new(token: &str) -> Self {
         let length = token.chars().count();
         let mut shown = String::new();
         if length >= SHOWN_FROM {
