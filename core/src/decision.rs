@@ -64,12 +64,14 @@ pub enum Reason {
     AclError,
     /// Too little time was left to begin a call.
     Expired,
+    /// The message was delivered so often without a decision that nobody was asked again.
+    Redelivered,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::Acl, Self::MalformedToken, Self::AclTimeout, Self::AclError, Self::Expired];
+    pub const ALL: [Self; 6] =
+        [Self::Acl, Self::MalformedToken, Self::AclTimeout, Self::AclError, Self::Expired, Self::Redelivered];
 
     /// The name in the `chargegate-decision-reason` header and in the store.
     #[must_use]
@@ -80,6 +82,7 @@ impl Reason {
             Self::AclTimeout => "acl_timeout",
             Self::AclError => "acl_error",
             Self::Expired => "expired",
+            Self::Redelivered => "redelivered",
         }
     }
 }

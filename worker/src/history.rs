@@ -5,6 +5,10 @@
 //! came in since. So each worker has the queue advance a *beat* every second, and notes the beat in the store: a
 //! queue whose beat is behind the store's note has forgotten, and its counter at that beat tells how much.
 
+mod watch;
+
+pub use self::watch::{HistoryWatch, Observe, Remember};
+
 /// What the store remembers of a queue's history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Watermark {

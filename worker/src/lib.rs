@@ -7,6 +7,7 @@ mod effects;
 mod error;
 #[cfg(test)]
 mod fakes;
+mod gather;
 mod history;
 pub mod inspect;
 mod metric;
@@ -16,13 +17,14 @@ mod pipeline;
 pub mod queue;
 pub mod sqlite;
 pub mod store;
+mod watched;
 mod worker;
 
 pub use authorizer::{AclUrl, AclUrlError, Authorizer, HttpAuthorizer, NoAnswer, Question};
 pub use callback::{CallbackClient, CallbackClientError, DeliverySettings, Resolve, SystemResolver};
 pub use effects::{Clock, Effects, Random, SystemClock, SystemRandom};
 pub use error::{EngineError, Fate};
-pub use history::{Advance, Observation, Watermark};
+pub use history::{Advance, HistoryWatch, Observation, Observe, Remember, Watermark};
 pub use ops::{MetricsError, Ops, install_metrics};
 pub use pipeline::{Parts, PipelineSettings};
 pub use worker::{Worker, WorkerSettings};

@@ -31,6 +31,7 @@ pub(crate) fn describe() {
     describe_counter!("chargegate_enqueued_total", "Requests the queue confirmed");
     describe_counter!("chargegate_enqueue_failures_total", "Requests the queue did not confirm, by reason");
     describe_counter!("chargegate_engine_failures_total", "Failed operations of the queue and the store");
+    describe_counter!("chargegate_queue_forgotten_total", "Messages the queue had confirmed and then lost");
     describe_gauge!("chargegate_queue_waiting", "Messages in the queue");
     describe_gauge!("chargegate_queue_limit", "Messages the queue may hold");
     describe_gauge!("chargegate_callbacks_pending", "Callbacks neither delivered nor given up");
@@ -43,6 +44,7 @@ pub(crate) fn describe() {
         "chargegate_callbacks_delivered_total",
         "chargegate_engine_failures_total",
         "chargegate_enqueued_total",
+        "chargegate_queue_forgotten_total",
     ] {
         counter!(name).absolute(0);
     }
@@ -127,6 +129,10 @@ pub(crate) fn enqueue(failure: Option<&'static str>) {
 
 pub(crate) fn engine_failure() {
     counter!("chargegate_engine_failures_total").increment(1);
+}
+
+pub(crate) fn forgotten(messages: u64) {
+    counter!("chargegate_queue_forgotten_total").increment(messages);
 }
 
 #[expect(

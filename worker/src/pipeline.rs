@@ -6,8 +6,8 @@
 //! 4. **Acknowledge** the messages. A crash before this delivers them again, and step 3 finds them recorded.
 //! 5. **Deliver** the callbacks that step 3 leased to us; those without a place go back to the store.
 //!
-//! A message keeps its place in the window from 1 to 4: while the store is down the window fills and nothing more
-//! is leased.
+//! A message keeps its place in the window from 1 to 4, so nothing is leased that could not be decided or shed in
+//! time. While the store is down nothing more is leased at all.
 
 mod decide;
 
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chargegate_core::DecisionRules;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,7 @@ use self::decide::Decider;
 use crate::authorizer::Authorizer;
 use crate::callback::{self, Dispatcher};
 use crate::effects::Effects;
+use crate::gather::Gather;
 use crate::metric;
 use crate::persist::Persist;
 use crate::queue::{LeasedMessage, MessageKey, Queue};
@@ -46,6 +47,8 @@ pub struct PipelineSettings {
     pub slots: NonZeroUsize,
     /// The times a decision keeps to.
     pub rules: DecisionRules,
+    /// Under load, decisions are recorded in one transaction per this time.
+    pub pace: Duration,
 }
 
 /// The engines and peers a pipeline works with.
@@ -93,15 +96,17 @@ impl Pipeline {
     ) -> Self {
         let stop = CancellationToken::new();
         let (outcomes, inbox) = mpsc::channel(settings.window.get());
+        let (store_works, watch_store) = watch::channel(true);
         let persist = Persist::new(parts.effects.clone(), abandon);
         // Without a recorder, however it ended, there is nothing to lease messages for.
         let end = stop.clone().drop_guard();
-        let recording = record(inbox, parts.clone(), dispatcher, persist);
+        let inbox = Gather::new(inbox, RECORD_BATCH, settings.pace);
+        let recording = record(inbox, parts.clone(), dispatcher, persist, store_works);
         let recorder = tokio::spawn(async move {
             let _end = end;
             recording.await;
         });
-        let puller = tokio::spawn(pull(settings, parts, outcomes, stop.clone()));
+        let puller = tokio::spawn(pull(settings, parts, outcomes, watch_store, stop.clone()));
         Self { stop, puller, recorder }
     }
 
@@ -128,6 +133,7 @@ async fn pull(
     settings: PipelineSettings,
     parts: Parts,
     outcomes: mpsc::Sender<Passage>,
+    store_works: watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
     // A stop does not wait for a queue that is down.
@@ -139,7 +145,7 @@ async fn pull(
     let (returns, returned) = mpsc::channel(size);
 
     while !stop.is_cancelled() {
-        let Some(mut places) = room(&window, &stop).await else { break };
+        let Some(mut places) = room(&window, store_works.clone(), &stop).await else { break };
         let max = places.num_permits();
         let Some(leased) = persist.until_done("lease messages", || parts.queue.lease(max, LEASE_WAIT)).await
         else {
@@ -162,10 +168,19 @@ async fn pull(
     let _ = handing_back.await;
 }
 
-/// Every free place in the window, at least one; `None` when stopped first.
-async fn room(window: &Arc<Semaphore>, stop: &CancellationToken) -> Option<OwnedSemaphorePermit> {
+/// Every free place in the window, at least one, once the store works; `None` when stopped first.
+async fn room(
+    window: &Arc<Semaphore>,
+    mut store_works: watch::Receiver<bool>,
+    stop: &CancellationToken,
+) -> Option<OwnedSemaphorePermit> {
+    let some = async {
+        let place = Arc::clone(window).acquire_owned().await.ok()?;
+        store_works.wait_for(|works| *works).await.ok()?;
+        Some(place)
+    };
     let mut places = tokio::select! {
-        place = Arc::clone(window).acquire_owned() => place.ok()?,
+        place = some => place?,
         () = stop.cancelled() => return None,
     };
     let more = u32::try_from(window.available_permits()).unwrap_or(u32::MAX);
@@ -204,11 +219,16 @@ async fn hand_back(mut returned: mpsc::Receiver<MessageKey>, queue: Arc<dyn Queu
 }
 
 /// Records in batches: while one batch commits, the next gathers.
-async fn record(mut inbox: mpsc::Receiver<Passage>, parts: Parts, dispatcher: Dispatcher, persist: Persist) {
-    let mut batch = Vec::new();
-    while inbox.recv_many(&mut batch, RECORD_BATCH).await > 0 {
+async fn record(
+    mut inbox: Gather<Passage>,
+    parts: Parts,
+    dispatcher: Dispatcher,
+    persist: Persist,
+    store_works: watch::Sender<bool>,
+) {
+    while let Some(batch) = inbox.next().await {
         let (mut outcomes, mut dues, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        for Passage { outcome, due, place } in batch.drain(..) {
+        for Passage { outcome, due, place } in batch {
             outcomes.push(outcome);
             dues.push(due);
             places.push(place);
@@ -217,7 +237,13 @@ async fn record(mut inbox: mpsc::Receiver<Passage>, parts: Parts, dispatcher: Di
         let written = persist.until_done("record decisions", || {
             // The deadline is the commit's: a write that had to be repeated may have become late.
             mark_late(&mut outcomes, &dues);
-            parts.store.record(outcomes.clone())
+            let recording = parts.store.record(outcomes.clone());
+            async {
+                let recorded = recording.await;
+                store_works
+                    .send_if_modified(|works| std::mem::replace(works, recorded.is_ok()) != recorded.is_ok());
+                recorded
+            }
         });
         let written = written.await;
         let Some(recorded) = written else {

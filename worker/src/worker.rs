@@ -14,6 +14,7 @@ use crate::effects::Effects;
 use crate::metric;
 use crate::pipeline::{Parts, Pipeline, PipelineSettings};
 use crate::store::Store;
+use crate::watched::spawn_watched;
 
 /// How often what is older than the retention is deleted.
 const PURGE_EVERY: Duration = Duration::from_mins(1);
@@ -35,6 +36,8 @@ pub struct Worker {
     delivery: Delivery,
     purger: JoinHandle<()>,
     stop: CancellationToken,
+    /// Cancelled when a task has ended.
+    ended: CancellationToken,
     abandon: CancellationToken,
 }
 
@@ -44,39 +47,41 @@ impl Worker {
     pub fn start(settings: &WorkerSettings, parts: Parts, client: CallbackClient) -> Self {
         let stop = CancellationToken::new();
         let abandon = CancellationToken::new();
+        let ended = CancellationToken::new();
         let (delivery, dispatcher) = Delivery::start(
             client,
             Arc::clone(&parts.store),
             &settings.delivery,
             parts.effects.clone(),
             abandon.clone(),
+            &ended,
         );
-        let purger = tokio::spawn(purge(
-            Arc::clone(&parts.store),
-            parts.effects.clone(),
-            settings.retention,
-            stop.clone(),
-        ));
+        let purging =
+            purge(Arc::clone(&parts.store), parts.effects.clone(), settings.retention, stop.clone());
+        let purger = spawn_watched(&ended, purging);
         let pipeline = Pipeline::start(settings.pipeline, parts, dispatcher, abandon.clone());
-        Self { pipeline, delivery, purger, stop, abandon }
+        Self { pipeline, delivery, purger, stop, ended, abandon }
     }
 
-    /// Whether it still takes messages.
+    /// Whether all of it still works.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.pipeline.is_running()
+        self.pipeline.is_running() && !self.ended.is_cancelled()
     }
 
-    /// Waits until it takes no more messages although nobody stopped it: an engine failed in a way that trying again
-    /// does not mend.
+    /// Waits until a part of it has ended although nobody stopped it: an engine failed in a way that trying again
+    /// does not mend, or there was a panic.
     pub async fn failed(&self) {
-        self.pipeline.ended().await;
+        tokio::select! {
+            () = self.pipeline.ended() => {}
+            () = self.ended.cancelled() => {}
+        }
     }
 
     /// Stops intake, finishes what was begun, and hands back the rest; after `grace` it leaves even that to the
     /// leases. Says whether everything begun was finished.
     pub async fn stop(self, grace: Duration) -> bool {
-        let Self { pipeline, delivery, purger, stop, abandon } = self;
+        let Self { pipeline, delivery, purger, stop, ended: _, abandon } = self;
         stop.cancel();
         let finish = async {
             pipeline.stop().await;

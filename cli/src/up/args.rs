@@ -189,6 +189,7 @@ impl Args {
                 window: self.window,
                 slots: self.acl_slots,
                 rules: rules.map_err(ArgsError::Rules)?,
+                pace: Duration::ZERO,
             },
             delivery: DeliverySettings {
                 concurrency: self.callbacks.get(),

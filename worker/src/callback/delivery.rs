@@ -14,9 +14,14 @@ use tracing::{debug, warn};
 use super::client::{Attempt, CallbackClient};
 use super::hosts::{Hosts, Place};
 use crate::effects::Effects;
+use crate::gather::Gather;
 use crate::metric;
 use crate::persist::Persist;
 use crate::store::{AfterAttempt, AttemptReport, AttemptResult, CallbackJob, ClaimLimits, Store};
+use crate::watched::spawn_watched;
+
+/// Attempts reported in one transaction at most.
+const REPORT_BATCH: usize = 256;
 
 /// How callbacks are delivered.
 #[derive(Clone, Debug)]
@@ -29,6 +34,8 @@ pub struct DeliverySettings {
     pub poll: Duration,
     /// When to try again.
     pub retry: RetryPolicy,
+    /// Under load, attempts are reported in one transaction per this time.
+    pub pace: Duration,
 }
 
 impl Default for DeliverySettings {
@@ -38,6 +45,7 @@ impl Default for DeliverySettings {
             per_host: 64,
             poll: Duration::from_millis(250),
             retry: RetryPolicy::default(),
+            pace: Duration::ZERO,
         }
     }
 }
@@ -69,7 +77,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Starts claiming and reporting.
+    /// Starts claiming and reporting. `ended` is cancelled when one of both ends, by a panic too.
     #[must_use]
     pub(crate) fn start(
         client: CallbackClient,
@@ -77,6 +85,7 @@ impl Delivery {
         settings: &DeliverySettings,
         effects: Effects,
         abandon: CancellationToken,
+        ended: &CancellationToken,
     ) -> (Self, Dispatcher) {
         let shared = Arc::new(Shared {
             client,
@@ -91,8 +100,10 @@ impl Delivery {
         let (reports, inbox) = mpsc::channel(settings.concurrency.max(1));
         let dispatcher = Dispatcher { shared: Arc::clone(&shared), reports };
         let persist = Persist::new(effects, abandon);
-        let reporter = tokio::spawn(report(inbox, Arc::clone(&store), persist, Arc::clone(&shared)));
-        let claimer = tokio::spawn(claim(dispatcher.clone(), store, settings.poll));
+        let inbox = Gather::new(inbox, REPORT_BATCH, settings.pace);
+        let reporting = report(inbox, Arc::clone(&store), persist, Arc::clone(&shared));
+        let reporter = spawn_watched(ended, reporting);
+        let claimer = spawn_watched(ended, claim(dispatcher.clone(), store, settings.poll));
         (Self { shared, claimer, reporter }, dispatcher)
     }
 
@@ -176,14 +187,13 @@ impl Shared {
 
 /// Writes reports in batches: while one batch commits, the next gathers.
 async fn report(
-    mut inbox: mpsc::Receiver<(AttemptReport, Place)>,
+    mut inbox: Gather<(AttemptReport, Place)>,
     store: Arc<dyn Store>,
     persist: Persist,
     shared: Arc<Shared>,
 ) {
-    let mut batch = Vec::new();
-    while inbox.recv_many(&mut batch, 256).await > 0 {
-        let (reports, places): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+    while let Some(batch) = inbox.next().await {
+        let (reports, places): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         // What cannot be reported is attempted again when its lease ends: at least once.
         let _ = persist.until_done("report attempts", || store.report(reports.clone())).await;
         drop(places);

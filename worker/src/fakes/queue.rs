@@ -54,6 +54,14 @@ impl MemoryQueue {
         self.arrived.notify_one();
     }
 
+    /// Enqueues a message whose next delivery is this one.
+    pub(crate) fn enqueue_redelivered(&self, message: &Message, delivery: u32) {
+        self.enqueue(message);
+        if let Some(mut last) = self.state.lock().unwrap().messages.last_entry() {
+            last.get_mut().deliveries = delivery - 1;
+        }
+    }
+
     /// The next operations fail, one after the other.
     pub(crate) fn fail_leases(&self, errors: impl IntoIterator<Item = EngineError>) {
         self.state.lock().unwrap().lease_failures.extend(errors);

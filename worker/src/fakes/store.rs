@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use chargegate_core::{GiveUp, RequestId, UnixMillis};
@@ -34,6 +35,7 @@ pub(crate) struct MemoryStore {
     journal: Journal,
     /// Passed by `record`, `report` and `backlog`: while it has no permit, the store hangs.
     gate: Semaphore,
+    broken: AtomicBool,
 }
 
 #[derive(Default)]
@@ -53,12 +55,22 @@ struct State {
 
 impl MemoryStore {
     pub(crate) fn new(journal: Journal) -> Self {
-        Self { state: Mutex::default(), journal, gate: Semaphore::new(1) }
+        Self { state: Mutex::default(), journal, gate: Semaphore::new(1), broken: AtomicBool::new(false) }
+    }
+
+    /// Deleting what is past retention panics from now on.
+    pub(crate) fn break_purge(&self) {
+        self.broken.store(true, Ordering::SeqCst);
     }
 
     /// The next operations fail, one after the other.
     pub(crate) fn fail_records(&self, errors: impl IntoIterator<Item = EngineError>) {
         self.state.lock().unwrap().record_failures.extend(errors);
+    }
+
+    /// How many of these failures are still to come.
+    pub(crate) fn failures_left(&self) -> usize {
+        self.state.lock().unwrap().record_failures.len()
     }
 
     /// The next reports fail, one after the other.
@@ -239,6 +251,7 @@ impl Store for MemoryStore {
     }
 
     async fn purge(&self, _: UnixMillis) -> Result<bool, EngineError> {
+        assert!(!self.broken.load(Ordering::SeqCst), "a bug of the store");
         Ok(false)
     }
 

@@ -23,6 +23,10 @@ use crate::store::{DecidedMessage, Outcome, PoisonMessage};
 const RETRY_BASE: Duration = Duration::from_millis(50);
 const RETRY_CAP: Duration = Duration::from_millis(500);
 
+/// A message delivered more often than this has outlived so many workers that it may be the cause: nobody is asked
+/// again, but it gets its answer.
+const MAX_DELIVERIES: u32 = 10;
+
 /// Decides messages, asking the authorization service in a limited number of slots.
 pub(super) struct Decider {
     rules: DecisionRules,
@@ -85,6 +89,9 @@ impl Decider {
 
         let decision = match &message.driver_token {
             MessageToken::Malformed(_) => Decision::MALFORMED_TOKEN,
+            MessageToken::Valid(_) if leased.deliveries > MAX_DELIVERIES => {
+                Decision::unknown(Reason::Redelivered)
+            }
             MessageToken::Valid(token) => self.ask(&message, token, trace, aging).await?,
         };
         let late = self.rules.is_late(aging.now());

@@ -39,6 +39,7 @@ fn settings(window: usize, slots: usize) -> PipelineSettings {
         window: NonZeroUsize::new(window).unwrap(),
         slots: NonZeroUsize::new(slots).unwrap(),
         rules: rules(),
+        pace: Duration::ZERO,
     }
 }
 
@@ -73,8 +74,14 @@ impl Line {
         let resolver = Arc::new(SystemResolver::new(1));
         let client = CallbackClient::new(AddressPolicy::default(), resolver, Duration::from_secs(5)).unwrap();
         let abandon = CancellationToken::new();
-        let (delivery, dispatcher) =
-            Delivery::start(client, store.clone(), &nowhere, effects.clone(), abandon.clone());
+        let (delivery, dispatcher) = Delivery::start(
+            client,
+            store.clone(),
+            &nowhere,
+            effects.clone(),
+            abandon.clone(),
+            &CancellationToken::new(),
+        );
         let pipeline = Pipeline::start(settings, parts, dispatcher, abandon.clone());
         Self { queue, store, acl, journal, effects, abandon, pipeline, _delivery: delivery }
     }

@@ -26,6 +26,7 @@ fn start(acl: FakeAcl) -> Plant {
             window: NonZeroUsize::new(32).unwrap(),
             slots: NonZeroUsize::new(4).unwrap(),
             rules: DecisionRules::new(seconds(10), seconds(2), seconds(1)).unwrap(),
+            pace: Duration::ZERO,
         },
         delivery: DeliverySettings::default(),
         retention: Duration::from_hours(72),
@@ -67,6 +68,16 @@ async fn a_stop_ends_with_its_grace_and_says_so() {
     assert!(!plant.worker.stop(Duration::from_secs(7)).await);
     assert!(begin.elapsed() <= Duration::from_secs(8));
     assert_eq!(plant.queue.len(), 1, "left to its lease");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_of_which_a_part_has_ended_has_failed() {
+    let plant = start(FakeAcl::hung());
+    let waited = tokio::time::timeout(Duration::from_mins(5), plant.worker.failed()).await;
+    assert!(waited.is_err() && plant.worker.is_running());
+    plant.store.break_purge();
+    tokio::time::timeout(Duration::from_mins(5), plant.worker.failed()).await.unwrap();
+    assert!(!plant.worker.is_running());
 }
 
 #[tokio::test(start_paused = true)]

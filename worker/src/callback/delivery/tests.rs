@@ -35,8 +35,14 @@ impl Post {
         let store = Arc::new(MemoryStore::new(Journal::default()));
         prepare(&store);
         let client = client_with("127.0.0.0/8", resolver, deadline);
-        let (delivery, dispatcher) =
-            Delivery::start(client, store.clone(), settings, effects(), CancellationToken::new());
+        let (delivery, dispatcher) = Delivery::start(
+            client,
+            store.clone(),
+            settings,
+            effects(),
+            CancellationToken::new(),
+            &CancellationToken::new(),
+        );
         Self { store, delivery, dispatcher }
     }
 }

@@ -29,6 +29,24 @@ async fn nothing_is_acknowledged_while_the_store_fails_and_nothing_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_pulled_while_the_store_is_down() {
+    let line = Line::start_with(settings(64, 16), allowing(), |_, store, _| {
+        store.fail_records((0..20).map(|_| outage()));
+    });
+    line.enqueue(0..1);
+    eventually(Duration::from_secs(5), || line.store.failures_left() < 20).await;
+    // The lease under way when the outage was noticed still takes what it finds.
+    line.enqueue(1..2);
+    eventually(Duration::from_secs(5), || line.queue.leased() == 2).await;
+    line.enqueue(2..50);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(line.store.failures_left() > 0, "it is still down");
+    assert_eq!(line.queue.leased(), 2, "62 places are free");
+    line.drained(Duration::from_mins(2)).await;
+    assert_eq!(line.store.decided(), 50);
+}
+
+#[tokio::test(start_paused = true)]
 async fn pulling_stops_while_the_store_hangs() {
     let line = Line::start_with(settings(16, 8), allowing(), |_, store, _| store.hang());
     line.enqueue(0..100);

@@ -25,6 +25,7 @@ async fn overload(rules: DecisionRules) -> Goodput {
         window: NonZeroUsize::new(1024).unwrap(),
         slots: NonZeroUsize::new(10).unwrap(),
         rules,
+        pace: Duration::ZERO,
     };
     let line = Line::start(settings, FakeAcl::always(Duration::from_millis(100), Ok(Status::Allowed)));
     let arrivals = 2 * CAPACITY_PER_SECOND * SECONDS;

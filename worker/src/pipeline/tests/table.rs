@@ -91,6 +91,22 @@ async fn a_call_begins_only_while_a_whole_one_fits_before_the_margin() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_outlives_its_workers_is_answered_without_another_call() {
+    for (deliveries, calls, decision) in
+        [(10, 1, Decision::answered(Status::Allowed)), (11, 0, Decision::unknown(Reason::Redelivered))]
+    {
+        let line = Line::start_with(
+            settings(8, 2),
+            FakeAcl::always(MOMENT, Ok(Status::Allowed)),
+            |queue, _, now| queue.enqueue_redelivered(&message(1, now), deliveries),
+        );
+        line.drained(Duration::from_secs(30)).await;
+        assert_eq!(line.store.decisions().pop().unwrap().decision, decision, "delivery {deliveries}");
+        assert_eq!(line.acl.calls(), calls, "delivery {deliveries}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_time_in_the_future_is_age_zero() {
     let line = Line::start(settings(8, 2), FakeAcl::hung());
     let begin = line.now();
