@@ -86,7 +86,7 @@ async fn watch(queue: Arc<dyn Observe>, store: Arc<dyn Remember>, effects: Effec
             }
             // Whoever works with the engine reports its outage.
             Err(error) => {
-                debug!(error = %error, cause = metric::cause(&error), "could not observe the queue")
+                debug!(error = %error, cause = metric::cause(&error), "could not observe the queue");
             }
         }
         tokio::time::sleep(EVERY + full_jitter(JITTER, 0, JITTER, effects.random.jitter())).await;
