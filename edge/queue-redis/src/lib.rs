@@ -1,1 +1,25 @@
-//! The queue of the edge over a Redis or Valkey stream, as a component that Spin composes with the edge.
+//! The queue of the edge over Redis or Valkey streams, as a component that Spin composes with the edge.
+//!
+//! [`Queue`] holds the rules and knows no host: how a message is appended within the depth limit, what an answer of the
+//! server means, and which connections are kept. For WASI, `component.rs` translates to `spin:redis` and
+//! `spin:variables`.
+#![cfg_attr(
+    target_os = "wasi",
+    expect(
+        unsafe_code,
+        reason = "the bindings of the exported queue are generated, with unsafe functions in them"
+    )
+)]
+
+#[cfg(target_os = "wasi")]
+mod component;
+
+mod command;
+mod error;
+mod queue;
+mod settings;
+
+pub use command::{Argument, Command, Reply};
+pub use error::{Cause, QueueError};
+pub use queue::{Connection, Queue, Server};
+pub use settings::{SettingError, Settings};

@@ -1,0 +1,171 @@
+//! The commands, and what their answers mean.
+
+use std::time::Duration;
+
+use chargegate_core::{MAX_MESSAGE_BYTES, STREAM_FIELD, stream_for, stream_key};
+
+use crate::error::{Cause, QueueError};
+use crate::settings::Settings;
+
+/// Appends unless the stream is at its limit: 1 when appended, 0 when full, else the code of the server's error.
+///
+/// One script, so that producers beside each other keep to the limit exactly. The stream is never trimmed, since that
+/// would drop what is leased and not yet decided.
+const APPEND: &str = "\
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
+local added = redis.pcall('XADD', KEYS[1], '*', ARGV[2], ARGV[3])
+if type(added) == 'table' and added.err then
+  return string.match(added.err, '%u%u%u+') or 'ERR'
+end
+return 1";
+
+/// A command and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Its name.
+    pub name: &'static str,
+    /// What follows.
+    pub arguments: Vec<Argument>,
+}
+
+/// An argument of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// A number.
+    Number(i64),
+    /// Bytes.
+    Bytes(Vec<u8>),
+}
+
+/// A part of an answer; a host flattens arrays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// A number.
+    Number(i64),
+    /// Bytes, or a status.
+    Bytes(Vec<u8>),
+    /// Nothing.
+    Nil,
+}
+
+impl Command {
+    /// Appends `message` to its stream.
+    ///
+    /// # Errors
+    /// [`QueueError::TooLarge`]: no worker would decode it.
+    pub(crate) fn append(settings: &Settings, message: &str) -> Result<Self, QueueError> {
+        if message.len() > MAX_MESSAGE_BYTES {
+            return Err(QueueError::TooLarge);
+        }
+        let key = stream_key(&settings.prefix, stream_for(message, settings.streams));
+        let arguments = vec![
+            APPEND.into(),
+            Argument::Number(1),
+            key.as_str().into(),
+            Argument::Number(settings.stream_limit()),
+            STREAM_FIELD.into(),
+            message.into(),
+        ];
+        Ok(Self { name: "EVAL", arguments })
+    }
+
+    /// Waits until what the connection has written is synced to the server's own disk.
+    pub(crate) fn wait_for_sync(patience: Duration) -> Self {
+        let patience = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
+        let arguments = vec![Argument::Number(1), Argument::Number(0), Argument::Number(patience)];
+        Self { name: "WAITAOF", arguments }
+    }
+}
+
+impl From<&str> for Argument {
+    fn from(text: &str) -> Self {
+        Self::Bytes(text.into())
+    }
+}
+
+/// Reads the answer to [`Command::append`].
+///
+/// # Errors
+/// [`QueueError`]: the message was not appended, or the answer does not say so.
+pub(crate) fn appended(answer: &[Reply]) -> Result<(), QueueError> {
+    match answer {
+        [Reply::Number(1)] => Ok(()),
+        [Reply::Number(0)] => Err(QueueError::Full),
+        [Reply::Bytes(code)] if code == b"OOM" => Err(QueueError::Full),
+        [Reply::Bytes(code)] => {
+            Err(QueueError::Unavailable(Cause::of_command(&String::from_utf8_lossy(code))))
+        }
+        _ => Err(QueueError::Unavailable(Cause::Answer)),
+    }
+}
+
+/// Reads the answer to [`Command::wait_for_sync`]: how many local files have it, then how many of replicas.
+///
+/// # Errors
+/// [`QueueError`]: it is not known to be on disk.
+pub(crate) fn synced(answer: &[Reply]) -> Result<(), QueueError> {
+    match answer {
+        [Reply::Number(1..), Reply::Number(_)] => Ok(()),
+        [Reply::Number(_), Reply::Number(_)] => Err(QueueError::TimedOut),
+        _ => Err(QueueError::Unavailable(Cause::Answer)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Settings {
+        let server = ("queue_url", "redis://h");
+        let found = |name: &str| variables.iter().chain([&server]).find(|(known, _)| *known == name);
+        Settings::read(|name| found(name).map(|(_, value)| (*value).to_owned())).unwrap()
+    }
+
+    #[test]
+    fn a_message_goes_to_its_stream_as_it_is() {
+        let settings = settings(&[("queue_prefix", "p"), ("queue_streams", "16"), ("queue_limit", "160")]);
+        let command = Command::append(&settings, "foobar").unwrap();
+        assert_eq!(command.name, "EVAL");
+        // 0xbf9cf968 modulo 16.
+        let expected = ["p:{8}".into(), Argument::Number(10), "m".into(), "foobar".into()];
+        assert_eq!(command.arguments[2..], expected);
+        assert_eq!(command.arguments[1], Argument::Number(1), "the script has one key");
+    }
+
+    #[test]
+    fn a_message_that_no_worker_would_decode_is_too_large() {
+        let settings = settings(&[]);
+        assert!(Command::append(&settings, &"x".repeat(MAX_MESSAGE_BYTES)).is_ok());
+        let larger = "x".repeat(MAX_MESSAGE_BYTES + 1);
+        assert_eq!(Command::append(&settings, &larger), Err(QueueError::TooLarge));
+    }
+
+    #[test]
+    fn answers_are_confirmations_only_to_the_letter() {
+        let code = |code: &str| Reply::Bytes(code.into());
+        let refused = |code: &str| Err(QueueError::Unavailable(Cause::Command(Some(code.into()))));
+        let odd = || Err(QueueError::Unavailable(Cause::Answer));
+        for (answer, expected) in [
+            (vec![Reply::Number(1)], Ok(())),
+            (vec![Reply::Number(0)], Err(QueueError::Full)),
+            (vec![code("OOM")], Err(QueueError::Full)),
+            (vec![code("READONLY")], refused("READONLY")),
+            (vec![Reply::Number(2)], odd()),
+            (vec![Reply::Number(1), Reply::Number(1)], odd()),
+            (vec![Reply::Nil], odd()),
+            (vec![], odd()),
+        ] {
+            assert_eq!(appended(&answer), expected, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_sync_is_one_only_when_the_server_says_so() {
+        let numbers =
+            |numbers: &[i64]| synced(&numbers.iter().copied().map(Reply::Number).collect::<Vec<_>>());
+        assert_eq!(numbers(&[1, 0]), Ok(()));
+        assert_eq!(numbers(&[0, 0]), Err(QueueError::TimedOut));
+        assert_eq!(numbers(&[1]), Err(QueueError::Unavailable(Cause::Answer)));
+        assert_eq!(numbers(&[]), Err(QueueError::Unavailable(Cause::Answer)));
+    }
+}
