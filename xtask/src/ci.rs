@@ -30,7 +30,13 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
         execute(clippy.args(["--", "-D", "warnings"]))
     })?;
     timed("lints of the components", &mut times, || {
-        let mut clippy = workspace.cargo(&["clippy", "--package", "chargegate-edge"]);
+        let mut clippy = workspace.cargo(&[
+            "clippy",
+            "--package",
+            "chargegate-edge",
+            "--package",
+            "chargegate-queue-redis",
+        ]);
         if guest {
             clippy.args(["--package", "chargegate-guest"]);
         }

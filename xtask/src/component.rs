@@ -10,16 +10,18 @@ use crate::workspace::Workspace;
 /// The target of every component.
 pub(crate) const TARGET: &str = "wasm32-wasip2";
 
-/// The edge is deployed where size is start-up time.
+/// Components are deployed where size is start-up time.
 const MAX_EDGE_BYTES: u64 = 400 * 1024;
+const MAX_QUEUE_BYTES: u64 = 200 * 1024;
 
-/// `cargo xtask edge`: builds the edge component and prints its path and size.
+/// `cargo xtask edge`: builds the edge component and those that bring it a queue, and prints their paths and sizes.
 ///
 /// # Errors
-/// It does not build, or is too large.
+/// One does not build, or is too large.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
-    let (path, bytes) = build_edge(workspace)?;
-    let _ = writeln!(std::io::stdout(), "{} {bytes} bytes", path.display());
+    for (path, bytes) in [build_edge(workspace)?, build_queue_redis(workspace)?] {
+        let _ = writeln!(std::io::stdout(), "{} {bytes} bytes", path.display());
+    }
     Ok(())
 }
 
@@ -28,14 +30,15 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
 /// # Errors
 /// It does not build, or is too large.
 pub(crate) fn build_edge(workspace: &Workspace) -> Result<(PathBuf, u64), Failure> {
-    let path = build(workspace, "chargegate-edge")?;
-    let bytes = std::fs::metadata(&path)
-        .map_err(|error| Failure::new(format!("{} is not there: {error}", path.display())))?
-        .len();
-    if bytes > MAX_EDGE_BYTES {
-        return Err(Failure::new(format!("the component has {bytes} bytes, the limit is {MAX_EDGE_BYTES}")));
-    }
-    Ok((path, bytes))
+    build_within(workspace, "chargegate-edge", MAX_EDGE_BYTES)
+}
+
+/// Builds the queue over Redis streams and gives its path and size.
+///
+/// # Errors
+/// It does not build, or is too large.
+pub(crate) fn build_queue_redis(workspace: &Workspace) -> Result<(PathBuf, u64), Failure> {
+    build_within(workspace, "chargegate-queue-redis", MAX_QUEUE_BYTES)
 }
 
 /// Builds the guest that the host's tests run, where there is one, and gives its path.
@@ -47,6 +50,17 @@ pub(crate) fn build_guest(workspace: &Workspace) -> Result<Option<PathBuf>, Fail
         return Ok(None);
     }
     build(workspace, "chargegate-guest").map(Some)
+}
+
+fn build_within(workspace: &Workspace, package: &str, limit: u64) -> Result<(PathBuf, u64), Failure> {
+    let path = build(workspace, package)?;
+    let bytes = std::fs::metadata(&path)
+        .map_err(|error| Failure::new(format!("{} is not there: {error}", path.display())))?
+        .len();
+    if bytes > limit {
+        return Err(Failure::new(format!("{package} has {bytes} bytes, the limit is {limit}")));
+    }
+    Ok((path, bytes))
 }
 
 fn build(workspace: &Workspace, package: &str) -> Result<PathBuf, Failure> {

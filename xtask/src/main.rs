@@ -20,7 +20,7 @@ Commands:
   dev [--release] [-- ARGS]  Set up, build and run `chargegate up --demo`; ARGS go to it
   test [ARGS]                Set up and run every test; ARGS go to `cargo test`, a name filters
   ci                         Format, lints, documentation, the no_std check, then every test
-  edge                       Build the WASM component; print its path and size";
+  edge                       Build the WASM components; print their paths and sizes";
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1).collect()) {

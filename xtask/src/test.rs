@@ -14,6 +14,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure>
         setup::ensure_program("strace")?;
     }
     let (edge, _) = component::build_edge(workspace)?;
+    let (queue_redis, _) = component::build_queue_redis(workspace)?;
     let guest = component::build_guest(workspace)?;
     let cargo_test = || {
         let mut test = workspace.cargo(&["test", "--workspace", "--tests"]);
@@ -29,7 +30,9 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure>
         step::run(cargo_test().args(["--no-run", "--test", "program"]))?;
     }
     let mut test = cargo_test();
-    test.env("CHARGEGATE_PROGRAM", workspace.program("debug")).env("CHARGEGATE_EDGE_COMPONENT", edge);
+    test.env("CHARGEGATE_PROGRAM", workspace.program("debug"))
+        .env("CHARGEGATE_EDGE_COMPONENT", edge)
+        .env("CHARGEGATE_QUEUE_REDIS_COMPONENT", queue_redis);
     if let Some(guest) = guest {
         test.env("CHARGEGATE_GUEST_COMPONENT", guest);
     }
