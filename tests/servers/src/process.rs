@@ -3,8 +3,11 @@
 use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -26,7 +29,7 @@ impl Process {
     ) -> io::Result<Self> {
         let log = File::options().create(true).append(true).open(folder.join("log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut process = Self(command.spawn()?);
+        let mut process = Self(spawn(command)?);
         let deadline = Instant::now() + PATIENCE;
         while !is_up() {
             let ended = process.0.try_wait()?;
@@ -74,24 +77,41 @@ impl Drop for Process {
     }
 }
 
-/// A command that is never run as root, and whose `folder` is its own.
+/// A command that is never run as root, and whose `folder` is its own. It ends with this process, however this process
+/// ends, and not by the terminal's interrupt before that.
 pub(crate) fn unprivileged(program: &Path, folder: &Path) -> io::Result<Command> {
-    if !is_root()? {
-        let mut command = Command::new(program);
-        command.current_dir(folder);
-        return Ok(command);
-    }
-    let owned = Command::new("chown").args(["-R", NOBODY]).arg(folder).status()?;
-    if !owned.success() {
-        return Err(io::Error::other("the server's folder cannot be given to another user"));
-    }
     // setpriv executes the program in its own place, so that signals reach it.
     let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid", NOBODY, "--regid", "nogroup", "--clear-groups"])
-        .arg(program)
-        .current_dir(folder);
+    command.args(["--pdeathsig", "KILL"]);
+    if is_root()? {
+        let owned = Command::new("chown").args(["-R", NOBODY]).arg(folder).status()?;
+        if !owned.success() {
+            return Err(io::Error::other("the server's folder cannot be given to another user"));
+        }
+        command.args(["--reuid", NOBODY, "--regid", "nogroup", "--clear-groups"]);
+    }
+    command.arg(program).current_dir(folder).process_group(0);
     Ok(command)
+}
+
+/// Spawns from a thread that lives as long as this process: "parent death" means the end of the spawning thread.
+fn spawn(command: Command) -> io::Result<Child> {
+    type Order = (Command, Sender<io::Result<Child>>);
+    static SPAWNER: OnceLock<Mutex<Sender<Order>>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (orders, inbox) = channel::<Order>();
+        std::thread::spawn(move || {
+            for (mut command, reply) in inbox {
+                let _ = reply.send(command.spawn());
+            }
+        });
+        Mutex::new(orders)
+    });
+    let (reply, child) = channel();
+    let sent = spawner.lock().unwrap_or_else(PoisonError::into_inner).send((command, reply));
+    let gone = || io::Error::other("the spawning thread is gone");
+    sent.map_err(|_| gone())?;
+    child.recv().map_err(|_| gone())?
 }
 
 /// A port that was free a moment ago.
