@@ -17,7 +17,7 @@ const OPENAPI: &str = include_str!("../openapi.json");
 pub async fn accept(request: Request<'_>, mut body: impl Body, host: &impl Host) -> Response {
     match Route::of(&request) {
         Ok(Route::Sessions) => session::start(&request, &mut body, host).await,
-        Ok(Route::Health) => match host.settings() {
+        Ok(Route::Health) => match host.settings().await {
             Ok(_) => Response::new(200, "application/json", r#"{"status":"ok"}"#),
             Err(error) => problem::response(&error.into()),
         },

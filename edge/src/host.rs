@@ -29,8 +29,8 @@ pub trait Host {
     /// The settings; read once for many requests.
     ///
     /// # Errors
-    /// [`SettingError`]: a variable is malformed, and nothing can be accepted.
-    fn settings(&self) -> Result<&Settings, SettingError>;
+    /// [`SettingError`]: a variable is malformed or cannot be read, and nothing can be accepted.
+    fn settings(&self) -> impl Future<Output = Result<&Settings, SettingError>>;
 }
 
 /// Why the queue did not confirm a message.

@@ -34,7 +34,7 @@ async fn read(request: &Request<'_>, body: &mut impl Body, host: &impl Host) -> 
         Field::Once(value) => Some(IdempotencyKey::from_header(value).map_err(|_| bad_key())?),
         Field::Repeated => return Err(bad_key()),
     };
-    let settings = host.settings()?;
+    let settings = host.settings().await?;
     let body = body::read(body).await?;
     let session = SessionRequest::parse(&body, &settings.addresses)?;
 

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use chargegate_core::AddressPolicy;
 
+const CALLBACK_ALLOW: &str = "CHARGEGATE_CALLBACK_ALLOW";
+const ENQUEUE_TIMEOUT: &str = "CHARGEGATE_ENQUEUE_TIMEOUT_MS";
+
 /// What an operator may set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -21,6 +24,9 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The variables that are read.
+    pub const VARIABLES: [&str; 2] = [CALLBACK_ALLOW, ENQUEUE_TIMEOUT];
+
     /// The longest time the queue may be given, in milliseconds.
     const MAX_ENQUEUE_TIMEOUT_MS: u64 = 60_000;
 
@@ -31,10 +37,10 @@ impl Settings {
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let set = |name| lookup(name).filter(|value| !value.is_empty());
         let mut settings = Self::default();
-        if let Some(list) = set("CHARGEGATE_CALLBACK_ALLOW") {
+        if let Some(list) = set(CALLBACK_ALLOW) {
             settings.addresses = AddressPolicy::allowing(&list).map_err(|_| SettingError::CallbackAllow)?;
         }
-        if let Some(text) = set("CHARGEGATE_ENQUEUE_TIMEOUT_MS") {
+        if let Some(text) = set(ENQUEUE_TIMEOUT) {
             settings.enqueue_timeout = match text.parse() {
                 Ok(ms @ 1..=Self::MAX_ENQUEUE_TIMEOUT_MS) => Duration::from_millis(ms),
                 _ => return Err(SettingError::EnqueueTimeout),
@@ -44,13 +50,15 @@ impl Settings {
     }
 }
 
-/// A variable has a value it cannot have.
+/// A variable has a value it cannot have, or cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingError {
     /// `CHARGEGATE_CALLBACK_ALLOW` is no list of networks.
     CallbackAllow,
     /// `CHARGEGATE_ENQUEUE_TIMEOUT_MS` is no number from 1 to 60,000.
     EnqueueTimeout,
+    /// The host does not say at the moment what is set.
+    Unreadable,
 }
 
 impl SettingError {
@@ -62,6 +70,7 @@ impl SettingError {
                 "CHARGEGATE_CALLBACK_ALLOW must be a comma-separated list of networks such as 10.1.0.0/16"
             }
             Self::EnqueueTimeout => "CHARGEGATE_ENQUEUE_TIMEOUT_MS must be a number from 1 to 60000",
+            Self::Unreadable => "the settings cannot be read at the moment",
         }
     }
 }

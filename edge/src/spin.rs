@@ -14,6 +14,7 @@ use spin_sdk::wasip3::random::random::get_random_bytes;
 
 use crate::{Body, BodyError, Host, QueueError, Response, SettingError, Settings, accept};
 
+#[expect(clippy::same_length_and_capacity, reason = "generated")]
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         runtime_path: "::spin_sdk::wit_bindgen::rt",
@@ -24,6 +25,7 @@ mod bindings {
 }
 
 use bindings::chargegate::edge::queue;
+use bindings::spin::variables::variables;
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
@@ -102,10 +104,32 @@ impl Host for Component {
         bytes
     }
 
-    fn settings(&self) -> Result<&Settings, SettingError> {
+    async fn settings(&self) -> Result<&Settings, SettingError> {
         static SETTINGS: OnceLock<Result<Settings, SettingError>> = OnceLock::new();
+        if SETTINGS.get().is_none() {
+            let mut values = Vec::with_capacity(Settings::VARIABLES.len());
+            for name in Settings::VARIABLES {
+                // What cannot be read now is asked for again by the next request.
+                values.extend(variable(name).await?.map(|value| (name, value)));
+            }
+            let lookup =
+                |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+            // Two requests may have read them at once.
+            let _ = SETTINGS.set(Settings::read(lookup));
+        }
+        SETTINGS.get().unwrap_or(&Err(SettingError::Unreadable)).as_ref().map_err(|error| *error)
+    }
+}
+
+/// A variable of the environment, or else of the application: Spin has those only in lower case.
+async fn variable(name: &str) -> Result<Option<String>, SettingError> {
+    if let Some(value) = env::var_os(name) {
         // A value that is not Unicode is no network and no number either.
-        let lookup = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        SETTINGS.get_or_init(|| Settings::read(lookup)).as_ref().map_err(|error| *error)
+        return Ok(Some(value.to_string_lossy().into_owned()));
+    }
+    match variables::get(name.to_ascii_lowercase()).await {
+        Ok(value) => Ok(Some(value)),
+        Err(variables::Error::Undefined(_)) => Ok(None),
+        Err(_) => Err(SettingError::Unreadable),
     }
 }

@@ -57,7 +57,7 @@ impl Host for Native {
         [0xa5; N]
     }
 
-    fn settings(&self) -> Result<&Settings, SettingError> {
+    async fn settings(&self) -> Result<&Settings, SettingError> {
         self.settings.as_ref().map_err(|error| *error)
     }
 }

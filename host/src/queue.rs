@@ -17,6 +17,7 @@ mod bindings {
 }
 
 use bindings::chargegate::edge::queue;
+use bindings::spin::variables::variables;
 
 /// Where the edge puts accepted requests.
 pub trait Enqueue: Send + Sync + 'static {
@@ -79,9 +80,21 @@ impl<Q: Enqueue> Erased for Q {
     }
 }
 
-/// Makes the queue known to `linker`.
+/// Makes the queue known to `linker`, and that there are no variables but those of the environment.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    variables::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     queue::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+}
+
+impl variables::Host for State {}
+
+impl<T: Send> variables::HostWithStore<T> for HasSelf<State> {
+    async fn get(
+        _accessor: &Accessor<T, Self>,
+        name: String,
+    ) -> wasmtime::Result<Result<String, variables::Error>> {
+        Ok(Err(variables::Error::Undefined(name)))
+    }
 }
 
 impl queue::Host for State {}

@@ -7,6 +7,7 @@ use spin_sdk::http_service;
 
 use crate::routes;
 
+#[expect(clippy::same_length_and_capacity, reason = "generated")]
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         runtime_path: "::spin_sdk::wit_bindgen::rt",
