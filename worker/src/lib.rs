@@ -14,6 +14,7 @@ mod metric;
 mod ops;
 mod persist;
 mod pipeline;
+pub mod postgres;
 pub mod queue;
 pub mod sqlite;
 pub mod store;

@@ -1,0 +1,243 @@
+//! Claiming due callbacks, hosts taking turns.
+//!
+//! A host with a long backlog must cost the others nothing: the search steps from host to host in the index of due
+//! callbacks (a loose index scan) and skips those that are at their limit. Then each host gives up to its share of rows,
+//! passing over those that another worker is claiming at the moment. A search that finds nothing due writes nothing.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use chargegate_core::{Decision, RequestId, Traceparent, UnixMillis};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::failure::Failure;
+use super::rows::{duration, moment, request_id, uuid};
+use crate::store::{CallbackJob, ClaimLimits};
+
+/// Hosts with something due, the first after $1 in the order of their names, round to it again: $2 ms later than now
+/// by the database's clock, without the hosts in $3, $4 at most.
+const HOSTS: &str = "WITH RECURSIVE \
+    after (host) AS ( \
+        (SELECT host FROM callback WHERE host > $1 ORDER BY host LIMIT 1) \
+        UNION ALL \
+        SELECT (SELECT host FROM callback WHERE host > after.host ORDER BY host LIMIT 1) \
+        FROM after WHERE after.host IS NOT NULL), \
+    upto (host) AS ( \
+        (SELECT host FROM callback WHERE host <= $1 ORDER BY host LIMIT 1) \
+        UNION ALL \
+        SELECT (SELECT host FROM callback WHERE host > upto.host AND host <= $1 ORDER BY host LIMIT 1) \
+        FROM upto WHERE upto.host IS NOT NULL) \
+    SELECT host FROM (SELECT host FROM after UNION ALL SELECT host FROM upto) AS turn \
+    WHERE host IS NOT NULL AND host <> ALL ($3::text[]) \
+    AND EXISTS (SELECT FROM callback WHERE host = turn.host AND due_at <= (SELECT clock()) + $2) \
+    LIMIT $4";
+
+/// Leases the oldest due callbacks of the hosts in $1, of each as many as in $2.
+const LEASE: &str = "WITH picked AS MATERIALIZED ( \
+        SELECT due.request_id FROM unnest($1::text[], $2::bigint[]) AS turn (host, share), \
+        LATERAL ( \
+            SELECT request_id FROM callback WHERE host = turn.host AND due_at <= (SELECT clock()) + $3 \
+            ORDER BY due_at LIMIT turn.share FOR UPDATE SKIP LOCKED) AS due) \
+    UPDATE callback SET leased = true, attempt = attempt + 1, due_at = (SELECT clock()) + $4 \
+    FROM picked WHERE callback.request_id = picked.request_id \
+    RETURNING callback.request_id, recorded_at, host, attempt, round_first, round_started_at";
+
+/// Workers that claim at once find each other's rows first: how often to look for others.
+const ROUNDS: usize = 4;
+
+/// A host in its turn.
+struct Turn {
+    host: String,
+    /// What it may still have.
+    free: usize,
+    /// What it is to have now.
+    share: usize,
+}
+
+/// A callback that is the caller's now.
+struct Claimed {
+    request_id: RequestId,
+    recorded_at: i64,
+    attempt: NonZeroU32,
+    round_attempt: NonZeroU32,
+    round_started_at: UnixMillis,
+}
+
+/// Leases callbacks that are due `ahead` milliseconds from now. `last` is the host that had its turn last.
+pub(super) async fn claim(
+    connection: &mut PgConnection,
+    limits: &ClaimLimits,
+    ahead: i64,
+    lease: Duration,
+    last: &mut String,
+) -> Result<Vec<CallbackJob>, Failure> {
+    let free = |host: &str| limits.per_host.saturating_sub(limits.under_way.get(host).copied().unwrap_or(0));
+    if limits.total == 0 || limits.per_host == 0 {
+        return Ok(Vec::new());
+    }
+    let saturated: Vec<&str> =
+        limits.under_way.keys().map(|host| &**host).filter(|host| free(host) == 0).collect();
+    let hosts: Vec<String> = sqlx::query_scalar(HOSTS)
+        .bind(&*last)
+        .bind(ahead)
+        .bind(saturated)
+        .bind(i64::try_from(limits.total).unwrap_or(i64::MAX))
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut turns: Vec<Turn> =
+        hosts.into_iter().map(|host| Turn { free: free(&host), share: 0, host }).collect();
+    let mut claimed = Vec::new();
+    for _ in 0..ROUNDS {
+        let Some(end) = deal(&mut turns, limits.total - claimed.len()) else { break };
+        let before = claimed.len();
+        take(connection, &mut turns, ahead, lease, &mut claimed).await?;
+        *last = end;
+        if claimed.len() == before {
+            break;
+        }
+    }
+    load_jobs(connection, claimed).await
+}
+
+/// Gives each host in turn one more, until `total` are given; says which host was last.
+fn deal(turns: &mut [Turn], mut total: usize) -> Option<String> {
+    let mut last = None;
+    loop {
+        let before = total;
+        for (at, turn) in turns.iter_mut().enumerate() {
+            if total > 0 && turn.share < turn.free {
+                turn.share += 1;
+                total -= 1;
+                last = Some(at);
+            }
+        }
+        if total == before {
+            return last.and_then(|last| turns.get(last)).map(|turn| turn.host.clone());
+        }
+    }
+}
+
+async fn take(
+    connection: &mut PgConnection,
+    turns: &mut Vec<Turn>,
+    ahead: i64,
+    lease: Duration,
+    claimed: &mut Vec<Claimed>,
+) -> Result<(), Failure> {
+    turns.retain(|turn| turn.share > 0);
+    let rows = sqlx::query(LEASE)
+        .bind(turns.iter().map(|turn| turn.host.as_str()).collect::<Vec<_>>())
+        .bind(turns.iter().map(|turn| i64::try_from(turn.share).unwrap_or(i64::MAX)).collect::<Vec<_>>())
+        .bind(ahead)
+        .bind(duration(lease))
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut got: HashMap<&str, usize> = HashMap::new();
+    for row in &rows {
+        *got.entry(row.try_get("host")?).or_default() += 1;
+        claimed.push(read_claimed(row)?);
+    }
+    // A host that gave less than its share has no more.
+    turns.retain_mut(|turn| {
+        let of_host = got.get(turn.host.as_str()).copied().unwrap_or(0);
+        let more = of_host >= turn.share;
+        turn.free = turn.free.saturating_sub(of_host);
+        turn.share = 0;
+        more
+    });
+    Ok(())
+}
+
+fn read_claimed(row: &PgRow) -> Result<Claimed, Failure> {
+    let number = |number: i32| {
+        u32::try_from(number)
+            .ok()
+            .and_then(NonZeroU32::new)
+            .ok_or_else(|| Failure::Sql(sqlx::Error::Decode("an attempt has a number from 1 on".into())))
+    };
+    let (attempt, first): (i32, i32) = (row.try_get("attempt")?, row.try_get("round_first")?);
+    Ok(Claimed {
+        request_id: request_id(row)?,
+        recorded_at: row.try_get("recorded_at")?,
+        attempt: number(attempt)?,
+        round_attempt: number(attempt.saturating_sub(first).saturating_add(1))?,
+        round_started_at: moment(row, "round_started_at")?,
+    })
+}
+
+/// Adds to claimed callbacks what they report. One that this version cannot read is left out: its lease ends, and it is
+/// tried again.
+async fn load_jobs(
+    connection: &mut PgConnection,
+    claimed: Vec<Claimed>,
+) -> Result<Vec<CallbackJob>, Failure> {
+    if claimed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(
+        "SELECT decision.request_id, station_id, driver_token, callback_url, status, reason, accepted_at, decided_at, \
+         traceparent FROM unnest($1::bigint[], $2::uuid[]) AS claimed (recorded_at, request_id) \
+         JOIN decision ON decision.recorded_at = claimed.recorded_at AND decision.request_id = claimed.request_id",
+    )
+    .bind(claimed.iter().map(|claimed| claimed.recorded_at).collect::<Vec<_>>())
+    .bind(claimed.iter().map(|claimed| uuid(&claimed.request_id)).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let mut contents: HashMap<Uuid, PgRow> = HashMap::with_capacity(rows.len());
+    for row in rows {
+        contents.insert(row.try_get("request_id")?, row);
+    }
+    let mut jobs = Vec::with_capacity(claimed.len());
+    for claimed in claimed {
+        let Some(row) = contents.get(&uuid(&claimed.request_id)) else {
+            tracing::error!(request.id = %claimed.request_id, "a callback has no decision");
+            continue;
+        };
+        match job(&claimed, row) {
+            Ok(job) => jobs.push(job),
+            Err(error) => tracing::error!(
+                request.id = %claimed.request_id,
+                column = error.column,
+                "a decision cannot be read by this version",
+            ),
+        }
+    }
+    Ok(jobs)
+}
+
+/// A column holds what this version does not know. Its text may be a secret and is not kept.
+struct UnreadableColumn {
+    column: &'static str,
+}
+
+fn job(claimed: &Claimed, row: &PgRow) -> Result<CallbackJob, UnreadableColumn> {
+    let text = |column| row.try_get::<&str, _>(column).map_err(|_| UnreadableColumn { column });
+    let time = |column| moment(row, column).map_err(|_| UnreadableColumn { column });
+    let unreadable = |column| move |_| UnreadableColumn { column };
+    let token: &[u8] = row.try_get("driver_token").map_err(unreadable("driver_token"))?;
+    let token = std::str::from_utf8(token).map_err(|_| UnreadableColumn { column: "driver_token" })?;
+    let traceparent: Option<&str> = row.try_get("traceparent").map_err(unreadable("traceparent"))?;
+    Ok(CallbackJob {
+        request_id: claimed.request_id,
+        attempt: claimed.attempt,
+        round_attempt: claimed.round_attempt,
+        round_started_at: claimed.round_started_at,
+        callback_url: parse(text("callback_url")?, "callback_url")?,
+        station_id: parse(text("station_id")?, "station_id")?,
+        driver_token: token.into(),
+        decision: Decision {
+            status: parse(text("status")?, "status")?,
+            reason: parse(text("reason")?, "reason")?,
+        },
+        accepted_at: time("accepted_at")?,
+        decided_at: time("decided_at")?,
+        traceparent: traceparent.and_then(|text| Traceparent::from_header(text.as_bytes())),
+    })
+}
+
+fn parse<T: std::str::FromStr>(text: &str, column: &'static str) -> Result<T, UnreadableColumn> {
+    text.parse().map_err(|_| UnreadableColumn { column })
+}
