@@ -16,6 +16,7 @@ mod persist;
 mod pipeline;
 pub mod postgres;
 pub mod queue;
+pub mod redis;
 pub mod sqlite;
 pub mod store;
 mod watched;

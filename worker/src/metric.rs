@@ -34,6 +34,9 @@ pub(crate) fn describe() {
     describe_counter!("chargegate_queue_forgotten_total", "Messages the queue had confirmed and then lost");
     describe_gauge!("chargegate_queue_waiting", "Messages in the queue");
     describe_gauge!("chargegate_queue_limit", "Messages the queue may hold");
+    describe_counter!("chargegate_queue_reconnects_total", "Connections to the queue's server that were made again");
+    describe_counter!("chargegate_queue_groups_recreated_total", "Consumer groups that the queue's server had lost");
+    describe_counter!("chargegate_queue_taken_over_total", "Messages taken over that were left behind, by cause");
     describe_gauge!("chargegate_callbacks_pending", "Callbacks neither delivered nor given up");
     describe_gauge!("chargegate_callbacks_dead", "Dead letters kept");
     for name in [
@@ -125,6 +128,19 @@ pub(crate) fn enqueue(failure: Option<&'static str>) {
         None => counter!("chargegate_enqueued_total").increment(1),
         Some(reason) => counter!("chargegate_enqueue_failures_total", "reason" => reason).increment(1),
     }
+}
+
+pub(crate) fn queue_reconnected() {
+    counter!("chargegate_queue_reconnects_total").increment(1);
+}
+
+pub(crate) fn queue_group_recreated() {
+    counter!("chargegate_queue_groups_recreated_total").increment(1);
+}
+
+pub(crate) fn queue_taken_over(cause: &'static str, messages: usize) {
+    let messages = u64::try_from(messages).unwrap_or(u64::MAX);
+    counter!("chargegate_queue_taken_over_total", "cause" => cause).increment(messages);
 }
 
 pub(crate) fn engine_failure() {

@@ -87,3 +87,47 @@ pub trait Queue: Send + Sync {
     /// [`EngineError`].
     async fn depth(&self) -> Result<QueueDepth, EngineError>;
 }
+
+/// Why a message was not enqueued.
+#[derive(Debug, thiserror::Error)]
+pub enum EnqueueError {
+    /// As many messages as allowed wait already.
+    #[error("the queue is at its depth limit")]
+    DepthLimit,
+    /// The disk, the memory or the engine's own limit is reached.
+    #[error("there is no room left in the queue")]
+    Full,
+    /// The body is longer than [`chargegate_core::MAX_MESSAGE_BYTES`].
+    #[error("the message is too large")]
+    TooLarge,
+    /// The engine failed in a way that may pass.
+    #[error("the queue failed")]
+    Unavailable(#[source] EngineError),
+    /// The engine was shut down.
+    #[error("the queue is shut down")]
+    Closed,
+}
+
+impl EnqueueError {
+    /// The name in metrics.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::DepthLimit => "depth_limit",
+            Self::Full => "full",
+            Self::TooLarge => "too_large",
+            Self::Unavailable(_) => "unavailable",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl From<EngineError> for EnqueueError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Full => Self::Full,
+            EngineError::Closed => Self::Closed,
+            EngineError::Unavailable(_) | EngineError::Unreadable(_) => Self::Unavailable(error),
+        }
+    }
+}

@@ -38,6 +38,7 @@ use self::writer::{Command, Writer};
 use crate::effects::Effects;
 use crate::error::EngineError;
 use crate::metric;
+pub use crate::queue::EnqueueError;
 
 /// How the engine behaves.
 #[derive(Clone, Debug)]
@@ -176,50 +177,6 @@ impl Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("settings", &self.shared.settings).finish_non_exhaustive()
-    }
-}
-
-/// Why a message was not enqueued.
-#[derive(Debug, thiserror::Error)]
-pub enum EnqueueError {
-    /// As many messages as allowed wait already.
-    #[error("the queue is at its depth limit")]
-    DepthLimit,
-    /// The disk or the database's own limit is reached.
-    #[error("there is no room left in the database")]
-    Full,
-    /// The body is longer than [`MAX_MESSAGE_BYTES`].
-    #[error("the message is too large")]
-    TooLarge,
-    /// The engine failed in a way that may pass.
-    #[error("the database failed")]
-    Unavailable(#[source] EngineError),
-    /// The engine was shut down.
-    #[error("the database is shut down")]
-    Closed,
-}
-
-impl EnqueueError {
-    /// The name in metrics.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::DepthLimit => "depth_limit",
-            Self::Full => "full",
-            Self::TooLarge => "too_large",
-            Self::Unavailable(_) => "unavailable",
-            Self::Closed => "closed",
-        }
-    }
-}
-
-impl From<EngineError> for EnqueueError {
-    fn from(error: EngineError) -> Self {
-        match error {
-            EngineError::Full => Self::Full,
-            EngineError::Closed => Self::Closed,
-            EngineError::Unavailable(_) | EngineError::Unreadable(_) => Self::Unavailable(error),
-        }
     }
 }
 

@@ -1,0 +1,194 @@
+//! Entries of a stream, and how replies of the server are read.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chargegate_core::{MAX_MESSAGE_BYTES, STREAM_FIELD, UnixMillis};
+use redis::{FromRedisValue, ParsingError, Value};
+
+/// The id of an entry in its stream: the server's time in milliseconds, and a number within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct EntryId {
+    milliseconds: u64,
+    sequence: u64,
+}
+
+impl EntryId {
+    /// When the server took the entry, by its clock.
+    pub(super) fn time(self) -> UnixMillis {
+        UnixMillis(self.milliseconds).min(UnixMillis::MAX)
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.milliseconds, self.sequence)
+    }
+}
+
+/// The text is no id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoEntryId;
+
+impl FromStr for EntryId {
+    type Err = NoEntryId;
+
+    fn from_str(text: &str) -> Result<Self, NoEntryId> {
+        let (milliseconds, sequence) = text.split_once('-').ok_or(NoEntryId)?;
+        let id = Self {
+            milliseconds: milliseconds.parse().map_err(|_| NoEntryId)?,
+            sequence: sequence.parse().map_err(|_| NoEntryId)?,
+        };
+        // One spelling for each id.
+        if id.to_string() == text { Ok(id) } else { Err(NoEntryId) }
+    }
+}
+
+impl FromRedisValue for EntryId {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let text = String::from_redis_value(value)?;
+        text.parse().map_err(|NoEntryId| ParsingError::from("not the id of an entry"))
+    }
+}
+
+impl redis::ToRedisArgs for EntryId {
+    fn write_redis_args<W: ?Sized + redis::RedisWrite>(&self, out: &mut W) {
+        out.write_arg_fmt(self);
+    }
+}
+
+impl redis::ToSingleRedisArg for EntryId {}
+
+/// An entry as it was read.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) id: EntryId,
+    /// The message's bytes; empty where the entry is none of ours.
+    pub(super) body: Vec<u8>,
+}
+
+/// The entries in a reply, whoever wrote them: what is no message has an empty body, which is poison, and never
+/// fails the entries beside it.
+#[derive(Default)]
+pub(super) struct Entries(pub(super) Vec<Entry>);
+
+impl FromRedisValue for Entries {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let entries = match value {
+            Value::Array(entries) => entries,
+            Value::Nil => Vec::new(),
+            _ => return Err("not a list of entries".into()),
+        };
+        let mut read = Vec::with_capacity(entries.len());
+        for entry in entries {
+            // Nothing stands where an entry was deleted.
+            if entry != Value::Nil {
+                read.push(Entry::from_redis_value(entry)?);
+            }
+        }
+        Ok(Self(read))
+    }
+}
+
+impl FromRedisValue for Entry {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let Value::Array(parts) = value else { return Err("not an entry".into()) };
+        let mut parts = parts.into_iter();
+        let id = EntryId::from_redis_value(parts.next().unwrap_or(Value::Nil))?;
+        let fields = match parts.next() {
+            Some(Value::Array(fields)) => fields,
+            _ => Vec::new(),
+        };
+        Ok(Self { id, body: message(fields) })
+    }
+}
+
+/// The reply of a read of one stream: its entries, none when nothing came in time.
+#[derive(Default)]
+pub(super) struct Read(pub(super) Entries);
+
+impl FromRedisValue for Read {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        match value {
+            Value::Nil => Ok(Self::default()),
+            value => {
+                let streams = Vec::<(Value, Entries)>::from_redis_value(value)?;
+                Ok(streams.into_iter().next().map(|(_, entries)| Self(entries)).unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// The message in the fields of an entry, if they hold exactly one. One that is too long is cut, which it stays
+/// too long for: whatever is in a stream, the window holds bounded memory.
+fn message(fields: Vec<Value>) -> Vec<u8> {
+    let mut found = None;
+    let mut fields = fields.into_iter();
+    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+        if matches!(&name, Value::BulkString(name) if name == STREAM_FIELD.as_bytes()) {
+            match (value, &found) {
+                (Value::BulkString(body), None) => found = Some(body),
+                _ => return Vec::new(),
+            }
+        }
+    }
+    let mut body = found.unwrap_or_default();
+    if body.len() > MAX_MESSAGE_BYTES {
+        body.truncate(MAX_MESSAGE_BYTES + 1);
+        body.shrink_to_fit();
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    #[track_caller]
+    fn check(fields: Vec<Value>, body: &[u8]) {
+        let entry = Value::Array(vec![text("5-1"), Value::Array(fields)]);
+        assert_eq!(Entry::from_redis_value(entry).unwrap().body, body);
+    }
+
+    #[test]
+    fn a_message_is_the_one_field_of_its_name() {
+        check(vec![text("m"), text("body")], b"body");
+        check(vec![text("x"), text("1"), text("m"), text("body")], b"body");
+        check(vec![text("m"), Value::BulkString(vec![0xff, 0])], b"\xff\0");
+        check(vec![], b"");
+        check(vec![text("M"), text("body")], b"");
+        check(vec![text("m"), text("one"), text("m"), text("two")], b"");
+        check(vec![Value::BulkString(vec![0xff]), text("m")], b"");
+    }
+
+    #[test]
+    fn a_long_message_is_cut_and_stays_too_long() {
+        for (length, kept) in [(MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES), (1 << 20, MAX_MESSAGE_BYTES + 1)] {
+            let body = message(vec![text("m"), Value::BulkString(vec![b'x'; length])]);
+            assert_eq!(body.len(), kept);
+            assert!(body.capacity() <= 2 * kept);
+        }
+    }
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        for text in ["0-0", "1763830000000-12", "18446744073709551615-18446744073709551615"] {
+            assert_eq!(text.parse::<EntryId>().unwrap().to_string(), text);
+        }
+        for text in ["", "1", "1-", "-1", "01-1", "+1-1", "1-1-1", "1-18446744073709551616"] {
+            assert_eq!(text.parse::<EntryId>(), Err(NoEntryId), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_stands_for_what_was_deleted() {
+        let reply = Value::Array(vec![Value::Nil, Value::Array(vec![text("5-1"), Value::Nil])]);
+        let Entries(entries) = Entries::from_redis_value(reply).unwrap();
+        assert_eq!(entries.len(), 1);
+        assert!(Read::from_redis_value(Value::Nil).unwrap().0.0.is_empty());
+    }
+}

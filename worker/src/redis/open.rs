@@ -1,0 +1,230 @@
+//! Opening: whether the server can be trusted with messages, and the streams and their groups.
+
+use std::collections::HashMap;
+
+use chargegate_core::STREAM_GROUP;
+use redis::cmd;
+
+use super::Settings;
+use super::connection::{CommandError, Link};
+use super::streams::Streams;
+use super::warning::Warning;
+
+/// The oldest version that counts what was ever added to a stream, and claims no deleted entries.
+const OLDEST: (u32, u32) = (7, 0);
+
+/// Why a server cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no connection to be had.
+    #[error(
+        "the server at {address} cannot be reached: check QUEUE_URL (--queue-url), with rediss:// where the server wants TLS, and that the server runs"
+    )]
+    Unreachable {
+        /// Where it should be.
+        address: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The user or the password is wrong, or missing.
+    #[error(
+        "the server at {address} does not let us in: put the user and the password it knows into QUEUE_URL (--queue-url), as redis://user:password@host"
+    )]
+    Credentials {
+        /// Where it is.
+        address: String,
+    },
+    /// The user may not do what is needed.
+    #[error(
+        "the user in QUEUE_URL (--queue-url) lacks a permission at {address}: let an ACL rule allow the keys {prefix}:*, and scripts, streams, strings, hashes and INFO; it says: {detail}"
+    )]
+    NotPermitted {
+        /// Where the server is.
+        address: String,
+        /// What the names of our keys begin with.
+        prefix: String,
+        /// What the server says.
+        detail: String,
+    },
+    /// The server is of an older version than is supported.
+    #[error(
+        "the server at {address} has version {found}: let QUEUE_URL (--queue-url) name one of Redis 7.0 or later, or any Valkey"
+    )]
+    TooOld {
+        /// Where it is.
+        address: String,
+        /// Its version.
+        found: String,
+    },
+    /// The server deletes keys when memory runs out.
+    #[error(
+        "the server at {address} would delete messages when memory runs out: set its maxmemory-policy to noeviction, which is {policy} now, or let QUEUE_URL (--queue-url) name another"
+    )]
+    Evicts {
+        /// Where it is.
+        address: String,
+        /// Its policy.
+        policy: String,
+    },
+    /// The server is a replica.
+    #[error("the server at {address} is a replica: let QUEUE_URL (--queue-url) name its primary")]
+    Replica {
+        /// Where it is.
+        address: String,
+    },
+    /// The server is part of a cluster.
+    #[error(
+        "the server at {address} is part of a cluster, which is not supported: let QUEUE_URL (--queue-url) name one that stands alone or has replicas"
+    )]
+    Cluster {
+        /// Where it is.
+        address: String,
+    },
+    /// A key of ours is used for something else.
+    #[error(
+        "the key {key} at {address} is a {found} and must be a {expected}: let QUEUE_URL (--queue-url) name another database, as redis://host/1, or delete the key"
+    )]
+    WrongType {
+        /// Where the server is.
+        address: String,
+        /// The key.
+        key: String,
+        /// What it must be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// The server refused for another reason.
+    #[error("the server at {address} cannot serve as a queue: check what QUEUE_URL (--queue-url) names")]
+    Refused {
+        /// Where it is.
+        address: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Turns what went wrong with a server into what to do about it.
+pub(super) fn describe(settings: &Settings) -> impl Fn(CommandError) -> OpenError {
+    move |error| {
+        let address = settings.url.to_string();
+        match error {
+            CommandError::Refused { code, detail } => match code.as_str() {
+                "NOAUTH" | "WRONGPASS" => OpenError::Credentials { address },
+                "NOPERM" => OpenError::NotPermitted { address, prefix: settings.prefix.clone(), detail },
+                "READONLY" => OpenError::Replica { address },
+                "MOVED" | "CROSSSLOT" | "CLUSTERDOWN" => OpenError::Cluster { address },
+                _ => OpenError::Refused { address, source: Box::new(CommandError::Refused { code, detail }) },
+            },
+            CommandError::Broken(_) | CommandError::TimedOut => {
+                OpenError::Unreachable { address, source: Box::new(error) }
+            }
+        }
+    }
+}
+
+/// Looks whether the server can be trusted with messages.
+pub(super) async fn check(link: &Link, settings: &Settings) -> Result<Vec<Warning>, OpenError> {
+    let failed = describe(settings);
+    let info: String = link.run(&cmd("INFO")).await.map_err(&failed)?;
+    let info = Info::read(&info);
+    let address = settings.url.to_string();
+    let version = info.get("redis_version");
+    if !is_supported(version) {
+        return Err(OpenError::TooOld { address, found: version.to_owned() });
+    }
+    if info.get("redis_mode") == "cluster" {
+        return Err(OpenError::Cluster { address });
+    }
+    if info.get("role") == "slave" {
+        return Err(OpenError::Replica { address });
+    }
+    let policy = info.get("maxmemory_policy");
+    if info.get("maxmemory") != "0" && policy != "noeviction" {
+        return Err(OpenError::Evicts { address, policy: policy.to_owned() });
+    }
+    if info.get("aof_enabled") == "0" {
+        return Ok(vec![Warning::NoAppendOnlyFile]);
+    }
+    // Hosted servers often forbid the question; they are not the ones that never sync.
+    let synced: Result<Vec<String>, _> = link.run(cmd("CONFIG").arg("GET").arg("appendfsync")).await;
+    match synced {
+        Ok(setting) if setting.get(1).is_some_and(|when| when == "no") => Ok(vec![Warning::NeverSynced]),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Creates what is missing of the streams and their groups.
+pub(super) async fn prepare(link: &Link, settings: &Settings, streams: &Streams) -> Result<(), OpenError> {
+    check_types(link, settings, streams).await?;
+    for stream in streams.keys() {
+        create_group(link, stream).await.map_err(describe(settings))?;
+    }
+    Ok(())
+}
+
+/// Looks whether each key that exists is of its type.
+pub(super) async fn check_types(
+    link: &Link,
+    settings: &Settings,
+    streams: &Streams,
+) -> Result<(), OpenError> {
+    let history = streams.history_key();
+    let expected = streams.keys().iter().map(|stream| (stream, "stream")).chain([(&history, "hash")]);
+    for (key, expected) in expected {
+        let found: String = link.run(cmd("TYPE").arg(key)).await.map_err(describe(settings))?;
+        if found != expected && found != "none" {
+            let address = settings.url.to_string();
+            return Err(OpenError::WrongType { address, key: key.clone(), expected, found });
+        }
+    }
+    Ok(())
+}
+
+/// Creates a stream and its group, where there is none. The group begins with the oldest entry: what was added before
+/// it was there is delivered as well.
+pub(super) async fn create_group(link: &Link, stream: &str) -> Result<(), CommandError> {
+    let mut command = cmd("XGROUP");
+    command.arg("CREATE").arg(stream).arg(STREAM_GROUP).arg(0).arg("MKSTREAM");
+    match link.run(&command).await {
+        Err(error) if !error.is("BUSYGROUP") => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// What a server says of itself.
+struct Info<'a>(HashMap<&'a str, &'a str>);
+
+impl<'a> Info<'a> {
+    fn read(text: &'a str) -> Self {
+        Self(text.lines().filter_map(|line| line.split_once(':')).collect())
+    }
+
+    /// A value; empty where the server does not say.
+    fn get(&self, name: &str) -> &'a str {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+}
+
+/// Valkey says which Redis it equals.
+fn is_supported(version: &str) -> bool {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) >= OLDEST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        for version in ["7.0.0", "7.0.15", "7.2.4", "8.0.1", "10.1"] {
+            assert!(is_supported(version), "{version}");
+        }
+        for version in ["", "6.2.14", "6.99", "five"] {
+            assert!(!is_supported(version), "{version}");
+        }
+    }
+}
