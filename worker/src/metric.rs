@@ -34,9 +34,18 @@ pub(crate) fn describe() {
     describe_counter!("chargegate_queue_forgotten_total", "Messages the queue had confirmed and then lost");
     describe_gauge!("chargegate_queue_waiting", "Messages in the queue");
     describe_gauge!("chargegate_queue_limit", "Messages the queue may hold");
-    describe_counter!("chargegate_queue_reconnects_total", "Connections to the queue's server that were made again");
-    describe_counter!("chargegate_queue_groups_recreated_total", "Consumer groups that the queue's server had lost");
-    describe_counter!("chargegate_queue_taken_over_total", "Messages taken over that were left behind, by cause");
+    describe_counter!(
+        "chargegate_queue_reconnects_total",
+        "Connections to the queue's server that were made again"
+    );
+    describe_counter!(
+        "chargegate_queue_groups_recreated_total",
+        "Consumer groups that the queue's server had lost"
+    );
+    describe_counter!(
+        "chargegate_queue_taken_over_total",
+        "Messages taken over that were left behind, by cause"
+    );
     describe_gauge!("chargegate_callbacks_pending", "Callbacks neither delivered nor given up");
     describe_gauge!("chargegate_callbacks_dead", "Dead letters kept");
     for name in [

@@ -8,7 +8,12 @@ use crate::queue::MessageKey;
 const LONG: Duration = Duration::from_mins(1);
 
 fn message(name: &str) -> LeasedMessage {
-    LeasedMessage { key: MessageKey::from(name.to_owned()), body: Vec::new(), enqueued_at: None, deliveries: 1 }
+    LeasedMessage {
+        key: MessageKey::from(name.to_owned()),
+        body: Vec::new(),
+        enqueued_at: None,
+        deliveries: 1,
+    }
 }
 
 fn messages(count: usize) -> Vec<LeasedMessage> {
