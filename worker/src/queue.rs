@@ -75,7 +75,8 @@ pub trait Queue: Send + Sync {
     /// [`EngineError`]; the messages may come again.
     async fn acknowledge(&self, keys: Vec<MessageKey>) -> Result<(), EngineError>;
 
-    /// Hands messages back at once, because the worker stops: never because of what is in them.
+    /// Hands messages back at once, because the worker stops: never because of what is in them. This delivery does not
+    /// count.
     ///
     /// # Errors
     /// [`EngineError`]; the messages come again when their leases end.

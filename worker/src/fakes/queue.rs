@@ -152,6 +152,7 @@ impl Queue for MemoryQueue {
         for key in keys {
             if let Some(entry) = state.messages.get_mut(key.as_str()) {
                 entry.leased = false;
+                entry.deliveries = entry.deliveries.saturating_sub(1);
             }
             self.journal.note(Event::Released(key.as_str().to_owned()));
         }

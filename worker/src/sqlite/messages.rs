@@ -150,7 +150,7 @@ impl Operation for Acknowledge {
     }
 }
 
-/// Makes messages visible again.
+/// Makes messages visible again, as if this delivery had not been.
 pub(super) struct Release {
     pub(super) sequences: Vec<i64>,
 }
@@ -161,11 +161,14 @@ impl Operation for Release {
 
     async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<()>, Failure> {
         let sequences = numbers(operations.iter().flat_map(|operation| &operation.sequences).copied());
-        sqlx::query("UPDATE queue SET visible_at = ?2 WHERE seq IN (SELECT value FROM json_each(?1))")
-            .bind(sequences)
-            .bind(NOT_HELD)
-            .execute(&mut *transaction.connection)
-            .await?;
+        sqlx::query(
+            "UPDATE queue SET visible_at = ?2, deliveries = max(deliveries - 1, 0) \
+             WHERE visible_at <> ?2 AND seq IN (SELECT value FROM json_each(?1))",
+        )
+        .bind(sequences)
+        .bind(NOT_HELD)
+        .execute(&mut *transaction.connection)
+        .await?;
         transaction.arrivals = true;
         Ok(vec![(); operations.len()])
     }
