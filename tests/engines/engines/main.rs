@@ -1,2 +1,5 @@
 //! The engines on real servers: one suite for every queue, one for every store, and what only one engine can suffer.
 //! `cargo xtask test` starts the servers.
+
+mod database;
+mod stores;

@@ -1,6 +1,6 @@
 -- Everything stands in a schema of its own. Times are milliseconds since 1970: those a person reads are by the clock
--- of the worker that wrote them, and those that anything is compared with (recorded_at, due_at, closed_at) by the
--- clock of this database, so that workers whose clocks differ agree. Text that a client sent stands as bytea where it
+-- of the worker that wrote them, and those that anything is compared with (recorded_at, due_at, closed_at, and when a
+-- duplicate was found) by the clock of this database, so that workers whose clocks differ agree. Text that a client sent stands as bytea where it
 -- may hold a zero character, which text cannot.
 
 CREATE FUNCTION chargegate.clock() RETURNS bigint

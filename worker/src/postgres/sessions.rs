@@ -52,7 +52,7 @@ impl Purpose {
         match self {
             Self::Work => &[
                 ("search_path", "chargegate"),
-                ("default_transaction_isolation", "read\\ committed"),
+                ("default_transaction_isolation", "read committed"),
                 ("statement_timeout", "5s"),
                 ("lock_timeout", "2s"),
                 ("idle_in_transaction_session_timeout", "10s"),

@@ -46,7 +46,7 @@ pub(super) async fn repeat(
     if asked_again.is_empty() {
         return Ok(verdicts);
     }
-    let new = enter(transaction, &asked_again, &known, now).await?;
+    let new = enter(transaction, &asked_again, &known).await?;
     // The first repeat of the batch is the one that has the callback sent again.
     let mut in_order: Vec<(usize, Uuid)> = new
         .iter()
@@ -94,16 +94,14 @@ async fn enter(
     transaction: &mut PgConnection,
     asked_again: &BTreeMap<(Uuid, &str), usize>,
     known: &HashMap<Uuid, Known>,
-    now: UnixMillis,
 ) -> Result<Vec<(Uuid, String)>, Failure> {
     let recorded_at = |id: &Uuid| known.get(id).map_or(0, |known| known.recorded_at);
     let new = sqlx::query_as(
         "INSERT INTO duplicate (recorded_at, found_at, request_id, message_key) \
-         SELECT new.recorded_at, $1, new.request_id, new.message_key \
-         FROM unnest($2::bigint[], $3::uuid[], $4::text[]) AS new (recorded_at, request_id, message_key) \
+         SELECT new.recorded_at, (SELECT clock()), new.request_id, new.message_key \
+         FROM unnest($1::bigint[], $2::uuid[], $3::text[]) AS new (recorded_at, request_id, message_key) \
          ON CONFLICT DO NOTHING RETURNING request_id, message_key",
     )
-    .bind(millis(now))
     .bind(asked_again.keys().map(|(id, _)| recorded_at(id)).collect::<Vec<_>>())
     .bind(asked_again.keys().map(|(id, _)| *id).collect::<Vec<_>>())
     .bind(asked_again.keys().map(|(_, key)| *key).collect::<Vec<_>>())
