@@ -1,7 +1,7 @@
 //! The fixture table, through the component in wasmtime.
 
 #[path = "../../edge/fixtures/runner.rs"]
-mod runner;
+pub(crate) mod runner;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -48,7 +48,8 @@ impl Edge for Component {
     }
 }
 
-fn request(case: &Case) -> Vec<u8> {
+/// A case as it is sent.
+pub(crate) fn request(case: &Case) -> Vec<u8> {
     let mut head = format!("{} {} HTTP/1.1\r\nhost: test\r\n", case.method, case.path);
     for (name, value) in &case.headers {
         write!(head, "{name}: {value}\r\n").unwrap();

@@ -11,4 +11,5 @@ mod limits;
 mod overload;
 mod send;
 mod sessions;
+mod spin;
 mod stop;

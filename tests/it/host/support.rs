@@ -70,7 +70,7 @@ impl Running {
     }
 
     pub(crate) async fn connect(&self) -> Client {
-        Client(TcpStream::connect(self.address).await.unwrap())
+        Client::to(self.address).await
     }
 
     /// One request on a connection of its own.
@@ -112,6 +112,10 @@ impl Reply {
 pub(crate) struct Client(TcpStream);
 
 impl Client {
+    pub(crate) async fn to(address: SocketAddr) -> Self {
+        Self(TcpStream::connect(address).await.unwrap())
+    }
+
     pub(crate) async fn get(&mut self, path: &str) -> Reply {
         self.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).await;
         self.reply(false).await.expect("an answer")

@@ -1,0 +1,11 @@
+//! The edge on Spin, with its queue in Redis: composed as `spin.toml` says, and run as Spin runs it.
+
+mod compose;
+mod faults;
+mod fixtures;
+mod host;
+mod imports;
+mod manifest;
+mod program;
+mod sessions;
+mod support;

@@ -1,0 +1,45 @@
+//! Composition by the table of dependencies, with the library that Spin uses.
+
+use std::sync::LazyLock;
+
+use wac_graph::types::Package;
+use wac_graph::{CompositionGraph, EncodeOptions};
+
+use super::manifest::Manifest;
+use crate::host::support::component;
+
+/// The edge with what brings its queue.
+pub(super) static COMPOSED: LazyLock<Vec<u8>> = LazyLock::new(compose);
+
+fn compose() -> Vec<u8> {
+    let mut graph = CompositionGraph::new();
+    let edge = Package::from_bytes(
+        "chargegate:edge",
+        None,
+        component("CHARGEGATE_EDGE_COMPONENT"),
+        graph.types_mut(),
+    );
+    let edge = graph.register_package(edge.unwrap()).unwrap();
+    let instance = graph.instantiate(edge);
+    for import in Manifest::read().edge().dependencies.keys() {
+        let bytes = component("CHARGEGATE_QUEUE_REDIS_COMPONENT");
+        let dependency = Package::from_bytes(import, None, bytes, graph.types_mut()).unwrap();
+        let dependency = graph.register_package(dependency).unwrap();
+        let dependency = graph.instantiate(dependency);
+        let export = graph.alias_instance_export(dependency, import).unwrap();
+        graph.set_instantiation_argument(instance, import, export).unwrap();
+    }
+    let exports: Vec<_> = graph.types()[graph[edge].ty()].exports.keys().cloned().collect();
+    for name in exports {
+        let export = graph.alias_instance_export(instance, &name).unwrap();
+        graph.export(export, name).unwrap();
+    }
+    graph.encode(EncodeOptions::default()).unwrap()
+}
+
+/// The names of what a component imports.
+pub(super) fn imports(bytes: &[u8]) -> Vec<String> {
+    let mut graph = CompositionGraph::new();
+    let package = Package::from_bytes("test:component", None, bytes.to_vec(), graph.types_mut()).unwrap();
+    graph.types()[package.ty()].imports.keys().cloned().collect()
+}

@@ -1,0 +1,179 @@
+//! HTTP in front of the instances, which live and are shared as under `spin up`.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Sleep, sleep};
+use wasmtime::component::GuestTaskId;
+use wasmtime::{Store, StoreContextMut};
+use wasmtime_wasi_http::handler::{
+    HandlerState, Instance, Proxy, ProxyHandler, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+};
+
+use super::{LOADED, State};
+use crate::host::support::Client;
+use crate::spin::manifest::{Grants, Manifest};
+
+/// The defaults of `spin up`.
+const REUSE: usize = 128;
+const CONCURRENT_REUSE: usize = 16;
+/// Longer than Spin's second, so that what an instance makes of a fault shows, however slow the machine.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// The application, served as `spin up` serves it.
+pub(in crate::spin) struct Spin {
+    pub(in crate::spin) address: SocketAddr,
+    instances: Arc<AtomicUsize>,
+    served: JoinHandle<()>,
+}
+
+impl Spin {
+    /// Serves on a free port, with these variables of the application set.
+    pub(in crate::spin) async fn up<const N: usize>(variables: [(&str, &str); N]) -> Self {
+        let set = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self::up_with(&set.into()).await
+    }
+
+    pub(in crate::spin) async fn up_with(variables: &BTreeMap<String, String>) -> Self {
+        let instances = Arc::default();
+        let handler = ProxyHandler::new(Instances {
+            grants: Arc::new(Manifest::read().grants(variables)),
+            made: Arc::clone(&instances),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let served = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let handler = handler.clone();
+                let service = service_fn(move |request| answer(handler.clone(), request));
+                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                tokio::spawn(async { drop(connection.await) });
+            }
+        });
+        Self { address, instances, served }
+    }
+
+    pub(in crate::spin) async fn connect(&self) -> Client {
+        Client::to(self.address).await
+    }
+
+    /// How many instances were made so far.
+    pub(in crate::spin) fn instances(&self) -> usize {
+        self.instances.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Spin {
+    fn drop(&mut self) {
+        self.served.abort();
+    }
+}
+
+async fn answer(
+    handler: ProxyHandler<Instances>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
+    // A task of its own, as for Spin: the guest goes on when the client goes away.
+    let answered = tokio::spawn(async move {
+        let (head, body) = handler.handle((), Request::from_parts(head, body)).await?.into_parts();
+        Ok::<_, wasmtime::Error>(Response::from_parts(head, Full::new(body.collect().await?.to_bytes())))
+    });
+    Ok(answered.await.unwrap().unwrap_or_else(|error| panic!("the component fails: {error:?}")))
+}
+
+struct Instances {
+    grants: Arc<Grants>,
+    made: Arc<AtomicUsize>,
+}
+
+impl HandlerState for Instances {
+    type StoreData = State;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        let mut store = Store::new(LOADED.engine(), State::new(Arc::clone(&self.grants)));
+        let proxy = Proxy::P3(LOADED.instantiate_async(&mut store).await?);
+        let expiration = Expiration { timer: Box::pin(sleep(IDLE)), since: None };
+        Ok(Instance { store, proxy, view: State::view, expiration, state: Worker })
+    }
+}
+
+struct Worker;
+
+impl WorkerState for Worker {
+    type StoreData = State;
+    type RequestData = ();
+
+    fn should_accept_request(&self, concurrent_count: usize, total_count: usize) -> ShouldAccept {
+        if total_count >= REUSE {
+            ShouldAccept::Never
+        } else if concurrent_count >= CONCURRENT_REUSE {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        _store: StoreContextMut<'_, State>,
+        (): (),
+        _task: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        // By default Spin limits no request.
+        Box::pin(pending())
+    }
+
+    fn drop(&self, _store: Store<State>, result: wasmtime::Result<()>) {
+        if let Err(error) = result {
+            eprintln!("an instance ended: {error:?}");
+        }
+    }
+}
+
+/// Ends an instance that is idle.
+struct Expiration {
+    timer: Pin<Box<Sleep>>,
+    since: Option<Instant>,
+}
+
+impl WorkerExpiration for Expiration {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        status: WorkerStatus,
+        start: Instant,
+    ) -> Poll<()> {
+        if status == WorkerStatus::Requests {
+            return Poll::Pending;
+        }
+        if self.since != Some(start) {
+            self.since = Some(start);
+            self.timer.as_mut().reset((start + IDLE).into());
+        }
+        self.timer.as_mut().poll(cx)
+    }
+}

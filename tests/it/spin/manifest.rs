@@ -1,0 +1,157 @@
+//! `spin.toml`, read as Spin reads it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manifest {
+    spin_manifest_version: u32,
+    application: Application,
+    variables: BTreeMap<String, Variable>,
+    trigger: Triggers,
+    component: BTreeMap<String, Component>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Application {
+    name: String,
+    version: String,
+    #[serde(rename = "description")]
+    _description: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Variable {
+    default: String,
+    #[serde(default)]
+    secret: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Triggers {
+    http: Vec<Trigger>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trigger {
+    route: String,
+    component: String,
+}
+
+/// What the one component may have.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Component {
+    pub(super) source: PathBuf,
+    allowed_outbound_hosts: Vec<String>,
+    variables: BTreeMap<String, String>,
+    pub(super) dependencies: BTreeMap<String, Dependency>,
+    build: Build,
+}
+
+/// A component that provides an import.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dependency {
+    pub(super) path: PathBuf,
+    pub(super) inherit_configuration: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Build {
+    command: String,
+    watch: Vec<String>,
+}
+
+/// What the component is given once the variables have their values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Grants {
+    pub(super) variables: BTreeMap<String, String>,
+    pub(super) hosts: Vec<String>,
+}
+
+impl Manifest {
+    pub(super) fn read() -> Self {
+        toml::from_str(&std::fs::read_to_string(root().join("spin.toml")).unwrap()).unwrap()
+    }
+
+    /// The component that answers requests.
+    pub(super) fn edge(&self) -> &Component {
+        &self.component["edge"]
+    }
+
+    /// What the edge is given when some variables are set from outside.
+    pub(super) fn grants(&self, set: &BTreeMap<String, String>) -> Grants {
+        let unknown: Vec<_> = set.keys().filter(|name| !self.variables.contains_key(*name)).collect();
+        assert!(unknown.is_empty(), "no variables of the application: {unknown:?}");
+        let fill = |template: &String| {
+            self.variables.iter().fold(template.clone(), |text, (name, variable)| {
+                text.replace(&format!("{{{{ {name} }}}}"), set.get(name).unwrap_or(&variable.default))
+            })
+        };
+        let edge = self.edge();
+        let variables = edge.variables.iter().map(|(name, template)| (name.clone(), fill(template)));
+        Grants {
+            variables: variables.collect(),
+            hosts: edge.allowed_outbound_hosts.iter().map(fill).collect(),
+        }
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+#[test]
+fn the_manifest_serves_every_path_by_the_components_that_its_command_builds() {
+    let manifest = Manifest::read();
+    assert_eq!(manifest.spin_manifest_version, 2);
+    assert_eq!((&*manifest.application.name, &*manifest.application.version), ("chargegate", "0.1.0"));
+    assert_eq!(manifest.component.len(), 1);
+    let [trigger] = manifest.trigger.http.as_slice() else { panic!("more than one trigger") };
+    assert_eq!((&*trigger.route, &*trigger.component), ("/...", "edge"));
+    let edge = manifest.edge();
+    assert_eq!(edge.build.command, "cargo xtask edge");
+    for pattern in &edge.build.watch {
+        let fixed = pattern.split('*').next().unwrap();
+        assert!(root().join(fixed).exists(), "{pattern} names nothing");
+    }
+    let [(import, queue)] = edge.dependencies.iter().collect::<Vec<_>>()[..] else {
+        panic!("one dependency")
+    };
+    assert_eq!(import, "chargegate:edge/queue@0.1.0");
+    for (path, variable) in
+        [(&edge.source, "CHARGEGATE_EDGE_COMPONENT"), (&queue.path, "CHARGEGATE_QUEUE_REDIS_COMPONENT")]
+    {
+        let built = PathBuf::from(std::env::var(variable).unwrap());
+        assert!(built.ends_with(path.strip_prefix("target").unwrap()), "{path:?} is not {built:?}");
+    }
+}
+
+#[test]
+fn every_variable_is_used_and_the_password_is_secret() {
+    let manifest = Manifest::read();
+    let edge = manifest.edge();
+    for (name, variable) in &manifest.variables {
+        let template = format!("{{{{ {name} }}}}");
+        assert!(edge.variables.values().any(|value| *value == template), "{name} is used by nobody");
+        assert_eq!(variable.secret, name.contains("password"), "{name}");
+    }
+    let grants = manifest.grants(&BTreeMap::new());
+    let left = grants.variables.values().chain(&grants.hosts).find(|value| value.contains("{{"));
+    assert_eq!(left, None, "a template names no variable");
+}
+
+#[test]
+fn the_server_of_the_queue_is_all_that_can_be_reached() {
+    let set = BTreeMap::from([("queue_url".into(), "redis://queue.internal:6380".into())]);
+    assert_eq!(Manifest::read().grants(&set).hosts, ["redis://queue.internal:6380"]);
+}

@@ -1,0 +1,122 @@
+//! Requests that go well, and the limits of the queue.
+
+use chargegate_core::{Message, stream_for};
+use chargegate_servers::{Redis, redis_server, valkey_server};
+
+use super::host::Spin;
+use super::support::{Streams, assert_accepted, assert_refused, info, post};
+use crate::host::support::bounded;
+
+#[test]
+fn a_message_is_in_its_stream_to_the_byte_when_it_is_acknowledged() {
+    bounded(async {
+        let streams = Streams::new();
+        let mut streams = Streams::on(&streams.url, 8);
+        let (url, prefix) = (streams.url.clone(), streams.prefix.clone());
+        let spin = Spin::up([("queue_url", &*url), ("queue_prefix", &prefix), ("queue_streams", "8")]).await;
+        let mut client = spin.connect().await;
+        let mut ids = Vec::new();
+        for _ in 0..32 {
+            let reply = post(&mut client).await;
+            assert_accepted(&reply);
+            ids.push(reply.header("x-request-id").unwrap().to_owned());
+        }
+        let mut found = Vec::new();
+        for number in 0..8 {
+            for text in streams.messages(number) {
+                assert_eq!(stream_for(&text, 8.try_into().unwrap()), number);
+                let message = Message::decode(text.as_bytes()).unwrap();
+                assert_eq!(message.encode(), text);
+                assert_eq!(message.callback_url.as_str(), "https://client.example/cb?a=%7B");
+                found.push(message.id.to_string());
+            }
+        }
+        found.sort_unstable();
+        ids.sort_unstable();
+        assert_eq!(found, ids);
+    });
+}
+
+#[test]
+fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
+    bounded(async {
+        let mut streams = Streams::new();
+        let (url, prefix) = (streams.url.clone(), streams.prefix.clone());
+        let spin = Spin::up([("queue_url", &*url), ("queue_prefix", &prefix), ("queue_limit", "3")]).await;
+        let mut client = spin.connect().await;
+        for _ in 0..3 {
+            assert_accepted(&post(&mut client).await);
+        }
+        assert_refused(&post(&mut client).await, "the queue is full");
+        assert_eq!(streams.depth(), 3);
+        let _: () = streams.command(&format!("XTRIM {prefix}:{{0}} MAXLEN = 2"));
+        assert_accepted(&post(&mut client).await);
+        assert_refused(&post(&mut client).await, "the queue is full");
+        assert_eq!(streams.depth(), 3);
+    });
+}
+
+#[test]
+fn requests_beside_each_other_keep_to_the_limit() {
+    bounded(async {
+        let mut streams = Streams::new();
+        let (url, prefix) = (streams.url.clone(), streams.prefix.clone());
+        let spin = Spin::up([("queue_url", &*url), ("queue_prefix", &prefix), ("queue_limit", "20")]).await;
+        let mut sent = tokio::task::JoinSet::new();
+        for _ in 0..40 {
+            let mut client = spin.connect().await;
+            sent.spawn(async move { post(&mut client).await.status });
+        }
+        let answers = sent.join_all().await;
+        let count = |status| answers.iter().filter(|answer| **answer == status).count();
+        assert_eq!((count(202), count(503)), (20, 20));
+        assert_eq!(streams.depth(), 20);
+    });
+}
+
+#[test]
+fn an_instance_keeps_its_connection() {
+    bounded(async {
+        let redis = Redis::start(&redis_server(), &[]).unwrap();
+        let spin = Spin::up([("queue_url", &*redis.url())]).await;
+        let connections = || info(&redis.url(), "stats", "total_connections_received").unwrap();
+        let before = connections();
+        let mut client = spin.connect().await;
+        for _ in 0..200 {
+            assert_accepted(&post(&mut client).await);
+        }
+        // One more asks for the number; Spin takes a new instance after 128 requests.
+        assert_eq!((connections() - before - 1, spin.instances()), (2, 2));
+    });
+}
+
+#[test]
+fn where_a_sync_is_wanted_the_server_is_asked_for_it() {
+    bounded(async {
+        let valkey = Redis::start(&valkey_server(), &["--appendfsync", "everysec"]).unwrap();
+        let variables =
+            [("queue_url", &*valkey.url()), ("queue_timeout_ms", "10000"), ("enqueue_timeout_ms", "20000")];
+        let waits = || info(&valkey.url(), "commandstats", "cmdstat_waitaof").unwrap_or(0);
+        let without = Spin::up(variables).await;
+        assert_accepted(&post(&mut without.connect().await).await);
+        assert_eq!(waits(), 0);
+        let [url, timeout, edge] = variables;
+        let with = Spin::up([url, timeout, edge, ("queue_waitaof_ms", "9000")]).await;
+        assert_accepted(&post(&mut with.connect().await).await);
+        assert_eq!(waits(), 1);
+    });
+}
+
+#[test]
+fn no_sync_is_no_confirmation() {
+    bounded(async {
+        // It never syncs by itself.
+        let valkey = Redis::start(&valkey_server(), &["--appendfsync", "no"]).unwrap();
+        let spin = Spin::up([("queue_url", &*valkey.url()), ("queue_waitaof_ms", "50")]).await;
+        assert_refused(&post(&mut spin.connect().await).await, "did not confirm in time");
+        // It has no such command.
+        let redis = Redis::start(&redis_server(), &[]).unwrap();
+        let spin = Spin::up([("queue_url", &*redis.url()), ("queue_waitaof_ms", "50")]).await;
+        assert_refused(&post(&mut spin.connect().await).await, "the queue is unavailable");
+    });
+}

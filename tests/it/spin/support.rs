@@ -1,0 +1,120 @@
+//! Requests, the streams they end in, and servers to be disturbed.
+
+use std::env;
+use std::time::{Duration, Instant};
+
+use chargegate_core::stream_key;
+use redis::{Client as Redis, Commands as _, Connection, FromRedisValue};
+
+use super::host::Spin;
+use crate::host::support::{Client, Reply};
+
+/// A good request.
+pub(super) const SESSION: &str = r#"{"station_id":"123e4567-e89b-12d3-a456-426614174000","driver_token":"driver-allowed-0000000001","callback_url":"https://client.example/cb?a=%7B"}"#;
+
+/// What the edge answers to [`SESSION`] on this connection.
+pub(super) async fn post(client: &mut Client) -> Reply {
+    let head = "POST /v1/charging-sessions HTTP/1.1\r\nhost: test\r\ncontent-type: application/json";
+    client.send(format!("{head}\r\ncontent-length: {}\r\n\r\n{SESSION}", SESSION.len()).as_bytes()).await;
+    client.reply(false).await.expect("an answer")
+}
+
+/// Asserts that a request is acknowledged.
+#[track_caller]
+pub(super) fn assert_accepted(reply: &Reply) {
+    assert_eq!(reply.status, 202, "{}", reply.text());
+}
+
+/// Asserts that a request was not confirmed, and why.
+#[track_caller]
+pub(super) fn assert_refused(reply: &Reply, detail: &str) {
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")), "{}", reply.text());
+    assert!(reply.text().contains(detail), "{}", reply.text());
+}
+
+/// Asserts that the server is not confirmed to have taken a message, in no more time than it may take.
+pub(super) async fn assert_refuses_in(spin: &Spin, limit: Duration, detail: &str) {
+    let mut client = spin.connect().await;
+    let start = Instant::now();
+    assert_refused(&post(&mut client).await, detail);
+    assert!(start.elapsed() < limit, "it takes {:?}", start.elapsed());
+}
+
+/// The streams of one test, on a server that others use; gone when dropped.
+pub(super) struct Streams {
+    pub(super) url: String,
+    pub(super) prefix: String,
+    connection: Connection,
+    count: u16,
+}
+
+impl Streams {
+    /// On the server for tests.
+    pub(super) fn new() -> Self {
+        Self::on(&env::var("REDIS_URL").expect("REDIS_URL must name a server"), 1)
+    }
+
+    pub(super) fn on(url: &str, count: u16) -> Self {
+        let connection = Redis::open(url).unwrap().get_connection().unwrap();
+        let prefix = format!("test-{:032x}", rand::random::<u128>());
+        Self { url: url.to_owned(), prefix, connection, count }
+    }
+
+    /// All messages of one stream, each the only field of its entry.
+    pub(super) fn messages(&mut self, number: u16) -> Vec<String> {
+        let key = stream_key(&self.prefix, number);
+        let entries: Vec<(String, Vec<(String, String)>)> = self.connection.xrange_all(key).unwrap();
+        let fields = entries.into_iter().map(|(_, fields)| <[_; 1]>::try_from(fields).expect("one field"));
+        fields
+            .map(|[(name, message)]| {
+                assert_eq!(name, "m");
+                message
+            })
+            .collect()
+    }
+
+    /// How many messages the first stream has.
+    pub(super) fn depth(&mut self) -> usize {
+        self.connection.xlen(stream_key(&self.prefix, 0)).unwrap()
+    }
+
+    /// Removes everything.
+    pub(super) fn clear(&mut self) {
+        for number in 0..self.count {
+            let _: () = self.connection.del(stream_key(&self.prefix, number)).unwrap();
+        }
+    }
+
+    /// A command of its own.
+    pub(super) fn command<T: FromRedisValue>(&mut self, words: &str) -> T {
+        command(&mut self.connection, words)
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Does a command on a connection of its own.
+pub(super) fn once<T: FromRedisValue>(url: &str, words: &str) -> T {
+    command(&mut Redis::open(url).unwrap().get_connection().unwrap(), words)
+}
+
+fn command<T: FromRedisValue>(connection: &mut Connection, words: &str) -> T {
+    let mut words = words.split(' ');
+    let mut command = redis::cmd(words.next().unwrap());
+    words.for_each(|word| {
+        command.arg(word);
+    });
+    command.query(connection).unwrap()
+}
+
+/// The number that `INFO` gives.
+pub(super) fn info(url: &str, section: &str, name: &str) -> Option<u64> {
+    let text: String = once(url, &format!("INFO {section}"));
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let digits = line.trim_start_matches("calls=");
+    digits.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+}
