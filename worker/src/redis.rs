@@ -120,11 +120,11 @@ impl Engine {
         link.run::<()>(&consumer.say_alive()).await.map_err(open::describe(&settings))?;
         let count = streams.keys().len();
         let shared = Arc::new(Shared {
+            intake: Intake::new(count),
+            held: Held::new(count, settings.message_lease),
             settings,
             consumer,
             link,
-            intake: Intake::new(count),
-            held: Held::new(count),
             hints: (0..count).map(|_| AtomicBool::new(false)).collect(),
             streams,
             effects,

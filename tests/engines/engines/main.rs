@@ -2,4 +2,5 @@
 //! `cargo xtask test` starts the servers.
 
 mod database;
+mod queues;
 mod stores;

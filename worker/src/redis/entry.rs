@@ -14,6 +14,13 @@ pub(super) struct EntryId {
 }
 
 impl EntryId {
+    /// No entry that a stream takes from `milliseconds` on comes before this, and none it took earlier comes after,
+    /// unless the stream's newest does.
+    pub(super) fn before(milliseconds: u64) -> Self {
+        // A store may keep numbers with a sign.
+        Self { milliseconds: milliseconds.saturating_sub(1), sequence: u64::MAX >> 1 }
+    }
+
     /// When the server took the entry, by its clock.
     pub(super) fn time(self) -> UnixMillis {
         UnixMillis(self.milliseconds).min(UnixMillis::MAX)

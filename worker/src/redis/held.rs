@@ -2,27 +2,46 @@
 
 use std::collections::{HashMap, hash_map};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::entry::EntryId;
 
-/// The entries that were read and neither acknowledged nor released since, with their deliveries, by stream.
+/// The entries that were read and neither acknowledged nor released since, by stream.
 ///
 /// What the server counts as pending for this worker and is not among them was lost on the way: its read's answer, or
 /// its acknowledgement.
 #[derive(Debug)]
-pub(super) struct Held(Box<[Mutex<HashMap<EntryId, u32>>]>);
+pub(super) struct Held {
+    streams: Box<[Mutex<HashMap<EntryId, Hold>>]>,
+    lease: Duration,
+}
+
+/// An entry in our hands.
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    deliveries: u32,
+    since: Instant,
+}
 
 impl Held {
-    pub(super) fn new(streams: usize) -> Self {
-        Self((0..streams).map(|_| Mutex::default()).collect())
+    /// Nothing held of so many streams yet. A hold ends with its lease, ours as anybody's.
+    pub(super) fn new(streams: usize, lease: Duration) -> Self {
+        Self { streams: (0..streams).map(|_| Mutex::default()).collect(), lease }
     }
 
     /// Notes an entry that was read; `false` when it is held already.
     pub(super) fn insert(&self, stream: usize, id: EntryId, deliveries: u32) -> bool {
         let Some(mut held) = self.stream(stream) else { return false };
+        let new = Hold { deliveries, since: Instant::now() };
         match held.entry(id) {
             hash_map::Entry::Vacant(place) => {
-                place.insert(deliveries);
+                place.insert(new);
+                true
+            }
+            hash_map::Entry::Occupied(mut place) if self.is_over(place.get()) => {
+                place.insert(new);
                 true
             }
             hash_map::Entry::Occupied(_) => false,
@@ -31,7 +50,11 @@ impl Held {
 
     /// Whether an entry is held.
     pub(super) fn contains(&self, stream: usize, id: EntryId) -> bool {
-        self.stream(stream).is_some_and(|held| held.contains_key(&id))
+        self.stream(stream).is_some_and(|held| held.get(&id).is_some_and(|hold| !self.is_over(hold)))
+    }
+
+    fn is_over(&self, hold: &Hold) -> bool {
+        hold.since.elapsed() >= self.lease
     }
 
     /// How many entries of a stream are held.
@@ -41,7 +64,7 @@ impl Held {
 
     /// How often an entry that is held was delivered.
     pub(super) fn deliveries(&self, stream: usize, id: EntryId) -> Option<u32> {
-        self.stream(stream)?.get(&id).copied()
+        Some(self.stream(stream)?.get(&id)?.deliveries)
     }
 
     /// Holds these entries no longer once what it gives is dropped, however that comes.
@@ -49,8 +72,8 @@ impl Held {
         LetGo { held: self, stream, ids }
     }
 
-    fn stream(&self, stream: usize) -> Option<MutexGuard<'_, HashMap<EntryId, u32>>> {
-        Some(self.0.get(stream)?.lock().unwrap_or_else(PoisonError::into_inner))
+    fn stream(&self, stream: usize) -> Option<MutexGuard<'_, HashMap<EntryId, Hold>>> {
+        Some(self.streams.get(stream)?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -68,5 +91,28 @@ impl Drop for LetGo<'_> {
                 held.remove(id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hold_ends_when_it_is_let_go_or_its_lease_is_over() {
+        let lease = Duration::from_secs(30);
+        let (held, id): (_, EntryId) = (Held::new(2, lease), "5-1".parse().unwrap());
+        assert!(held.insert(1, id, 3));
+        assert!(!held.insert(1, id, 4));
+        assert_eq!(held.deliveries(1, id), Some(3));
+        assert!(held.contains(1, id) && !held.contains(0, id) && !held.contains(2, id));
+        drop(held.let_go(1, &[id]));
+        assert!(!held.contains(1, id));
+
+        assert!(held.insert(1, id, 4));
+        tokio::time::advance(lease).await;
+        assert!(!held.contains(1, id));
+        assert!(held.insert(1, id, 5));
+        assert_eq!((held.count(1), held.deliveries(1, id)), (1, Some(5)));
     }
 }

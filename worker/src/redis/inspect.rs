@@ -26,7 +26,8 @@ pub struct Inspector {
 pub struct Snapshot {
     /// Messages ever enqueued, by the server's own counters.
     pub enqueued: u64,
-    /// The newest message of each stream that was not empty; it may be acknowledged already.
+    /// By stream, a bound between the messages it had and those it takes later, of the form of a message's key: also
+    /// where a stream is empty, or has forgotten newer messages than it has.
     pub newest: Vec<MessageKey>,
 }
 
@@ -48,14 +49,13 @@ impl Inspector {
     /// # Errors
     /// [`EngineError`].
     pub async fn snapshot(&self) -> Result<Snapshot, EngineError> {
-        let all: Vec<(u64, u64, EntryId)> =
+        let (now, all): (u64, Vec<(u64, EntryId)>) =
             self.link.call(script::SNAPSHOT.prepare_invoke().key(self.streams.keys())).await?;
         let mut snapshot = Snapshot { enqueued: 0, newest: Vec::new() };
-        for (stream, (added, length, id)) in all.into_iter().enumerate() {
+        for (stream, (added, newest)) in all.into_iter().enumerate() {
             snapshot.enqueued = snapshot.enqueued.saturating_add(added);
-            if length > 0 {
-                snapshot.newest.push(self.streams.message_key(Place { stream, id }));
-            }
+            let id = newest.max(EntryId::before(now));
+            snapshot.newest.push(self.streams.message_key(Place { stream, id }));
         }
         Ok(snapshot)
     }

@@ -18,7 +18,10 @@ use crate::queue::LeasedMessage;
 
 /// How much longer than it may wait a lease stays for a reader that is just coming back.
 const GRACE: Duration = Duration::from_millis(250);
-/// How long a reader waits for messages while others have been dealt nothing.
+/// How long a reader that is not the only one waits for messages: its share of what is wanted may be of more use in
+/// another stream.
+const TURN: Duration = Duration::from_millis(100);
+/// How long it does while others have been dealt nothing.
 const GLANCE: Duration = Duration::from_millis(20);
 const FAR: Duration = Duration::from_hours(24);
 
@@ -91,8 +94,12 @@ impl State {
             .take(free)
             .collect();
         let idle = self.seats.iter().filter(|seat| matches!(seat.standing, Standing::Idle)).count();
-        // Where there is not enough for all, nobody sits on his share for long.
-        let until = if turn.len() < idle { until.min(Instant::now() + GLANCE) } else { until };
+        let now = Instant::now();
+        let until = match size {
+            1 => until,
+            _ if turn.len() < idle => until.min(now + GLANCE),
+            _ => until.min(now + TURN),
+        };
         let mut left = turn.len();
         for at in &turn {
             let count = free.div_ceil(left);

@@ -109,18 +109,18 @@ pub(super) static SNAPSHOT: LazyLock<Script> = LazyLock::new(|| {
         r"
         local all = {}
         for i, stream in ipairs(KEYS) do
-          local added, length, newest = 0, 0, '0-0'
+          local added, newest = 0, '0-0'
           if redis.call('EXISTS', stream) == 1 then
             local info = redis.call('XINFO', 'STREAM', stream)
             for j = 1, #info, 2 do
               if info[j] == 'entries-added' then added = info[j + 1] end
-              if info[j] == 'length' then length = info[j + 1] end
               if info[j] == 'last-generated-id' then newest = info[j + 1] end
             end
           end
-          all[i] = {added, length, newest}
+          all[i] = {added, newest}
         end
-        return all
+        local time = redis.call('TIME')
+        return {time[1] * 1000 + math.floor(time[2] / 1000), all}
         ",
     )
 });

@@ -74,6 +74,16 @@ async fn a_reader_that_comes_back_with_nothing_is_dealt_the_rest_of_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_reader_of_several_sits_on_its_share() {
+    let intake = intake(2);
+    let _leasing = lease(&intake, 2, LONG);
+    for reader in [0, 1] {
+        let demand = intake.demand(reader).await;
+        assert_eq!(demand, Demand { count: 1, until: Instant::now() + TURN });
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn readers_take_turns_where_there_is_too_little_for_all() {
     let intake = intake(3);
     let _leasing = lease(&intake, 1, LONG);

@@ -1,0 +1,109 @@
+//! What the suite needs of an engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chargegate_worker::queue::{EnqueueError, LeasedMessage, MessageKey, Queue};
+use tokio::time::Instant;
+
+pub(crate) const NO_WAIT: Duration = Duration::ZERO;
+/// The longest that a test waits for what must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a test sets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) depth_limit: u64,
+    pub(crate) message_lease: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { depth_limit: 100_000, message_lease: Duration::from_secs(60) }
+    }
+}
+
+/// A worker's access to the queue.
+pub(crate) type Worker = Arc<dyn Queue>;
+
+/// An engine with a queue of its own.
+#[async_trait]
+pub(crate) trait Fixture: Send + Sync + Sized + 'static {
+    /// Whether messages come strictly in the order in which they were enqueued.
+    const ORDERED: bool;
+
+    async fn start(options: Options) -> Self;
+
+    /// A worker of its own where the engine allows several at a time, else the one again.
+    async fn worker(&self) -> Worker;
+
+    async fn enqueue(&self, body: &str) -> Result<(), EnqueueError>;
+
+    /// Puts what is no text into the queue, as no edge does.
+    async fn enqueue_bytes(&self, body: &[u8]);
+
+    /// Ends a worker as SIGKILL does, and gives one that goes on.
+    async fn kill(&self, worker: Worker) -> Worker;
+
+    async fn close(&self, worker: &Worker);
+
+    /// The server's time, in milliseconds since 1970, where it notes when a message was enqueued.
+    async fn server_time(&self) -> Option<u64>;
+
+    async fn enqueue_all<'a>(&self, bodies: impl IntoIterator<Item = &'a str> + Send) {
+        for body in bodies.into_iter().collect::<Vec<_>>() {
+            self.enqueue(body).await.unwrap();
+        }
+    }
+
+    /// So many messages: "0", "1" and so on.
+    async fn enqueue_numbers(&self, count: usize) {
+        let bodies: Vec<_> = (0..count).map(|number| number.to_string()).collect();
+        self.enqueue_all(bodies.iter().map(String::as_str)).await;
+    }
+}
+
+/// Leases until `count` messages came, however many leases it takes.
+pub(crate) async fn lease(worker: &Worker, count: usize) -> Vec<LeasedMessage> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut all = Vec::new();
+    while all.len() < count {
+        let wait = deadline.saturating_duration_since(Instant::now());
+        assert!(!wait.is_zero(), "{} of {count} messages came: {all:?}", all.len());
+        all.extend(worker.lease(count - all.len(), wait).await.unwrap());
+    }
+    all
+}
+
+/// Fails if any message comes within `time`.
+pub(crate) async fn nothing_comes(worker: &Worker, time: Duration) {
+    let came = worker.lease(10, time).await.unwrap();
+    assert!(came.is_empty(), "{came:?}");
+}
+
+pub(crate) async fn acknowledge(worker: &Worker, messages: &[LeasedMessage]) {
+    worker.acknowledge(keys(messages)).await.unwrap();
+}
+
+pub(crate) async fn release(worker: &Worker, messages: &[LeasedMessage]) {
+    worker.release(keys(messages)).await.unwrap();
+}
+
+pub(crate) fn keys(messages: &[LeasedMessage]) -> Vec<MessageKey> {
+    messages.iter().map(|message| message.key.clone()).collect()
+}
+
+pub(crate) fn deliveries(messages: &[LeasedMessage]) -> Vec<u32> {
+    messages.iter().map(|message| message.deliveries).collect()
+}
+
+/// The bodies, as text, in the order of the messages.
+pub(crate) fn bodies(messages: &[LeasedMessage]) -> Vec<String> {
+    messages.iter().map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect()
+}
+
+pub(crate) fn sorted<T: Ord>(mut values: Vec<T>) -> Vec<T> {
+    values.sort_unstable();
+    values
+}

@@ -1,0 +1,126 @@
+//! Messages come again when their holder fails, and only then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Fixture;
+use super::fixture::{
+    NO_WAIT, Options, acknowledge, bodies, deliveries, keys, lease, nothing_comes, release, sorted,
+};
+
+/// A lease that ends while a test looks on.
+fn short() -> Options {
+    Options { message_lease: Duration::from_millis(400), ..Options::default() }
+}
+
+pub(super) async fn a_message_comes_again_when_its_lease_ends<F: Fixture>() {
+    let fixture = F::start(short()).await;
+    let mut workers = [fixture.worker().await, fixture.worker().await];
+    fixture.enqueue("a").await.unwrap();
+    let mut held = lease(&workers[0], 1).await;
+    for delivery in 2..5 {
+        workers.reverse();
+        let began = Instant::now();
+        let again = lease(&workers[0], 1).await;
+        assert!(began.elapsed() >= Duration::from_millis(300), "not before: {:?}", began.elapsed());
+        assert_eq!(keys(&again), keys(&held));
+        assert_eq!(deliveries(&again), [delivery]);
+        // Who holds it no longer has nothing to say about it, but that it is done.
+        held = again;
+        if delivery == 2 {
+            nothing_comes(&workers[1], NO_WAIT).await;
+        }
+    }
+}
+
+pub(super) async fn a_message_comes_again_when_its_holder_dies<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let holder = fixture.worker().await;
+    fixture.enqueue_numbers(600).await;
+    let held = lease(&holder, 600).await;
+    acknowledge(&holder, &held[..100]).await;
+    let next = fixture.kill(holder).await;
+    let began = Instant::now();
+    let again = lease(&next, 500).await;
+    assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
+    assert_eq!(sorted(keys(&again)), sorted(keys(&held[100..])));
+    assert_eq!(deliveries(&again), [2; 500]);
+    acknowledge(&next, &again).await;
+    assert_eq!(next.depth().await.unwrap().waiting, 0);
+}
+
+pub(super) async fn a_holder_that_paused_and_wakes_up_harms_nobody<F: Fixture>() {
+    let fixture = F::start(short()).await;
+    let (paused, other) = (fixture.worker().await, fixture.worker().await);
+    fixture.enqueue("a").await.unwrap();
+    let held = lease(&paused, 1).await;
+    let again = lease(&other, 1).await;
+    acknowledge(&other, &again).await;
+    acknowledge(&paused, &held).await;
+    release(&paused, &held).await;
+    nothing_comes(&other, Duration::from_millis(800)).await;
+    fixture.enqueue("b").await.unwrap();
+    assert_eq!(bodies(&lease(&paused, 1).await), ["b"]);
+}
+
+pub(super) async fn a_holder_that_wakes_up_and_acknowledges_is_believed<F: Fixture>() {
+    let fixture = F::start(short()).await;
+    let (paused, other) = (fixture.worker().await, fixture.worker().await);
+    fixture.enqueue("a").await.unwrap();
+    let held = lease(&paused, 1).await;
+    let again = lease(&other, 1).await;
+    acknowledge(&paused, &held).await;
+    nothing_comes(&paused, Duration::from_millis(800)).await;
+    acknowledge(&other, &again).await;
+    assert_eq!(other.depth().await.unwrap().waiting, 0);
+}
+
+pub(super) async fn released_messages_come_at_once_and_their_delivery_does_not_count<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let worker = fixture.worker().await;
+    fixture.enqueue_all(["a", "b"]).await;
+    for _ in 0..3 {
+        let leased = lease(&worker, 2).await;
+        assert_eq!(sorted(bodies(&leased)), ["a", "b"]);
+        assert_eq!(deliveries(&leased), [1, 1]);
+        release(&worker, &leased).await;
+        release(&worker, &leased).await;
+    }
+    let began = Instant::now();
+    let other = fixture.worker().await;
+    assert_eq!(deliveries(&lease(&other, 2).await), [1, 1]);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+pub(super) async fn many_messages_are_released_by_one_call<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let worker = fixture.worker().await;
+    fixture.enqueue_numbers(1_300).await;
+    let held = lease(&worker, 1_300).await;
+    acknowledge(&worker, &held[..100]).await;
+    release(&worker, &held[100..]).await;
+    let again = lease(&fixture.worker().await, 1_200).await;
+    assert_eq!(sorted(keys(&again)), sorted(keys(&held[100..])));
+    assert_eq!(deliveries(&again), [1; 1_200]);
+}
+
+pub(super) async fn a_dropped_lease_loses_nothing<F: Fixture>() {
+    let fixture = F::start(short()).await;
+    let worker = fixture.worker().await;
+    for round in 0..20 {
+        let leasing = {
+            let worker = Arc::clone(&worker);
+            tokio::spawn(async move { worker.lease(10, Duration::from_secs(5)).await })
+        };
+        fixture.enqueue(&round.to_string()).await.unwrap();
+        leasing.abort();
+        // Whoever was quicker, the message or the end of the lease.
+        if let Ok(leased) = leasing.await {
+            release(&worker, &leased.unwrap()).await;
+        }
+    }
+    let expected: Vec<_> = (0..20).map(|round| round.to_string()).collect();
+    assert_eq!(sorted(bodies(&lease(&worker, 20).await)), sorted(expected));
+}
