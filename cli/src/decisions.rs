@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chargegate_core::{Reason, RequestId, Status, UnixMillis};
-use chargegate_worker::EngineError;
 use chargegate_worker::inspect::{Cursor, DecisionFilter, Inspect};
-use chargegate_worker::sqlite::{Inspector, OpenError};
+use chargegate_worker::{EngineError, postgres, sqlite};
 use clap::builder::PossibleValuesParser;
 
+use crate::settings::{DatabaseArgs, SettingError};
 use crate::{duration, output, system};
 
 /// List decisions, or show one with its attempts to call back
@@ -20,7 +20,7 @@ use crate::{duration, output, system};
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
-    /// The data folder
+    /// The data folder, where no database is named
     #[arg(
         long,
         global = true,
@@ -29,6 +29,8 @@ pub(crate) struct Args {
         default_value = ".chargegate"
     )]
     data_dir: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// Print one JSON object
     #[arg(long, global = true, env = "CHARGEGATE_JSON")]
     json: bool,
@@ -77,9 +79,12 @@ struct ListArgs {
 /// Lists or shows.
 ///
 /// # Errors
-/// The data folder cannot be read, or there is no such decision.
+/// The store cannot be read, or there is no such decision.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, DecisionsError> {
-    let inspector = Inspector::open(&args.data_dir).await?;
+    let inspector: Box<dyn Inspect> = match &args.database.database_url {
+        None => Box::new(sqlite::Inspector::open(&args.data_dir).await?),
+        Some(_) => Box::new(postgres::Inspector::open(&args.database.url()?).await?),
+    };
     match args.command {
         Command::List(list) => {
             let (limit, before) = (list.limit, list.before.clone().map(Cursor::from));
@@ -118,9 +123,15 @@ fn request_id(text: &str) -> Result<RequestId, &'static str> {
 /// Why there is nothing to show.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DecisionsError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// The data folder cannot be opened.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Folder(#[from] sqlite::OpenError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] postgres::OpenError),
     /// It cannot be read.
     #[error("the decisions cannot be read")]
     Read(#[from] EngineError),

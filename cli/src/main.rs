@@ -4,15 +4,20 @@
 mod acl;
 mod decisions;
 mod duration;
+mod edge;
+mod engines;
 mod log;
+mod migrate;
 mod output;
 mod reconcile;
 mod send;
 mod serve;
+mod settings;
 mod sink;
 mod system;
 mod timestamp;
 mod up;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -31,9 +36,12 @@ struct Cli {
 enum Command {
     Acl(acl::Args),
     Decisions(decisions::Args),
+    Edge(Box<edge::Args>),
+    Migrate(migrate::Args),
     Reconcile(reconcile::Args),
     Send(Box<send::Args>),
     Up(Box<up::Args>),
+    Worker(Box<worker::Args>),
 }
 
 fn main() -> ExitCode {
@@ -59,11 +67,25 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 anyhow::Ok(ExitCode::SUCCESS)
             }
             Command::Decisions(args) => Ok(decisions::run(args).await?),
+            Command::Edge(args) => {
+                log::start(&args.log)?;
+                edge::run(*args, stop).await?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Migrate(args) => {
+                migrate::run(args).await?;
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Reconcile(args) => Ok(reconcile::run(args).await?),
             Command::Send(args) => Ok(send::run(*args, stop).await?),
             Command::Up(args) => {
                 log::start(&args.log)?;
                 up::run(*args, stop).await?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Worker(args) => {
+                log::start(&args.log)?;
+                worker::run(*args, stop).await?;
                 Ok(ExitCode::SUCCESS)
             }
         }

@@ -1,23 +1,29 @@
-//! `chargegate reconcile`: whether every message and every decision is accounted for. It only reads, beside a
-//! running process or without one, in one snapshot.
+//! `chargegate reconcile`: whether every message and every decision is accounted for. It only reads, beside running
+//! processes or without any, and its answer is exact at any moment.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chargegate_core::RequestId;
-use chargegate_worker::EngineError;
-use chargegate_worker::sqlite::{Inspector, OpenError, Reconciliation, SequenceRange};
+use chargegate_worker::{
+    Effects, EngineError, Reconciliation, SequenceRange, postgres, reconcile, redis, sqlite,
+};
 use serde_json::json;
 
 use crate::output;
+use crate::settings::{DatabaseArgs, QueueArgs, SettingError};
 
 /// Check that nothing is lost: every message and every decision is accounted for
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The data folder
+    /// The data folder, where neither queue nor database is named
     #[arg(long, env = "CHARGEGATE_DATA_DIR", value_name = "PATH", default_value = ".chargegate")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    queue: QueueArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// Print one JSON object
     #[arg(long, env = "CHARGEGATE_JSON")]
     json: bool,
@@ -26,9 +32,17 @@ pub(crate) struct Args {
 /// Balances the books; the exit status says whether they balance.
 ///
 /// # Errors
-/// The data folder cannot be read.
+/// The engines cannot be read.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, ReconcileError> {
-    let books = Inspector::open(&args.data_dir).await?.reconcile().await?;
+    let books = match (&args.queue.queue_url, &args.database.database_url) {
+        (None, None) => sqlite::Inspector::open(&args.data_dir).await?.reconcile().await?,
+        (Some(_), Some(_)) => {
+            let store = postgres::Inspector::open(&args.database.url()?).await?;
+            let queue = redis::Inspector::open(&args.queue.settings()?, Effects::system()).await?;
+            reconcile(&queue, &store).await?
+        }
+        _ => return Err(SettingError::HalfRemote.into()),
+    };
     if args.json {
         output::line(json(&books));
     } else {
@@ -40,9 +54,18 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, ReconcileError> {
 /// Why the books cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReconcileError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// The data folder cannot be opened.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Folder(#[from] sqlite::OpenError),
+    /// The queue cannot be opened.
+    #[error(transparent)]
+    Queue(#[from] redis::OpenError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] postgres::OpenError),
     /// It cannot be read.
     #[error("the books cannot be read")]
     Read(#[from] EngineError),
@@ -60,6 +83,21 @@ impl fmt::Display for Books<'_> {
             "enqueued {enqueued} = decided {decided} + duplicates {duplicates} + poison {poison} + waiting {waiting}"
         )?;
         writeln!(f, "decided {decided} = delivered {delivered} + dead {dead} + in flight {in_flight}")?;
+        if self.0.forgotten > 0 {
+            writeln!(f, "the queue has forgotten {} messages that it had confirmed", self.0.forgotten)?;
+        }
+        // Where messages have numbers, they are named below.
+        if self.0.lost() > 0 && self.0.missing.is_empty() {
+            writeln!(f, "missing: {} messages were enqueued and are nowhere", self.0.lost())?;
+        }
+        if self.0.unexplained() > 0 {
+            writeln!(
+                f,
+                "unexplained: {} messages were recorded or wait that the queue never had: do QUEUE_URL and \
+                 DATABASE_URL belong together?",
+                self.0.unexplained()
+            )?;
+        }
         for range in &self.0.missing {
             let SequenceRange { first, last } = range;
             if first == last {
@@ -95,6 +133,9 @@ fn json(books: &Reconciliation) -> serde_json::Value {
         "delivered": books.delivered,
         "dead": books.dead,
         "in_flight": books.in_flight,
+        "forgotten": books.forgotten,
+        "lost": books.lost(),
+        "unexplained": books.unexplained(),
         "missing": missing,
         "decisions_without_callback": ids(&books.decisions_without_callback),
         "callbacks_without_decision": ids(&books.callbacks_without_decision),
@@ -116,9 +157,7 @@ mod tests {
             delivered: 3,
             dead: 1,
             in_flight: 1,
-            missing: Vec::new(),
-            decisions_without_callback: Vec::new(),
-            callbacks_without_decision: Vec::new(),
+            ..Reconciliation::default()
         }
     }
 
@@ -144,5 +183,20 @@ mod tests {
         );
         assert!(text.ends_with("NOT BALANCED"), "{text}");
         assert_eq!(json(&books)["balanced"], false);
+    }
+
+    #[test]
+    fn what_a_queue_forgot_is_counted() {
+        let books = Reconciliation { enqueued: 14, forgotten: 9, ..books() };
+        let text = Books(&books).to_string();
+        assert!(text.contains("forgotten 9") && text.contains("missing: 4 messages"), "{text}");
+        assert!(text.ends_with("NOT BALANCED"), "{text}");
+        assert_eq!((&json(&books)["lost"], &json(&books)["forgotten"]), (&json!(4), &json!(9)));
+    }
+
+    #[test]
+    fn what_a_queue_never_had_is_doubted() {
+        let text = Books(&Reconciliation { enqueued: 8, ..books() }).to_string();
+        assert!(text.contains("unexplained: 2 messages") && text.ends_with("NOT BALANCED"), "{text}");
     }
 }

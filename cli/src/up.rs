@@ -1,15 +1,16 @@
-//! `chargegate up`: the single-machine edition. Edge, queue, store and worker in one process, over one data folder.
+//! `chargegate up`: the whole product in one process: edge and worker, and queue and store in one data folder, or on
+//! servers where those are named.
 
 mod args;
 mod demo;
-mod embedded;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chargegate_host::{Drain, Host, LoadError};
-use chargegate_worker::sqlite::{Engine, OpenError};
+use chargegate_worker::sqlite::{self, OpenError};
 use chargegate_worker::{
     AclUrlError, CallbackClient, CallbackClientError, Effects, HttpAuthorizer, MetricsError, Ops, Parts,
     SystemResolver, Worker, install_metrics,
@@ -19,44 +20,56 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub(crate) use self::args::Args;
-use self::args::ArgsError;
+use self::args::Place;
 use self::demo::Demo;
-use self::embedded::EmbeddedQueue;
+use crate::engines::{Engines, RemoteError};
 use crate::output;
 use crate::serve::{ListenError, listen, serve};
-
-/// Name look-ups under way at once.
-const LOOKUPS: usize = 64;
+use crate::settings::{SettingError, addresses};
+use crate::worker::{LOOKUPS, PACE};
 
 /// Runs until `stop`, then drains.
 ///
 /// # Errors
 /// [`UpError`]: it cannot start, or an engine ended by itself.
 pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpError> {
-    let host_settings = args.host(args.component().await?)?;
-    let (worker_settings, addresses) = (args.worker()?, args.addresses()?);
+    let callback_allow = args.callback_allow();
+    let addresses = addresses(&callback_allow)?;
+    let host_settings = args.edge.host(callback_allow, &args.data_dir).await?;
+    let place = args.place()?;
+    let pace = match place {
+        // The embedded engine gathers by itself whatever waits for its one writer.
+        Place::Folder(_) => Duration::ZERO,
+        Place::Servers(..) => PACE,
+    };
+    let worker_settings = args.work.worker(pace)?;
     let given_acl = args.acl_url()?;
-    let edge = listen(args.listen, "--listen or CHARGEGATE_LISTEN").await?;
-    let ops = listen(args.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
+    let edge = listen(args.edge.listen, "--listen or CHARGEGATE_LISTEN").await?;
+    let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let peers = CancellationToken::new();
     let demo =
         if args.demo { Some(Demo::start(&args, given_acl.is_none(), peers.clone()).await?) } else { None };
-    let acl_url = given_acl.or_else(|| demo.as_ref()?.acl_url()).ok_or(ArgsError::AclUrl(AclUrlError))?;
+    let acl_url = given_acl.or_else(|| demo.as_ref()?.acl_url()).ok_or(SettingError::AclUrl(AclUrlError))?;
     let metrics = install_metrics()?;
     let effects = Effects::system();
 
-    let engine = Engine::open(&args.data_dir, args.engine(), effects.clone()).await?;
+    let engines = match place {
+        Place::Folder(settings) => {
+            Engines::Embedded(sqlite::Engine::open(&args.data_dir, settings, effects.clone()).await?)
+        }
+        Place::Servers(queue, store) => Engines::open_remote(queue, store, &effects).await?,
+    };
     let load = tokio::task::spawn_blocking(move || Host::load(host_settings));
     let host = load.await.map_err(io::Error::other)??;
     let parts = Parts {
-        queue: Arc::new(engine.clone()),
-        store: Arc::new(engine.clone()),
-        authorizer: Arc::new(HttpAuthorizer::new(acl_url, args.acl_slots.get())),
+        queue: engines.queue(),
+        store: engines.store(),
+        authorizer: Arc::new(HttpAuthorizer::new(acl_url, args.work.acl_slots.get())),
         effects,
     };
     let resolver = Arc::new(SystemResolver::new(LOOKUPS));
-    let client = CallbackClient::new(addresses, resolver, args.callback_timeout)?;
-    let ops_state = Ops::new(Arc::clone(&parts.queue), Arc::clone(&parts.store), metrics);
+    let client = CallbackClient::new(addresses, resolver, args.work.callback_timeout)?;
+    let ops_state = Ops::new(engines.queue(), engines.store(), metrics);
     let worker = Worker::start(&worker_settings, parts, client);
     ops_state.set_ready(true);
 
@@ -69,14 +82,14 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
         }
         ops_state.set_ready(false);
     };
-    let drain = host.serve(edge, EmbeddedQueue::new(engine.clone()), end).await;
+    let drain = host.serve(edge, engines.edge_queue(), end).await;
     let asked = stop.is_cancelled();
     output::line("stopping: finishing what was begun (interrupt again to leave at once)");
     if let Drain::Cut { connections } = drain {
         warn!(connections, "cut connections whose requests did not end in time");
     }
-    let finished = worker.stop(args.grace).await;
-    engine.close().await;
+    let finished = worker.stop(args.ops.grace).await;
+    engines.close().await;
     peers.cancel();
     if let Ok(Err(error)) = ops_server.await {
         warn!(%error, "the ops port failed");
@@ -107,13 +120,16 @@ fn announce(edge: &TcpListener, ops: &TcpListener, demo: Option<&Demo>) -> io::R
 pub(crate) enum UpError {
     /// A setting cannot be used.
     #[error(transparent)]
-    Args(#[from] ArgsError),
+    Setting(#[from] SettingError),
     /// An address cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The data folder cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// A server cannot be used.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// The edge component cannot be run.
     #[error(
         "the edge component cannot be run: build it with `cargo xtask edge`, or name another with --edge-component"

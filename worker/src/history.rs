@@ -5,6 +5,7 @@
 //! came in since. So each worker has the queue advance a *beat* every second, and notes the beat in the store: a
 //! queue whose beat is behind the store's note has forgotten, and its counter at that beat tells how much.
 
+mod engines;
 mod watch;
 
 pub use self::watch::{HistoryWatch, Observe, Remember};

@@ -27,7 +27,8 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Ops {
     queue: Arc<dyn Queue>,
-    store: Arc<dyn Store>,
+    /// An edge alone has none.
+    store: Option<Arc<dyn Store>>,
     metrics: PrometheusHandle,
     ready: Arc<AtomicBool>,
 }
@@ -68,7 +69,13 @@ impl Ops {
     /// The ops port of a worker over these engines; not ready until told.
     #[must_use]
     pub fn new(queue: Arc<dyn Queue>, store: Arc<dyn Store>, metrics: PrometheusHandle) -> Self {
-        Self { queue, store, metrics, ready: Arc::default() }
+        Self { queue, store: Some(store), metrics, ready: Arc::default() }
+    }
+
+    /// The ops port of an edge that works by itself; not ready until told.
+    #[must_use]
+    pub fn of_edge(queue: Arc<dyn Queue>, metrics: PrometheusHandle) -> Self {
+        Self { queue, store: None, metrics, ready: Arc::default() }
     }
 
     /// Says whether requests should be sent here: true after the start, false from the beginning of a stop.
@@ -88,7 +95,10 @@ impl Ops {
     /// Reads the levels of the engines into their gauges, and says what each is good for.
     async fn check(&self) -> Check {
         let depth = tokio::time::timeout(CHECK_TIMEOUT, self.queue.depth());
-        let backlog = tokio::time::timeout(CHECK_TIMEOUT, self.store.backlog());
+        let backlog = async {
+            let store = self.store.as_ref()?;
+            Some(tokio::time::timeout(CHECK_TIMEOUT, store.backlog()).await)
+        };
         let (depth, backlog) = tokio::join!(depth, backlog);
         let queue = match depth {
             Ok(Ok(depth)) => {
@@ -98,16 +108,17 @@ impl Ops {
             }
             _ => SILENT,
         };
-        let store = match backlog {
+        let store = backlog.map(|backlog| match backlog {
             Ok(Ok(backlog)) => {
                 metric::level("chargegate_callbacks_pending", backlog.in_flight);
                 metric::level("chargegate_callbacks_dead", backlog.dead);
                 OK
             }
             _ => SILENT,
-        };
-        let worker = if self.ready.load(Ordering::Relaxed) { OK } else { "not running" };
-        Check { worker, queue, store }
+        });
+        let process = if self.ready.load(Ordering::Relaxed) { OK } else { "not running" };
+        let (edge, worker) = if self.store.is_some() { (None, Some(process)) } else { (Some(process), None) };
+        Check { edge, worker, queue, store }
     }
 }
 
@@ -117,14 +128,19 @@ const SILENT: &str = "does not answer";
 /// The state of each part in a word or two.
 #[derive(Serialize)]
 struct Check {
-    worker: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edge: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<&'static str>,
     queue: &'static str,
-    store: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<&'static str>,
 }
 
 async fn readyz(State(ops): State<Ops>) -> Response {
     let check = ops.check().await;
-    let ready = [check.worker, check.queue, check.store] == [OK; 3];
+    let parts = [check.edge, check.worker, Some(check.queue), check.store];
+    let ready = parts.into_iter().flatten().all(|state| state == OK);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, axum::Json(check)).into_response()
 }

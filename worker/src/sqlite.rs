@@ -31,7 +31,7 @@ use chargegate_core::MAX_MESSAGE_BYTES;
 use sqlx::SqlitePool;
 use tokio::sync::{Mutex, Notify, mpsc};
 
-pub use self::inspect::{Inspector, Reconciliation, SequenceRange};
+pub use self::inspect::Inspector;
 pub use self::open::OpenError;
 use self::open::{Opened, Tuning};
 use self::writer::{Command, Writer};

@@ -3,6 +3,8 @@
 mod ci;
 mod component;
 mod dev;
+mod programs;
+mod services;
 mod setup;
 mod step;
 mod test;
@@ -20,6 +22,7 @@ Commands:
   dev [--release] [-- ARGS]  Set up, build and run `chargegate up --demo`; ARGS go to it
   test [ARGS]                Set up and run every test; ARGS go to `cargo test`, a name filters
   ci                         Format, lints, documentation, the no_std check, then every test
+  services                   Start a throw-away Redis and PostgreSQL, print their URLs, and wait
   edge                       Build the WASM components; print their paths and sizes";
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn run(mut args: Vec<String>) -> Result<(), Failure> {
         ("dev", _) => dev::run(&Workspace::find()?, args),
         ("test", _) => test::run(&Workspace::find()?, &args),
         ("ci", []) => ci::run(&Workspace::find()?),
+        ("services", []) => services::run(),
         ("edge", []) => component::run(&Workspace::find()?),
         ("help" | "-h" | "--help", _) => {
             eprintln!("{USAGE}");

@@ -36,22 +36,27 @@ pub(crate) fn ensure_component(component: &str, program: &str) -> Result<(), Fai
 /// # Errors
 /// It is missing and cannot be installed from here.
 pub(crate) fn ensure_program(program: &str) -> Result<(), Failure> {
-    if step::is_there(program) {
-        return Ok(());
-    }
+    if step::is_there(program) { Ok(()) } else { install_package(program, program) }
+}
+
+/// Installs the Debian package that has `program`, where that is allowed, and says so.
+///
+/// # Errors
+/// It cannot be installed from here.
+pub(crate) fn install_package(program: &str, package: &str) -> Result<(), Failure> {
     if !is_root() || !step::is_there("apt-get") {
         return Err(Failure::new(format!(
-            "`{program}` is missing: install it, on Debian with `sudo apt-get install {program}`"
+            "`{program}` is missing: install it, on Debian with `sudo apt-get install {package}`"
         )));
     }
-    say(format_args!("`{program}` is missing: installing it"));
+    say(format_args!("`{program}` is missing: installing the package {package}"));
     let install = |args: &[&str]| {
         step::run(Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive"))
     };
-    install(&["install", "-y", "-q", program]).or_else(|_| {
+    install(&["install", "-y", "-q", package]).or_else(|_| {
         // The package lists of a fresh machine are empty.
         install(&["update", "-q"])?;
-        install(&["install", "-y", "-q", program])
+        install(&["install", "-y", "-q", package])
     })
 }
 
@@ -66,6 +71,7 @@ fn rustup(args: &[&str]) -> Result<(), Failure> {
     step::run(Command::new("rustup").args(args))
 }
 
-fn is_root() -> bool {
+/// Whether this runs as root.
+pub(crate) fn is_root() -> bool {
     step::read(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }

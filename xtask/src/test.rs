@@ -2,7 +2,7 @@
 
 use crate::step::{self, Failure};
 use crate::workspace::Workspace;
-use crate::{component, setup};
+use crate::{component, services, setup};
 
 /// Sets up and runs the tests. `args` go to `cargo test`.
 ///
@@ -29,8 +29,11 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure>
     if selects {
         step::run(cargo_test().args(["--no-run", "--test", "program"]))?;
     }
+    // They run as long as the tests.
+    let servers = services::for_tests()?;
     let mut test = cargo_test();
-    test.env("CHARGEGATE_PROGRAM", workspace.program("debug"))
+    test.envs(servers.variables())
+        .env("CHARGEGATE_PROGRAM", workspace.program("debug"))
         .env("CHARGEGATE_EDGE_COMPONENT", edge)
         .env("CHARGEGATE_QUEUE_REDIS_COMPONENT", queue_redis);
     if let Some(guest) = guest {

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use sqlx::SqlitePool;
 
-pub use self::ledger::{Reconciliation, SequenceRange};
 use super::open::{self, OpenError};
 
 /// A view of a data folder that cannot change it.

@@ -6,67 +6,12 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use super::Inspector;
 use crate::error::EngineError;
+use crate::reconcile::{Reconciliation, SequenceRange};
 use crate::sqlite::keys::{count, request_id};
 use crate::sqlite::store::read_failure;
 
 /// Gaps, and ids, that are named at most.
 const NAMED: i64 = 100;
-
-/// Where all messages are, at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reconciliation {
-    /// Messages ever enqueued, by the queue's own counter.
-    pub enqueued: u64,
-    /// Requests decided.
-    pub decided: u64,
-    /// Messages that asked again what was decided.
-    pub duplicates: u64,
-    /// Messages nobody can read.
-    pub poison: u64,
-    /// Messages in the queue with no outcome yet.
-    pub waiting: u64,
-    /// Decisions whose callback arrived.
-    pub delivered: u64,
-    /// Decisions whose callback was given up.
-    pub dead: u64,
-    /// Decisions whose callback is on its way.
-    pub in_flight: u64,
-    /// Messages that were enqueued and are nowhere, oldest first, at most 100 ranges.
-    pub missing: Vec<SequenceRange>,
-    /// Requests whose decision has no callback, at most 100.
-    pub decisions_without_callback: Vec<RequestId>,
-    /// Requests that have a callback and no decision, at most 100.
-    pub callbacks_without_decision: Vec<RequestId>,
-}
-
-/// Messages by their numbers, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SequenceRange {
-    /// The first.
-    pub first: u64,
-    /// The last.
-    pub last: u64,
-}
-
-impl SequenceRange {
-    /// How many messages.
-    #[must_use]
-    pub fn count(self) -> u64 {
-        (self.last + 1).saturating_sub(self.first)
-    }
-}
-
-impl Reconciliation {
-    /// Whether every message and every decision is accounted for.
-    #[must_use]
-    pub fn balanced(&self) -> bool {
-        self.enqueued == self.decided + self.duplicates + self.poison + self.waiting
-            && self.decided == self.delivered + self.dead + self.in_flight
-            && self.missing.is_empty()
-            && self.decisions_without_callback.is_empty()
-            && self.callbacks_without_decision.is_empty()
-    }
-}
 
 /// All counts, with what retention deleted. AUTOINCREMENT keeps its counter through deletions and restarts.
 const COUNTS: &str = "SELECT \
@@ -122,6 +67,7 @@ async fn read(snapshot: &mut SqliteConnection) -> Result<Reconciliation, sqlx::E
         orphans("SELECT request_id FROM callback EXCEPT SELECT request_id FROM decision LIMIT ?1", snapshot)
             .await?;
     Ok(Reconciliation {
+        forgotten: 0,
         enqueued: count(&counts, "enqueued")?,
         decided: count(&counts, "decided")?,
         duplicates: count(&counts, "duplicates")?,

@@ -1,7 +1,8 @@
 //! Reconciliation and retention.
 
 use super::*;
-use crate::sqlite::{Inspector, Reconciliation, SequenceRange};
+use crate::reconcile::{Reconciliation, SequenceRange};
+use crate::sqlite::Inspector;
 
 async fn books(bench: &Bench) -> Reconciliation {
     bench.engine.inspector().reconcile().await.unwrap()

@@ -1,0 +1,105 @@
+//! `chargegate edge`: the edge alone, before a queue on a server of its own. What Spin or Workers do elsewhere, in a
+//! process for machines that have neither.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chargegate_host::{Drain, Host, LoadError};
+use chargegate_worker::queue::Queue;
+use chargegate_worker::{Effects, MetricsError, Ops, install_metrics, redis};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::engines::{EdgeQueue, open_queue};
+use crate::serve::{ListenError, listen, serve};
+use crate::settings::{AddressArgs, EdgeArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError, addresses};
+use crate::{log, output};
+
+/// Run the edge alone: accept requests and put them on the queue
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    edge: EdgeArgs,
+    #[command(flatten)]
+    queue: QueueArgs,
+    #[command(flatten)]
+    limit: QueueLimitArgs,
+    #[command(flatten)]
+    addresses: AddressArgs,
+    /// Where what the component is compiled to is kept
+    #[arg(long, env = "CHARGEGATE_DATA_DIR", value_name = "PATH", default_value = ".chargegate")]
+    data_dir: PathBuf,
+    #[command(flatten)]
+    ops: OpsArgs,
+    #[command(flatten)]
+    pub(crate) log: log::Args,
+}
+
+/// Serves until `stop`, then finishes the requests that were begun.
+///
+/// # Errors
+/// [`EdgeError`]: it cannot start.
+pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), EdgeError> {
+    let allow = args.addresses.callback_allow;
+    addresses(&allow)?;
+    let host_settings = args.edge.host(allow, &args.data_dir).await?;
+    let queue_settings =
+        redis::Settings { depth_limit: args.limit.queue_limit.get(), ..args.queue.settings()? };
+    let edge = listen(args.edge.listen, "--listen or CHARGEGATE_LISTEN").await?;
+    let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
+    let metrics = install_metrics()?;
+    let queue = open_queue(queue_settings, &Effects::system()).await?;
+    let load = tokio::task::spawn_blocking(move || Host::load(host_settings));
+    let host = load.await.map_err(io::Error::other)??;
+
+    let ops_state = Ops::of_edge(Arc::new(queue.clone()) as Arc<dyn Queue>, metrics);
+    ops_state.set_ready(true);
+    let (edge_address, ops_address) = (edge.local_addr()?, ops.local_addr()?);
+    info!(edge.address = %edge_address, ops.address = %ops_address, "started");
+    output::line(format_args!("edge      http://{edge_address}/v1/charging-sessions"));
+    output::line(format_args!("ops       http://{ops_address}/readyz  /healthz  /metrics"));
+    output::line("ready");
+
+    let peers = CancellationToken::new();
+    let ops_server = tokio::spawn(serve(ops, ops_state.clone().router(), peers.clone()));
+    let end = async {
+        stop.cancelled().await;
+        ops_state.set_ready(false);
+    };
+    if let Drain::Cut { connections } = host.serve(edge, EdgeQueue::Redis(queue.clone()), end).await {
+        warn!(connections, "cut connections whose requests did not end in time");
+    }
+    queue.close().await;
+    peers.cancel();
+    if let Ok(Err(error)) = ops_server.await {
+        warn!(%error, "the ops port failed");
+    }
+    output::line("stopped");
+    Ok(())
+}
+
+/// Why it does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EdgeError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// An address cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The queue cannot be used.
+    #[error(transparent)]
+    Queue(#[from] redis::OpenError),
+    /// The edge component cannot be run.
+    #[error(
+        "the edge component cannot be run: build it with `cargo xtask edge`, or name another with --edge-component"
+    )]
+    Load(#[from] LoadError),
+    /// Metrics cannot be set up.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// A listener failed.
+    #[error("a listener failed")]
+    Io(#[from] io::Error),
+}

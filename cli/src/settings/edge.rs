@@ -1,0 +1,59 @@
+//! What the edge is told.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chargegate_host::Settings;
+
+use super::SettingError;
+use crate::duration;
+
+/// The longest time the edge component takes for [`EdgeArgs::enqueue_timeout`].
+const MAX_ENQUEUE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How requests are accepted.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct EdgeArgs {
+    /// The address clients send requests to
+    #[arg(long, env = "CHARGEGATE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+    pub(crate) listen: SocketAddr,
+    /// The edge's WASM component [default: where `cargo xtask edge` leaves it]
+    #[arg(long, env = "CHARGEGATE_EDGE_COMPONENT", value_name = "PATH")]
+    edge_component: Option<PathBuf>,
+    /// The queue confirms a message in this time, or the request is answered 503
+    #[arg(long, env = "CHARGEGATE_ENQUEUE_TIMEOUT", value_name = "TIME", default_value = "2s", value_parser = duration::parse_positive)]
+    enqueue_timeout: Duration,
+}
+
+impl EdgeArgs {
+    /// The component and how it is run; what it is compiled to is kept in `folder`.
+    ///
+    /// # Errors
+    /// [`SettingError`]: a setting cannot be used, or the component is not there.
+    pub(crate) async fn host(&self, callback_allow: String, folder: &Path) -> Result<Settings, SettingError> {
+        if self.enqueue_timeout > MAX_ENQUEUE_TIMEOUT {
+            return Err(SettingError::EnqueueTimeout);
+        }
+        let path = self.edge_component.clone().unwrap_or_else(built_component);
+        let component = tokio::fs::read(&path).await;
+        let mut settings =
+            Settings::new(component.map_err(|source| SettingError::Component { path, source })?);
+        settings.variables = vec![
+            ("CHARGEGATE_CALLBACK_ALLOW".to_owned(), callback_allow),
+            ("CHARGEGATE_ENQUEUE_TIMEOUT_MS".to_owned(), self.enqueue_timeout.as_millis().to_string()),
+        ];
+        settings.cache = Some(std::path::absolute(folder.join("compiled")).map_err(SettingError::DataDir)?);
+        // The component's own time limit comes first, so that it tells the client what happened.
+        settings.limits.request_timeout = settings.limits.request_timeout.max(self.enqueue_timeout * 2);
+        Ok(settings)
+    }
+}
+
+/// Where the build leaves the component: beside the folder of this program's profile.
+fn built_component() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let target = program.parent().and_then(|profile| profile.parent()).unwrap_or(&program);
+    target.join("wasm32-wasip2").join("edge").join("chargegate_edge.wasm")
+}

@@ -1,0 +1,135 @@
+//! `chargegate worker`: takes requests from a queue, decides them, and calls back. Any number may run side by side.
+
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chargegate_worker::{
+    AclUrl, CallbackClient, CallbackClientError, Effects, HttpAuthorizer, MetricsError, Ops, Parts,
+    SystemResolver, Worker, install_metrics, redis,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::engines::{Engines, RemoteError};
+use crate::serve::{ListenError, listen, serve};
+use crate::settings::{
+    AddressArgs, DatabaseArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError, WorkArgs, addresses,
+};
+use crate::{log, output};
+
+/// Name look-ups under way at once.
+pub(crate) const LOOKUPS: usize = 64;
+/// Under load, a database on a server commits decisions, and attempts, once in this time.
+pub(crate) const PACE: Duration = Duration::from_millis(20);
+
+/// Run a worker: decide requests and call back, beside any number of other workers
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    queue: QueueArgs,
+    #[command(flatten)]
+    limit: QueueLimitArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Sessions with the database at most
+    #[arg(long, env = "CHARGEGATE_DATABASE_CONNECTIONS", value_name = "SESSIONS", default_value = "8")]
+    database_connections: NonZeroU32,
+    /// The base URL of the authorization service, http only
+    #[arg(long, env = "CHARGEGATE_ACL_URL", value_name = "URL")]
+    acl_url: String,
+    #[command(flatten)]
+    work: WorkArgs,
+    #[command(flatten)]
+    addresses: AddressArgs,
+    #[command(flatten)]
+    ops: OpsArgs,
+    #[command(flatten)]
+    pub(crate) log: log::Args,
+}
+
+/// Works until `stop`, then finishes what was begun and hands back the rest.
+///
+/// # Errors
+/// [`WorkerError`]: it cannot start, or ended by itself.
+pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), WorkerError> {
+    let worker_settings = args.work.worker(PACE)?;
+    let addresses = addresses(&args.addresses.callback_allow)?;
+    let acl_url: AclUrl = args.acl_url.parse().map_err(SettingError::AclUrl)?;
+    let queue = redis::Settings {
+        depth_limit: args.limit.queue_limit.get(),
+        message_lease: args.work.message_lease(),
+        ..args.queue.settings()?
+    };
+    let store =
+        args.database.settings(args.database_connections, args.work.callback_lease(), args.work.retention)?;
+    let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
+    let metrics = install_metrics()?;
+    let effects = Effects::system();
+    let client =
+        CallbackClient::new(addresses, Arc::new(SystemResolver::new(LOOKUPS)), args.work.callback_timeout)?;
+
+    let engines = Engines::open_remote(queue, store, &effects).await?;
+    let parts = Parts {
+        queue: engines.queue(),
+        store: engines.store(),
+        authorizer: Arc::new(HttpAuthorizer::new(acl_url, args.work.acl_slots.get())),
+        effects,
+    };
+    let ops_state = Ops::new(engines.queue(), engines.store(), metrics);
+    let worker = Worker::start(&worker_settings, parts, client);
+    ops_state.set_ready(true);
+
+    let ops_address = ops.local_addr()?;
+    info!(ops.address = %ops_address, "started");
+    output::line(format_args!("ops       http://{ops_address}/readyz  /healthz  /metrics"));
+    output::line("ready");
+    let peers = CancellationToken::new();
+    let ops_server = tokio::spawn(serve(ops, ops_state.clone().router(), peers.clone()));
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = worker.failed() => {}
+    }
+    let asked = stop.is_cancelled();
+    ops_state.set_ready(false);
+    output::line("stopping: finishing what was begun (interrupt again to leave at once)");
+    let finished = worker.stop(args.ops.grace).await;
+    engines.close().await;
+    peers.cancel();
+    if let Ok(Err(error)) = ops_server.await {
+        warn!(%error, "the ops port failed");
+    }
+    output::line(if finished {
+        "stopped: other workers go on with what is unfinished"
+    } else {
+        "stopped before everything begun was finished; other workers go on with it"
+    });
+    if asked { Ok(()) } else { Err(WorkerError::Ended) }
+}
+
+/// Why it does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkerError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The address cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// An engine cannot be used.
+    #[error(transparent)]
+    Engines(#[from] RemoteError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Client(#[from] CallbackClientError),
+    /// Metrics cannot be set up.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The worker ended by itself.
+    #[error("the worker cannot go on, the log says why: once that is mended, start again")]
+    Ended,
+    /// A listener failed.
+    #[error("a listener failed")]
+    Io(#[from] io::Error),
+}

@@ -1,0 +1,163 @@
+//! The books: every message that was ever enqueued is accounted for, and every decision has its callback.
+
+use chargegate_core::RequestId;
+
+use crate::error::EngineError;
+use crate::postgres::{self, Books};
+use crate::redis;
+
+/// Where all messages are, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconciliation {
+    /// Messages ever enqueued, by the queue's own counter and by what is remembered of it.
+    pub enqueued: u64,
+    /// Requests decided.
+    pub decided: u64,
+    /// Messages that asked again what was decided.
+    pub duplicates: u64,
+    /// Messages nobody can read.
+    pub poison: u64,
+    /// Messages in the queue with no outcome yet.
+    pub waiting: u64,
+    /// Decisions whose callback arrived.
+    pub delivered: u64,
+    /// Decisions whose callback was given up.
+    pub dead: u64,
+    /// Decisions whose callback is on its way.
+    pub in_flight: u64,
+    /// Of the messages enqueued, those the queue has forgotten since: its server was emptied, or lost its last writes.
+    /// Those that had no outcome yet are missing.
+    pub forgotten: u64,
+    /// Messages that were enqueued and are nowhere, where the queue numbers its messages; oldest first, at most 100
+    /// ranges.
+    pub missing: Vec<SequenceRange>,
+    /// Requests whose decision has no callback, at most 100.
+    pub decisions_without_callback: Vec<RequestId>,
+    /// Requests that have a callback and no decision, at most 100.
+    pub callbacks_without_decision: Vec<RequestId>,
+}
+
+/// Messages by their numbers, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SequenceRange {
+    /// The first.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+}
+
+impl SequenceRange {
+    /// How many messages.
+    #[must_use]
+    pub fn count(self) -> u64 {
+        (self.last + 1).saturating_sub(self.first)
+    }
+}
+
+impl Reconciliation {
+    /// Whether every message and every decision is accounted for.
+    #[must_use]
+    pub fn balanced(&self) -> bool {
+        self.enqueued == self.accounted()
+            && self.decided == self.delivered + self.dead + self.in_flight
+            && self.missing.is_empty()
+            && self.decisions_without_callback.is_empty()
+            && self.callbacks_without_decision.is_empty()
+    }
+
+    /// How many messages were enqueued and are nowhere.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.enqueued.saturating_sub(self.accounted())
+    }
+
+    /// How many messages have an outcome, or wait, that the queue never had.
+    #[must_use]
+    pub fn unexplained(&self) -> u64 {
+        self.accounted().saturating_sub(self.enqueued)
+    }
+
+    fn accounted(&self) -> u64 {
+        self.decided + self.duplicates + self.poison + self.waiting
+    }
+}
+
+/// Balances the books of a queue and a store on servers of their own, exactly, while workers go on.
+///
+/// Three looks at different moments give one answer. First the queue tells how many messages it ever had, and the
+/// newest of them. Then what still waits of those is listed: whatever is not on that list was acknowledged before, so
+/// it was recorded before. Last, the store tells in one snapshot what it has recorded, and which of the listed messages
+/// it has not; what it recorded of newer messages is set against the first look.
+///
+/// # Errors
+/// [`EngineError`] of either.
+pub async fn reconcile(
+    queue: &redis::Inspector,
+    store: &postgres::Inspector,
+) -> Result<Reconciliation, EngineError> {
+    let seen = queue.snapshot().await?;
+    let waiting = queue.waiting(&seen).await?;
+    let books = store.books(&waiting, &seen.newest).await?;
+    Ok(balance(seen.enqueued, books))
+}
+
+fn balance(enqueued: u64, books: Books) -> Reconciliation {
+    Reconciliation {
+        enqueued: books.watermark.total(enqueued) + books.newer,
+        decided: books.decided,
+        duplicates: books.duplicates,
+        poison: books.poison,
+        waiting: books.unrecorded,
+        delivered: books.delivered,
+        dead: books.dead,
+        in_flight: books.in_flight,
+        forgotten: books.watermark.forgotten,
+        missing: Vec::new(),
+        decisions_without_callback: books.decisions_without_callback,
+        callbacks_without_decision: books.callbacks_without_decision,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Watermark;
+
+    fn books() -> Books {
+        Books {
+            decided: 5,
+            duplicates: 1,
+            poison: 1,
+            delivered: 3,
+            dead: 1,
+            in_flight: 1,
+            unrecorded: 3,
+            newer: 0,
+            watermark: Watermark::default(),
+            decisions_without_callback: Vec::new(),
+            callbacks_without_decision: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_recorded_after_the_queue_was_seen_counts_as_enqueued() {
+        assert!(balance(10, books()).balanced());
+        let later = Books { decided: 7, delivered: 5, newer: 2, ..books() };
+        assert!(balance(10, later).balanced());
+    }
+
+    #[test]
+    fn a_queue_that_forgot_has_lost_what_was_not_decided() {
+        let watermark = Watermark { forgotten: 9, ..Watermark::default() };
+        let after = balance(3, Books { unrecorded: 3, watermark, ..books() });
+        assert_eq!((after.enqueued, after.lost(), after.forgotten), (12, 2, 9));
+        assert!(!after.balanced());
+    }
+
+    #[test]
+    fn what_no_queue_ever_had_is_unexplained() {
+        let after = balance(8, books());
+        assert_eq!((after.lost(), after.unexplained()), (0, 2));
+        assert!(!after.balanced());
+    }
+}

@@ -1,0 +1,139 @@
+//! `cargo xtask services`: throw-away servers for development and tests.
+
+use std::env;
+use std::fmt;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::sync::mpsc::channel;
+
+use chargegate_servers::{Postgres, Redis};
+
+use crate::programs::{self, Found};
+use crate::step::{Failure, say};
+
+/// Redis keeps its usual port where that is free: it is where `spin up` looks.
+const REDIS_PORT: u16 = 6379;
+
+/// Running servers and what tells others of them; the servers end when this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Services {
+    redis: Vec<Redis>,
+    postgres: Vec<Postgres>,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// Runs a Redis and a PostgreSQL until interrupted.
+///
+/// # Errors
+/// A server is missing and cannot be installed, or does not start.
+pub(crate) fn run() -> Result<(), Failure> {
+    let (interrupted, interrupt) = channel();
+    ctrlc::set_handler(move || {
+        let _ = interrupted.send(());
+    })
+    .map_err(|error| Failure::new(format!("interrupts cannot be caught: {error}")))?;
+    let services = for_development()?;
+    let _ = writeln!(std::io::stdout(), "{services}");
+    say("servers are up; interrupt to end them, with all they hold");
+    let _ = interrupt.recv();
+    Ok(())
+}
+
+/// Starts what development needs. `REDIS_URL` and `DATABASE_URL` use servers that run already.
+///
+/// # Errors
+/// A server is missing and cannot be installed, or does not start.
+pub(crate) fn for_development() -> Result<Services, Failure> {
+    let mut services = Services::default();
+    services.redis("REDIS_URL", programs::redis)?;
+    services.postgres("DATABASE_URL", programs::postgres)?;
+    Ok(services)
+}
+
+/// Starts what the tests need: the oldest and a recent server of each kind.
+///
+/// # Errors
+/// See [`for_development`].
+pub(crate) fn for_tests() -> Result<Services, Failure> {
+    let mut services = Services::default();
+    services.redis("REDIS_URL", programs::redis)?;
+    services.redis("VALKEY_URL", programs::valkey)?;
+    services.postgres("DATABASE_URL", programs::postgres)?;
+    services.postgres("DATABASE_NEXT_URL", programs::postgres_next)?;
+    // Tests that disturb a server start their own.
+    for found in [programs::redis()?, programs::valkey()?, programs::postgres()?, programs::postgres_next()?]
+    {
+        services.variables.push((found.variable, found.path.display().to_string()));
+    }
+    Ok(services)
+}
+
+impl Services {
+    /// What the servers' users are told.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.variables.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// A URL by its variable.
+    pub(crate) fn url(&self, variable: &str) -> Option<&str> {
+        self.variables().find(|(name, _)| *name == variable).map(|(_, value)| value)
+    }
+
+    fn redis(
+        &mut self,
+        variable: &'static str,
+        find: impl FnOnce() -> Result<Found, Failure>,
+    ) -> Result<(), Failure> {
+        if self.is_given(variable) {
+            return Ok(());
+        }
+        let program = absolute(find()?.path);
+        let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, REDIS_PORT)).is_ok() && self.redis.is_empty();
+        let started =
+            if usual { Redis::start_on(REDIS_PORT, &program, &[]) } else { Redis::start(&program, &[]) };
+        let server = started.map_err(|error| Failure::new(format!("{}: {error}", program.display())))?;
+        self.variables.push((variable, server.url()));
+        self.redis.push(server);
+        Ok(())
+    }
+
+    fn postgres(
+        &mut self,
+        variable: &'static str,
+        find: impl FnOnce() -> Result<Found, Failure>,
+    ) -> Result<(), Failure> {
+        if self.is_given(variable) {
+            return Ok(());
+        }
+        let bin = find()?.path;
+        let started = Postgres::start(&bin, &["max_connections=300"]);
+        let server = started.map_err(|error| Failure::new(format!("{}: {error}", bin.display())))?;
+        self.variables.push((variable, server.url()));
+        self.postgres.push(server);
+        Ok(())
+    }
+
+    /// Whether the caller has told of a server of its own.
+    fn is_given(&mut self, variable: &'static str) -> bool {
+        let Ok(url) = env::var(variable) else { return false };
+        say(format_args!("using the server of {variable}"));
+        self.variables.push((variable, url));
+        true
+    }
+}
+
+impl fmt::Display for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = self.variables();
+        if let Some((name, value)) = lines.next() {
+            write!(f, "export {name}={value}")?;
+        }
+        lines.try_for_each(|(name, value)| write!(f, "\nexport {name}={value}"))
+    }
+}
+
+/// A program that is looked for in PATH stays as it is.
+fn absolute(program: PathBuf) -> PathBuf {
+    if program.components().count() > 1 { std::path::absolute(&program).unwrap_or(program) } else { program }
+}
