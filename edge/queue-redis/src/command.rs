@@ -7,13 +7,16 @@ use chargegate_core::{MAX_MESSAGE_BYTES, STREAM_FIELD, stream_for, stream_key};
 use crate::error::{Cause, QueueError};
 use crate::settings::Settings;
 
-/// Appends unless the stream is at its limit: 1 when appended, 0 when full, else the code of the server's error.
+/// Appends to the stream `ARGV[2]`, counted from none, of all streams `KEYS`, unless `ARGV[1]` messages wait already:
+/// 1 when appended, 0 when full, else the code of the server's error.
 ///
 /// One script, so that producers beside each other keep to the limit exactly. The stream is never trimmed, since that
 /// would drop what is leased and not yet decided.
 const APPEND: &str = "\
-if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
-local added = redis.pcall('XADD', KEYS[1], '*', ARGV[2], ARGV[3])
+local waiting = 0
+for _, stream in ipairs(KEYS) do waiting = waiting + redis.call('XLEN', stream) end
+if waiting >= tonumber(ARGV[1]) then return 0 end
+local added = redis.pcall('XADD', KEYS[ARGV[2] + 1], '*', ARGV[3], ARGV[4])
 if type(added) == 'table' and added.err then
   return string.match(added.err, '%u%u%u+') or 'ERR'
 end
@@ -57,15 +60,15 @@ impl Command {
         if message.len() > MAX_MESSAGE_BYTES {
             return Err(QueueError::TooLarge);
         }
-        let key = stream_key(&settings.prefix, stream_for(message, settings.streams));
-        let arguments = vec![
-            APPEND.into(),
-            Argument::Number(1),
-            key.as_str().into(),
-            Argument::Number(settings.stream_limit()),
+        let streams = settings.streams.get();
+        let mut arguments = vec![APPEND.into(), Argument::Number(streams.into())];
+        arguments.extend((0..streams).map(|number| stream_key(&settings.prefix, number).as_str().into()));
+        arguments.extend([
+            Argument::Number(settings.limit.into()),
+            Argument::Number(stream_for(message, settings.streams).into()),
             STREAM_FIELD.into(),
             message.into(),
-        ];
+        ]);
         Ok(Self { name: "EVAL", arguments })
     }
 
@@ -123,13 +126,14 @@ mod tests {
 
     #[test]
     fn a_message_goes_to_its_stream_as_it_is() {
-        let settings = settings(&[("queue_prefix", "p"), ("queue_streams", "16"), ("queue_limit", "160")]);
+        let settings = settings(&[("queue_prefix", "p"), ("queue_streams", "3"), ("queue_limit", "160")]);
         let command = Command::append(&settings, "foobar").unwrap();
         assert_eq!(command.name, "EVAL");
-        // 0xbf9cf968 modulo 16.
-        let expected = ["p:{8}".into(), Argument::Number(10), "m".into(), "foobar".into()];
-        assert_eq!(command.arguments[2..], expected);
-        assert_eq!(command.arguments[1], Argument::Number(1), "the script has one key");
+        let number = Argument::Number;
+        let streams = ["p:{0}".into(), "p:{1}".into(), "p:{2}".into()];
+        // 0xbf9cf968 modulo 3.
+        let rest = [number(160), number(1), "m".into(), "foobar".into()];
+        assert_eq!(command.arguments[1..], [[number(3)].as_slice(), &streams, &rest].concat());
     }
 
     #[test]

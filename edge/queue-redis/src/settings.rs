@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use chargegate_core::STREAM_PREFIX;
 
+/// Every message names all streams, since their lengths are summed.
+const MAX_STREAMS: NonZeroU16 = NonZeroU16::new(1_024).unwrap();
+
 /// What an operator may set.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -15,7 +18,8 @@ pub struct Settings {
     pub(crate) url: String,
     pub(crate) prefix: String,
     pub(crate) streams: NonZeroU16,
-    limit: u32,
+    /// For all streams together.
+    pub(crate) limit: u32,
     /// For everything that one message takes.
     pub(crate) timeout: Duration,
     /// For the sync to disk, where it is waited for.
@@ -54,26 +58,16 @@ impl Settings {
         if prefix.contains(['{', '}']) {
             return Err(SettingError("queue_prefix must not contain braces"));
         }
-        let streams = SettingError("queue_streams must be a number from 1 to 65535");
+        let streams = SettingError("queue_streams must be a number from 1 to 1024");
         let limit = SettingError("queue_limit must be a number from 1 to 4294967295");
         Ok(Self {
             url: url(&set)?,
             prefix,
-            streams: number(
-                set("queue_streams"),
-                NonZeroU16::MIN..=NonZeroU16::MAX,
-                NonZeroU16::MIN,
-                streams,
-            )?,
+            streams: number(set("queue_streams"), NonZeroU16::MIN..=MAX_STREAMS, NonZeroU16::MIN, streams)?,
             limit: number(set("queue_limit"), 1..=u32::MAX, 100_000, limit)?,
             timeout: Duration::from_millis(timeout),
             waitaof: (waitaof > 0).then(|| Duration::from_millis(waitaof)),
         })
-    }
-
-    /// How many messages one stream may hold: its share of the limit, rounded up.
-    pub(crate) fn stream_limit(&self) -> i64 {
-        self.limit.div_ceil(self.streams.get().into()).into()
     }
 }
 
@@ -196,7 +190,7 @@ mod tests {
     fn numbers_are_held_to_their_range() {
         for (name, least, most) in [
             ("queue_database", 0_u64, 65_535),
-            ("queue_streams", 1, 65_535),
+            ("queue_streams", 1, 1_024),
             ("queue_limit", 1, u64::from(u32::MAX)),
             ("queue_timeout_ms", 1, 60_000),
             ("queue_waitaof_ms", 0, 1_499),
@@ -224,14 +218,6 @@ mod tests {
         let empty = Settings::VARIABLES
             .map(|name| (name, if name == "queue_url" { "redis://127.0.0.1:6379" } else { "" }));
         assert_eq!(read(&empty), read(&[]));
-    }
-
-    #[test]
-    fn the_streams_share_the_limit() {
-        let limit = |limit, streams| {
-            read(&[("queue_limit", limit), ("queue_streams", streams)]).unwrap().stream_limit()
-        };
-        assert_eq!((limit("3", "1"), limit("3", "2"), limit("1", "9"), limit("160", "16")), (3, 2, 1, 10));
     }
 
     #[test]

@@ -57,11 +57,13 @@ fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
 }
 
 #[test]
-fn requests_beside_each_other_keep_to_the_limit() {
+fn requests_beside_each_other_keep_to_the_limit_of_all_streams() {
     bounded(async {
-        let mut streams = Streams::new();
+        let mut streams = Streams::on(&Streams::new().url, 4);
         let (url, prefix) = (streams.url.clone(), streams.prefix.clone());
-        let spin = Spin::up([("queue_url", &*url), ("queue_prefix", &prefix), ("queue_limit", "20")]).await;
+        let variables =
+            [("queue_url", &*url), ("queue_prefix", &prefix), ("queue_limit", "20"), ("queue_streams", "4")];
+        let spin = Spin::up(variables).await;
         let mut sent = tokio::task::JoinSet::new();
         for _ in 0..40 {
             let mut client = spin.connect().await;
@@ -70,7 +72,9 @@ fn requests_beside_each_other_keep_to_the_limit() {
         let answers = sent.join_all().await;
         let count = |status| answers.iter().filter(|answer| **answer == status).count();
         assert_eq!((count(202), count(503)), (20, 20));
-        assert_eq!(streams.depth(), 20);
+        let lengths: Vec<_> = (0..4).map(|number| streams.messages(number).len()).collect();
+        assert_eq!(lengths.iter().sum::<usize>(), 20, "{lengths:?}");
+        assert!(lengths.iter().filter(|length| **length > 0).count() > 1, "{lengths:?}");
     });
 }
 
