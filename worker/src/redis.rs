@@ -117,7 +117,7 @@ impl Engine {
         let streams = Streams::new(&settings.prefix, settings.streams);
         open::prepare(&link, &settings, &streams).await?;
         let consumer = Consumer::new(&streams, &effects).await;
-        link.run::<()>(&consumer.say_alive()).await.map_err(open::describe(&settings))?;
+        consumer.say_alive(&link).await.map_err(open::describe(&settings))?;
         let count = streams.keys().len();
         let shared = Arc::new(Shared {
             intake: Intake::new(count),

@@ -1,11 +1,11 @@
 //! What every queue engine does alike. Each test runs over each engine.
 
 mod delivery;
-mod fixture;
+pub(crate) mod fixture;
 mod holders;
 mod limits;
 mod sqlite;
-mod streams;
+pub(crate) mod streams;
 mod waiting;
 
 use self::fixture::Fixture;

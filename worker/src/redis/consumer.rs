@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, cmd};
+use redis::cmd;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Shared;
+use super::connection::{CommandError, Link};
 use super::left::milliseconds;
 use super::streams::Streams;
 use crate::effects::Effects;
@@ -40,10 +41,13 @@ impl Consumer {
     }
 
     /// Says that it lives.
-    pub(super) fn say_alive(&self) -> Cmd {
-        let mut command = cmd("SET");
-        command.arg(&self.alive_key).arg(1).arg("PX").arg(milliseconds(ALIVE));
-        command
+    pub(super) async fn say_alive(&self, link: &Link) -> Result<(), CommandError> {
+        let alive = milliseconds(ALIVE);
+        // A server whose memory is full prolongs a key, and sets none.
+        if link.run(cmd("PEXPIRE").arg(&self.alive_key).arg(alive)).await? {
+            return Ok(());
+        }
+        link.run(cmd("SET").arg(&self.alive_key).arg(1).arg("PX").arg(alive)).await
     }
 }
 
@@ -57,7 +61,7 @@ pub(super) async fn live(shared: Arc<Shared>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = beats.tick() => {}
         }
-        let said = shared.link.run::<()>(&shared.consumer.say_alive()).await;
+        let said = shared.consumer.say_alive(&shared.link).await;
         if let Err(error) = &said
             && !silent
         {

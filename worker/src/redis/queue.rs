@@ -52,11 +52,7 @@ impl Shared {
             let _let_go = self.held.let_go(stream, &ids);
             let Some(key) = self.streams.keys().get(stream) else { continue };
             for ids in ids.chunks(CHUNK) {
-                let mut both = pipe();
-                both.atomic();
-                both.cmd("XACK").arg(key).arg(STREAM_GROUP).arg(ids).ignore();
-                both.cmd("XDEL").arg(key).arg(ids).ignore();
-                self.link.run_all::<()>(&both).await?;
+                self.link.call::<()>(script::ACKNOWLEDGE.key(key).arg(STREAM_GROUP).arg(ids)).await?;
             }
         }
         Ok(())

@@ -69,8 +69,12 @@ impl Reader {
     async fn serve_once(&mut self) -> Result<(), CommandError> {
         let generation = self.link.connect().await?;
         if generation != self.schedule.generation {
-            // Before anything is ours, others must see that we live.
-            self.link.run::<()>(&self.shared.consumer.say_alive()).await?;
+            // Before anything is ours, others must see that we live. Where memory is full they cannot, and it is
+            // reading that makes room.
+            match self.shared.consumer.say_alive(&self.link).await {
+                Err(error) if !error.is("OOM") => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
         }
         self.shared.intake.up(self.stream);
         let demand = self.shared.intake.demand(self.stream).await;

@@ -20,6 +20,17 @@ pub(super) static ENQUEUE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// Acknowledges and deletes the entries `ARGV[2..]`. A transaction would do, but a server whose memory is full refuses to
+/// queue commands, even those that make room.
+pub(super) static ACKNOWLEDGE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        redis.call('XACK', KEYS[1], unpack(ARGV))
+        return redis.call('XDEL', KEYS[1], unpack(ARGV, 2))
+        ",
+    )
+});
+
 /// Makes the entries `ARGV[4..]` consumer `ARGV[3]`'s, of those that are still consumer `ARGV[2]`'s, unless a key
 /// `KEYS[2]` says that this one lives; answers with them.
 pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {

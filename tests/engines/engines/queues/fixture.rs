@@ -20,7 +20,7 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { depth_limit: 100_000, message_lease: Duration::from_secs(60) }
+        Self { depth_limit: 100_000, message_lease: Duration::from_mins(1) }
     }
 }
 
