@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod database;
+mod postgres;
 mod queues;
 mod redis;
 mod stores;

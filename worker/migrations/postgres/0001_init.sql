@@ -149,7 +149,7 @@ BEGIN
 END
 $$;
 
--- Cuts slices of the given width, so that there is one for now and two widths of time ahead; says how many it added.
+-- Where less than one width of time is ahead, cuts slices of that width until there are two; says how many it added.
 -- A slice begins a minute before the moment it is cut for, because transactions begun before are still to insert.
 CREATE FUNCTION chargegate.cut_slices(width bigint) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = chargegate, pg_temp SET lock_timeout = '1s'
@@ -162,7 +162,7 @@ BEGIN
         RAISE EXCEPTION 'a slice is a second wide at least' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF EXISTS (SELECT FROM slice WHERE begins_at <= moment AND ends_at > moment)
-        AND (SELECT max(ends_at) FROM slice) >= moment + 2 * width
+        AND (SELECT max(ends_at) FROM slice) >= moment + width
     THEN
         RETURN 0;
     END IF;

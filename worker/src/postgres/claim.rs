@@ -35,18 +35,15 @@ const HOSTS: &str = "WITH RECURSIVE \
     AND EXISTS (SELECT FROM callback WHERE host = turn.host AND due_at <= (SELECT clock()) + $2) \
     LIMIT $4";
 
-/// Leases the oldest due callbacks of the hosts in $1, of each as many as in $2.
+/// Leases the oldest due callbacks of the hosts in $1, of each as many as in $2, no more than $5 in all.
 const LEASE: &str = "WITH picked AS MATERIALIZED ( \
         SELECT due.request_id FROM unnest($1::text[], $2::bigint[]) AS turn (host, share), \
         LATERAL ( \
             SELECT request_id FROM callback WHERE host = turn.host AND due_at <= (SELECT clock()) + $3 \
-            ORDER BY due_at LIMIT turn.share FOR UPDATE SKIP LOCKED) AS due) \
+            ORDER BY due_at LIMIT turn.share FOR UPDATE SKIP LOCKED) AS due LIMIT $5) \
     UPDATE callback SET leased = true, attempt = attempt + 1, due_at = (SELECT clock()) + $4 \
     FROM picked WHERE callback.request_id = picked.request_id \
     RETURNING callback.request_id, recorded_at, host, attempt, round_first, round_started_at";
-
-/// Workers that claim at once find each other's rows first: how often to look for others.
-const ROUNDS: usize = 4;
 
 /// A host in its turn.
 struct Turn {
@@ -90,14 +87,17 @@ pub(super) async fn claim(
     let mut turns: Vec<Turn> =
         hosts.into_iter().map(|host| Turn { free: free(&host), share: 0, host }).collect();
     let mut claimed = Vec::new();
-    for _ in 0..ROUNDS {
-        let Some(end) = deal(&mut turns, limits.total - claimed.len()) else { break };
-        let before = claimed.len();
-        take(connection, &mut turns, ahead, lease, &mut claimed).await?;
+    if let Some(end) = deal(&mut turns, limits.total) {
+        take(connection, &mut turns, ahead, lease, limits.total, &mut claimed).await?;
         *last = end;
-        if claimed.len() == before {
-            break;
+    }
+    // Where hosts had less than their share, the others may have what is left of it.
+    let left = limits.total.saturating_sub(claimed.len());
+    if left > 0 && !turns.is_empty() {
+        for turn in &mut turns {
+            turn.share = turn.free.min(left);
         }
+        take(connection, &mut turns, ahead, lease, left, &mut claimed).await?;
     }
     load_jobs(connection, claimed).await
 }
@@ -125,6 +125,7 @@ async fn take(
     turns: &mut Vec<Turn>,
     ahead: i64,
     lease: Duration,
+    most: usize,
     claimed: &mut Vec<Claimed>,
 ) -> Result<(), Failure> {
     turns.retain(|turn| turn.share > 0);
@@ -133,6 +134,7 @@ async fn take(
         .bind(turns.iter().map(|turn| i64::try_from(turn.share).unwrap_or(i64::MAX)).collect::<Vec<_>>())
         .bind(ahead)
         .bind(duration(lease))
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
         .fetch_all(&mut *connection)
         .await?;
     let mut got: HashMap<&str, usize> = HashMap::new();
@@ -143,10 +145,8 @@ async fn take(
     // A host that gave less than its share has no more.
     turns.retain_mut(|turn| {
         let of_host = got.get(turn.host.as_str()).copied().unwrap_or(0);
-        let more = of_host >= turn.share;
         turn.free = turn.free.saturating_sub(of_host);
-        turn.share = 0;
-        more
+        of_host >= turn.share && turn.free > 0
     });
     Ok(())
 }

@@ -86,6 +86,11 @@ impl Failure {
         }
     }
 
+    /// Whether the user lacks a privilege.
+    pub(super) fn is_denial(&self) -> bool {
+        matches!(self, Self::Sql(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501"))
+    }
+
     /// Whether other sessions of the same age are suspect.
     pub(super) fn of_connection(&self) -> bool {
         self.class() == Class::Session

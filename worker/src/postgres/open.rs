@@ -5,6 +5,7 @@ use std::fmt;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use tokio::time::timeout;
 
+use super::failure::Failure;
 use super::schema::{self, Kind};
 use super::sessions::CONNECT;
 use super::url::DatabaseUrl;
@@ -167,7 +168,14 @@ impl OpenError {
 
     /// What a failed operation of the store means.
     pub(super) fn failed(error: EngineError) -> Self {
-        Self::Failed(error.into())
+        match error {
+            EngineError::Unavailable(source)
+                if source.downcast_ref::<Failure>().is_some_and(Failure::is_denial) =>
+            {
+                Self::Denied(source)
+            }
+            error => Self::Failed(error.into()),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ impl Engine {
         (self.shared.settings.retention / SLICES).max(NARROWEST)
     }
 
-    /// Cuts partitions for now and two widths ahead, where they are missing.
+    /// Cuts partitions ahead, where less than a width of time is left.
     pub(super) async fn cut_slices(&self) -> Result<(), EngineError> {
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();

@@ -41,7 +41,7 @@ impl Purpose {
     /// How long an operation may take in all, as the client sees it: the server may have stopped.
     const fn deadline(self) -> Duration {
         match self {
-            Self::Work => Duration::from_secs(8),
+            Self::Work => Duration::from_secs(6),
             Self::Look => Duration::from_mins(5),
         }
     }
@@ -53,7 +53,7 @@ impl Purpose {
             Self::Work => &[
                 ("search_path", "chargegate"),
                 ("default_transaction_isolation", "read committed"),
-                ("statement_timeout", "5s"),
+                ("statement_timeout", "4s"),
                 ("lock_timeout", "2s"),
                 ("idle_in_transaction_session_timeout", "10s"),
                 ("tcp_keepalives_idle", "30"),

@@ -17,12 +17,11 @@ use crate::store::{AttemptReport, Backlog, CallbackJob, ClaimLimits, Outcome, Re
 #[async_trait]
 impl Store for Engine {
     async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, EngineError> {
-        let verdicts = match self.try_record(&outcomes).await? {
-            Some(verdicts) => verdicts,
-            None => {
-                self.cut_slices().await?;
-                self.try_record(&outcomes).await?.ok_or(Failure::NoPartition)?
-            }
+        let verdicts = if let Some(verdicts) = self.try_record(&outcomes).await? {
+            verdicts
+        } else {
+            self.cut_slices().await?;
+            self.try_record(&outcomes).await?.ok_or(Failure::NoPartition)?
         };
         Ok(outcomes
             .into_iter()

@@ -25,9 +25,10 @@ pub(super) async fn a_first_attempt_is_leased_to_its_recorder(bench: Bench) {
 
 pub(super) async fn an_expired_lease_is_due_again(bench: Bench) {
     let lost = bench.decide(1, "a.example").await;
-    bench.advance(bench.lease - Duration::from_secs(5)).await;
+    let soon = Duration::from_secs(5);
+    bench.advance(bench.lease.saturating_sub(soon)).await;
     assert!(bench.claim(limits(10, 10)).await.is_empty());
-    bench.advance(Duration::from_secs(5)).await;
+    bench.advance(soon).await;
     let found = bench.other.claim(bench.now(), limits(10, 10)).await.unwrap().remove(0);
     assert_eq!(
         (found.request_id, found.attempt, found.round_attempt),
@@ -41,7 +42,7 @@ pub(super) async fn an_expired_lease_is_due_again(bench: Bench) {
 
 pub(super) async fn a_retry_is_claimed_when_it_is_due(bench: Bench) {
     let first = bench.decide(1, "a.example").await;
-    let due = bench.now().plus(Duration::from_secs(60));
+    let due = bench.now().plus(Duration::from_mins(1));
     bench.report(&first, AttemptResult::Answered(503), retry_at(due)).await;
     bench.advance(Duration::from_secs(55)).await;
     assert!(bench.claim(limits(10, 10)).await.is_empty());

@@ -9,24 +9,24 @@ use tokio::task::JoinSet;
 
 use super::*;
 
-const TASKS: u32 = 8;
+const TASKS: u8 = 8;
 
 fn stores(bench: &Bench) -> impl Iterator<Item = Arc<dyn Store>> {
-    [Arc::clone(&bench.store), Arc::clone(&bench.other)].into_iter().cycle().take(TASKS as usize)
+    [Arc::clone(&bench.store), Arc::clone(&bench.other)].into_iter().cycle().take(usize::from(TASKS))
 }
 
 pub(super) async fn racing_workers_record_the_same_batch_once(bench: Bench) {
     const BATCHES: u32 = 10;
     const SIZE: u32 = 40;
     let mut tasks = JoinSet::new();
-    for (task, store) in (0..).zip(stores(&bench)) {
+    for (task, store) in (0_u8..).zip(stores(&bench)) {
         let now = bench.now();
         tasks.spawn(async move {
             let mut verdicts = Vec::new();
             for batch in 0..BATCHES {
                 // Each task takes the same requests in another order; half of the tasks have them from other messages.
                 let mut numbers: Vec<u32> = (batch * SIZE..(batch + 1) * SIZE).collect();
-                numbers.rotate_left(task as usize * 5);
+                numbers.rotate_left(usize::from(task) * 5);
                 let outcomes = numbers
                     .iter()
                     .map(|n| decided(&format!("s/{n}-{}", task % 2), message(*n, "a.example"), now));
@@ -36,7 +36,7 @@ pub(super) async fn racing_workers_record_the_same_batch_once(bench: Bench) {
         });
     }
     let mut decided: HashMap<u32, usize> = HashMap::new();
-    let (mut duplicates, mut redelivered) = (0, 0);
+    let (mut duplicates, mut redelivered) = (0_usize, 0_usize);
     for (request, recorded) in tasks.join_all().await.into_iter().flatten() {
         match recorded {
             Recorded::Decided(_) => *decided.entry(request).or_default() += 1,
@@ -48,21 +48,22 @@ pub(super) async fn racing_workers_record_the_same_batch_once(bench: Bench) {
             Recorded::Poison => panic!("there was no poison"),
         }
     }
-    let requests = BATCHES * SIZE;
-    assert_eq!(decided.len(), requests as usize);
+    let requests = usize::try_from(BATCHES * SIZE).unwrap();
+    assert_eq!(decided.len(), requests);
     assert!(decided.values().all(|count| *count == 1));
     // Of the two messages of each request, one decided it and the other is its duplicate, once.
     assert_eq!(duplicates, requests);
-    assert_eq!(redelivered, requests * TASKS - 2 * requests);
-    let totals = bench.totals().await;
-    assert_eq!((totals.decided, totals.duplicates), (u64::from(requests), u64::from(requests)));
-    assert_eq!((totals.in_flight, totals.torn), (u64::from(requests), 0));
+    assert_eq!(redelivered, requests * usize::from(TASKS) - 2 * requests);
+    let (totals, requests) = (bench.totals().await, u64::from(BATCHES * SIZE));
+    assert_eq!((totals.decided, totals.duplicates), (requests, requests));
+    assert_eq!((totals.in_flight, totals.torn), (requests, 0));
 }
 
 pub(super) async fn racing_workers_claim_each_callback_once(bench: Bench) {
-    const DUE: u32 = 2000;
-    for host in 0..5 {
-        bench.fill(&format!("host-{host}.example"), host * 1000, DUE / 5).await;
+    const EACH: u16 = 400;
+    const HOSTS: u16 = 5;
+    for host in 0..u32::from(HOSTS) {
+        bench.fill(&format!("host-{host}.example"), host * 1000, u32::from(EACH)).await;
     }
     let mut tasks = JoinSet::new();
     for store in stores(&bench) {
@@ -79,12 +80,12 @@ pub(super) async fn racing_workers_claim_each_callback_once(bench: Bench) {
             }
         });
     }
+    let due = usize::from(EACH * HOSTS);
     let mut claimed: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
     // A worker that found only what others were claiming left early; what it left is still due.
-    claimed
-        .extend(bench.claim(limits(DUE as usize, DUE as usize)).await.into_iter().map(|job| job.request_id));
-    assert_eq!(claimed.len(), DUE as usize);
-    assert_eq!(claimed.iter().collect::<HashSet<_>>().len(), DUE as usize);
+    claimed.extend(bench.claim(limits(due, due)).await.into_iter().map(|job| job.request_id));
+    assert_eq!(claimed.len(), due);
+    assert_eq!(claimed.iter().collect::<HashSet<_>>().len(), due);
 }
 
 pub(super) async fn racing_workers_report_in_any_order(bench: Bench) {
