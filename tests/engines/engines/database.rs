@@ -139,28 +139,37 @@ impl Database {
 
     /// Makes everything in it older: to a store that goes by the database's clock, time has passed.
     pub(crate) async fn age(&self, by: Duration) {
-        let by = by.as_millis();
+        self.shift(i64::try_from(by.as_millis()).unwrap(), "").await;
+    }
+
+    /// Makes everything in it younger, and so in the future.
+    pub(crate) async fn age_backwards(&self, by: Duration) {
+        self.shift(-i64::try_from(by.as_millis()).unwrap(), " DESC").await;
+    }
+
+    /// Slices move in the order in which none meets another.
+    async fn shift(&self, by: i64, order: &str) {
         self.execute(&format!(
             "DO $$
             DECLARE
                 cut slice%ROWTYPE;
                 parent text;
             BEGIN
-                UPDATE request SET recorded_at = recorded_at - {by};
-                UPDATE callback SET recorded_at = recorded_at - {by}, due_at = due_at - {by};
-                UPDATE poison SET recorded_at = recorded_at - {by};
-                FOR cut IN SELECT * FROM slice ORDER BY begins_at LOOP
-                    UPDATE slice SET begins_at = begins_at - {by}, ends_at = ends_at - {by},
-                        passed_at = passed_at - {by} WHERE id = cut.id;
+                UPDATE request SET recorded_at = recorded_at - ({by});
+                UPDATE callback SET recorded_at = recorded_at - ({by}), due_at = due_at - ({by});
+                UPDATE poison SET recorded_at = recorded_at - ({by});
+                FOR cut IN SELECT * FROM slice ORDER BY begins_at{order} LOOP
+                    UPDATE slice SET begins_at = begins_at - ({by}), ends_at = ends_at - ({by}),
+                        passed_at = passed_at - ({by}) WHERE id = cut.id;
                     FOREACH parent IN ARRAY ARRAY['decision', 'attempt', 'duplicate'] LOOP
                         CONTINUE WHEN to_regclass(parent || '_' || cut.id) IS NULL;
                         EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', parent, parent || '_' || cut.id);
-                        EXECUTE format('UPDATE %I SET recorded_at = recorded_at - {by}', parent || '_' || cut.id);
+                        EXECUTE format('UPDATE %I SET recorded_at = recorded_at - ({by})', parent || '_' || cut.id);
                         IF parent = 'attempt' THEN
-                            EXECUTE format('UPDATE %I SET closed_at = closed_at - {by}', parent || '_' || cut.id);
+                            EXECUTE format('UPDATE %I SET closed_at = closed_at - ({by})', parent || '_' || cut.id);
                         END IF;
                         EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
-                            parent, parent || '_' || cut.id, cut.begins_at - {by}, cut.ends_at - {by});
+                            parent, parent || '_' || cut.id, cut.begins_at - ({by}), cut.ends_at - ({by}));
                     END LOOP;
                 END LOOP;
             END $$"

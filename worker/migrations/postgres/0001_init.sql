@@ -12,7 +12,7 @@ CREATE FUNCTION chargegate.clock() RETURNS bigint
 CREATE TABLE chargegate.request (
     recorded_at bigint NOT NULL,
     request_id  uuid   PRIMARY KEY
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.05);
 
 -- Slices of time, each with a partition of decision, attempt and duplicate. What belongs to a decision stands in the
 -- slice the decision was recorded in, whenever it happened itself, so that all of it goes at once. Retention passes a

@@ -8,7 +8,7 @@ use chargegate_worker::{Effects, postgres};
 use tokio::time::Instant;
 
 use crate::database::{Database, OLDEST, parsed};
-use crate::stores::{decided, delivered, job, message};
+use crate::stores::{decided, delivered, job, limits, message};
 
 const DECISIONS: u32 = 100_000;
 
@@ -58,25 +58,80 @@ async fn measure(batch: u32, tasks: u32) {
     println!("{} bytes a decision on disk", size / i64::from(DECISIONS));
 }
 
+/// Records, reports and forgets at a steady pace, and prints how large everything is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn sizes_over_time() {
+    const BATCH: u32 = 250;
+    const PACE: Duration = Duration::from_millis(50);
+    let seconds: u64 = std::env::var("SOAK_SECONDS").map_or(120, |text| text.parse().unwrap());
+    let database = OLDEST.database().await;
+    let settings = postgres::Settings {
+        retention: Duration::from_secs(24),
+        ..postgres::Settings::new(parsed(&database.worker_url()))
+    };
+    let retention = settings.retention;
+    let (engine, _) = postgres::Engine::open(settings, Effects::system()).await.unwrap();
+    let began = Instant::now();
+    let mut ticks = tokio::time::interval(PACE);
+    let (mut next, mut told) = (0, 0);
+    while began.elapsed().as_secs() < seconds {
+        ticks.tick().await;
+        record_and_report(&engine, &(next..next + BATCH).collect::<Vec<_>>()).await;
+        next += BATCH;
+        let now = Effects::system().clock.now();
+        if next % (BATCH * 5) == 0 {
+            assert!(engine.claim(now, limits(64, 64)).await.unwrap().is_empty());
+            engine.purge(now.minus(retention)).await.unwrap();
+        }
+        if began.elapsed().as_secs() >= told {
+            told += 10;
+            let size = async |table: &str| {
+                database
+                    .number(&format!(
+                        "SELECT sum(pg_total_relation_size(oid))::bigint / 1024 FROM pg_class \
+                         WHERE relnamespace = 'chargegate'::regnamespace AND relkind = 'r' AND relname ~ '^{table}'"
+                    ))
+                    .await
+            };
+            println!(
+                "{:>4} s: {next} decided, {} kept; KiB: request {}, callback {}, decision {}, attempt {}",
+                began.elapsed().as_secs(),
+                database.number("SELECT count(*) FROM request").await,
+                size("request").await,
+                size("callback").await,
+                size("decision_").await,
+                size("attempt_").await,
+            );
+        }
+    }
+}
+
 async fn work(engine: &postgres::Engine, batch: u32, task: u32, tasks: u32) -> (Duration, Duration) {
     let (mut recording, mut reporting) = (Duration::ZERO, Duration::ZERO);
     let numbers: Vec<u32> = (0..DECISIONS).filter(|n| n / batch % tasks == task).collect();
     for numbers in numbers.chunks(usize::try_from(batch).unwrap()) {
-        let now = Effects::system().clock.now();
-        let outcomes = numbers.iter().map(|n| {
-            let host = format!("host-{}.example", n % 20);
-            decided(&format!("chargegate:requests:{{0}}/1700000000000-{n}"), message(*n, &host), now)
-        });
-        let outcomes = outcomes.collect();
-        let start = Instant::now();
-        let recorded = engine.record(outcomes).await.unwrap();
-        recording += start.elapsed();
-        let reports = recorded.into_iter().map(|recorded| delivered(&job(recorded), now)).collect();
-        let start = Instant::now();
-        engine.report(reports).await.unwrap();
-        reporting += start.elapsed();
+        let (record, report) = record_and_report(engine, numbers).await;
+        recording += record;
+        reporting += report;
     }
     (recording, reporting)
+}
+
+async fn record_and_report(engine: &postgres::Engine, numbers: &[u32]) -> (Duration, Duration) {
+    let now = Effects::system().clock.now();
+    let outcomes = numbers.iter().map(|n| {
+        let host = format!("host-{}.example", n % 20);
+        decided(&format!("chargegate:requests:{{0}}/1700000000000-{n}"), message(*n, &host), now)
+    });
+    let outcomes = outcomes.collect();
+    let start = Instant::now();
+    let recorded = engine.record(outcomes).await.unwrap();
+    let recording = start.elapsed();
+    let reports = recorded.into_iter().map(|recorded| delivered(&job(recorded), now)).collect();
+    let start = Instant::now();
+    engine.report(reports).await.unwrap();
+    (recording, start.elapsed())
 }
 
 async fn wal(database: &Database) -> i64 {
