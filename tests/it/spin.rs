@@ -6,6 +6,7 @@ mod fixtures;
 mod host;
 mod imports;
 mod manifest;
+mod measure;
 mod program;
 mod sessions;
 mod support;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chargegate_host::{Drain, Enqueue, EnqueueError, Host, Limits, Settings};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -109,11 +109,11 @@ impl Reply {
 }
 
 /// A connection, byte by byte.
-pub(crate) struct Client(TcpStream);
+pub(crate) struct Client(BufReader<TcpStream>);
 
 impl Client {
     pub(crate) async fn to(address: SocketAddr) -> Self {
-        Self(TcpStream::connect(address).await.unwrap())
+        Self(BufReader::new(TcpStream::connect(address).await.unwrap()))
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Reply {
