@@ -19,7 +19,9 @@ const USAGE: &str = "\
 Usage: cargo xtask <COMMAND>
 
 Commands:
-  dev [--release] [-- ARGS]  Set up, build and run `chargegate up --demo`; ARGS go to it
+  dev [--release] [--engine sqlite|redis] [-- ARGS]
+                             Set up, build and run `chargegate up --demo`; ARGS go to it. With `redis` the
+                             queue is on Redis and the store on PostgreSQL, both started for it
   test [ARGS]                Set up and run every test; ARGS go to `cargo test`, a name filters
   ci                         Format, lints, documentation, the no_std check, then every test
   services                   Start a throw-away Redis and PostgreSQL, print their URLs, and wait
