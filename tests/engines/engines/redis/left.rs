@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chargegate_core::stream_key;
-use chargegate_worker::redis::Settings;
+use chargegate_servers::Redis;
+use chargegate_worker::redis::{Engine, Settings};
 use redis::cmd;
 use tokio::time::Instant;
 
@@ -110,11 +111,9 @@ async fn nobody_hands_back_what_another_holds() {
     assert_eq!(deliveries(&next), [3]);
 }
 
-#[tokio::test]
-async fn what_was_read_for_a_lease_that_is_gone_goes_to_others() {
-    let server = start(&servers()[0], &[]);
-    let settings = on(&server);
-    let (careless, other) = (open(&settings).await, open(&settings).await);
+/// An engine whose reader has read a message that no lease waits for any more.
+async fn careless(server: &Redis, settings: &Settings) -> Engine {
+    let careless = open(settings).await;
     let leasing = {
         let careless = worker(&careless);
         tokio::spawn(async move { careless.lease(1, PATIENCE).await })
@@ -127,5 +126,31 @@ async fn what_was_read_for_a_lease_that_is_gone_goes_to_others() {
     leasing.abort();
     assert!(leasing.await.is_err());
     careless.enqueue("a".to_owned()).await.unwrap();
+    careless
+}
+
+#[tokio::test]
+async fn what_was_read_for_a_lease_that_is_gone_goes_to_others() {
+    let server = start(&servers()[0], &[]);
+    let settings = on(&server);
+    let (_careless, other) = (careless(&server, &settings).await, open(&settings).await);
     assert_eq!(deliveries(&lease(&worker(&other), 1).await), [1]);
+}
+
+#[tokio::test]
+async fn what_was_read_for_no_lease_is_handed_back_by_a_worker_that_takes_leave() {
+    let server = start(&servers()[0], &[]);
+    let settings = on(&server);
+    let careless = careless(&server, &settings).await;
+    eventually("it is read", async || {
+        let mut command = cmd("XPENDING");
+        command.arg(stream_key(&settings.prefix, 0)).arg("workers");
+        let (pending, ..): (u64, redis::Value, redis::Value, redis::Value) =
+            ask(&server.url(), &command).await;
+        (pending == 1).then_some(())
+    })
+    .await;
+    careless.close().await;
+    let other = open(&settings).await;
+    assert_eq!(deliveries(&lease(&worker(&other), 1).await), [1], "as if it had not been delivered");
 }
