@@ -38,10 +38,10 @@ async fn end(engine: Engine, database: &Database) {
 }
 
 /// Every hot statement, over batches of 100.
-async fn work(engine: &Engine) {
+async fn work(engine: &Engine, from: u32) {
     let now = UnixMillis(START);
     let outcomes = |key: u32| {
-        (1..=100)
+        (from..from + 100)
             .map(|n| decided(&format!("s/{n}-{key}"), message(n, &format!("h{}.example", n % 7)), now))
             .collect::<Vec<_>>()
     };
@@ -65,9 +65,15 @@ async fn no_hot_statement_scans_a_table() {
     let mut read = Vec::new();
     for rows in [0, 300_000] {
         let database = OLDEST.database().await;
-        end(start(&database).await, &database).await;
-        // What the planner plans for is a moment when the tables were empty.
+        let engine = start(&database).await;
+        work(&engine, 1).await;
+        end(engine, &database).await;
+        // The planner is told that the tables are tiny, plans for that, and is asked no more.
         database.execute("ALTER TABLE callback SET (autovacuum_enabled = off)").await;
+        database.execute("VACUUM ANALYZE").await;
+        let (scans, before) = (database.number(SCANS).await, database.number(READ).await);
+        let engine = start(&database).await;
+        work(&engine, 1001).await;
         database
             .execute(&format!(
                 "WITH new AS (SELECT gen_random_uuid() AS id FROM generate_series(1, {rows})), \
@@ -78,9 +84,7 @@ async fn no_hot_statement_scans_a_table() {
                      'h' || (abs(hashtext(request_id::text)) % 7) || '.example' FROM r"
             ))
             .await;
-        let (scans, before) = (database.number(SCANS).await, database.number(READ).await);
-        let engine = start(&database).await;
-        work(&engine).await;
+        work(&engine, 2001).await;
         end(engine, &database).await;
         assert_eq!(database.number(SCANS).await - scans, 0, "with {rows} rows");
         read.push(database.number(READ).await - before);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chargegate_worker::store::{Recorded, Store};
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -16,20 +17,22 @@ fn stores(bench: &Bench) -> impl Iterator<Item = Arc<dyn Store>> {
 }
 
 pub(super) async fn racing_workers_record_the_same_batch_once(bench: Bench) {
-    const BATCHES: u32 = 10;
-    const SIZE: u32 = 40;
+    const BATCHES: u32 = 6;
+    const SIZE: u32 = 400;
+    let together = Arc::new(Barrier::new(usize::from(TASKS)));
     let mut tasks = JoinSet::new();
     for (task, store) in (0_u8..).zip(stores(&bench)) {
-        let now = bench.now();
+        let (now, together) = (bench.now(), Arc::clone(&together));
         tasks.spawn(async move {
             let mut verdicts = Vec::new();
             for batch in 0..BATCHES {
                 // Each task takes the same requests in another order; half of the tasks have them from other messages.
                 let mut numbers: Vec<u32> = (batch * SIZE..(batch + 1) * SIZE).collect();
-                numbers.rotate_left(usize::from(task) * 5);
+                numbers.rotate_left(usize::from(task) * 47);
                 let outcomes = numbers
                     .iter()
                     .map(|n| decided(&format!("s/{n}-{}", task % 2), message(*n, "a.example"), now));
+                together.wait().await;
                 verdicts.extend(numbers.iter().copied().zip(store.record(outcomes.collect()).await.unwrap()));
             }
             verdicts
