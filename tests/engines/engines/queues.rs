@@ -29,6 +29,7 @@ macro_rules! suite {
                 holders: {
                     a_message_comes_again_when_its_lease_ends,
                     a_message_comes_again_when_its_holder_dies,
+                    what_a_dead_holder_left_is_shared_out_once,
                     a_holder_that_paused_and_wakes_up_harms_nobody,
                     a_holder_that_wakes_up_and_acknowledges_is_believed,
                     released_messages_come_at_once_and_their_delivery_does_not_count,

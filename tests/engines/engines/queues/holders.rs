@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Fixture;
 use super::fixture::{
-    NO_WAIT, Options, acknowledge, bodies, deliveries, keys, lease, nothing_comes, release, sorted,
+    NO_WAIT, Options, PATIENCE, acknowledge, bodies, deliveries, keys, lease, nothing_comes, release, sorted,
 };
 
 /// A lease that ends while a test looks on.
@@ -51,6 +51,33 @@ pub(super) async fn a_message_comes_again_when_its_holder_dies<F: Fixture>() {
     assert_eq!(next.depth().await.unwrap().waiting, 0);
 }
 
+pub(super) async fn what_a_dead_holder_left_is_shared_out_once<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let holder = fixture.worker().await;
+    fixture.enqueue_numbers(1_000).await;
+    lease(&holder, 1_000).await;
+    let mut heirs = vec![fixture.kill(holder).await];
+    for _ in 0..3 {
+        heirs.push(fixture.worker().await);
+    }
+    let (sender, mut come) = tokio::sync::mpsc::unbounded_channel();
+    for heir in heirs {
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            while let Ok(leased) = heir.lease(20, PATIENCE).await {
+                let _ = sender.send(keys(&leased));
+            }
+        });
+    }
+    let mut all = Vec::new();
+    while all.len() < 1_000 {
+        all.extend(tokio::time::timeout(PATIENCE, come.recv()).await.expect("all come").unwrap());
+    }
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 1_000, "each to one of them");
+}
+
 pub(super) async fn a_holder_that_paused_and_wakes_up_harms_nobody<F: Fixture>() {
     let fixture = F::start(short()).await;
     let (paused, other) = (fixture.worker().await, fixture.worker().await);
@@ -80,9 +107,13 @@ pub(super) async fn a_holder_that_wakes_up_and_acknowledges_is_believed<F: Fixtu
 pub(super) async fn released_messages_come_at_once_and_their_delivery_does_not_count<F: Fixture>() {
     let fixture = F::start(Options::default()).await;
     let worker = fixture.worker().await;
+    // Whatever connections it takes are there then.
+    assert!(worker.lease(1, Duration::from_millis(300)).await.unwrap().is_empty());
     fixture.enqueue_all(["a", "b"]).await;
     for _ in 0..3 {
-        let leased = lease(&worker, 2).await;
+        let mut leased = worker.lease(2, NO_WAIT).await.unwrap();
+        assert!(!leased.is_empty(), "without a wait");
+        leased.extend(lease(&worker, 2 - leased.len()).await);
         assert_eq!(sorted(bodies(&leased)), ["a", "b"]);
         assert_eq!(deliveries(&leased), [1, 1]);
         release(&worker, &leased).await;
