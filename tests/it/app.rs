@@ -3,20 +3,24 @@
 
 mod authorizer;
 mod client;
+mod engine;
 mod process;
 mod receiver;
 
 pub(crate) use authorizer::{Answer, Authorizer};
 pub(crate) use client::{Client, Reply};
+pub(crate) use engine::{Engine, on_every_engine};
 pub(crate) use process::{Process, program};
 pub(crate) use receiver::Receiver;
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::process::Command;
 use tokio::time::{Instant, timeout_at};
+
+use self::engine::Own;
 
 /// A station any driver may be at.
 pub(crate) const STATION: &str = "123e4567-e89b-12d3-a456-426614174000";
@@ -33,28 +37,41 @@ pub(crate) struct App {
     pub(crate) client: Client,
     pub(crate) data: TempDir,
     flags: Vec<String>,
+    /// Where queue and store are when they are not in the data folder. Dropped after the process.
+    own: Option<Own>,
 }
 
 impl App {
-    /// Starts the program with permission to call back loopback, and `flags` besides.
+    /// Starts the program on a data folder, with permission to call back loopback, and `flags` besides.
     pub(crate) async fn spawn(flags: &[&str]) -> Self {
+        Self::spawn_on(Engine::Folder, flags).await
+    }
+
+    /// Starts the program on an engine, with permission to call back loopback, and `flags` besides.
+    pub(crate) async fn spawn_on(engine: Engine, flags: &[&str]) -> Self {
         let mut flags: Vec<_> = flags.iter().map(ToString::to_string).collect();
         flags.extend(["--callback-allow", "127.0.0.0/8"].map(String::from));
-        Self::spawn_exactly(flags).await
+        Self::spawn_exactly(engine, flags).await
     }
 
     /// Starts the program with these flags besides the addresses.
-    pub(crate) async fn spawn_exactly(mut flags: Vec<String>) -> Self {
+    pub(crate) async fn spawn_exactly(engine: Engine, mut flags: Vec<String>) -> Self {
+        let own = match engine {
+            Engine::Folder => None,
+            Engine::Servers => Some(Own::create().await),
+        };
         let authorizer = Authorizer::start().await;
         flags.extend(["--acl-url".to_owned(), authorizer.url()]);
         let data = tempfile::tempdir().unwrap();
-        let process = Process::up(data.path(), &flags).await;
-        Self { process, authorizer, receiver: Receiver::start().await, client: Client::new(), data, flags }
+        let process = Process::up(data.path(), &flags, |command| tell(own.as_ref(), command)).await;
+        let (receiver, client) = (Receiver::start().await, Client::new());
+        Self { process, authorizer, receiver, client, data, flags, own }
     }
 
     /// The same program over the same data, after its process ended.
     pub(crate) async fn restart(&mut self) {
-        self.process = Process::up(self.data.path(), &self.flags).await;
+        let own = self.own.as_ref();
+        self.process = Process::up(self.data.path(), &self.flags, |command| tell(own, command)).await;
     }
 
     /// What the program was started with besides addresses and data folder.
@@ -79,9 +96,15 @@ impl App {
         self.client.get(&format!("{}{path}", self.process.ops)).await
     }
 
-    /// Runs `chargegate ARGS --data-dir .. --json` and gives its exit status and what it printed.
+    /// Runs a reading command on the same engines and gives its exit status and what it printed.
     pub(crate) async fn command(&self, args: &[&str]) -> (bool, Value) {
-        command(self.data.path(), args).await
+        let mut command = program();
+        command.args(args).arg("--json").env_clear();
+        match &self.own {
+            Some(own) => own.tell(&mut command),
+            None => drop(command.arg("--data-dir").arg(self.data.path())),
+        }
+        output(command).await
     }
 
     /// The books balance, with this much of everything.
@@ -92,10 +115,14 @@ impl App {
     }
 }
 
-/// Runs a reading command over a data folder.
-pub(crate) async fn command(data: &Path, args: &[&str]) -> (bool, Value) {
-    let output =
-        program().args(args).arg("--json").arg("--data-dir").arg(data).env_clear().output().await.unwrap();
+fn tell(own: Option<&Own>, command: &mut Command) {
+    if let Some(own) = own {
+        own.tell(command);
+    }
+}
+
+async fn output(mut command: Command) -> (bool, Value) {
+    let output = command.output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     let value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text} {errors}"));

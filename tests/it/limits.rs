@@ -4,11 +4,19 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::app::{Answer, App, TOKEN, eventually};
+use crate::app::{Answer, App, Engine, TOKEN, eventually, on_every_engine};
 
-#[tokio::test]
-async fn a_hung_authorization_service_is_not_waited_for_beyond_the_deadline() {
-    let app = App::spawn(&["--decision-deadline", "2s", "--acl-timeout", "500ms", "--acl-slots", "2"]).await;
+on_every_engine! {
+    a_hung_authorization_service_is_not_waited_for_beyond_the_deadline,
+    calls_in_flight_keep_to_the_slots,
+    a_full_queue_answers_503_and_says_when_to_come_again,
+    a_receiver_that_hangs_keeps_only_its_own_callbacks_waiting,
+}
+
+async fn a_hung_authorization_service_is_not_waited_for_beyond_the_deadline(engine: Engine) {
+    let app =
+        App::spawn_on(engine, &["--decision-deadline", "2s", "--acl-timeout", "500ms", "--acl-slots", "2"])
+            .await;
     app.authorizer.answer(Answer::Hang);
     for n in 0..20 {
         app.ask(TOKEN, &format!("/{n}")).await.request_id();
@@ -24,9 +32,8 @@ async fn a_hung_authorization_service_is_not_waited_for_beyond_the_deadline() {
     assert!(app.authorizer.most_in_flight() <= 2);
 }
 
-#[tokio::test]
-async fn calls_in_flight_keep_to_the_slots() {
-    let app = App::spawn(&["--acl-slots", "3"]).await;
+async fn calls_in_flight_keep_to_the_slots(engine: Engine) {
+    let app = App::spawn_on(engine, &["--acl-slots", "3"]).await;
     app.authorizer.answer(Answer::Hang);
     for n in 0..30 {
         app.ask(TOKEN, &format!("/{n}")).await.request_id();
@@ -39,9 +46,8 @@ async fn calls_in_flight_keep_to_the_slots() {
     assert_eq!(app.authorizer.most_in_flight(), 3);
 }
 
-#[tokio::test]
-async fn a_full_queue_answers_503_and_says_when_to_come_again() {
-    let app = App::spawn(&["--queue-limit", "5"]).await;
+async fn a_full_queue_answers_503_and_says_when_to_come_again(engine: Engine) {
+    let app = App::spawn_on(engine, &["--queue-limit", "5"]).await;
     app.authorizer.answer(Answer::Hang);
     let mut accepted = 0;
     let mut refused = 0;
@@ -65,11 +71,13 @@ async fn a_full_queue_answers_503_and_says_when_to_come_again() {
     assert!(balanced && books["enqueued"] == 5, "{books}");
 }
 
-#[tokio::test]
-async fn a_receiver_that_hangs_keeps_only_its_own_callbacks_waiting() {
+async fn a_receiver_that_hangs_keeps_only_its_own_callbacks_waiting(engine: Engine) {
     // Two receivers on one machine are two hosts by name; 127.0.0.2 is loopback as well.
-    let app =
-        App::spawn(&["--callbacks-per-host", "2", "--callbacks", "8", "--callback-timeout", "30s"]).await;
+    let app = App::spawn_on(
+        engine,
+        &["--callbacks-per-host", "2", "--callbacks", "8", "--callback-timeout", "30s"],
+    )
+    .await;
     let hanging = format!("http://127.0.0.2:{}", hang().await);
     for n in 0..20 {
         let body = crate::app::body(TOKEN, &format!("{hanging}/{n}"));

@@ -10,6 +10,7 @@ mod host;
 mod limits;
 mod overload;
 mod send;
+mod servers;
 mod sessions;
 mod spin;
 mod stop;

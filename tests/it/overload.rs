@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::app::{Answer, App, STATION, TOKEN, body};
+use crate::app::{Answer, App, Engine, STATION, TOKEN, body, on_every_engine};
+
+on_every_engine! {
+    twice_the_capacity_still_uses_nine_tenths_of_it,
+}
 
 /// The service takes 100 ms a call, 10 at once: 100 calls a second.
 const CAPACITY_PER_S: u32 = 100;
@@ -13,10 +17,9 @@ const CAPACITY_PER_S: u32 = 100;
 const DEADLINE: Duration = Duration::from_secs(3);
 const LOAD: Duration = Duration::from_secs(12);
 
-#[tokio::test]
-async fn twice_the_capacity_still_uses_nine_tenths_of_it() {
+async fn twice_the_capacity_still_uses_nine_tenths_of_it(engine: Engine) {
     let flags = ["--acl-slots", "10", "--decision-deadline", "3s", "--acl-timeout", "1s", "--log", "error"];
-    let app = Arc::new(App::spawn(&flags).await);
+    let app = Arc::new(App::spawn_on(engine, &flags).await);
     app.authorizer.answer(Answer::Slowly { delay: Duration::from_millis(100), capacity: 10 });
 
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / (2 * CAPACITY_PER_S));

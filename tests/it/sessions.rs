@@ -3,11 +3,20 @@
 use http::StatusCode;
 use serde_json::json;
 
-use crate::app::{Answer, App, STATION, TOKEN, body, eventually};
+use crate::app::{Answer, App, Engine, STATION, TOKEN, body, eventually, on_every_engine};
 
-#[tokio::test]
-async fn the_callback_has_the_three_fields_and_tells_the_rest_in_headers() {
-    let app = App::spawn(&[]).await;
+on_every_engine! {
+    the_callback_has_the_three_fields_and_tells_the_rest_in_headers,
+    a_trace_goes_on_through_the_authorization_service_to_the_callback,
+    a_repeat_under_the_same_key_gets_no_second_decision,
+    an_operator_finds_out_why_a_driver_was_refused,
+    a_receiver_that_fails_is_tried_again_and_a_redirect_is_not_followed,
+    a_name_that_leads_to_a_forbidden_address_is_never_called,
+    secrets_are_in_no_log_however_much_is_logged,
+}
+
+async fn the_callback_has_the_three_fields_and_tells_the_rest_in_headers(engine: Engine) {
+    let app = App::spawn_on(engine, &[]).await;
     for status in ["allowed", "not_allowed", "unknown", "invalid"] {
         app.authorizer.answer(Answer::Status(status));
         let path = format!("/{status}");
@@ -26,9 +35,8 @@ async fn the_callback_has_the_three_fields_and_tells_the_rest_in_headers() {
     app.assert_balanced(4).await;
 }
 
-#[tokio::test]
-async fn a_trace_goes_on_through_the_authorization_service_to_the_callback() {
-    let app = App::spawn(&[]).await;
+async fn a_trace_goes_on_through_the_authorization_service_to_the_callback(engine: Engine) {
+    let app = App::spawn_on(engine, &[]).await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let parent = format!("00-{trace}-00f067aa0ba902b7-01");
     let body = body(TOKEN, &app.receiver.url("/traced"));
@@ -41,9 +49,8 @@ async fn a_trace_goes_on_through_the_authorization_service_to_the_callback() {
     }
 }
 
-#[tokio::test]
-async fn a_repeat_under_the_same_key_gets_no_second_decision() {
-    let app = App::spawn(&[]).await;
+async fn a_repeat_under_the_same_key_gets_no_second_decision(engine: Engine) {
+    let app = App::spawn_on(engine, &[]).await;
     let body = body(TOKEN, &app.receiver.url("/once"));
     let key = [("idempotency-key", "order-4711")];
     let first = app.post(&body, &key).await.request_id();
@@ -66,9 +73,8 @@ async fn a_repeat_under_the_same_key_gets_no_second_decision() {
     assert_ne!(app.post(&other, &key).await.request_id(), first, "another payload is another request");
 }
 
-#[tokio::test]
-async fn an_operator_finds_out_why_a_driver_was_refused() {
-    let app = App::spawn(&[]).await;
+async fn an_operator_finds_out_why_a_driver_was_refused(engine: Engine) {
+    let app = App::spawn_on(engine, &[]).await;
     app.authorizer.answer(Answer::Status("not_allowed"));
     app.receiver.answer("/why", &[Some(500)]);
     let id = app.ask(TOKEN, "/why?secret=1").await.request_id();
@@ -89,9 +95,8 @@ async fn an_operator_finds_out_why_a_driver_was_refused() {
     assert!(!list.to_string().contains(&id), "{list}");
 }
 
-#[tokio::test]
-async fn a_receiver_that_fails_is_tried_again_and_a_redirect_is_not_followed() {
-    let app = App::spawn(&[]).await;
+async fn a_receiver_that_fails_is_tried_again_and_a_redirect_is_not_followed(engine: Engine) {
+    let app = App::spawn_on(engine, &[]).await;
     app.receiver.answer("/again", &[Some(500), Some(302), None]);
     let id = app.ask(TOKEN, "/again").await.request_id();
     // The third attempt hangs; the receiver is asked nothing else meanwhile.
@@ -101,9 +106,8 @@ async fn a_receiver_that_fails_is_tried_again_and_a_redirect_is_not_followed() {
     assert!(app.receiver.received("/redirected").is_empty());
 }
 
-#[tokio::test]
-async fn a_name_that_leads_to_a_forbidden_address_is_never_called() {
-    let app = App::spawn_exactly(Vec::new()).await;
+async fn a_name_that_leads_to_a_forbidden_address_is_never_called(engine: Engine) {
+    let app = App::spawn_exactly(engine, Vec::new()).await;
     let port = app.receiver.port;
     let literal = app.post(&body(TOKEN, &format!("http://127.0.0.1:{port}/x")), &[]).await;
     assert_eq!(literal.status, StatusCode::UNPROCESSABLE_ENTITY);
@@ -120,9 +124,8 @@ async fn a_name_that_leads_to_a_forbidden_address_is_never_called() {
     app.assert_balanced(1).await;
 }
 
-#[tokio::test]
-async fn secrets_are_in_no_log_however_much_is_logged() {
-    let app = App::spawn(&["--log", "trace"]).await;
+async fn secrets_are_in_no_log_however_much_is_logged(engine: Engine) {
+    let app = App::spawn_on(engine, &["--log", "trace"]).await;
     app.authorizer.answer(Answer::Fail(500));
     app.receiver.answer("/hidden-path", &[Some(500)]);
     let url = app.receiver.url("/hidden-path?key=hidden-query");

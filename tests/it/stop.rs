@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use crate::app::{Answer, App, Process, TOKEN, eventually, program};
+use crate::app::{Answer, App, Engine, Process, TOKEN, eventually, on_every_engine, program};
 
-#[tokio::test]
-async fn a_restart_goes_on_with_what_was_unfinished() {
-    let mut app = App::spawn(&["--acl-slots", "1", "--decision-deadline", "1h"]).await;
+on_every_engine! {
+    a_restart_goes_on_with_what_was_unfinished,
+    a_stop_finishes_the_call_that_was_begun,
+}
+
+async fn a_restart_goes_on_with_what_was_unfinished(engine: Engine) {
+    let mut app = App::spawn_on(engine, &["--acl-slots", "1", "--decision-deadline", "1h"]).await;
     app.authorizer.answer(Answer::Hang);
     for n in 0..10 {
         app.ask(TOKEN, &format!("/{n}")).await.request_id();
@@ -24,9 +28,8 @@ async fn a_restart_goes_on_with_what_was_unfinished() {
     app.assert_balanced(10).await;
 }
 
-#[tokio::test]
-async fn a_stop_finishes_the_call_that_was_begun() {
-    let mut app = App::spawn(&[]).await;
+async fn a_stop_finishes_the_call_that_was_begun(engine: Engine) {
+    let mut app = App::spawn_on(engine, &[]).await;
     app.authorizer.answer(Answer::Slowly { delay: Duration::from_millis(300), capacity: 10 });
     app.ask(TOKEN, "/begun").await.request_id();
     eventually("the call is in flight", async || (app.authorizer.in_flight() == 1).then_some(())).await;

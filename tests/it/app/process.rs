@@ -1,4 +1,4 @@
-//! `chargegate up` as a child process.
+//! The program as a child process.
 
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -23,7 +23,7 @@ pub(crate) fn program() -> Command {
 /// A running program; killed when dropped.
 pub(crate) struct Process {
     child: Child,
-    /// The base URL of the edge.
+    /// The base URL of the edge; empty where it is none.
     pub(crate) edge: String,
     /// The base URL of the ops port.
     pub(crate) ops: String,
@@ -40,15 +40,16 @@ struct Lines {
 
 impl Process {
     /// Starts `up` and waits until it is ready.
-    pub(crate) async fn up(data: &Path, flags: &[String]) -> Self {
+    pub(crate) async fn up(data: &Path, flags: &[String], tell: impl FnOnce(&mut Command)) -> Self {
         let mut command = program();
         command.arg("up").arg("--data-dir").arg(data);
         command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]).args(flags).env_clear();
+        tell(&mut command);
         let process = Self::spawn(command).await;
         process.unwrap_or_else(|output| panic!("the program did not start: {output}"))
     }
 
-    /// Runs a command that ends in `up`; its output when it ends instead of getting ready.
+    /// Runs a command that says when it is ready; its output when it ends instead.
     pub(crate) async fn spawn(mut command: Command) -> Result<Self, String> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let output = Lines::of(child.stdout.take().unwrap());
@@ -58,7 +59,9 @@ impl Process {
             let errors = process.errors();
             return Err(format!("{}\n{errors}", process.output()));
         }
-        process.edge = process.base("edge ");
+        if process.output().lines().any(|line| line.starts_with("edge ")) {
+            process.edge = process.base("edge ");
+        }
         process.ops = process.base("ops ");
         Ok(process)
     }
@@ -97,7 +100,12 @@ impl Process {
 
     /// Tells it to stop, as Ctrl-C does.
     pub(crate) async fn interrupt(&self) {
-        let done = Command::new("kill").args(["-INT", &self.id().to_string()]).status().await.unwrap();
+        self.signal("INT").await;
+    }
+
+    /// Sends a signal, like `STOP`.
+    pub(crate) async fn signal(&self, name: &str) {
+        let done = Command::new("kill").args(["-s", name, &self.id().to_string()]).status().await.unwrap();
         assert!(done.success());
     }
 

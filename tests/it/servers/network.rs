@@ -1,0 +1,45 @@
+//! A network that cuts, delays and half-closes every connection to the servers.
+
+use std::time::Duration;
+
+use super::load::Load;
+use super::proxy::Proxy;
+use super::system::{System, Urls};
+
+#[tokio::test]
+async fn connections_that_are_cut_delayed_and_half_closed_lose_and_contradict_nothing() {
+    let mut proxies = Vec::new();
+    let system = System::start_behind(&[], &[], async |urls| {
+        let queue = Proxy::start(port(&urls.queue)).await;
+        let database = Proxy::start(port(&urls.database)).await;
+        let behind = Urls {
+            queue: urls.queue.replace(&port(&urls.queue).to_string(), &queue.port.to_string()),
+            database: urls.database.replace(&port(&urls.database).to_string(), &database.port.to_string()),
+        };
+        proxies = vec![queue, database];
+        behind
+    })
+    .await;
+    let load = Load::start(&system);
+    for proxy in &proxies {
+        for _ in 0..3 {
+            load.goes_on(30).await;
+            proxy.cut();
+        }
+        load.goes_on(30).await;
+        proxy.delay(Duration::from_millis(100));
+        load.goes_on(30).await;
+        proxy.cut();
+        load.goes_on(30).await;
+        proxy.delay(Duration::ZERO);
+        // What was said is done, and nobody hears of it.
+        proxy.half_close();
+        load.goes_on(60).await;
+    }
+    load.settle(&system).await;
+}
+
+fn port(url: &str) -> u16 {
+    let (_, rest) = url.rsplit_once(':').unwrap();
+    rest.split('/').next().unwrap().parse().unwrap()
+}

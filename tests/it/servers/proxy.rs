@@ -1,0 +1,107 @@
+//! A TCP proxy that does to connections what networks do.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::broadcast;
+
+/// What happens to connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// Both directions end at once.
+    Cut,
+    /// What the server says no longer arrives, nor does its end; what the client says still does.
+    HalfClose,
+}
+
+/// A proxy before one server.
+pub(super) struct Proxy {
+    pub(super) port: u16,
+    events: broadcast::Sender<Event>,
+    delay_ms: Arc<AtomicU64>,
+}
+
+impl Proxy {
+    /// Starts on a free port.
+    pub(super) async fn start(server: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (events, _) = broadcast::channel(64);
+        let delay_ms = Arc::default();
+        tokio::spawn(serve(listener, server, events.clone(), Arc::clone(&delay_ms)));
+        Self { port, events, delay_ms }
+    }
+
+    /// Ends every connection.
+    pub(super) fn cut(&self) {
+        let _ = self.events.send(Event::Cut);
+    }
+
+    /// Swallows what the server says from now on, on every connection there is.
+    pub(super) fn half_close(&self) {
+        let _ = self.events.send(Event::HalfClose);
+    }
+
+    /// Everything takes longer by this from now on.
+    pub(super) fn delay(&self, by: Duration) {
+        self.delay_ms.store(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    server: u16,
+    events: broadcast::Sender<Event>,
+    delay_ms: Arc<AtomicU64>,
+) {
+    loop {
+        let Ok((client, _)) = listener.accept().await else { return };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server));
+        let Ok(server) = TcpStream::connect(address).await else { continue };
+        let _ = (client.set_nodelay(true), server.set_nodelay(true));
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        tokio::spawn(pump(from_client, to_server, events.subscribe(), Arc::clone(&delay_ms), false));
+        tokio::spawn(pump(from_server, to_client, events.subscribe(), Arc::clone(&delay_ms), true));
+    }
+}
+
+/// Carries one direction. `may_hang` is that from the server.
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut events: broadcast::Receiver<Event>,
+    delay_ms: Arc<AtomicU64>,
+    may_hang: bool,
+) {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let length = tokio::select! {
+            read = from.read(&mut buffer) => match read {
+                Ok(length) if length > 0 => length,
+                _ => return,
+            },
+            event = events.recv() => match event {
+                Ok(Event::HalfClose) if may_hang => {
+                    // The connection stays open and silent until it is cut.
+                    while !matches!(events.recv().await, Ok(Event::Cut) | Err(_)) {}
+                    return;
+                }
+                Ok(Event::HalfClose) => continue,
+                _ => return,
+            },
+        };
+        let delay = delay_ms.load(Ordering::Relaxed);
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}

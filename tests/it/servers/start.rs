@@ -1,0 +1,65 @@
+//! What stands in the way of a start is said in one line that names the variable and the remedy.
+
+use chargegate_servers::{Redis, redis_server};
+use tempfile::tempdir;
+
+use super::system::{Urls, command};
+
+/// Runs a command that must fail at once, and gives what it says.
+async fn refused(urls: &Urls, args: &[&str]) -> String {
+    let output = command(urls).args(args).output().await.unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{errors}");
+    let line = errors.lines().find(|line| line.starts_with("error: ")).expect("one line").to_owned();
+    assert!(!line.contains("s3cret"), "{line}");
+    line
+}
+
+const WORKER: [&str; 7] =
+    ["worker", "--acl-url", "http://127.0.0.1:9", "--ops-listen", "127.0.0.1:0", "--log", "error"];
+
+#[tokio::test]
+async fn urls_that_cannot_be_used_are_named() {
+    let given = |variable: &str| std::env::var(variable).unwrap();
+    let (queue, database) = (given("REDIS_URL"), given("DATABASE_URL"));
+    for (queue, database, variable, remedy) in [
+        ("http://s3cret@host".to_owned(), database.clone(), "QUEUE_URL", "redis://"),
+        (queue.clone(), "mysql://u:s3cret@host/x".to_owned(), "DATABASE_URL", "postgres://"),
+        ("redis://:s3cret@127.0.0.1:1".to_owned(), database.clone(), "DATABASE_URL", "migrate"),
+        (
+            queue.clone(),
+            "postgres://u:s3cret@127.0.0.1:1/x".to_owned(),
+            "DATABASE_URL",
+            "start it, or correct",
+        ),
+        (queue, database.clone(), "DATABASE_URL", "`chargegate migrate`"),
+    ] {
+        let line = refused(&Urls { queue, database }, &WORKER).await;
+        assert!(line.contains(variable) && line.contains(remedy), "{variable}, {remedy}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn one_engine_on_a_server_needs_the_other_there_too() {
+    let data = tempdir().unwrap();
+    let mut up = crate::app::program();
+    up.env_clear().env("QUEUE_URL", std::env::var("REDIS_URL").unwrap());
+    up.env("CHARGEGATE_EDGE_COMPONENT", std::env::var_os("CHARGEGATE_EDGE_COMPONENT").unwrap());
+    up.args(["up", "--acl-url", "http://127.0.0.1:9", "--data-dir"]).arg(data.path());
+    let output = up.output().await.unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("QUEUE_URL and DATABASE_URL") && errors.contains("go together"), "{errors}");
+}
+
+#[tokio::test]
+async fn an_edge_refuses_a_queue_that_would_lose_messages() {
+    let evicting = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"];
+    let redis = Redis::start(&redis_server(), &evicting).unwrap();
+    let urls = Urls { queue: redis.url(), database: String::new() };
+    let component = std::env::var("CHARGEGATE_EDGE_COMPONENT").unwrap();
+    let data = tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    let args = ["edge", "--edge-component", &component, "--data-dir", data, "--listen", "127.0.0.1:0"];
+    let line = refused(&urls, &[&args[..], &["--ops-listen", "127.0.0.1:0"]].concat()).await;
+    assert!(line.contains("QUEUE_URL") && line.contains("noeviction"), "{line}");
+}

@@ -1,0 +1,152 @@
+//! A whole system on free ports, with servers that a test may disturb.
+
+use std::path::PathBuf;
+
+use chargegate_servers::{Postgres, Redis, postgres_bin, redis_server};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::app::{Authorizer, Client, Process, Receiver, Reply, body, eventually, program};
+
+/// An edge, workers, and everything around them.
+pub(crate) struct System {
+    pub(crate) redis: Redis,
+    pub(crate) postgres: Postgres,
+    pub(crate) edge: Process,
+    pub(crate) workers: Vec<Process>,
+    pub(crate) authorizer: Authorizer,
+    pub(crate) receiver: Receiver,
+    pub(crate) client: Client,
+    urls: Urls,
+    flags: Vec<String>,
+    data: TempDir,
+}
+
+/// Where a system finds its servers.
+#[derive(Clone)]
+pub(crate) struct Urls {
+    pub(crate) queue: String,
+    pub(crate) database: String,
+}
+
+impl System {
+    /// Starts servers, an edge, and one worker, told `flags`.
+    pub(crate) async fn start(flags: &[&str]) -> Self {
+        Self::start_behind(flags, &[], async |urls| urls).await
+    }
+
+    /// Starts them so that edge and worker reach the servers where `detour` says. `settings` are the database's.
+    pub(crate) async fn start_behind(
+        flags: &[&str],
+        settings: &[&str],
+        detour: impl AsyncFnOnce(Urls) -> Urls,
+    ) -> Self {
+        let redis = Redis::start(&redis_server(), &[]).unwrap();
+        let postgres = Postgres::start(&postgres_bin(), settings).unwrap();
+        let direct = Urls { queue: redis.url(), database: postgres.url() };
+        let migrated = command(&direct).arg("migrate").output().await.unwrap();
+        assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+        let urls = detour(direct).await;
+        let data = tempfile::tempdir().unwrap();
+        let authorizer = Authorizer::start().await;
+        let flags: Vec<_> = flags.iter().map(ToString::to_string).collect();
+        let edge = edge(&urls, data.path().to_owned()).await;
+        let worker = worker(&urls, &authorizer, &flags).await;
+        Self {
+            redis,
+            postgres,
+            edge,
+            workers: vec![worker],
+            authorizer,
+            receiver: Receiver::start().await,
+            client: Client::new(),
+            urls,
+            flags,
+            data,
+        }
+    }
+
+    /// Starts one more worker.
+    pub(crate) async fn add_worker(&mut self) {
+        self.workers.push(worker(&self.urls, &self.authorizer, &self.flags).await);
+    }
+
+    /// Starts another edge in place of the one that ended.
+    pub(crate) async fn restart_edge(&mut self) {
+        self.edge = edge(&self.urls, self.data.path().to_owned()).await;
+    }
+
+    /// Asks for a session whose callback goes to `path` of the receiver.
+    pub(crate) async fn ask(&self, path: &str) -> Reply {
+        let body = body(crate::app::TOKEN, &self.receiver.url(path)).to_string();
+        self.client.post(&format!("{}/v1/charging-sessions", self.edge.edge), &body, &[]).await
+    }
+
+    /// Whether the books balance, and what they say.
+    pub(crate) async fn reconcile(&self) -> (bool, Value) {
+        self.read(&["reconcile"]).await
+    }
+
+    /// Runs a reading command on the servers themselves.
+    pub(crate) async fn read(&self, args: &[&str]) -> (bool, Value) {
+        let direct = Urls { queue: self.redis.url(), database: self.postgres.url() };
+        let output = command(&direct).args(args).arg("--json").output().await.unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text} {errors}"));
+        (output.status.success(), value)
+    }
+
+    /// Waits until nothing is left to do; the books must balance all the while.
+    pub(crate) async fn settled(&self) -> Value {
+        eventually("nothing is left to do", async || {
+            let (balanced, books) = self.reconcile().await;
+            assert!(balanced, "{books}");
+            (books["waiting"] == 0 && books["in_flight"] == 0).then_some(books)
+        })
+        .await
+    }
+
+    /// What a process says of its readiness.
+    pub(crate) async fn readiness(&self, process: &Process) -> Reply {
+        self.client.get(&format!("{}/readyz", process.ops)).await
+    }
+
+    /// Waits until every process says that it is ready again.
+    pub(crate) async fn ready(&self) {
+        for process in self.workers.iter().chain([&self.edge]) {
+            eventually("readiness", async || (self.readiness(process).await.status == 200).then_some(()))
+                .await;
+        }
+    }
+
+    /// A metric without labels of a worker.
+    pub(crate) async fn metric(&self, worker: usize, name: &str) -> f64 {
+        let text = self.client.get(&format!("{}/metrics", self.workers[worker].ops)).await.body;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().unwrap()
+    }
+}
+
+/// The program, told of servers and of nothing else.
+pub(crate) fn command(urls: &Urls) -> Command {
+    let mut command = program();
+    command.env_clear().env("QUEUE_URL", &urls.queue).env("DATABASE_URL", &urls.database);
+    command
+}
+
+async fn edge(urls: &Urls, data: PathBuf) -> Process {
+    let mut command = command(urls);
+    command.env("CHARGEGATE_EDGE_COMPONENT", std::env::var_os("CHARGEGATE_EDGE_COMPONENT").unwrap());
+    command.arg("edge").arg("--data-dir").arg(data).args(["--callback-allow", "127.0.0.0/8"]);
+    command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--log", "error"]);
+    Process::spawn(command).await.unwrap_or_else(|output| panic!("the edge did not start: {output}"))
+}
+
+async fn worker(urls: &Urls, authorizer: &Authorizer, flags: &[String]) -> Process {
+    let mut command = command(urls);
+    command.args(["worker", "--acl-url", &authorizer.url(), "--callback-allow", "127.0.0.0/8"]);
+    command.args(["--ops-listen", "127.0.0.1:0", "--log", "error"]).args(flags);
+    Process::spawn(command).await.unwrap_or_else(|output| panic!("the worker did not start: {output}"))
+}
