@@ -50,7 +50,7 @@ pub(crate) fn run(workspace: &Workspace, mut args: Vec<String>) -> Result<(), Fa
         build.arg("--release");
     }
     step::run(&mut build)?;
-    let program = workspace.program(if release { "release" } else { "debug" });
+    let program = workspace.program(if release { "release" } else { "debug" }, "chargegate");
     let mut up = Command::new(&program);
     up.args(["up", "--demo"]).args(passed_on.iter().skip(1));
     if std::env::var_os("CHARGEGATE_EDGE_COMPONENT").is_none() {

@@ -1,5 +1,6 @@
 //! `cargo xtask`: what plain cargo cannot do.
 
+mod bench;
 mod ci;
 mod component;
 mod dev;
@@ -24,6 +25,8 @@ Commands:
                              queue is on Redis and the store on PostgreSQL, both started for it
   test [ARGS]                Set up and run every test; ARGS go to `cargo test`, a name filters
   ci                         Format, lints, documentation, the no_std check, then every test
+  bench load [ARGS]          Set up, build and drive the whole on Redis and PostgreSQL, and measure; ARGS go to
+                             the load, --help tells which
   services                   Start a throw-away Redis and PostgreSQL, print their URLs, and wait
   edge                       Build the WASM components; print their paths and sizes";
 
@@ -42,6 +45,7 @@ fn run(mut args: Vec<String>) -> Result<(), Failure> {
     match (command.as_str(), args.as_slice()) {
         ("dev", _) => dev::run(&Workspace::find()?, args),
         ("test", _) => test::run(&Workspace::find()?, &args),
+        ("bench", _) => bench::run(&Workspace::find()?, args),
         ("ci", []) => ci::run(&Workspace::find()?),
         ("services", []) => services::run(),
         ("edge", []) => component::run(&Workspace::find()?),

@@ -14,6 +14,10 @@ use crate::step::{Failure, say};
 
 /// Redis keeps its usual port where that is free: it is where `spin up` looks.
 const REDIS_PORT: u16 = 6379;
+/// Many tests share a PostgreSQL.
+const DEVELOPMENT: [&str; 1] = ["max_connections=300"];
+/// Room for the hot tables, and checkpoints by the clock and not by the volume of a load.
+const WORK: [&str; 3] = ["shared_buffers=512MB", "max_wal_size=8GB", "checkpoint_timeout=15min"];
 
 /// Running servers and what tells others of them; the servers end when this is dropped.
 #[derive(Debug, Default)]
@@ -46,8 +50,20 @@ pub(crate) fn run() -> Result<(), Failure> {
 /// A server is missing and cannot be installed, or does not start.
 pub(crate) fn for_development() -> Result<Services, Failure> {
     let mut services = Services::default();
-    services.redis("REDIS_URL", programs::redis)?;
-    services.postgres("DATABASE_URL", programs::postgres)?;
+    services.redis("REDIS_URL", programs::redis, &[])?;
+    services.postgres("DATABASE_URL", programs::postgres, &DEVELOPMENT)?;
+    Ok(services)
+}
+
+/// Starts what a load is run on: Redis syncing its file as told, and PostgreSQL as for development but with what an
+/// operator sets for work.
+///
+/// # Errors
+/// See [`for_development`].
+pub(crate) fn for_load(appendfsync: &str) -> Result<Services, Failure> {
+    let mut services = Services::default();
+    services.redis("REDIS_URL", programs::redis, &["--appendfsync", appendfsync])?;
+    services.postgres("DATABASE_URL", programs::postgres, &WORK)?;
     Ok(services)
 }
 
@@ -57,10 +73,10 @@ pub(crate) fn for_development() -> Result<Services, Failure> {
 /// See [`for_development`].
 pub(crate) fn for_tests() -> Result<Services, Failure> {
     let mut services = Services::default();
-    services.redis("REDIS_URL", programs::redis)?;
-    services.redis("VALKEY_URL", programs::valkey)?;
-    services.postgres("DATABASE_URL", programs::postgres)?;
-    services.postgres("DATABASE_NEXT_URL", programs::postgres_next)?;
+    services.redis("REDIS_URL", programs::redis, &[])?;
+    services.redis("VALKEY_URL", programs::valkey, &[])?;
+    services.postgres("DATABASE_URL", programs::postgres, &DEVELOPMENT)?;
+    services.postgres("DATABASE_NEXT_URL", programs::postgres_next, &DEVELOPMENT)?;
     // Tests that disturb a server start their own.
     for found in [programs::redis()?, programs::valkey()?, programs::postgres()?, programs::postgres_next()?]
     {
@@ -84,14 +100,18 @@ impl Services {
         &mut self,
         variable: &'static str,
         find: impl FnOnce() -> Result<Found, Failure>,
+        options: &[&str],
     ) -> Result<(), Failure> {
         if self.is_given(variable) {
             return Ok(());
         }
         let program = absolute(find()?.path);
         let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, REDIS_PORT)).is_ok() && self.redis.is_empty();
-        let started =
-            if usual { Redis::start_on(REDIS_PORT, &program, &[]) } else { Redis::start(&program, &[]) };
+        let started = if usual {
+            Redis::start_on(REDIS_PORT, &program, options)
+        } else {
+            Redis::start(&program, options)
+        };
         let server = started.map_err(|error| Failure::new(format!("{}: {error}", program.display())))?;
         self.variables.push((variable, server.url()));
         self.redis.push(server);
@@ -102,12 +122,13 @@ impl Services {
         &mut self,
         variable: &'static str,
         find: impl FnOnce() -> Result<Found, Failure>,
+        options: &[&str],
     ) -> Result<(), Failure> {
         if self.is_given(variable) {
             return Ok(());
         }
         let bin = find()?.path;
-        let started = Postgres::start(&bin, &["max_connections=300"]);
+        let started = Postgres::start(&bin, options);
         let server = started.map_err(|error| Failure::new(format!("{}: {error}", bin.display())))?;
         self.variables.push((variable, server.url()));
         self.postgres.push(server);

@@ -58,9 +58,9 @@ impl Workspace {
         &self.root
     }
 
-    /// Where cargo leaves the program, by the folder of the profile.
-    pub(crate) fn program(&self, profile: &str) -> PathBuf {
-        self.target.join(profile).join(format!("chargegate{}", env::consts::EXE_SUFFIX))
+    /// Where cargo leaves a program, by the folder of the profile.
+    pub(crate) fn program(&self, profile: &str, name: &str) -> PathBuf {
+        self.target.join(profile).join(format!("{name}{}", env::consts::EXE_SUFFIX))
     }
 
     /// The folder that builds go to.

@@ -1,0 +1,168 @@
+//! The product's peers: an authorization service that takes its time, and the receiver of callbacks.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chargegate_core::Status;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::book::{Book, Callback};
+
+/// Both peers, on a thread of their own, so that they do not delay the clients. They end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    runtime: Option<Runtime>,
+    acl: SocketAddr,
+    sink: SocketAddr,
+    calls: Arc<Calls>,
+}
+
+/// What the authorization service was asked.
+#[derive(Debug, Default)]
+struct Calls {
+    all: AtomicUsize,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Peers {
+    /// Starts them on free ports.
+    ///
+    /// # Errors
+    /// There is no port, or no thread.
+    pub(crate) fn start(book: &Arc<Book>, delay: Duration) -> io::Result<Self> {
+        let runtime =
+            Builder::new_multi_thread().worker_threads(1).thread_name("peers").enable_all().build()?;
+        let calls = Arc::new(Calls::default());
+        let (acl, sink) = (listen()?, listen()?);
+        let peers = Self {
+            acl: acl.local_addr()?,
+            sink: sink.local_addr()?,
+            calls: Arc::clone(&calls),
+            runtime: Some(runtime),
+        };
+        let book = Arc::clone(book);
+        peers.serve(acl, move |request| {
+            let calls = Arc::clone(&calls);
+            async move { authorize(request, &calls, delay).await }
+        })?;
+        peers.serve(sink, move |request| {
+            let book = Arc::clone(&book);
+            async move { receive(request, &book).await }
+        })?;
+        Ok(peers)
+    }
+
+    /// The base URL of the authorization service.
+    pub(crate) fn acl_url(&self) -> String {
+        format!("http://{}", self.acl)
+    }
+
+    /// Where callbacks go; the number of the request follows.
+    pub(crate) fn callback_url(&self) -> String {
+        format!("http://{}", self.sink)
+    }
+
+    /// Calls so far, and how many were in flight at once at most.
+    pub(crate) fn calls(&self) -> (usize, usize) {
+        (self.calls.all.load(Ordering::Relaxed), self.calls.most.load(Ordering::Relaxed))
+    }
+
+    fn serve<A, F>(&self, listener: TcpListener, answer: A) -> io::Result<()>
+    where
+        A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+        F: Future<Output = Response<Full<Bytes>>> + Send,
+    {
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        let _context = runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        runtime.spawn(async move {
+            loop {
+                // Out of descriptors: some will be free again.
+                let Ok((stream, _)) = listener.accept().await else {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                };
+                let _ = stream.set_nodelay(true);
+                let answer = answer.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| {
+                        let answer = answer(request);
+                        async { Ok::<_, Infallible>(answer.await) }
+                    });
+                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn listen() -> io::Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Answers each call with the next status, so that a request that is decided twice is likely to be contradicted.
+async fn authorize(request: Request<Incoming>, calls: &Calls, delay: Duration) -> Response<Full<Bytes>> {
+    let under_way = calls.now.fetch_add(1, Ordering::Relaxed) + 1;
+    calls.most.fetch_max(under_way, Ordering::Relaxed);
+    let number = calls.all.fetch_add(1, Ordering::Relaxed);
+    let read = request.into_body().collect().await;
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    calls.now.fetch_sub(1, Ordering::Relaxed);
+    let status = Status::ALL.get(number % Status::ALL.len()).copied().unwrap_or(Status::Unknown);
+    let mut response = Response::new(Full::from(format!(r#"{{"status":"{status}"}}"#)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if read.is_err() {
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+    }
+    response
+}
+
+async fn receive(request: Request<Incoming>, book: &Book) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let mut response = Response::new(Full::default());
+    let number = head.uri.path().strip_prefix('/').and_then(|number| number.parse().ok());
+    let (Some(number), Ok(body)) = (number, body.collect().await) else {
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        return response;
+    };
+    book.called_back(
+        number,
+        Callback {
+            body: &body.to_bytes(),
+            reason: head.headers.get("chargegate-decision-reason").map_or(b"", HeaderValue::as_bytes),
+            decided_at: decided_at(&head.headers),
+        },
+    );
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+fn decided_at(headers: &HeaderMap) -> Option<u64> {
+    headers.get("chargegate-decided-at")?.to_str().ok()?.parse().ok()
+}
