@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chargegate_host::{Drain, Host, LoadError};
-use chargegate_worker::queue::Queue;
 use chargegate_worker::{Effects, MetricsError, Ops, install_metrics, redis};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -53,7 +52,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), EdgeE
     let load = tokio::task::spawn_blocking(move || Host::load(host_settings));
     let host = load.await.map_err(io::Error::other)??;
 
-    let ops_state = Ops::of_edge(Arc::new(queue.clone()) as Arc<dyn Queue>, metrics);
+    let ops_state = Ops::of_edge(Arc::new(queue.clone()), metrics);
     ops_state.set_ready(true);
     let (edge_address, ops_address) = (edge.local_addr()?, ops.local_addr()?);
     info!(edge.address = %edge_address, ops.address = %ops_address, "started");

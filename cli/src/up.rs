@@ -36,11 +36,11 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
     let callback_allow = args.callback_allow();
     let addresses = addresses(&callback_allow)?;
     let host_settings = args.edge.host(callback_allow, &args.data_dir).await?;
-    let place = args.place()?;
-    let pace = match place {
+    let engines_at = args.place()?;
+    let pace = match engines_at {
         // The embedded engine gathers by itself whatever waits for its one writer.
         Place::Folder(_) => Duration::ZERO,
-        Place::Servers(..) => PACE,
+        Place::Servers(_) => PACE,
     };
     let worker_settings = args.work.worker(pace)?;
     let given_acl = args.acl_url()?;
@@ -53,11 +53,14 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
     let metrics = install_metrics()?;
     let effects = Effects::system();
 
-    let engines = match place {
+    let engines = match engines_at {
         Place::Folder(settings) => {
             Engines::Embedded(sqlite::Engine::open(&args.data_dir, settings, effects.clone()).await?)
         }
-        Place::Servers(queue, store) => Engines::open_remote(queue, store, &effects).await?,
+        Place::Servers(servers) => {
+            let (queue, store) = *servers;
+            Engines::open_remote(queue, store, &effects).await?
+        }
     };
     let load = tokio::task::spawn_blocking(move || Host::load(host_settings));
     let host = load.await.map_err(io::Error::other)??;

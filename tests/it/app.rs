@@ -11,7 +11,7 @@ pub(crate) use authorizer::{Answer, Authorizer};
 pub(crate) use client::{Client, Reply};
 pub(crate) use engine::{Engine, on_every_engine};
 pub(crate) use process::{Process, program};
-pub(crate) use receiver::Receiver;
+pub(crate) use receiver::{Callback, Receiver};
 
 use std::time::Duration;
 

@@ -13,8 +13,9 @@ const MAX_PREFIX: usize = 100;
 /// Where the queue is.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
+#[expect(clippy::struct_field_names, reason = "each field is the name of its flag")]
 pub(crate) struct QueueArgs {
-    /// The queue: a Redis or Valkey server, like redis://127.0.0.1:6379; rediss:// is over TLS
+    #[arg(help = "The queue: a Redis or Valkey server, like redis://127.0.0.1:6379; rediss:// is over TLS")]
     #[arg(long, env = "QUEUE_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) queue_url: Option<String>,
     /// What the names of the queue's keys begin with
@@ -38,7 +39,7 @@ pub(crate) struct QueueLimitArgs {
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct DatabaseArgs {
-    /// The store: a PostgreSQL database, like postgres://user:password@host/database
+    #[arg(help = "The store: a PostgreSQL database, like postgres://user:password@host/database")]
     #[arg(long, global = true, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) database_url: Option<String>,
 }

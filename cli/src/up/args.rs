@@ -66,7 +66,7 @@ pub(super) enum Place {
     /// In the data folder.
     Folder(sqlite::Settings),
     /// On servers.
-    Servers(redis::Settings, postgres::Settings),
+    Servers(Box<(redis::Settings, postgres::Settings)>),
 }
 
 impl Args {
@@ -89,10 +89,10 @@ impl Args {
             (None, None) => {
                 Ok(Place::Folder(sqlite::Settings { depth_limit, message_lease, callback_lease }))
             }
-            (Some(_), Some(_)) => Ok(Place::Servers(
+            (Some(_), Some(_)) => Ok(Place::Servers(Box::new((
                 redis::Settings { depth_limit, message_lease, ..self.queue.settings()? },
                 self.database.settings(self.database_connections, callback_lease, self.work.retention)?,
-            )),
+            )))),
             _ => Err(SettingError::HalfRemote),
         }
     }

@@ -1,8 +1,10 @@
 //! A queue that loses what it confirmed: counted exactly, alarmed, and survived.
 
+use chargegate_servers::{Redis, redis_server};
 use serde_json::json;
 
-use super::system::System;
+use super::proxy::Proxy;
+use super::system::{System, Urls};
 use crate::app::{Answer, eventually};
 
 /// Waits until a worker has seen how many messages there are.
@@ -62,4 +64,78 @@ async fn of_an_emptied_redis_exactly_the_undecided_messages_are_lost_and_counted
     }
     let (_, books) = system.reconcile().await;
     assert_eq!((&books["lost"], &books["decided"]), (&json!(lost), &json!(DECIDED + 10)), "{books}");
+}
+
+#[tokio::test]
+async fn of_a_failover_that_drops_writes_exactly_those_are_lost_and_counted() {
+    const DECIDED: usize = 10;
+    const HELD: usize = 16;
+    const DROPPED: usize = 12;
+    let mut proxy = None;
+    let flags = ["--window", "16", "--decision-deadline", "10m", "--acl-timeout", "5m"];
+    let mut system = System::start_behind(&flags, &[], async |urls| {
+        let port: u16 = urls.queue.rsplit_once(':').unwrap().1.parse().unwrap();
+        let before = proxy.insert(Proxy::start(port).await);
+        Urls { queue: urls.queue.replace(&port.to_string(), &before.port.to_string()), ..urls }
+    })
+    .await;
+    let proxy = proxy.unwrap();
+    let primary = system.redis.port().to_string();
+    let replica = Redis::start(&redis_server(), &["--replicaof", "127.0.0.1", &primary]).unwrap();
+    for n in 0..DECIDED {
+        system.ask(&format!("/decided/{n}")).await.request_id();
+        system.receiver.wait(&format!("/decided/{n}"), 1).await;
+    }
+    system.settled().await;
+    system.authorizer.answer(Answer::Hang);
+    for n in 0..HELD {
+        system.ask(&format!("/held/{n}")).await.request_id();
+    }
+    eventually("the window is full", async || (system.authorizer.in_flight() == HELD).then_some(())).await;
+    noted(&system).await;
+    let client = redis::Client::open(replica.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    eventually("the replica has it all", async || {
+        let length: usize =
+            redis::cmd("XLEN").arg("chargegate:{0}").query_async(&mut connection).await.unwrap();
+        (length == HELD).then_some(())
+    })
+    .await;
+    noted(&system).await;
+    let beats = beat(&system).await;
+    eventually("the replica has the beat", async || {
+        let kept: Option<i64> = redis::cmd("HGET")
+            .arg("chargegate:history")
+            .arg("beat")
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        (kept >= Some(beats)).then_some(())
+    })
+    .await;
+
+    // From here on the replica no longer hears what the primary confirms.
+    let () = redis::cmd("REPLICAOF").arg("NO").arg("ONE").query_async(&mut connection).await.unwrap();
+    for n in 0..DROPPED {
+        system.ask(&format!("/dropped/{n}")).await.request_id();
+    }
+    noted(&system).await;
+    proxy.switch(replica.port());
+    system.redis = replica;
+    system.authorizer.answer(Answer::Status("allowed"));
+    // Those who hang are asked again when their calls are over, which is not what is tested: another worker decides.
+    system.workers.remove(0).kill().await;
+    system.add_worker().await;
+    for n in 0..HELD {
+        system.receiver.wait(&format!("/held/{n}"), 1).await;
+    }
+    let books = eventually("the loss is noted", async || {
+        let (balanced, books) = system.reconcile().await;
+        (!balanced && books["forgotten"] != 0).then_some(books)
+    })
+    .await;
+    assert_eq!((&books["lost"], &books["forgotten"]), (&json!(DROPPED), &json!(DROPPED)), "{books}");
+    assert_eq!(books["enqueued"], json!(DECIDED + HELD + DROPPED), "{books}");
+    system.ask("/after").await.request_id();
+    system.receiver.wait("/after", 1).await;
 }

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -22,6 +22,7 @@ enum Event {
 /// A proxy before one server.
 pub(super) struct Proxy {
     pub(super) port: u16,
+    server: Arc<AtomicU16>,
     events: broadcast::Sender<Event>,
     delay_ms: Arc<AtomicU64>,
 }
@@ -33,8 +34,15 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let (events, _) = broadcast::channel(64);
         let delay_ms = Arc::default();
-        tokio::spawn(serve(listener, server, events.clone(), Arc::clone(&delay_ms)));
-        Self { port, events, delay_ms }
+        let server = Arc::new(AtomicU16::new(server));
+        tokio::spawn(serve(listener, Arc::clone(&server), events.clone(), Arc::clone(&delay_ms)));
+        Self { port, server, events, delay_ms }
+    }
+
+    /// Leads to another server from now on, and ends every connection to the one before.
+    pub(super) fn switch(&self, server: u16) {
+        self.server.store(server, Ordering::Relaxed);
+        self.cut();
     }
 
     /// Ends every connection.
@@ -55,13 +63,13 @@ impl Proxy {
 
 async fn serve(
     listener: TcpListener,
-    server: u16,
+    server: Arc<AtomicU16>,
     events: broadcast::Sender<Event>,
     delay_ms: Arc<AtomicU64>,
 ) {
     loop {
         let Ok((client, _)) = listener.accept().await else { return };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.load(Ordering::Relaxed)));
         let Ok(server) = TcpStream::connect(address).await else { continue };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (from_client, to_client) = client.into_split();

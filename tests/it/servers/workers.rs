@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::load::Load;
 use super::system::System;
-use crate::app::{Answer, eventually};
+use crate::app::{Answer, Callback, eventually};
 
 #[tokio::test]
 async fn workers_that_are_killed_under_load_lose_and_contradict_nothing() {
@@ -67,7 +67,7 @@ async fn a_worker_that_wakes_up_after_its_messages_were_taken_over_contradicts_n
     system.receiver.wait("/after", 1).await;
     for n in 0..HELD {
         let told: HashSet<_> =
-            system.receiver.received(&format!("/{n}")).iter().map(|it| it.status()).collect();
+            system.receiver.received(&format!("/{n}")).iter().map(Callback::status).collect();
         assert_eq!(told.len(), 1, "{n}");
     }
 }
