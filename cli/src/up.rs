@@ -71,7 +71,8 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
         effects,
     };
     let resolver = Arc::new(SystemResolver::new(LOOKUPS));
-    let client = CallbackClient::new(addresses, resolver, args.work.callback_timeout)?;
+    let connections = args.work.callbacks_per_host.get();
+    let client = CallbackClient::new(addresses, resolver, args.work.callback_timeout, connections)?;
     let ops_state = Ops::new(engines.queue(), engines.store(), metrics);
     let worker = Worker::start(&worker_settings, parts, client);
     ops_state.set_ready(true);

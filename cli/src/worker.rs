@@ -67,8 +67,9 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), Worke
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let metrics = install_metrics()?;
     let effects = Effects::system();
-    let client =
-        CallbackClient::new(addresses, Arc::new(SystemResolver::new(LOOKUPS)), args.work.callback_timeout)?;
+    let resolver = Arc::new(SystemResolver::new(LOOKUPS));
+    let connections = args.work.callbacks_per_host.get();
+    let client = CallbackClient::new(addresses, resolver, args.work.callback_timeout, connections)?;
 
     let engines = Engines::open_remote(queue, store, &effects).await?;
     let parts = Parts {

@@ -51,7 +51,7 @@ pub(crate) struct WorkArgs {
     callbacks: NonZeroUsize,
     /// Callbacks under way to one host at most
     #[arg(long, env = "CHARGEGATE_CALLBACKS_PER_HOST", value_name = "CALLBACKS", default_value = "64", value_parser = count)]
-    callbacks_per_host: NonZeroUsize,
+    pub(crate) callbacks_per_host: NonZeroUsize,
     /// How long finished requests are kept: the window in which a repeat is recognised
     #[arg(long, env = "CHARGEGATE_RETENTION", value_name = "TIME", default_value = "72h", value_parser = duration::parse_positive)]
     pub(crate) retention: Duration,

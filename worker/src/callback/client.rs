@@ -48,7 +48,8 @@ impl From<AttemptResult> for Attempt {
 }
 
 impl CallbackClient {
-    /// A client that may call what `policy` permits, and spends at most `deadline` on one exchange.
+    /// A client that may call what `policy` permits, and spends at most `deadline` on one exchange. It keeps up to
+    /// `connections` idle connections to a host: fewer than there are attempts at once would be opened again and again.
     ///
     /// # Errors
     /// [`CallbackClientError`].
@@ -56,6 +57,7 @@ impl CallbackClient {
         policy: AddressPolicy,
         resolver: Arc<dyn Resolve>,
         deadline: Duration,
+        connections: usize,
     ) -> Result<Self, CallbackClientError> {
         let provider = rustls::crypto::ring::default_provider();
         let connector = HttpsConnectorBuilder::new()
@@ -66,7 +68,7 @@ impl CallbackClient {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(15))
-            .pool_max_idle_per_host(32)
+            .pool_max_idle_per_host(connections)
             // An attempt runs out of time first, and says so.
             .build(Bounded::new(connector, deadline.saturating_add(Duration::from_secs(1))));
         Ok(Self { client, deadline })

@@ -25,6 +25,9 @@ pub(super) const LONG: Duration = Duration::from_mins(1);
 /// For what must run out of time.
 pub(super) const SHORT: Duration = Duration::from_millis(100);
 
+/// Idle connections that a client keeps to a host.
+pub(super) const KEPT: usize = 3;
+
 /// Names with their addresses, answer by answer; the last answer stays.
 #[derive(Default)]
 pub(super) struct FakeResolver {
@@ -59,7 +62,7 @@ impl Resolve for FakeResolver {
 
 pub(super) fn client_with(allowed: &str, resolver: &Arc<FakeResolver>, deadline: Duration) -> CallbackClient {
     let policy = AddressPolicy::allowing(allowed).unwrap();
-    CallbackClient::new(policy, resolver.clone(), deadline).unwrap()
+    CallbackClient::new(policy, resolver.clone(), deadline, KEPT).unwrap()
 }
 
 /// A client that may call loopback and resolves nothing.

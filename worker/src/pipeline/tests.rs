@@ -72,7 +72,8 @@ impl Line {
             ..DeliverySettings::default()
         };
         let resolver = Arc::new(SystemResolver::new(1));
-        let client = CallbackClient::new(AddressPolicy::default(), resolver, Duration::from_secs(5)).unwrap();
+        let client =
+            CallbackClient::new(AddressPolicy::default(), resolver, Duration::from_secs(5), 1).unwrap();
         let abandon = CancellationToken::new();
         let (delivery, dispatcher) = Delivery::start(
             client,

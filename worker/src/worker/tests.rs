@@ -36,7 +36,7 @@ fn start(acl: FakeAcl) -> Plant {
     let parts =
         Parts { queue: queue.clone(), store: store.clone(), authorizer: Arc::new(acl), effects: effects() };
     let policy = AddressPolicy::allowing("127.0.0.1").unwrap();
-    let client = CallbackClient::new(policy, Arc::new(SystemResolver::new(1)), seconds(20)).unwrap();
+    let client = CallbackClient::new(policy, Arc::new(SystemResolver::new(1)), seconds(20), 1).unwrap();
     Plant { queue, store, worker: Worker::start(&settings, parts, client) }
 }
 

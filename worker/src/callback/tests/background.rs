@@ -1,4 +1,4 @@
-//! Connections that are still being opened when their request no longer needs them.
+//! Connections that no attempt has: openings whose request no longer needs them, and idle ones.
 
 use std::io;
 use std::net::IpAddr;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chargegate_core::AddressPolicy;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Barrier, Notify, mpsc};
 
-use super::{CallbackClient, LONG, Resolve, job};
+use super::{CallbackClient, KEPT, LONG, Resolve, client, job};
 use crate::fakes::{Peer, eventually, read_request};
 use crate::store::AttemptResult;
 
@@ -60,6 +60,7 @@ async fn an_opening_that_nobody_needs_any_more_ends_too() {
         AddressPolicy::allowing("127.0.0.1").unwrap(),
         resolver.clone(),
         Duration::from_secs(2),
+        KEPT,
     )
     .unwrap();
     let url = format!("http://a.example:{}/", peer.port());
@@ -77,4 +78,35 @@ async fn an_opening_that_nobody_needs_any_more_ends_too() {
     answer.notify_one();
     assert_eq!(second.await.unwrap(), AttemptResult::Answered(200), "over the first one's connection");
     tokio::time::timeout(LONG, told.recv()).await.expect("the second opening was left behind").unwrap();
+}
+
+#[tokio::test]
+async fn as_many_connections_are_kept_as_told() {
+    const AT_ONCE: usize = KEPT + 2;
+    let (all_there, closed) = (Arc::new(Barrier::new(AT_ONCE)), Arc::new(AtomicUsize::new(0)));
+    let (meeting, ends) = (Arc::clone(&all_there), Arc::clone(&closed));
+    let peer = Peer::start(move |mut stream, _| {
+        let (meeting, ends) = (Arc::clone(&meeting), Arc::clone(&ends));
+        async move {
+            while read_request(&mut stream).await.is_some() {
+                meeting.wait().await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+            }
+            ends.fetch_add(1, Ordering::SeqCst);
+        }
+    })
+    .await;
+    let client = client(LONG);
+    let url = format!("http://127.0.0.1:{}/", peer.port());
+    let posts: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let (client, job) = (client.clone(), job(1, &url));
+            tokio::spawn(async move { client.post(&job, None).await.result })
+        })
+        .collect();
+    for post in posts {
+        assert_eq!(post.await.unwrap(), AttemptResult::Answered(200));
+    }
+    assert_eq!(peer.connections(), AT_ONCE);
+    eventually(LONG, || closed.load(Ordering::SeqCst) == AT_ONCE - KEPT).await;
 }
