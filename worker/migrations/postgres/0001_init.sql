@@ -63,6 +63,8 @@ CREATE TABLE chargegate.callback (
 );
 
 CREATE INDEX callback_due ON chargegate.callback (host, due_at);
+-- Which hosts have anything due, however many have not.
+CREATE INDEX callback_oldest ON chargegate.callback (due_at);
 
 -- Attempts to call back. The last attempt of a finished callback says how it ended: closed_at is set, and give_up
 -- where it is a dead letter. A callback that is sent again is opened again.

@@ -1,8 +1,9 @@
 //! Claiming due callbacks, hosts taking turns.
 //!
-//! A host with a long backlog must cost the others nothing: the search steps from host to host in the index of due
-//! callbacks (a loose index scan) and skips those that are at their limit. Then each host gives up to its share of rows,
-//! passing over those that another worker is claiming at the moment. A search that finds nothing due writes nothing.
+//! A search gives the hosts whose turn it is. Then each gives up to its share of rows, passing over those that another
+//! worker is claiming at the moment. A search that finds nothing due writes nothing.
+
+mod search;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -13,27 +14,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
+use self::search::Search;
 use super::failure::Failure;
 use super::rows::{duration, moment, request_id, uuid};
 use crate::store::{CallbackJob, ClaimLimits};
-
-/// Hosts with something due, the first after $1 in the order of their names, round to it again: $2 ms later than now
-/// by the database's clock, without the hosts in $3, $4 at most.
-const HOSTS: &str = "WITH RECURSIVE \
-    after (host) AS ( \
-        (SELECT host FROM callback WHERE host > $1 ORDER BY host LIMIT 1) \
-        UNION ALL \
-        SELECT (SELECT host FROM callback WHERE host > after.host ORDER BY host LIMIT 1) \
-        FROM after WHERE after.host IS NOT NULL), \
-    upto (host) AS ( \
-        (SELECT host FROM callback WHERE host <= $1 ORDER BY host LIMIT 1) \
-        UNION ALL \
-        SELECT (SELECT host FROM callback WHERE host > upto.host AND host <= $1 ORDER BY host LIMIT 1) \
-        FROM upto WHERE upto.host IS NOT NULL) \
-    SELECT host FROM (SELECT host FROM after UNION ALL SELECT host FROM upto) AS turn \
-    WHERE host IS NOT NULL AND host <> ALL ($3::text[]) \
-    AND EXISTS (SELECT FROM callback WHERE host = turn.host AND due_at <= (SELECT clock()) + $2) \
-    LIMIT $4";
 
 /// Leases the oldest due callbacks of the hosts in $1, of each as many as in $2, no more than $5 in all.
 const LEASE: &str = "WITH picked AS MATERIALIZED ( \
@@ -77,19 +61,22 @@ pub(super) async fn claim(
     }
     let saturated: Vec<&str> =
         limits.under_way.keys().map(|host| &**host).filter(|host| free(host) == 0).collect();
-    let hosts: Vec<String> = sqlx::query_scalar(HOSTS)
-        .bind(&*last)
-        .bind(ahead)
-        .bind(saturated)
-        .bind(i64::try_from(limits.total).unwrap_or(i64::MAX))
-        .fetch_all(&mut *connection)
-        .await?;
-    let mut turns: Vec<Turn> =
-        hosts.into_iter().map(|host| Turn { free: free(&host), share: 0, host }).collect();
+    let search = Search { ahead, saturated, most: i64::try_from(limits.total).unwrap_or(i64::MAX) };
+    let found = search.run(connection, last).await?;
+    let mut turns: Vec<Turn> = found
+        .hosts
+        .into_iter()
+        .map(|host| Turn { free: free(&host), share: 0, host })
+        .filter(|turn| turn.free > 0)
+        .collect();
     let mut claimed = Vec::new();
     if let Some(end) = deal(&mut turns, limits.total) {
         take(connection, &mut turns, ahead, lease, limits.total, &mut claimed).await?;
         *last = end;
+    }
+    // A search that did not come round goes on where it ended, whoever had a turn.
+    if let Some(ended_at) = found.ended_at {
+        *last = ended_at;
     }
     // Where hosts had less than their share, the others may have what is left of it.
     let left = limits.total.saturating_sub(claimed.len());

@@ -1,11 +1,12 @@
 //! Statements stay cheap as tables grow, whatever the planner was told.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chargegate_core::UnixMillis;
 use chargegate_worker::Clock as _;
 use chargegate_worker::postgres::{Engine, Settings};
-use chargegate_worker::store::{AfterAttempt, AttemptResult, Store as _};
+use chargegate_worker::store::{AfterAttempt, AttemptResult, ClaimLimits, Store as _};
 use tokio::time::Instant;
 
 use super::{PATIENCE, Rig, terminate, unavailable, until_ok};
@@ -94,6 +95,77 @@ async fn no_hot_statement_scans_a_table() {
         few > 0 && many < few * 2 + 500,
         "{few} index entries in an empty database, {many} in a full one"
     );
+}
+
+/// Callbacks of a host that are due, or will be in an hour.
+async fn pend(database: &Database, host: &str, rows: u32, due: &str) {
+    database
+        .execute(&format!(
+            "INSERT INTO callback SELECT clock(), clock() {due}, 0, gen_random_uuid(), 1, 1, false, {host} \
+             FROM generate_series(1, {rows}) AS n"
+        ))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_with_nothing_due_cost_a_search_nothing() {
+    const FAR: u32 = 100_000;
+    let database = OLDEST.database().await;
+    let engine = start(&database).await;
+    let now = UnixMillis(START);
+    let one = engine.record(vec![decided("s/1-0", message(1, "m.example"), now)]).await.unwrap();
+    let one: Vec<_> = one.into_iter().map(job).map(|job| (job.request_id, job.attempt)).collect();
+    pend(&database, "'h' || n || '.example'", FAR, "+ 3600000").await;
+    end(engine, &database).await;
+    let before = database.number(READ).await;
+    let engine = start(&database).await;
+    assert!(engine.claim(now, limits(50, 8)).await.unwrap().is_empty());
+    engine.release(one.clone()).await.unwrap();
+    assert_eq!(engine.claim(now, limits(50, 8)).await.unwrap().len(), 1);
+    end(engine, &database).await;
+    let read = database.number(READ).await - before;
+    assert!((1..500).contains(&read), "{read} index entries");
+
+    // A host that is at its limit, and has been due for longest, hides the others for some searches and not for good.
+    pend(&database, "'busy.example'", 5_000, "- 60000").await;
+    let engine = start(&database).await;
+    engine.release(one).await.unwrap();
+    let before = database.number(READ).await;
+    let mut searches = 0;
+    loop {
+        searches += 1;
+        assert!(searches <= FAR / 1_000, "the host has no turn");
+        let limits = ClaimLimits { under_way: [("busy.example".into(), 8)].into(), ..limits(50, 8) };
+        if !engine.claim(now, limits).await.unwrap().is_empty() {
+            break;
+        }
+    }
+    end(engine, &database).await;
+    let each = (database.number(READ).await - before) / i64::from(searches);
+    assert!(each < 10_000, "{each} index entries a search, {searches} searches");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_take_turns_whatever_is_due() {
+    let database = OLDEST.database().await;
+    let engine = start(&database).await;
+    let now = UnixMillis(START);
+    let hosts = ["a.example", "b.example", "c.example", "d.example", "e.example"];
+    for (at, host) in (1..).zip(hosts) {
+        let outcomes = (0..20).map(|n| decided(&format!("s/{at}-{n}"), message(at * 100 + n, host), now));
+        let jobs: Vec<_> = engine.record(outcomes.collect()).await.unwrap().into_iter().map(job).collect();
+        engine.release(jobs.iter().map(|job| (job.request_id, job.attempt)).collect()).await.unwrap();
+    }
+    // More is due, and for longer, than a search looks at.
+    pend(&database, "'busy.example'", 5_000, "- 60000").await;
+    let mut turns: HashMap<String, usize> = HashMap::new();
+    for _ in 0..12 {
+        for job in engine.claim(now, limits(2, 8)).await.unwrap() {
+            *turns.entry(job.callback_url.host_str().to_owned()).or_default() += 1;
+        }
+    }
+    // Of 24 each of six hosts had four; those of the busy one have no decision, and so make no jobs.
+    assert_eq!(turns, hosts.map(|host| (host.to_owned(), 4)).into());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
