@@ -42,6 +42,8 @@ pub use request_id::{RequestId, RequestIdError};
 pub use retry::{AttemptOutcome, GiveUp, Next, RetryPolicy, full_jitter};
 pub use retry_budget::RetryBudget;
 pub use station_id::{StationId, StationIdError};
-pub use stream::{STREAM_FIELD, STREAM_GROUP, STREAM_PREFIX, stream_for, stream_key};
+pub use stream::{
+    STREAM_COUNT, STREAM_FIELD, STREAM_GROUP, STREAM_PREFIX, history_key, stream_for, stream_key,
+};
 pub use time::UnixMillis;
 pub use traceparent::Traceparent;

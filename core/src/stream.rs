@@ -13,6 +13,15 @@ pub const STREAM_FIELD: &str = "m";
 /// The consumer group in which workers share a stream.
 pub const STREAM_GROUP: &str = "workers";
 
+/// The field of the hash [`history_key`] that says how many streams there are.
+pub const STREAM_COUNT: &str = "streams";
+
+/// The key of the hash in which a queue keeps its history, and the number of its streams.
+#[must_use]
+pub fn history_key(prefix: &str) -> String {
+    format!("{prefix}:history")
+}
+
 /// The key of a stream. Its number is a hash tag, so that a cluster spreads the streams over its shards.
 #[must_use]
 pub fn stream_key(prefix: &str, number: u16) -> String {

@@ -4,6 +4,9 @@
 //! replaced by a replica that lagged. Its counter of messages goes back then, or not even that, where new messages
 //! came in since. So each worker has the queue advance a *beat* every second, and notes the beat in the store: a
 //! queue whose beat is behind the store's note has forgotten, and its counter at that beat tells how much.
+//!
+//! What was enqueued after the last noted beat, and was lost with it, nobody can count: about a second's worth, or
+//! more where no worker, or no store, was there to take note.
 
 mod engines;
 mod watch;
@@ -50,20 +53,20 @@ impl Watermark {
     #[must_use]
     pub fn advance(self, seen: Observation) -> Advance {
         let version = self.version.saturating_add(1);
-        if let Some(beat) = seen.begun_beat {
-            let watermark = Self { version, beat, enqueued: seen.enqueued, forgotten: self.forgotten };
-            return Advance { watermark, forgotten: None };
-        }
-        let lost = self.enqueued.saturating_sub(seen.kept_enqueued);
+        let (beat, forgotten) = match seen.begun_beat {
+            // A counter only grows, unless a part of the queue was deleted.
+            Some(beat) => (beat, self.enqueued.checked_sub(seen.enqueued).filter(|lost| *lost > 0)),
+            // The queue begins the next beat only when it is observed knowing this one: if this note is not written,
+            // the loss is found again.
+            None => (seen.kept_beat, Some(self.enqueued.saturating_sub(seen.kept_enqueued))),
+        };
         let watermark = Self {
             version,
-            // The queue begins the next beat only when it is observed knowing this one: if this note is not
-            // written, the loss is found again.
-            beat: seen.kept_beat,
+            beat,
             enqueued: seen.enqueued,
-            forgotten: self.forgotten.saturating_add(lost),
+            forgotten: self.forgotten.saturating_add(forgotten.unwrap_or_default()),
         };
-        Advance { watermark, forgotten: Some(lost) }
+        Advance { watermark, forgotten }
     }
 
     /// Messages ever enqueued, when the queue's counter stands at `counter`.
@@ -135,6 +138,16 @@ mod tests {
         queue = Queue { enqueued: 30, ..replica };
         assert_eq!(tick(&mut queue, &mut known), Some(4));
         assert_eq!(known.total(queue.enqueued), 34);
+    }
+
+    #[test]
+    fn a_deleted_part_of_a_queue_that_keeps_its_beat_is_forgotten() {
+        let (mut queue, mut known) = (Queue { enqueued: 8, ..Queue::default() }, Watermark::default());
+        tick(&mut queue, &mut known);
+        queue.enqueued = 3;
+        assert_eq!(tick(&mut queue, &mut known), Some(5));
+        assert_eq!(known.total(queue.enqueued), 8);
+        assert_eq!(tick(&mut queue, &mut known), None, "a loss is found once");
     }
 
     #[test]

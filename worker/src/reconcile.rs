@@ -3,8 +3,12 @@
 use chargegate_core::RequestId;
 
 use crate::error::EngineError;
+use crate::history::{Observation, Watermark};
 use crate::postgres::{self, Books};
-use crate::redis;
+use crate::redis::{self, Snapshot};
+
+/// A loss that is noted while the books are read has them read again, this often at most.
+const LOOKS: u32 = 5;
 
 /// Where all messages are, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,8 +88,8 @@ impl Reconciliation {
 
 /// Balances the books of a queue and a store on servers of their own, exactly, while workers go on.
 ///
-/// Three looks at different moments give one answer. First the queue tells how many messages it ever had, and the
-/// newest of them. Then what still waits of those is listed: whatever is not on that list was acknowledged before, so
+/// Looks at different moments give one answer. First the store tells what is known of the queue's history; a loss that
+/// nobody has noted yet shows against it. Then the queue tells how many messages it ever had, and the newest of them. Then what still waits of those is listed: whatever is not on that list was acknowledged before, so
 /// it was recorded before. Last, the store tells in one snapshot what it has recorded, and which of the listed messages
 /// it has not; what it recorded of newer messages is set against the first look.
 ///
@@ -95,15 +99,26 @@ pub async fn reconcile(
     queue: &redis::Inspector,
     store: &postgres::Inspector,
 ) -> Result<Reconciliation, EngineError> {
-    let seen = queue.snapshot().await?;
-    let waiting = queue.waiting(&seen).await?;
-    let books = store.books(&waiting, &seen.newest).await?;
-    Ok(balance(seen.enqueued, books))
+    let mut looks = 1;
+    loop {
+        let known = store.watermark().await?;
+        let seen = queue.snapshot().await?;
+        let waiting = queue.waiting(&seen).await?;
+        let books = store.books(&waiting, &seen.newest).await?;
+        if books.watermark.forgotten == known.forgotten || looks == LOOKS {
+            return Ok(balance(known, &seen, books));
+        }
+        looks += 1;
+    }
 }
 
-fn balance(enqueued: u64, books: Books) -> Reconciliation {
+fn balance(known: Watermark, seen: &Snapshot, books: Books) -> Reconciliation {
+    let (kept_beat, kept_enqueued) = seen.kept;
+    let begun_beat = (kept_beat >= known.beat).then_some(kept_beat);
+    let observation = Observation { kept_beat, kept_enqueued, enqueued: seen.enqueued, begun_beat };
+    let known = known.advance(observation).watermark;
     Reconciliation {
-        enqueued: books.watermark.total(enqueued) + books.newer,
+        enqueued: known.total(seen.enqueued) + books.newer,
         decided: books.decided,
         duplicates: books.duplicates,
         poison: books.poison,
@@ -111,7 +126,7 @@ fn balance(enqueued: u64, books: Books) -> Reconciliation {
         delivered: books.delivered,
         dead: books.dead,
         in_flight: books.in_flight,
-        forgotten: books.watermark.forgotten,
+        forgotten: known.forgotten,
         missing: Vec::new(),
         decisions_without_callback: books.decisions_without_callback,
         callbacks_without_decision: books.callbacks_without_decision,
@@ -121,7 +136,8 @@ fn balance(enqueued: u64, books: Books) -> Reconciliation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::Watermark;
+
+    const KNOWN: Watermark = Watermark { version: 9, beat: 4, enqueued: 8, forgotten: 0 };
 
     fn books() -> Books {
         Books {
@@ -133,30 +149,43 @@ mod tests {
             in_flight: 1,
             unrecorded: 3,
             newer: 0,
-            watermark: Watermark::default(),
+            watermark: KNOWN,
             decisions_without_callback: Vec::new(),
             callbacks_without_decision: Vec::new(),
         }
     }
 
+    /// A queue whose counter stands at `enqueued`, and stood at `kept.1` at beat `kept.0`.
+    fn seen(enqueued: u64, kept: (u64, u64)) -> Snapshot {
+        Snapshot { enqueued, kept, newest: Vec::new() }
+    }
+
     #[test]
     fn what_was_recorded_after_the_queue_was_seen_counts_as_enqueued() {
-        assert!(balance(10, books()).balanced());
+        assert!(balance(KNOWN, &seen(10, (5, 9)), books()).balanced());
         let later = Books { decided: 7, delivered: 5, newer: 2, ..books() };
-        assert!(balance(10, later).balanced());
+        assert!(balance(KNOWN, &seen(10, (5, 9)), later).balanced());
     }
 
     #[test]
     fn a_queue_that_forgot_has_lost_what_was_not_decided() {
-        let watermark = Watermark { forgotten: 9, ..Watermark::default() };
-        let after = balance(3, Books { unrecorded: 3, watermark, ..books() });
+        let known = Watermark { enqueued: 2, forgotten: 9, ..KNOWN };
+        let after = balance(known, &seen(3, (4, 2)), books());
         assert_eq!((after.enqueued, after.lost(), after.forgotten), (12, 2, 9));
         assert!(!after.balanced());
     }
 
     #[test]
+    fn a_loss_that_nobody_has_noted_yet_is_counted() {
+        let emptied = balance(KNOWN, &seen(0, (0, 0)), Books { unrecorded: 0, ..books() });
+        assert_eq!((emptied.enqueued, emptied.lost(), emptied.forgotten), (8, 1, 8));
+        let part_deleted = balance(KNOWN, &seen(1, (4, 8)), Books { unrecorded: 1, ..books() });
+        assert_eq!((part_deleted.enqueued, part_deleted.lost(), part_deleted.forgotten), (8, 0, 7));
+    }
+
+    #[test]
     fn what_no_queue_ever_had_is_unexplained() {
-        let after = balance(8, books());
+        let after = balance(KNOWN, &seen(8, (4, 8)), books());
         assert_eq!((after.lost(), after.unexplained()), (0, 2));
         assert!(!after.balanced());
     }

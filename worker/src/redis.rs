@@ -117,7 +117,10 @@ impl Engine {
         let streams = Streams::new(&settings.prefix, settings.streams);
         open::prepare(&link, &settings, &streams).await?;
         let consumer = Consumer::new(&streams, &effects).await;
-        consumer.say_alive(&link).await.map_err(open::describe(&settings))?;
+        match consumer.say_alive(&link).await {
+            Err(error) if !open::is_full(&error) => return Err(open::describe(&settings)(error)),
+            Ok(()) | Err(_) => {}
+        }
         let count = streams.keys().len();
         let shared = Arc::new(Shared {
             intake: Intake::new(count),

@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
-use chargegate_core::{MAX_MESSAGE_BYTES, STREAM_FIELD, stream_for, stream_key};
+use chargegate_core::{MAX_MESSAGE_BYTES, STREAM_COUNT, STREAM_FIELD, history_key, stream_for, stream_key};
 
 use crate::error::{Cause, QueueError};
 use crate::settings::Settings;
 
-/// Appends to the stream `ARGV[2]`, counted from none, of all streams `KEYS`, unless `ARGV[1]` messages wait already:
-/// 1 when appended, 0 when full, else the code of the server's error.
+/// Appends to the stream `ARGV[2]`, counted from none, of all streams `KEYS[2..]`, unless `ARGV[1]` messages wait
+/// already: 1 when appended, 0 when full, else the code of the server's error, or `STREAMS` when the workers have noted
+/// another number of streams in the field `ARGV[5]` of the hash `KEYS[1]`: they would never read some of these.
 ///
 /// One script, so that producers beside each other keep to the limit exactly. The stream is never trimmed, since that
 /// would drop what is leased and not yet decided.
 const APPEND: &str = "\
+local noted = redis.call('HGET', KEYS[1], ARGV[5])
+if noted and tonumber(noted) ~= #KEYS - 1 then return 'STREAMS' end
 local waiting = 0
-for _, stream in ipairs(KEYS) do waiting = waiting + redis.call('XLEN', stream) end
+for i = 2, #KEYS do waiting = waiting + redis.call('XLEN', KEYS[i]) end
 if waiting >= tonumber(ARGV[1]) then return 0 end
-local added = redis.pcall('XADD', KEYS[ARGV[2] + 1], '*', ARGV[3], ARGV[4])
+local added = redis.pcall('XADD', KEYS[ARGV[2] + 2], '*', ARGV[3], ARGV[4])
 if type(added) == 'table' and added.err then
   return string.match(added.err, '%u%u%u+') or 'ERR'
 end
@@ -61,13 +64,15 @@ impl Command {
             return Err(QueueError::TooLarge);
         }
         let streams = settings.streams.get();
-        let mut arguments = vec![APPEND.into(), Argument::Number(streams.into())];
+        let mut arguments = vec![APPEND.into(), Argument::Number(i64::from(streams) + 1)];
+        arguments.push(history_key(&settings.prefix).as_str().into());
         arguments.extend((0..streams).map(|number| stream_key(&settings.prefix, number).as_str().into()));
         arguments.extend([
             Argument::Number(settings.limit.into()),
             Argument::Number(stream_for(message, settings.streams).into()),
             STREAM_FIELD.into(),
             message.into(),
+            STREAM_COUNT.into(),
         ]);
         Ok(Self { name: "EVAL", arguments })
     }
@@ -130,10 +135,10 @@ mod tests {
         let command = Command::append(&settings, "foobar").unwrap();
         assert_eq!(command.name, "EVAL");
         let number = Argument::Number;
-        let streams = ["p:{0}".into(), "p:{1}".into(), "p:{2}".into()];
+        let keys = ["p:history".into(), "p:{0}".into(), "p:{1}".into(), "p:{2}".into()];
         // 0xbf9cf968 modulo 3.
-        let rest = [number(160), number(1), "m".into(), "foobar".into()];
-        assert_eq!(command.arguments[1..], [[number(3)].as_slice(), &streams, &rest].concat());
+        let rest = [number(160), number(1), "m".into(), "foobar".into(), "streams".into()];
+        assert_eq!(command.arguments[1..], [[number(4)].as_slice(), &keys, &rest].concat());
     }
 
     #[test]
@@ -154,6 +159,7 @@ mod tests {
             (vec![Reply::Number(0)], Err(QueueError::Full)),
             (vec![code("OOM")], Err(QueueError::Full)),
             (vec![code("READONLY")], refused("READONLY")),
+            (vec![code("STREAMS")], refused("STREAMS")),
             (vec![Reply::Number(2)], odd()),
             (vec![Reply::Number(1), Reply::Number(1)], odd()),
             (vec![Reply::Nil], odd()),

@@ -41,6 +41,9 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(text) => write!(f, "no connection: {text}"),
+            Self::Command(Some(code)) if code == "STREAMS" => {
+                f.write_str("the workers have another number of streams: set queue_streams to theirs")
+            }
             Self::Command(Some(code)) => write!(f, "a command failed: {code}"),
             Self::Command(None) => f.write_str("a command failed"),
             Self::Answer => f.write_str("the server's answer cannot be understood"),

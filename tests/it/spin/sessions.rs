@@ -57,6 +57,22 @@ fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
 }
 
 #[test]
+fn a_queue_with_another_number_of_streams_is_refused() {
+    bounded(async {
+        let mut streams = Streams::new();
+        let (url, prefix) = (streams.url.clone(), streams.prefix.clone());
+        let spin = Spin::up([("queue_url", &*url), ("queue_prefix", &prefix), ("queue_streams", "4")]).await;
+        let mut client = spin.connect().await;
+        assert_accepted(&post(&mut client).await);
+        // A worker says how many streams it reads.
+        let _: i64 = streams.command(&format!("HSET {prefix}:history streams 1"));
+        assert_refused(&post(&mut client).await, "the queue is unavailable");
+        let _: i64 = streams.command(&format!("HSET {prefix}:history streams 4"));
+        assert_accepted(&post(&mut client).await);
+    });
+}
+
+#[test]
 fn requests_beside_each_other_keep_to_the_limit_of_all_streams() {
     bounded(async {
         let mut streams = Streams::on(&Streams::new().url, 4);

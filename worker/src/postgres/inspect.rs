@@ -17,7 +17,7 @@ const TWO: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 /// A view of a database that cannot change it.
 #[derive(Clone, Debug)]
 pub struct Inspector {
-    sessions: Arc<Sessions>,
+    pub(super) sessions: Arc<Sessions>,
 }
 
 impl Inspector {

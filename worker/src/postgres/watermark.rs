@@ -2,10 +2,10 @@
 
 use sqlx::PgConnection;
 
-use super::Engine;
 use super::failure::Failure;
 use super::rows::count;
 use super::sessions::until;
+use super::{Engine, Inspector};
 use crate::error::EngineError;
 use crate::history::Watermark;
 
@@ -29,6 +29,19 @@ impl Engine {
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, write(session.connection(), was, now)).await;
+        session.settle(result)
+    }
+}
+
+impl Inspector {
+    /// What is remembered of the queue's history.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn watermark(&self) -> Result<Watermark, EngineError> {
+        let mut session = self.sessions.begin().await?;
+        let ends = session.ends();
+        let result = until(ends, read(session.connection())).await;
         session.settle(result)
     }
 }

@@ -26,6 +26,8 @@ pub struct Inspector {
 pub struct Snapshot {
     /// Messages ever enqueued, by the server's own counters.
     pub enqueued: u64,
+    /// The latest beat it knows, and its counter at that beat: see [`crate::Observation`].
+    pub kept: (u64, u64),
     /// By stream, a bound between the messages it had and those it takes later, of the form of a message's key: also
     /// where a stream is empty, or has forgotten newer messages than it has.
     pub newest: Vec<MessageKey>,
@@ -41,6 +43,7 @@ impl Inspector {
         open::check(&link, settings).await?;
         let streams = Streams::new(&settings.prefix, settings.streams);
         open::check_types(&link, settings, &streams).await?;
+        open::check_count(&link, settings, &streams).await?;
         Ok(Self { link, streams })
     }
 
@@ -49,9 +52,10 @@ impl Inspector {
     /// # Errors
     /// [`EngineError`].
     pub async fn snapshot(&self) -> Result<Snapshot, EngineError> {
-        let (now, all): (u64, Vec<(u64, EntryId)>) =
-            self.link.call(script::SNAPSHOT.prepare_invoke().key(self.streams.keys())).await?;
-        let mut snapshot = Snapshot { enqueued: 0, newest: Vec::new() };
+        let mut call = script::SNAPSHOT.prepare_invoke();
+        call.key(self.streams.history_key()).key(self.streams.keys());
+        let (now, all, beat, at_beat): (u64, Vec<(u64, EntryId)>, u64, u64) = self.link.call(&call).await?;
+        let mut snapshot = Snapshot { enqueued: 0, kept: (beat, at_beat), newest: Vec::new() };
         for (stream, (added, newest)) in all.into_iter().enumerate() {
             snapshot.enqueued = snapshot.enqueued.saturating_add(added);
             let id = newest.max(EntryId::before(now));

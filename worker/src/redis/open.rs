@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chargegate_core::STREAM_GROUP;
+use chargegate_core::{STREAM_COUNT, STREAM_GROUP, stream_key};
 use redis::cmd;
 
 use super::Settings;
@@ -95,6 +95,20 @@ pub enum OpenError {
         /// What it is.
         found: String,
     },
+    /// Others spread messages over another number of streams.
+    #[error(
+        "the queue that QUEUE_URL (--queue-url) names, at {address}, has {found} streams, and {given} were asked for: give every edge and worker the same --queue-streams (CHARGEGATE_QUEUE_STREAMS, queue_streams); to change it, drain the queue and delete the keys {prefix}:*"
+    )]
+    Streams {
+        /// Where the server is.
+        address: String,
+        /// What the names of our keys begin with.
+        prefix: String,
+        /// How many it has.
+        found: String,
+        /// How many were asked for.
+        given: u16,
+    },
     /// The server refused for another reason.
     #[error("the server at {address} cannot serve as a queue: check what QUEUE_URL (--queue-url) names")]
     Refused {
@@ -159,10 +173,45 @@ pub(super) async fn check(link: &Link, settings: &Settings) -> Result<Vec<Warnin
 /// Creates what is missing of the streams and their groups.
 pub(super) async fn prepare(link: &Link, settings: &Settings, streams: &Streams) -> Result<(), OpenError> {
     check_types(link, settings, streams).await?;
+    check_count(link, settings, streams).await?;
     for stream in streams.keys() {
         create_group(link, stream).await.map_err(describe(settings))?;
     }
-    Ok(())
+    let mut note = cmd("HSETNX");
+    note.arg(streams.history_key()).arg(STREAM_COUNT).arg(settings.streams.get());
+    match link.run::<()>(&note).await {
+        Err(error) if !is_full(&error) => return Err(describe(settings)(error)),
+        Ok(()) | Err(_) => {}
+    }
+    // Another may have been first.
+    check_count(link, settings, streams).await
+}
+
+/// Whether the server has no memory left. Workers go on then: they are who makes room.
+pub(super) fn is_full(error: &CommandError) -> bool {
+    error.is("OOM")
+}
+
+/// Looks whether the messages are spread over as many streams as asked for: what is in others is never read.
+pub(super) async fn check_count(
+    link: &Link,
+    settings: &Settings,
+    streams: &Streams,
+) -> Result<(), OpenError> {
+    let given = settings.streams.get();
+    let mut question = cmd("HGET");
+    question.arg(streams.history_key()).arg(STREAM_COUNT);
+    let noted: Option<String> = link.run(&question).await.map_err(describe(settings))?;
+    let mut question = cmd("EXISTS");
+    question.arg(stream_key(&settings.prefix, given));
+    let more: bool = link.run(&question).await.map_err(describe(settings))?;
+    let found = match noted {
+        Some(count) if count != given.to_string() => count,
+        _ if more => format!("more than {given}"),
+        _ => return Ok(()),
+    };
+    let address = settings.url.to_string();
+    Err(OpenError::Streams { address, prefix: settings.prefix.clone(), found, given })
 }
 
 /// Looks whether each key that exists is of its type.
@@ -186,6 +235,13 @@ pub(super) async fn check_types(
 /// Creates a stream and its group, where there is none. The group begins with the oldest entry: what was added before
 /// it was there is delivered as well.
 pub(super) async fn create_group(link: &Link, stream: &str) -> Result<(), CommandError> {
+    // Where memory is full, the server refuses even to say that the group is there.
+    let mut groups = cmd("XINFO");
+    groups.arg("GROUPS").arg(stream);
+    let there: Result<Vec<redis::Value>, _> = link.run(&groups).await;
+    if there.is_ok_and(|groups| !groups.is_empty()) {
+        return Ok(());
+    }
     let mut command = cmd("XGROUP");
     command.arg("CREATE").arg(stream).arg(STREAM_GROUP).arg(0).arg("MKSTREAM");
     match link.run(&command).await {

@@ -114,13 +114,14 @@ pub(super) static OBSERVE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// For each stream: what was ever added, what is in it, and the newest id it gave.
+/// The server's time in milliseconds; for each of the streams `KEYS[2..]`, what was ever added and the newest id it
+/// gave; and the beat that the hash `KEYS[1]` knows, with the count at that beat.
 pub(super) static SNAPSHOT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         local all = {}
-        for i, stream in ipairs(KEYS) do
-          local added, newest = 0, '0-0'
+        for i = 2, #KEYS do
+          local stream, added, newest = KEYS[i], 0, '0-0'
           if redis.call('EXISTS', stream) == 1 then
             local info = redis.call('XINFO', 'STREAM', stream)
             for j = 1, #info, 2 do
@@ -128,10 +129,11 @@ pub(super) static SNAPSHOT: LazyLock<Script> = LazyLock::new(|| {
               if info[j] == 'last-generated-id' then newest = info[j + 1] end
             end
           end
-          all[i] = {added, newest}
+          all[i - 1] = {added, newest}
         end
         local time = redis.call('TIME')
-        return {time[1] * 1000 + math.floor(time[2] / 1000), all}
+        local kept = redis.call('HMGET', KEYS[1], 'beat', 'enqueued')
+        return {time[1] * 1000 + math.floor(time[2] / 1000), all, tonumber(kept[1] or '0'), tonumber(kept[2] or '0')}
         ",
     )
 });

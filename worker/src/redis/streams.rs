@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU16;
 
-use chargegate_core::{stream_for, stream_key};
+use chargegate_core::{history_key, stream_for, stream_key};
 
 use super::entry::EntryId;
 use crate::queue::MessageKey;
@@ -40,7 +40,7 @@ impl Streams {
 
     /// The key of the hash that keeps the queue's history.
     pub(super) fn history_key(&self) -> String {
-        format!("{}:history", self.prefix)
+        history_key(&self.prefix)
     }
 
     /// The key that exists while a consumer lives.

@@ -1,7 +1,10 @@
 //! What is in the way is said at the start, in one line that names the variable and the remedy.
 
+use std::time::Duration;
+
 use chargegate_worker::Effects;
-use chargegate_worker::redis::{Engine, OpenError, Settings, Warning};
+use chargegate_worker::queue::Queue as _;
+use chargegate_worker::redis::{Engine, Inspector, OpenError, Settings, Warning};
 use redis::cmd;
 
 use super::{ask, on, servers, start};
@@ -116,5 +119,41 @@ async fn persistence_that_is_off_is_a_warning() {
             assert_eq!(found, expected, "{options:?}");
             assert!(found.iter().all(|warning| warning.to_string().contains("QUEUE_URL (--queue-url)")));
         }
+    }
+}
+
+#[tokio::test]
+async fn another_number_of_streams_than_the_queue_has() {
+    for program in servers() {
+        let server = start(&program, &[]);
+        let queue = on(&server);
+        let of = |streams: u16| Settings { streams: streams.try_into().unwrap(), ..queue.clone() };
+        assert_eq!(warnings(of(3)).await, []);
+        for other in [1, 2, 4] {
+            let error = refused(of(other)).await;
+            assert!(matches!(&error, OpenError::Streams { found, .. } if found == "3"), "{error}");
+            let read_only = Inspector::open(&of(other), Effects::system()).await;
+            assert!(matches!(read_only, Err(OpenError::Streams { .. })));
+        }
+        // An edge wrote to more streams before any worker noted how many there are.
+        let () = ask(&server.url(), cmd("DEL").arg(format!("{}:history", queue.prefix))).await;
+        assert!(matches!(refused(of(2)).await, OpenError::Streams { .. }));
+        assert_eq!(warnings(of(3)).await, []);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_starts_while_memory_is_full_and_makes_room() {
+    for program in servers() {
+        let server = start(&program, &[]);
+        let queue = on(&server);
+        let (engine, _) = Engine::open(queue.clone(), Effects::system()).await.unwrap();
+        engine.enqueue("waits".to_owned()).await.unwrap();
+        engine.close().await;
+        let () = ask(&server.url(), cmd("CONFIG").arg(&["SET", "maxmemory", "1"])).await;
+        let (engine, _) = Engine::open(queue, Effects::system()).await.unwrap();
+        let leased = engine.lease(1, Duration::from_secs(10)).await.unwrap();
+        engine.acknowledge(leased.iter().map(|message| message.key.clone()).collect()).await.unwrap();
+        assert_eq!((leased.len(), engine.depth().await.unwrap().waiting), (1, 0));
     }
 }
