@@ -81,7 +81,7 @@ struct ListArgs {
 /// # Errors
 /// The store cannot be read, or there is no such decision.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, DecisionsError> {
-    let inspector: Box<dyn Inspect> = match &args.database.database_url {
+    let inspector: Box<dyn Inspect> = match args.database.given() {
         None => Box::new(sqlite::Inspector::open(&args.data_dir).await?),
         Some(_) => Box::new(postgres::Inspector::open(&args.database.url()?).await?),
     };

@@ -42,7 +42,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), EdgeError> {
     let allow = args.addresses.callback_allow;
     addresses(&allow)?;
-    let host_settings = args.edge.host(allow, &args.data_dir).await?;
+    let mut host_settings = args.edge.host(allow, &args.data_dir).await?;
+    host_settings.limits.drain_timeout = args.ops.grace;
     let queue_settings =
         redis::Settings { depth_limit: args.limit.queue_limit.get(), ..args.queue.settings()? };
     let edge = listen(args.edge.listen, "--listen or CHARGEGATE_LISTEN").await?;

@@ -34,7 +34,7 @@ pub(crate) struct Args {
 /// # Errors
 /// The engines cannot be read.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, ReconcileError> {
-    let books = match (&args.queue.queue_url, &args.database.database_url) {
+    let books = match (args.queue.given(), args.database.given()) {
         (None, None) => sqlite::Inspector::open(&args.data_dir).await?.reconcile().await?,
         (Some(_), Some(_)) => {
             let store = postgres::Inspector::open(&args.database.url()?).await?;

@@ -35,7 +35,8 @@ use crate::worker::{LOOKUPS, PACE};
 pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpError> {
     let callback_allow = args.callback_allow();
     let addresses = addresses(&callback_allow)?;
-    let host_settings = args.edge.host(callback_allow, &args.data_dir).await?;
+    let mut host_settings = args.edge.host(callback_allow, &args.data_dir).await?;
+    host_settings.limits.drain_timeout = host_settings.limits.drain_timeout.min(args.ops.grace);
     let engines_at = args.place()?;
     let pace = match engines_at {
         // The embedded engine gathers by itself whatever waits for its one writer.

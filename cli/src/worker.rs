@@ -14,9 +14,7 @@ use tracing::{info, warn};
 
 use crate::engines::{Engines, RemoteError};
 use crate::serve::{ListenError, listen, serve};
-use crate::settings::{
-    AddressArgs, DatabaseArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError, WorkArgs, addresses,
-};
+use crate::settings::{AddressArgs, DatabaseArgs, OpsArgs, QueueArgs, SettingError, WorkArgs, addresses};
 use crate::{log, output};
 
 /// Name look-ups under way at once.
@@ -29,8 +27,6 @@ pub(crate) const PACE: Duration = Duration::from_millis(20);
 pub(crate) struct Args {
     #[command(flatten)]
     queue: QueueArgs,
-    #[command(flatten)]
-    limit: QueueLimitArgs,
     #[command(flatten)]
     database: DatabaseArgs,
     /// Sessions with the database at most
@@ -58,7 +54,8 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), Worke
     let addresses = addresses(&args.addresses.callback_allow)?;
     let acl_url: AclUrl = args.acl_url.parse().map_err(SettingError::AclUrl)?;
     let queue = redis::Settings {
-        depth_limit: args.limit.queue_limit.get(),
+        // The edges refuse; a worker only takes.
+        depth_limit: u64::MAX,
         message_lease: args.work.message_lease(),
         ..args.queue.settings()?
     };

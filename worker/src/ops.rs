@@ -103,7 +103,10 @@ impl Ops {
         let queue = match depth {
             Ok(Ok(depth)) => {
                 metric::level("chargegate_queue_waiting", depth.waiting);
-                metric::level("chargegate_queue_limit", depth.limit);
+                // A worker beside other edges does not know theirs.
+                if depth.limit < u64::MAX {
+                    metric::level("chargegate_queue_limit", depth.limit);
+                }
                 if depth.waiting < depth.limit { OK } else { "full" }
             }
             _ => SILENT,

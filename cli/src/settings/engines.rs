@@ -17,7 +17,7 @@ const MAX_PREFIX: usize = 100;
 pub(crate) struct QueueArgs {
     #[arg(help = "The queue: a Redis or Valkey server, like redis://127.0.0.1:6379; rediss:// is over TLS")]
     #[arg(long, env = "QUEUE_URL", value_name = "URL", hide_env_values = true)]
-    pub(crate) queue_url: Option<String>,
+    queue_url: Option<String>,
     /// What the names of the queue's keys begin with
     #[arg(long, env = "CHARGEGATE_QUEUE_PREFIX", value_name = "NAME", default_value = "chargegate")]
     queue_prefix: String,
@@ -41,16 +41,21 @@ pub(crate) struct QueueLimitArgs {
 pub(crate) struct DatabaseArgs {
     #[arg(help = "The store: a PostgreSQL database, like postgres://user:password@host/database")]
     #[arg(long, global = true, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    pub(crate) database_url: Option<String>,
+    database_url: Option<String>,
 }
 
 impl QueueArgs {
+    /// The URL as it was given; an empty one is as good as none.
+    pub(crate) fn given(&self) -> Option<&str> {
+        self.queue_url.as_deref().filter(|url| !url.is_empty())
+    }
+
     /// The queue's settings, as whoever only reads it needs them.
     ///
     /// # Errors
     /// [`SettingError`]: there is no queue, or a setting cannot be used.
     pub(crate) fn settings(&self) -> Result<redis::Settings, SettingError> {
-        let url = self.queue_url.as_deref().ok_or(SettingError::NoQueue)?;
+        let url = self.given().ok_or(SettingError::NoQueue)?;
         let url = url.parse().map_err(SettingError::QueueUrl)?;
         let odd = |c: char| c.is_whitespace() || c.is_control() || c == '{' || c == '}';
         if self.queue_prefix.is_empty()
@@ -68,12 +73,17 @@ impl QueueArgs {
 }
 
 impl DatabaseArgs {
+    /// The URL as it was given; an empty one is as good as none.
+    pub(crate) fn given(&self) -> Option<&str> {
+        self.database_url.as_deref().filter(|url| !url.is_empty())
+    }
+
     /// The database's URL.
     ///
     /// # Errors
     /// [`SettingError`]: there is no database, or its URL cannot be read.
     pub(crate) fn url(&self) -> Result<postgres::DatabaseUrl, SettingError> {
-        let url = self.database_url.as_deref().ok_or(SettingError::NoDatabase)?;
+        let url = self.given().ok_or(SettingError::NoDatabase)?;
         url.parse().map_err(SettingError::DatabaseUrl)
     }
 

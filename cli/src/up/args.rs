@@ -85,7 +85,7 @@ impl Args {
     pub(super) fn place(&self) -> Result<Place, SettingError> {
         let depth_limit = self.limit.queue_limit.get();
         let (message_lease, callback_lease) = (self.work.message_lease(), self.work.callback_lease());
-        match (&self.queue.queue_url, &self.database.database_url) {
+        match (self.queue.given(), self.database.given()) {
             (None, None) => {
                 Ok(Place::Folder(sqlite::Settings { depth_limit, message_lease, callback_lease }))
             }

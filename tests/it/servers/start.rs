@@ -1,13 +1,16 @@
 //! What stands in the way of a start is said in one line that names the variable and the remedy.
 
-use chargegate_servers::{Redis, redis_server};
+use chargegate_servers::{Postgres, Redis, postgres_bin, redis_server};
 use tempfile::tempdir;
+use tokio::time::timeout;
 
 use super::system::{Urls, command};
+use crate::app::PATIENCE;
 
 /// Runs a command that must fail at once, and gives what it says.
 async fn refused(urls: &Urls, args: &[&str]) -> String {
-    let output = command(urls).args(args).output().await.unwrap();
+    let mut refusing = command(urls);
+    let output = timeout(PATIENCE, refusing.args(args).output()).await.expect("an end").unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success(), "{errors}");
     let line = errors.lines().find(|line| line.starts_with("error: ")).expect("one line").to_owned();
@@ -20,19 +23,22 @@ const WORKER: [&str; 7] =
 
 #[tokio::test]
 async fn urls_that_cannot_be_used_are_named() {
-    let given = |variable: &str| std::env::var(variable).unwrap();
-    let (queue, database) = (given("REDIS_URL"), given("DATABASE_URL"));
+    let queue = std::env::var("REDIS_URL").unwrap();
+    let postgres = Postgres::start(&postgres_bin(), &[]).unwrap();
+    let (empty, database) = (postgres.database_url("template1"), postgres.url());
+    let urls = Urls { queue: queue.clone(), database: database.clone() };
+    assert!(command(&urls).arg("migrate").status().await.unwrap().success());
     for (queue, database, variable, remedy) in [
         ("http://s3cret@host".to_owned(), database.clone(), "QUEUE_URL", "redis://"),
         (queue.clone(), "mysql://u:s3cret@host/x".to_owned(), "DATABASE_URL", "postgres://"),
-        ("redis://:s3cret@127.0.0.1:1".to_owned(), database.clone(), "DATABASE_URL", "migrate"),
+        ("redis://:s3cret@127.0.0.1:1".to_owned(), database, "QUEUE_URL", "cannot be reached"),
         (
             queue.clone(),
             "postgres://u:s3cret@127.0.0.1:1/x".to_owned(),
             "DATABASE_URL",
             "start it, or correct",
         ),
-        (queue, database.clone(), "DATABASE_URL", "`chargegate migrate`"),
+        (queue, empty, "DATABASE_URL", "`chargegate migrate`"),
     ] {
         let line = refused(&Urls { queue, database }, &WORKER).await;
         assert!(line.contains(variable) && line.contains(remedy), "{variable}, {remedy}: {line}");

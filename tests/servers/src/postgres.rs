@@ -16,8 +16,9 @@ pub struct Postgres {
     bin: PathBuf,
     options: Vec<String>,
     port: u16,
-    folder: TempDir,
+    // Before its folder: it must have ended when that goes.
     process: Process,
+    folder: TempDir,
 }
 
 impl Postgres {
@@ -114,6 +115,15 @@ impl Postgres {
                 Err(error) if Instant::now() > deadline => return Err(error),
                 Err(_) => std::thread::sleep(Duration::from_millis(100)),
             }
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // A server that is killed leaves its shared memory behind.
+        if self.process.signal("INT").is_ok() {
+            let _ = self.process.ended();
         }
     }
 }

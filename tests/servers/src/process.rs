@@ -39,7 +39,11 @@ impl Process {
             }
             sleep(Duration::from_millis(20));
         }
-        Ok(process)
+        // Another's server may have had the port first.
+        match process.0.try_wait()? {
+            Some(status) => Err(io::Error::other(format!("the server ended at once: {status}"))),
+            None => Ok(process),
+        }
     }
 
     pub(crate) fn id(&self) -> u32 {

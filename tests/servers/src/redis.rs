@@ -15,8 +15,9 @@ pub struct Redis {
     program: PathBuf,
     options: Vec<String>,
     port: u16,
-    folder: TempDir,
+    // Before its folder: it must have ended when that goes.
     process: Process,
+    folder: TempDir,
 }
 
 impl Redis {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chargegate_core::{AttemptOutcome, Next, RetryPolicy};
+use chargegate_core::{AttemptOutcome, Next, RetryPolicy, full_jitter};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,8 @@ use crate::persist::Persist;
 use crate::store::{AfterAttempt, AttemptReport, AttemptResult, CallbackJob, ClaimLimits, Store};
 use crate::watched::spawn_watched;
 
+/// The longest wait after claims that failed.
+const CLAIM_RETRY_CAP: Duration = Duration::from_secs(5);
 /// Attempts reported in one transaction at most.
 const REPORT_BATCH: usize = 256;
 
@@ -208,6 +210,7 @@ async fn claim(dispatcher: Dispatcher, store: Arc<dyn Store>, poll: Duration) {
     let shared = &dispatcher.shared;
     let mut ticks = tokio::time::interval(poll);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failures = 0;
     loop {
         tokio::select! {
             () = shared.stop.cancelled() => return,
@@ -222,6 +225,7 @@ async fn claim(dispatcher: Dispatcher, store: Arc<dyn Store>, poll: Duration) {
         shared.overflowed.store(false, Ordering::Relaxed);
         match store.claim(shared.effects.clock.now(), limits).await {
             Ok(jobs) => {
+                failures = 0;
                 if !jobs.is_empty() {
                     // More may be due than there were places for.
                     shared.overflowed.store(true, Ordering::Relaxed);
@@ -230,7 +234,14 @@ async fn claim(dispatcher: Dispatcher, store: Arc<dyn Store>, poll: Duration) {
                 release(store.as_ref(), left).await;
             }
             Err(error) => {
-                warn!(error = %error, cause = metric::cause(&error), "could not claim callbacks; trying again");
+                let wait = full_jitter(poll, failures, CLAIM_RETRY_CAP, shared.effects.random.jitter());
+                failures = failures.saturating_add(1);
+                metric::engine_failure();
+                warn!(
+                    error = %error, cause = metric::cause(&error), retry_ms = wait.as_millis(),
+                    "could not claim callbacks",
+                );
+                let _ = shared.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
             }
         }
     }
