@@ -8,6 +8,8 @@
 mod connection;
 mod consumer;
 mod entry;
+#[cfg(test)]
+mod fake;
 mod held;
 mod inspect;
 mod intake;
@@ -17,6 +19,8 @@ mod queue;
 mod reader;
 mod script;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod url;
 mod warning;
 

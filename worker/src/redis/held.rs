@@ -68,7 +68,7 @@ impl Held {
     }
 
     /// Holds these entries no longer once what it gives is dropped, however that comes.
-    pub(super) fn let_go<'a>(&'a self, stream: usize, ids: &'a [EntryId]) -> LetGo<'a> {
+    pub(super) fn let_go(&self, stream: usize, ids: Vec<EntryId>) -> LetGo<'_> {
         LetGo { held: self, stream, ids }
     }
 
@@ -80,14 +80,14 @@ impl Held {
 /// See [`Held::let_go`].
 pub(super) struct LetGo<'a> {
     held: &'a Held,
-    stream: usize,
-    ids: &'a [EntryId],
+    pub(super) stream: usize,
+    pub(super) ids: Vec<EntryId>,
 }
 
 impl Drop for LetGo<'_> {
     fn drop(&mut self) {
         if let Some(mut held) = self.held.stream(self.stream) {
-            for id in self.ids {
+            for id in &self.ids {
                 held.remove(id);
             }
         }
@@ -106,7 +106,7 @@ mod tests {
         assert!(!held.insert(1, id, 4));
         assert_eq!(held.deliveries(1, id), Some(3));
         assert!(held.contains(1, id) && !held.contains(0, id) && !held.contains(2, id));
-        drop(held.let_go(1, &[id]));
+        drop(held.let_go(1, vec![id]));
         assert!(!held.contains(1, id));
 
         assert!(held.insert(1, id, 4));

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use chargegate_core::STREAM_GROUP;
 use redis::pipe;
 
+use super::held::LetGo;
 use super::left::RELEASED;
 use super::{Engine, Shared, script};
 use crate::error::EngineError;
@@ -47,11 +48,9 @@ impl Shared {
     }
 
     async fn acknowledge(&self, keys: &[MessageKey]) -> Result<(), EngineError> {
-        for (stream, ids) in self.streams.by_stream(keys) {
-            // Even those whose acknowledgement is lost: they are found pending, and come again.
-            let _let_go = self.held.let_go(stream, &ids);
-            let Some(key) = self.streams.keys().get(stream) else { continue };
-            for ids in ids.chunks(CHUNK) {
+        for let_go in self.let_go(keys) {
+            let Some(key) = self.streams.keys().get(let_go.stream) else { continue };
+            for ids in let_go.ids.chunks(CHUNK) {
                 self.link.call::<()>(script::ACKNOWLEDGE.key(key).arg(STREAM_GROUP).arg(ids)).await?;
             }
         }
@@ -60,10 +59,10 @@ impl Shared {
 
     /// Hands back what is still ours, as if this delivery had not been.
     pub(super) async fn release(&self, keys: &[MessageKey]) -> Result<(), EngineError> {
-        for (stream, ids) in self.streams.by_stream(keys) {
-            let _let_go = self.held.let_go(stream, &ids);
+        for let_go in self.let_go(keys) {
+            let stream = let_go.stream;
             let Some(key) = self.streams.keys().get(stream) else { continue };
-            for ids in ids.chunks(CHUNK) {
+            for ids in let_go.ids.chunks(CHUNK) {
                 let mut call = script::RELEASE.key(key);
                 call.arg(STREAM_GROUP).arg(&self.consumer.name).arg(RELEASED);
                 for id in ids {
@@ -76,8 +75,17 @@ impl Shared {
                     Ok(()) | Err(_) => {}
                 }
             }
+            // The reader passes over what is held.
+            drop(let_go);
             self.hint(stream);
         }
         Ok(())
+    }
+
+    /// What is to be let go of in each stream: all of it, however far the calls for it come. Where one fails, the
+    /// messages are found pending, and come again.
+    fn let_go(&self, keys: &[MessageKey]) -> Vec<LetGo<'_>> {
+        let places = self.streams.by_stream(keys).into_iter();
+        places.map(|(stream, ids)| self.held.let_go(stream, ids)).collect()
     }
 }
