@@ -118,6 +118,8 @@ impl Sessions {
             if trusted || matches!(timeout(TEST, idle.connection.ping()).await, Ok(Ok(()))) {
                 return Ok(Session { connection: idle.connection, era, ends, place, sessions: self });
             }
+            // Those below were idle for longer: to test each would use up the time of the operation.
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
         let connection = match timeout(CONNECT, self.options.connect()).await {
             Ok(Ok(connection)) => connection,

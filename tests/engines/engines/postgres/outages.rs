@@ -8,10 +8,11 @@ use std::time::Duration;
 use chargegate_servers::{Postgres, postgres_bin, postgres_next_bin};
 use chargegate_worker::postgres::{Engine, migrate};
 use chargegate_worker::store::{Recorded, Store as _};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{open, outcomes, unavailable, until_ok};
-use crate::database::parsed;
+use super::{PATIENCE, open, outcomes, unavailable, until_ok};
+use crate::database::{connect, execute, parsed};
 use crate::stores::{ManualClock, START, delivered, job};
 
 async fn server(bin: &std::path::Path) -> (Postgres, Engine) {
@@ -127,4 +128,45 @@ async fn a_server_that_is_stopped_in_its_tracks_keeps_nobody_waiting() {
     // The statement that had no answer may have been carried out all the same, once.
     let books = engine.inspector().books(&[], &[]).await.unwrap();
     assert_eq!((books.decided, books.duplicates), (20, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_went_silent_while_idle_cost_no_failure() {
+    const IDLE: &str =
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'chargegate' AND state = 'idle'";
+    let (server, engine) = server(&postgres_bin()).await;
+    let mut owner = connect(&server.url()).await;
+    // Each holds a session while the table is locked.
+    execute(&mut owner, "BEGIN; LOCK TABLE chargegate.decision IN ACCESS EXCLUSIVE MODE").await;
+    let mut tasks = JoinSet::new();
+    for n in 0..8 {
+        let engine = engine.clone();
+        tasks.spawn(async move { engine.record(outcomes(100 * n, 5)).await.unwrap() });
+    }
+    let busy = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'chargegate' AND wait_event_type = 'Lock'";
+    let start = Instant::now();
+    while sqlx::query_scalar::<_, i64>(busy).fetch_one(&mut owner).await.unwrap() < 8 {
+        assert!(start.elapsed() < PATIENCE);
+        execute(&mut owner, "SELECT pg_stat_clear_snapshot()").await;
+    }
+    execute(&mut owner, "COMMIT").await;
+    tasks.join_all().await;
+    // Until they are no longer trusted unseen.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(5_200) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let silent: Vec<i32> = sqlx::query_scalar(IDLE).fetch_all(&mut owner).await.unwrap();
+    assert_eq!(silent.len(), 8);
+    let signal = |name: &str| {
+        let ids = silent.iter().map(ToString::to_string);
+        assert!(Command::new("kill").args(["-s", name]).args(ids).status().unwrap().success());
+    };
+    signal("STOP");
+    let start = Instant::now();
+    let recorded = engine.record(outcomes(1_000, 5)).await;
+    let took = start.elapsed();
+    signal("CONT");
+    assert!(recorded.is_ok(), "{recorded:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
 }
