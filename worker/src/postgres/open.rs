@@ -95,7 +95,7 @@ pub enum OpenError {
     Foreign,
     /// The user lacks privileges.
     #[error(
-        "the user of DATABASE_URL (--database-url) lacks privileges in the schema chargegate: grant what the README lists for a worker"
+        "the user of DATABASE_URL (--database-url) lacks privileges in the schema chargegate: grant what worker/migrations/postgres/ROLE.md lists"
     )]
     Denied(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database failed.

@@ -133,7 +133,7 @@ async fn the_database_takes_no_writes() {
 
 #[tokio::test]
 async fn the_user_lacks_privileges() {
-    let line = "the user of DATABASE_URL (--database-url) lacks privileges in the schema chargegate: grant what the README lists for a worker";
+    let line = "the user of DATABASE_URL (--database-url) lacks privileges in the schema chargegate: grant what worker/migrations/postgres/ROLE.md lists";
     for revoke in [
         "REVOKE USAGE ON SCHEMA chargegate FROM chargegate_worker",
         "REVOKE SELECT ON chargegate._sqlx_migrations FROM chargegate_worker",
