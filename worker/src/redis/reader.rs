@@ -21,6 +21,8 @@ use crate::queue::LeasedMessage;
 pub(super) const BLOCK: Duration = Duration::from_secs(1);
 const BASE: Duration = Duration::from_millis(50);
 const CAP: Duration = Duration::from_secs(1);
+/// How often it is said that a stream still cannot be read, at most.
+const WARN_EVERY: Duration = Duration::from_mins(1);
 
 /// Reads one stream on demand. All that becomes this worker's in the stream passes through here, one thing after the
 /// other, so that what is on its way to us is never mistaken for lost.
@@ -41,6 +43,23 @@ pub(super) struct Schedule {
     pub(super) next_look: Option<Instant>,
     pub(super) next_tidying: Option<Instant>,
     failures: u32,
+    next_warning: Option<Instant>,
+}
+
+impl Schedule {
+    /// Whether it is time to tell the operator of a failure.
+    fn take_warning(&mut self) -> bool {
+        let now = Instant::now();
+        let due = self.next_warning.is_none_or(|next| next <= now);
+        if due {
+            self.next_warning = Some(now + WARN_EVERY);
+        }
+        due
+    }
+
+    fn recovered(&mut self) {
+        (self.failures, self.next_warning) = (0, None);
+    }
 }
 
 impl Reader {
@@ -58,7 +77,7 @@ impl Reader {
                 Ok(()) => {
                     if self.schedule.failures > 0 {
                         info!(stream = self.key, "reading again");
-                        self.schedule.failures = 0;
+                        self.schedule.recovered();
                     }
                 }
                 Err(error) => self.recover_from(error).await,
@@ -98,7 +117,8 @@ impl Reader {
                 }
             }
         }
-        if self.schedule.failures == 0 {
+        metric::engine_failure();
+        if self.schedule.take_warning() {
             warn!(stream = self.key, error = %error, cause = metric::cause(&*error), "cannot read; trying again");
         } else {
             debug!(stream = self.key, error = %error, cause = metric::cause(&*error), "still cannot read");
@@ -157,5 +177,22 @@ impl Reader {
             enqueued_at: Some(id.time()),
             deliveries,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_lasts_is_told_of_once_a_minute() {
+        let mut schedule = Schedule::default();
+        assert!(schedule.take_warning());
+        tokio::time::advance(WARN_EVERY - Duration::from_millis(1)).await;
+        assert!(!schedule.take_warning());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(schedule.take_warning() && !schedule.take_warning());
+        schedule.recovered();
+        assert!(schedule.take_warning());
     }
 }
