@@ -37,6 +37,10 @@ pub(super) enum CommandError {
     /// The connection could not be made, or broke.
     #[error("the connection failed")]
     Broken(#[source] RedisError),
+    /// What came back is not what the command gives. The client's error repeats it, a message's body included, and is
+    /// not kept.
+    #[error("the answer cannot be understood")]
+    Unreadable,
     /// Nothing came back in time.
     #[error("no answer in time")]
     TimedOut,
@@ -53,7 +57,7 @@ impl CommandError {
         match self {
             // A replica now, or someone changed the passwords: the address may lead elsewhere.
             Self::Refused { code, .. } => matches!(code.as_str(), "READONLY" | "NOAUTH" | "MASTERDOWN"),
-            Self::Broken(_) | Self::TimedOut => true,
+            Self::Broken(_) | Self::Unreadable | Self::TimedOut => true,
         }
     }
 }
@@ -63,8 +67,12 @@ impl From<RedisError> for CommandError {
         if error.is_timeout() {
             return Self::TimedOut;
         }
-        if error.kind() == ErrorKind::AuthenticationFailed {
-            return Self::Refused { code: "WRONGPASS".to_owned(), detail: String::new() };
+        match error.kind() {
+            ErrorKind::AuthenticationFailed => {
+                return Self::Refused { code: "WRONGPASS".to_owned(), detail: String::new() };
+            }
+            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => return Self::Unreadable,
+            _ => {}
         }
         let said = error.clone().into_server_errors().and_then(|errors| {
             let (_, said) = errors.first()?;
@@ -123,7 +131,7 @@ impl Link {
         Ok(Self { client, config, deadline: DEADLINE + block, effects, slot: Mutex::default() })
     }
 
-    /// Connects where there is no connection, and says the how manieth connection this is.
+    /// Connects where there is no connection, and says its number.
     pub(super) async fn connect(&self) -> Result<u64, CommandError> {
         let connecting = async { self.connection().await.map(|(generation, _)| generation) };
         tokio::time::timeout(self.deadline, connecting).await.unwrap_or(Err(CommandError::TimedOut))

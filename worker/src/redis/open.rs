@@ -132,6 +132,7 @@ pub(super) fn describe(settings: &Settings) -> impl Fn(CommandError) -> OpenErro
                 "MOVED" | "CROSSSLOT" | "CLUSTERDOWN" => OpenError::Cluster { address },
                 _ => OpenError::Refused { address, source: Box::new(CommandError::Refused { code, detail }) },
             },
+            CommandError::Unreadable => OpenError::Refused { address, source: Box::new(error) },
             CommandError::Broken(_) | CommandError::TimedOut => {
                 OpenError::Unreachable { address, source: Box::new(error) }
             }
