@@ -36,7 +36,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use self::connection::Link;
+use self::connection::{CommandError, Link};
 use self::consumer::Consumer;
 use self::held::Held;
 pub use self::inspect::{Inspector, Snapshot};
@@ -51,6 +51,11 @@ use crate::error::EngineError;
 use crate::history::Observation;
 use crate::metric;
 pub use crate::queue::EnqueueError;
+use crate::queue::MessageKey;
+use crate::watched::spawn_watched;
+
+/// The longest that taking leave of the server takes.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// How the engine behaves.
 #[derive(Clone, Debug)]
@@ -87,6 +92,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    ended: CancellationToken,
     /// Ends the tasks with the last clone.
     _end: Arc<DropGuard>,
 }
@@ -137,19 +143,21 @@ impl Engine {
             effects,
         });
         let stop = CancellationToken::new();
-        let tasks = TaskTracker::new();
+        let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         for (stream, key) in shared.streams.keys().iter().cloned().enumerate() {
             let settings = &shared.settings;
             let link = Link::new(&settings.url, BLOCK, shared.effects.clone())
                 .map_err(|error| open::describe(settings)(error.into()))?;
             let reader =
                 Reader { shared: Arc::clone(&shared), stream, key, link, schedule: Schedule::default() };
-            tasks.spawn(reader.run(stop.clone()));
+            spawn_watched(&ended, tasks.track_future(reader.run(stop.clone())));
         }
-        tasks.spawn(consumer::live(Arc::clone(&shared), stop.clone()));
+        let live = consumer::live(Arc::clone(&shared));
+        let living = stop.clone().run_until_cancelled_owned(live);
+        spawn_watched(&ended, tasks.track_future(living));
         tasks.close();
         let end = Arc::new(stop.clone().drop_guard());
-        Ok((Self { shared, tasks, stop, _end: end }, warnings))
+        Ok((Self { shared, tasks, stop, ended, _end: end }, warnings))
     }
 
     /// Puts a message into the queue. `Ok` comes after the server confirmed it, at the durability it is set to.
@@ -189,31 +197,36 @@ impl Engine {
         Ok(Observation { kept_beat, kept_enqueued, enqueued, begun_beat })
     }
 
+    /// Comes back once a part of the engine has ended, by a fault or because it was closed: it cannot be relied on then.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
     /// Stops reading, hands back what no lease came for, and takes leave of the server. What is still leased then
-    /// goes to other workers at once. Later calls on any clone get [`EngineError::Closed`].
+    /// goes to other workers at once, or soon if the server does not answer within two seconds. Later calls on any clone get [`EngineError::Closed`].
     pub async fn close(&self) {
         let unclaimed: Vec<_> = self.shared.intake.close().into_iter().map(|message| message.key).collect();
         self.stop.cancel();
         self.tasks.wait().await;
-        if let Err(error) = self.shared.release(&unclaimed).await {
-            warn!(error = %error, cause = metric::cause(&error), "could not hand back messages; their leases will end");
+        let leaving = self.shared.leave(&unclaimed);
+        let left = tokio::time::timeout(LEAVE, leaving).await;
+        if let Err(error) = left.unwrap_or_else(|_| Err(CommandError::TimedOut.into())) {
+            warn!(error = %error, cause = metric::cause(&error), "could not take leave of the queue; others will notice");
         }
-        self.shared.leave().await;
     }
 }
 
 impl Shared {
-    /// Says that this worker no longer lives, and deletes its consumers that have nothing pending.
-    async fn leave(&self) {
-        let mut failed = self.link.run::<()>(cmd("DEL").arg(&self.consumer.alive_key)).await.err();
+    /// Hands messages back, says that this worker no longer lives, and deletes its consumers that have nothing pending.
+    async fn leave(&self, unclaimed: &[MessageKey]) -> Result<(), EngineError> {
+        self.release(unclaimed).await?;
+        self.link.run::<()>(cmd("DEL").arg(&self.consumer.alive_key)).await?;
         for stream in self.streams.keys() {
             let mut call = script::TIDY.key(stream);
             call.arg(STREAM_GROUP).arg(self.streams.alive_key(""));
-            failed = failed.or(self.link.call::<()>(&call).await.err());
+            self.link.call::<()>(&call).await?;
         }
-        if let Some(error) = failed {
-            warn!(error = %error, cause = metric::cause(&error), "could not take leave of the queue; others will notice");
-        }
+        Ok(())
     }
 
     /// Has the reader of a stream look for what was left behind, at once.

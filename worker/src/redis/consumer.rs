@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use redis::cmd;
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Shared;
@@ -52,15 +51,12 @@ impl Consumer {
 }
 
 /// Says again and again that the worker lives, and hands back what was read for a lease that did not wait for it.
-pub(super) async fn live(shared: Arc<Shared>, stop: CancellationToken) {
+pub(super) async fn live(shared: Arc<Shared>) {
     let mut beats = tokio::time::interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent = false;
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = beats.tick() => {}
-        }
+        beats.tick().await;
         let said = shared.consumer.say_alive(&shared.link).await;
         if let Err(error) = &said
             && !silent
