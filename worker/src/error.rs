@@ -11,6 +11,9 @@ pub enum EngineError {
     /// The engine cannot be reached, or failed in a way that may pass.
     #[error("the database failed")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// The database is a standby, and only the primary knows all.
+    #[error("a standby lags behind, and decisions would seem to be lost: DATABASE_URL must name the primary")]
+    Standby,
     /// What is stored cannot be read by this version.
     #[error("the database holds what this version cannot read: {0}")]
     Unreadable(&'static str),
@@ -34,7 +37,7 @@ impl EngineError {
     pub fn fate(&self) -> Fate {
         match self {
             Self::Full | Self::Unavailable(_) => Fate::Retry,
-            Self::Unreadable(_) | Self::Closed => Fate::Stop,
+            Self::Standby | Self::Unreadable(_) | Self::Closed => Fate::Stop,
         }
     }
 }
@@ -48,6 +51,7 @@ mod tests {
         for (error, fate) in [
             (EngineError::Full, Fate::Retry),
             (EngineError::Unavailable("down".into()), Fate::Retry),
+            (EngineError::Standby, Fate::Stop),
             (EngineError::Unreadable("row"), Fate::Stop),
             (EngineError::Closed, Fate::Stop),
         ] {

@@ -128,7 +128,9 @@ impl From<EngineError> for EnqueueError {
         match error {
             EngineError::Full => Self::Full,
             EngineError::Closed => Self::Closed,
-            EngineError::Unavailable(_) | EngineError::Unreadable(_) => Self::Unavailable(error),
+            EngineError::Unavailable(_) | EngineError::Standby | EngineError::Unreadable(_) => {
+                Self::Unavailable(error)
+            }
         }
     }
 }

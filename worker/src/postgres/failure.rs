@@ -19,6 +19,9 @@ pub(super) enum Failure {
     /// A partition that was just cut does not take the rows.
     #[error("no partition takes the rows")]
     NoPartition,
+    /// The books are kept by the primary alone.
+    #[error("a standby lags behind its primary")]
+    Standby,
     /// Retention forgot a request while it was repeated.
     #[error("retention overtook a repeated request")]
     Overtaken,
@@ -70,6 +73,7 @@ impl Failure {
             Self::Deadline => return Class::Session,
             Self::NoPartition => return Class::NoPartition,
             Self::Busy | Self::Overtaken => return Class::Passing,
+            Self::Standby => return Class::Damage,
         };
         match error {
             sqlx::Error::Database(error) => {
@@ -101,6 +105,7 @@ impl From<Failure> for EngineError {
     fn from(failure: Failure) -> Self {
         match failure.class() {
             Class::Full => Self::Full,
+            Class::Damage if matches!(failure, Failure::Standby) => Self::Standby,
             Class::Damage => {
                 tracing::error!(error = %failure, "the database refused a statement");
                 Self::Unreadable("its tables or rows are not those of this version; run `chargegate migrate`")

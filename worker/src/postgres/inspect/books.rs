@@ -125,7 +125,7 @@ impl Inspector {
     /// It reads every row kept: seconds for some millions.
     ///
     /// # Errors
-    /// [`EngineError`].
+    /// [`EngineError`]; a standby is refused, because what it has not heard of yet would look like a loss.
     pub async fn books(&self, waiting: &[MessageKey], newest: &[MessageKey]) -> Result<Books, EngineError> {
         let mut session = self.sessions.begin().await?;
         let ends = session.ends();
@@ -139,6 +139,9 @@ async fn read(
     waiting: &[MessageKey],
     newest: &[MessageKey],
 ) -> Result<Books, Failure> {
+    if sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut *connection).await? {
+        return Err(Failure::Standby);
+    }
     let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     // Before the snapshot is taken: no partition that is in it is dropped until it is read.
     sqlx::query("LOCK TABLE decision, attempt, duplicate IN ACCESS SHARE MODE")
