@@ -18,6 +18,8 @@ use crate::postgres::failure::Failure;
 use crate::postgres::rows::{count, millis, moment, request_id, uuid};
 use crate::postgres::sessions::until;
 
+const HOUR: Duration = Duration::from_hours(1);
+
 /// Decisions that retention has not passed, each with what is pending of its callback, or the attempt that closed it.
 const SELECT: &str = "SELECT decision.recorded_at, decision.request_id, message_key, station_id, driver_token, \
     callback_url, status, reason, accepted_at, decided_at, late, traceparent, \
@@ -96,6 +98,8 @@ async fn list(
     }
     if let Some(since) = filter.since {
         query.push(" AND decided_at >= ").push_bind(millis(since));
+        // A decision is recorded after it was made: older partitions are not read, an hour between the clocks allowed for.
+        query.push(" AND decision.recorded_at >= ").push_bind(millis(since.minus(HOUR)));
     }
     query
         .push(" ORDER BY decision.recorded_at DESC, decision.request_id DESC LIMIT ")
