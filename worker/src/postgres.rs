@@ -24,11 +24,13 @@ mod store;
 mod url;
 mod watermark;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex};
 use std::time::Duration;
 
+use chargegate_core::RequestId;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -77,7 +79,9 @@ struct Shared {
     sessions: Sessions,
     /// The host served last, so that hosts take turns. Claims take turns as well.
     turn: Mutex<String>,
-    /// When partitions were last cut ahead.
+    /// Requests whose record failed in a way that may have recorded them.
+    doubted: StdMutex<HashSet<RequestId>>,
+    /// When partitions were last cut ahead, or that was tried.
     cut: Mutex<Option<Instant>>,
     settings: Settings,
     effects: Effects,
@@ -91,7 +95,14 @@ impl Engine {
     pub async fn open(settings: Settings, effects: Effects) -> Result<(Self, Vec<Warning>), OpenError> {
         let warnings = open::check(&settings.url).await?;
         let sessions = Sessions::new(&settings.url, Purpose::Work, settings.connections);
-        let shared = Shared { sessions, turn: Mutex::default(), cut: Mutex::default(), settings, effects };
+        let shared = Shared {
+            sessions,
+            turn: Mutex::default(),
+            doubted: StdMutex::default(),
+            cut: Mutex::default(),
+            settings,
+            effects,
+        };
         let engine = Self { shared: Arc::new(shared) };
         engine.cut_slices().await.map_err(OpenError::failed)?;
         Ok((engine, warnings))

@@ -242,7 +242,7 @@ pub trait Store: Send + Sync {
     async fn backlog(&self) -> Result<Backlog, EngineError>;
 }
 
-/// How much is left to deliver.
+/// How much is left to deliver: a store that would have to count beyond 10,000 may give an estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
     /// Callbacks neither delivered nor given up.

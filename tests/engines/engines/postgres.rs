@@ -1,5 +1,7 @@
 //! What only PostgreSQL can suffer, and what is promised of it alone.
 
+mod answers;
+mod backlog;
 mod clocks;
 mod faults;
 mod keys;
@@ -8,6 +10,7 @@ mod plans;
 mod rate;
 mod retention;
 mod rights;
+mod standby;
 mod start;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ mod inspection;
 mod left;
 mod old;
 mod opening;
-mod proxy;
+pub(crate) mod proxy;
 mod rate;
 mod spread;
 

@@ -28,15 +28,23 @@ pub(super) enum Verdict {
     Poison,
 }
 
+/// How a caller's own decisions are treated.
+pub(super) struct Ours {
+    /// Requests that an earlier call may have recorded without its caller being told.
+    pub(super) doubted: HashSet<Uuid>,
+    /// How long a callback is leased to the caller.
+    pub(super) lease: Duration,
+}
+
 /// Records outcomes and says what became of each, in the same order.
 pub(super) async fn record(
     connection: &mut PgConnection,
     outcomes: &[Outcome],
-    lease: Duration,
+    ours: &Ours,
     now: UnixMillis,
 ) -> Result<Vec<Verdict>, Failure> {
     let mut transaction = connection.begin().await?;
-    let first = decide(&mut transaction, outcomes, lease).await?;
+    let first = decide(&mut transaction, outcomes, ours.lease).await?;
     let repeated: Vec<(usize, &DecidedMessage)> = outcomes
         .iter()
         .enumerate()
@@ -49,7 +57,7 @@ pub(super) async fn record(
         .collect();
     let mut repeats: HashMap<usize, Verdict> = HashMap::new();
     if !repeated.is_empty() {
-        repeats = repeats::repeat(&mut transaction, &repeated, now).await?;
+        repeats = repeats::repeat(&mut transaction, &repeated, &first, ours, now).await?;
     }
     let poisoned = poison::put_aside(&mut transaction, outcomes).await?;
     transaction.commit().await?;

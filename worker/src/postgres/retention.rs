@@ -40,6 +40,8 @@ impl Engine {
         if last.is_some_and(|last| last.elapsed() < self.width() / 2) {
             return Ok(());
         }
+        // Whether or not it succeeds: who waits for a lock in vain does so once in a while.
+        *self.shared.cut.lock().await = Some(Instant::now());
         self.cut_slices().await
     }
 

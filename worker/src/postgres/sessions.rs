@@ -59,6 +59,7 @@ impl Purpose {
                 ("tcp_keepalives_idle", "30"),
                 ("plan_cache_mode", "force_generic_plan"),
                 ("enable_seqscan", "off"),
+                ("enable_bitmapscan", "off"),
                 ("enable_hashjoin", "off"),
                 ("enable_mergejoin", "off"),
                 ("jit", "off"),

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chargegate_core::UnixMillis;
 use chargegate_worker::Clock as _;
 use chargegate_worker::inspect::{DecisionFilter, Inspect as _};
+use chargegate_worker::postgres::{Engine, Settings};
 use chargegate_worker::store::{Recorded, Store as _};
 use sqlx::Connection as _;
 use tokio::time::Instant;
 
-use super::{Rig, open, outcomes, unavailable};
+use super::{PATIENCE, Rig, open, outcomes, settings, unavailable};
 use crate::database::execute;
-use crate::stores::{decided, delivered, job, message};
+use crate::stores::{decided, delivered, effects, job, limits, message};
 
 const HOUR: Duration = Duration::from_hours(1);
 const PARTITIONS: &str = "SELECT count(*) FROM pg_class WHERE relispartition AND relkind = 'r' \
@@ -219,4 +221,44 @@ async fn many_workers_keep_the_books_while_they_record_and_forget() {
     assert_eq!(totals.into_iter().collect::<Vec<_>>(), (1..=20).map(|n| 6000 + n * 10).collect::<Vec<_>>());
     assert!(rig.database.number("SELECT count(*) FROM decision").await < 3000);
     assert_eq!(rig.decided().await, 6200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_that_cannot_be_cut_ahead_keep_no_callback_waiting() {
+    let rig = Rig::new().await;
+    // Slices of two seconds: half of that later a claim cuts ahead again.
+    let narrow = Settings { retention: Duration::from_secs(16), ..settings(&rig.database.worker_url()) };
+    let (engine, _) = Engine::open(narrow, effects(&rig.clock)).await.unwrap();
+    let mut owner = rig.database.by_hand().await;
+    execute(&mut owner, "SELECT pg_advisory_lock(hashtextextended('chargegate.slice', 0))").await;
+    rig.database.age(Duration::from_secs(18)).await;
+    let start = Instant::now();
+    loop {
+        let claimed = Instant::now();
+        engine.claim(rig.clock.now(), limits(9, 9)).await.unwrap();
+        // It waited for the lock until that failed.
+        if claimed.elapsed() > Duration::from_millis(900) {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_since_a_moment_are_sought_among_those_recorded_since() {
+    let rig = Rig::new().await;
+    let now = rig.database.number("SELECT clock()").await;
+    let since = UnixMillis(u64::try_from(now).unwrap());
+    // By the clock of a worker that is hours ahead.
+    let ahead = since.plus(HOUR * 9);
+    rig.engine.record(vec![decided("s/1-0", message(1, "a.example"), ahead)]).await.unwrap();
+    let view = rig.engine.inspector();
+    let filter = DecisionFilter { since: Some(since), ..DecisionFilter::default() };
+    let found = async || view.decisions(&filter, 9, None).await.unwrap().decisions.len();
+    assert_eq!(found().await, 1);
+    rig.database.age(Duration::from_mins(59)).await;
+    assert_eq!(found().await, 1);
+    rig.database.age(Duration::from_mins(2)).await;
+    assert_eq!(found().await, 0);
 }

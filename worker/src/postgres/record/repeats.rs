@@ -7,7 +7,7 @@ use chargegate_core::{CallbackUrl, UnixMillis};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::Verdict;
+use super::{Ours, Verdict};
 use crate::postgres::failure::Failure;
 use crate::postgres::rows::{duration, millis, uuid};
 use crate::store::DecidedMessage;
@@ -18,6 +18,7 @@ const RESEND_AFTER: Duration = Duration::from_mins(1);
 /// What stands of a repeated request.
 struct Known {
     recorded_at: i64,
+    decided_at: i64,
     message_key: String,
     host: String,
 }
@@ -28,6 +29,8 @@ struct Known {
 pub(super) async fn repeat(
     transaction: &mut PgConnection,
     repeated: &[(usize, &DecidedMessage)],
+    decided_now: &BTreeMap<Uuid, usize>,
+    ours: &Ours,
     now: UnixMillis,
 ) -> Result<HashMap<usize, Verdict>, Failure> {
     let ids: BTreeSet<Uuid> = repeated.iter().map(|(_, decided)| uuid(&decided.message.id)).collect();
@@ -36,12 +39,21 @@ pub(super) async fn repeat(
         repeated.iter().map(|(at, _)| (*at, Verdict::Redelivered)).collect();
 
     let mut asked_again: BTreeMap<(Uuid, &str), usize> = BTreeMap::new();
+    let mut own: BTreeMap<Uuid, usize> = BTreeMap::new();
     for (at, decided) in repeated {
         let id = uuid(&decided.message.id);
         let first = known.get(&id).ok_or(Failure::Overtaken)?;
         if first.message_key != decided.key.as_str() {
             asked_again.entry((id, decided.key.as_str())).or_insert(*at);
+        } else if ours.doubted.contains(&id)
+            && !decided_now.contains_key(&id)
+            && first.decided_at == millis(decided.decided_at)
+        {
+            own.entry(id).or_insert(*at);
         }
+    }
+    for id in take_up(transaction, own.keys().copied().collect(), ours.lease).await? {
+        verdicts.extend(own.get(&id).map(|at| (*at, Verdict::Decided)));
     }
     if asked_again.is_empty() {
         return Ok(verdicts);
@@ -69,7 +81,7 @@ async fn load(transaction: &mut PgConnection, ids: Vec<Uuid>) -> Result<HashMap<
     .execute(&mut *transaction)
     .await?;
     let rows = sqlx::query(
-        "SELECT request.request_id, request.recorded_at, message_key, callback_url \
+        "SELECT request.request_id, request.recorded_at, decided_at, message_key, callback_url \
          FROM unnest($1::uuid[]) AS asked (request_id) JOIN request USING (request_id) \
          JOIN decision ON decision.recorded_at = request.recorded_at AND decision.request_id = request.request_id",
     )
@@ -81,12 +93,35 @@ async fn load(transaction: &mut PgConnection, ids: Vec<Uuid>) -> Result<HashMap<
         let url: &str = row.try_get("callback_url")?;
         let first = Known {
             recorded_at: row.try_get("recorded_at")?,
+            decided_at: row.try_get("decided_at")?,
             message_key: row.try_get("message_key")?,
             host: url.parse::<CallbackUrl>().map_or_else(|_| String::new(), |url| url.host_str().to_owned()),
         };
         known.insert(row.try_get("request_id")?, first);
     }
     Ok(known)
+}
+
+/// Takes up the first attempts that a commit leased to the caller, whose answer was lost; gives their requests. Nobody
+/// else knows of such an attempt, and its lease would have to end before anybody makes it.
+async fn take_up(
+    transaction: &mut PgConnection,
+    ids: Vec<Uuid>,
+    lease: Duration,
+) -> Result<Vec<Uuid>, Failure> {
+    if ids.is_empty() {
+        return Ok(ids);
+    }
+    let taken = sqlx::query_scalar(
+        "UPDATE callback SET due_at = (SELECT clock()) + $2 FROM unnest($1::uuid[]) AS own (request_id) \
+         WHERE callback.request_id = own.request_id AND attempt = 1 AND round_first = 1 AND leased \
+         RETURNING callback.request_id",
+    )
+    .bind(ids)
+    .bind(duration(lease))
+    .fetch_all(transaction)
+    .await?;
+    Ok(taken)
 }
 
 /// Enters messages that asked again, and gives those that were not entered before.
