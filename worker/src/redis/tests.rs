@@ -16,14 +16,14 @@ async fn whatever_call_fails_nothing_stays_held() {
     let keys: Vec<MessageKey> =
         [0, 1].map(|stream| shared.streams.message_key(streams::Place { stream, id })).into();
     let hold = || (0..2).for_each(|stream| assert!(shared.held.insert(stream, id, 1)));
-    let held = || [0, 1].map(|stream| shared.held.count(stream));
+    let counts = || [0, 1].map(|stream| shared.held.count(stream));
 
     hold();
     engine.acknowledge(keys.clone()).await.unwrap_err();
-    assert_eq!(held(), [0, 0]);
+    assert_eq!(counts(), [0, 0]);
     hold();
     engine.release(keys).await.unwrap_err();
-    assert_eq!(held(), [0, 0]);
+    assert_eq!(counts(), [0, 0]);
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn the_fault_of_a_reader_is_noticed() {
     let effects = Effects { clock: Arc::new(SystemClock), random: Arc::new(NoJitter) };
     let engine = server.open(1, effects).await;
     let leasing = engine.clone();
-    let lease = tokio::spawn(async move { leasing.lease(1, Duration::from_secs(60)).await });
+    let lease = tokio::spawn(async move { leasing.lease(1, Duration::from_mins(1)).await });
     tokio::time::timeout(Duration::from_secs(10), engine.ended()).await.unwrap();
     lease.abort();
 }
