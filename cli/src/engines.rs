@@ -79,6 +79,14 @@ impl Engines {
         }
     }
 
+    /// Comes back when an engine has failed for good by itself; the embedded one never does.
+    pub(crate) async fn failed(&self) {
+        match self {
+            Self::Embedded(_) => std::future::pending().await,
+            Self::Remote { queue, .. } => queue.ended().await,
+        }
+    }
+
     /// Writes what still waits and takes leave.
     pub(crate) async fn close(self) {
         match self {

@@ -84,6 +84,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
         tokio::select! {
             () = stop.cancelled() => {}
             () = worker.failed() => {}
+            () = engines.failed() => {}
         }
         ops_state.set_ready(false);
     };

@@ -88,6 +88,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), Worke
     tokio::select! {
         () = stop.cancelled() => {}
         () = worker.failed() => {}
+        () = engines.failed() => {}
     }
     let asked = stop.is_cancelled();
     ops_state.set_ready(false);
