@@ -45,7 +45,8 @@ pub(super) async fn a_message_comes_again_when_its_holder_dies<F: Fixture>() {
     let next = fixture.kill(holder).await;
     let began = Instant::now();
     let again = lease(&next, 500).await;
-    assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
+    // Soon enough for a deadline of 10 s.
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
     assert_eq!(sorted(keys(&again)), sorted(keys(&held[100..])));
     assert_eq!(deliveries(&again), [2; 500]);
     acknowledge(&next, &again).await;
