@@ -116,12 +116,6 @@ impl fmt::Display for Report {
                 "times count from the start of the workers, whose --decision-deadline lets messages be as old as they are"
             )?;
         }
-        for sizes in &self.sizes {
-            writeln!(f, "{sizes}")?;
-        }
-        for step in &self.steps {
-            writeln!(f, "{step}")?;
-        }
         let mut count = |name: &str, n: u64, note: String| {
             writeln!(f, "{}", format!("{name:<14}{n:>10}   {note}").trim_end())
         };

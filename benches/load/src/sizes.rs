@@ -11,11 +11,13 @@ use url::Url;
 use crate::failure::Failure;
 
 /// Tables with their partitions, and what they take with their indexes.
-const SIZES: &str = "SELECT coalesce(parent.relname, part.relname)::text AS name, \
+const SIZES: &str = "SELECT coalesce(parent.relname, part.relname)::text, \
         sum(pg_table_size(part.oid))::bigint, sum(pg_indexes_size(part.oid))::bigint \
-    FROM pg_class AS part LEFT JOIN pg_inherits ON inhrelid = part.oid LEFT JOIN pg_class AS parent ON parent.oid = inhparent \
+    FROM pg_class AS part LEFT JOIN pg_inherits ON inhrelid = part.oid \
+    LEFT JOIN pg_class AS parent ON parent.oid = inhparent \
     WHERE part.relnamespace = 'chargegate'::regnamespace AND part.relkind = 'r' \
-    GROUP BY 1 HAVING coalesce(parent.relname, part.relname) IN ('request', 'decision', 'attempt', 'callback') ORDER BY 1";
+    AND coalesce(parent.relname, part.relname) IN ('request', 'decision', 'attempt', 'callback') \
+    GROUP BY 1 ORDER BY 1";
 
 /// The tables at one moment.
 #[derive(Clone, Debug, Serialize)]
