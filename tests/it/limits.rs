@@ -33,7 +33,9 @@ async fn a_hung_authorization_service_is_not_waited_for_beyond_the_deadline(engi
 }
 
 async fn calls_in_flight_keep_to_the_slots(engine: Engine) {
-    let app = App::spawn_on(engine, &["--acl-slots", "3"]).await;
+    let app =
+        App::spawn_on(engine, &["--acl-slots", "3", "--acl-timeout", "20s", "--decision-deadline", "1m"])
+            .await;
     app.authorizer.answer(Answer::Hang);
     for n in 0..30 {
         app.ask(TOKEN, &format!("/{n}")).await.request_id();

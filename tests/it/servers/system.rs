@@ -42,7 +42,8 @@ impl System {
         settings: &[&str],
         detour: impl AsyncFnOnce(Urls) -> Urls,
     ) -> Self {
-        let redis = Redis::start(&redis_server(), &[]).unwrap();
+        // What it confirms is on disk: with `everysec` a server that is killed may lose what it had not written yet.
+        let redis = Redis::start(&redis_server(), &["--appendfsync", "always"]).unwrap();
         let postgres = Postgres::start(&postgres_bin(), settings).unwrap();
         let direct = Urls { queue: redis.url(), database: postgres.url() };
         let migrated = command(&direct).arg("migrate").output().await.unwrap();
