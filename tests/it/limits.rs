@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::app::{Answer, App, Engine, TOKEN, eventually, on_every_engine};
+use crate::app::{Answer, App, Engine, TOKEN, on_every_engine};
 
 on_every_engine! {
     a_hung_authorization_service_is_not_waited_for_beyond_the_deadline,
