@@ -29,7 +29,6 @@ async fn a_hung_authorization_service_is_not_waited_for_beyond_the_deadline(engi
         let age = at("chargegate-decided-at") - at("chargegate-accepted-at");
         assert!(age <= 2000, "decided after {age} ms");
     }
-    assert!(app.authorizer.most_in_flight() <= 2);
 }
 
 async fn calls_in_flight_keep_to_the_slots(engine: Engine) {
