@@ -45,5 +45,5 @@ pub use station_id::{StationId, StationIdError};
 pub use stream::{
     STREAM_COUNT, STREAM_FIELD, STREAM_GROUP, STREAM_PREFIX, history_key, stream_for, stream_key,
 };
-pub use time::UnixMillis;
+pub use time::{DateTime, UnixMillis};
 pub use traceparent::Traceparent;

@@ -49,8 +49,16 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
         }
         execute(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
-    timed("core without a standard library", &mut times, || {
-        execute(&mut workspace.cargo(&["check", "--package", "chargegate-core", "--target", BARE_TARGET]))
+    timed("core and signatures without a standard library", &mut times, || {
+        execute(&mut workspace.cargo(&[
+            "check",
+            "--package",
+            "chargegate-core",
+            "--package",
+            "chargegate-sigv4",
+            "--target",
+            BARE_TARGET,
+        ]))
     })?;
     timed("tests", &mut times, || test::run(workspace, &[]))?;
     for (name, took) in times {
