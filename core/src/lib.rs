@@ -16,6 +16,7 @@ mod driver_token;
 mod idempotency;
 mod json;
 mod message;
+mod message_group;
 mod problem;
 mod request;
 mod request_id;
@@ -36,6 +37,7 @@ pub use decision::{
 pub use driver_token::{DriverToken, DriverTokenError};
 pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
 pub use message::{DecodeError, MAX_MESSAGE_BYTES, Message, MessageToken};
+pub use message_group::message_group;
 pub use problem::{Problem, ProblemKind};
 pub use request::{ErrorCode, FieldError, MAX_BODY_BYTES, Rejection, SessionRequest};
 pub use request_id::{RequestId, RequestIdError};

@@ -1,0 +1,43 @@
+//! The tenant a message belongs to, for queues that share themselves out fairly.
+
+use alloc::format;
+use alloc::string::String;
+
+use crate::callback_url::CallbackUrl;
+
+/// The group of messages that are called back at one host: 64-bit FNV-1a of the host, in hexadecimal digits.
+///
+/// Amazon SQS takes it for a message group: one client's backlog then does not hold up the messages of others. It is
+/// within the 128 characters that SQS takes, whatever the host, and names no client where operators look.
+#[must_use]
+pub fn message_group(callback_url: &CallbackUrl) -> String {
+    let hash = callback_url.host_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(url: &str, expected: &str) {
+        assert_eq!(message_group(&url.parse().unwrap()), expected, "{url}");
+    }
+
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        // The published 64-bit FNV-1a of these hosts.
+        check("http://a", "af63dc4c8601ec8c");
+        check("http://foobar", "85944171f73967e8");
+    }
+
+    #[test]
+    fn only_the_host_counts() {
+        check("https://FOOBAR:8443/path?token=secret", "85944171f73967e8");
+        let group = |url: &str| message_group(&url.parse().unwrap());
+        assert_ne!(group("https://a.example"), group("https://b.example"));
+        assert_eq!(group("https://[2001:db8::1]:1/").len(), 16);
+    }
+}
