@@ -2,6 +2,7 @@
 //! records each decision, and calls back until the callback arrives.
 
 mod authorizer;
+mod bounded;
 mod callback;
 mod effects;
 mod error;
@@ -14,10 +15,12 @@ mod metric;
 mod ops;
 mod persist;
 mod pipeline;
+mod polled;
 pub mod postgres;
 pub mod queue;
 mod reconcile;
 pub mod redis;
+mod retry_after;
 pub mod sqlite;
 pub mod store;
 mod watched;
@@ -30,5 +33,5 @@ pub use error::{EngineError, Fate};
 pub use history::{Advance, HistoryWatch, Observation, Observe, Remember, Watermark};
 pub use ops::{MetricsError, Ops, install_metrics};
 pub use pipeline::{Parts, PipelineSettings};
-pub use reconcile::{Reconciliation, SequenceRange, reconcile};
+pub use reconcile::{Reconciliation, SequenceRange, reconcile, reconcile_uncounted};
 pub use worker::{Worker, WorkerSettings};

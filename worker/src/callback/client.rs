@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chargegate_core::{AddressPolicy, CallbackUrl, Scheme, Traceparent, callback_body};
-use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, Method, Request, Uri};
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -15,7 +15,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
-use super::connector::{Bounded, ConnectError, GuardedConnector, Resolve};
+use super::connector::{ConnectError, GuardedConnector, Resolve};
+use crate::bounded::Bounded;
+use crate::retry_after::retry_after;
 use crate::store::{AttemptResult, CallbackJob};
 
 /// A receiver's answer is its status. This much of its body is read, so that the connection can be used again; a
@@ -140,20 +142,6 @@ async fn drain(mut body: Incoming, end: Instant) {
     .await;
 }
 
-/// The seconds of a `Retry-After` header (RFC 9110 section 10.2.3), saturating. The form that gives a date is not
-/// read: our own waits serve.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.as_bytes();
-    if value.is_empty() {
-        return None;
-    }
-    let seconds = value.iter().try_fold(0_u64, |seconds, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        Some(seconds.saturating_mul(10).saturating_add(digit))
-    })?;
-    Some(Duration::from_secs(seconds))
-}
-
 fn classify(error: &(dyn Error + 'static)) -> AttemptResult {
     let mut cause = Some(error);
     let mut result = AttemptResult::Unreachable;
@@ -176,24 +164,6 @@ fn classify(error: &(dyn Error + 'static)) -> AttemptResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check(value: &str, seconds: Option<u64>) {
-        let mut headers = HeaderMap::new();
-        headers.insert(RETRY_AFTER, value.parse().unwrap());
-        assert_eq!(retry_after(&headers), seconds.map(Duration::from_secs), "{value}");
-    }
-
-    #[test]
-    fn a_retry_after_never_overflows() {
-        check("0", Some(0));
-        check("120", Some(120));
-        check("99999999999999999999999999999999999", Some(u64::MAX));
-        check("-1", None);
-        check("1.5", None);
-        check("", None);
-        check("Fri, 31 Dec 1999 23:59:59 GMT", None);
-    }
 
     #[test]
     fn every_callback_url_makes_a_request_target() {
