@@ -1,0 +1,69 @@
+//! What was called how often.
+
+use std::collections::BTreeMap;
+
+/// What can be called, of both protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Endpoint {
+    /// The broker's `POST /message`.
+    BrokerMessage,
+    /// The broker's `POST /batch`.
+    BrokerBatch,
+    /// The broker's `GET /metrics`.
+    BrokerMetrics,
+    /// `POST ../queues/{queue}/messages`.
+    Send,
+    /// `POST ../queues/{queue}/messages/batch`.
+    SendBatch,
+    /// `POST ../queues/{queue}/messages/pull`.
+    Pull,
+    /// `POST ../queues/{queue}/messages/ack`.
+    Ack,
+    /// `GET ../queues`.
+    Queues,
+    /// `GET ../queues/{queue}`.
+    Queue,
+    /// `GET ../queues/{queue}/consumers`.
+    Consumers,
+    /// `GET ../queues/{queue}/metrics`.
+    Metrics,
+}
+
+/// How often an endpoint was called, and for how much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Calls, whatever came of them.
+    pub calls: u64,
+    /// Calls that moved no message: empty pulls, and whatever was refused.
+    pub empty: u64,
+    /// Messages that were taken, handed out or settled.
+    pub messages: u64,
+}
+
+/// The tallies of all endpoints.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    tallies: BTreeMap<Endpoint, Tally>,
+}
+
+impl Calls {
+    /// Notes that a call came.
+    pub(crate) fn came(&mut self, endpoint: Endpoint) {
+        let tally = self.tallies.entry(endpoint).or_default();
+        tally.calls = tally.calls.saturating_add(1);
+        tally.empty = tally.empty.saturating_add(1);
+    }
+
+    /// Notes what a call that came has moved.
+    pub(crate) fn moved(&mut self, endpoint: Endpoint, messages: usize) {
+        if messages > 0 {
+            let tally = self.tallies.entry(endpoint).or_default();
+            tally.empty = tally.empty.saturating_sub(1);
+            tally.messages = tally.messages.saturating_add(u64::try_from(messages).unwrap_or(u64::MAX));
+        }
+    }
+
+    pub(crate) fn of(&self, endpoint: Endpoint) -> Tally {
+        self.tallies.get(&endpoint).copied().unwrap_or_default()
+    }
+}

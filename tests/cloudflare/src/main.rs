@@ -1,0 +1,147 @@
+//! `cloudflare-queues-emulator`: Cloudflare Queues for development, until its standard input ends or a signal comes.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::thread;
+
+use chargegate_cloudflare_emulator::{
+    Access, Consumer, Emulator, PullSettings, QueueSettings, Settings, StartError, TokenSettings,
+};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// Cloudflare Queues on one's own machine
+#[derive(Debug, Parser)]
+struct Args {
+    /// The address to listen on, for both protocols
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// The account that owns the queues
+    #[arg(long, value_name = "ID")]
+    account: String,
+    /// A queue and its options; may be given again
+    #[arg(long = "queue", value_name = "NAME:ID[:dead=NAME][:max_retries=N]", required = true)]
+    queues: Vec<Queue>,
+    /// The token that clients of the API must present
+    #[arg(long, env = "CLOUDFLARE_API_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: String,
+    /// Take any number of messages in a second
+    #[arg(long)]
+    unlimited: bool,
+}
+
+/// A queue as it is told on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Queue {
+    name: String,
+    id: String,
+    pull: PullSettings,
+}
+
+/// The text describes no queue.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be NAME:ID[:dead=NAME][:max_retries=N]")]
+struct QueueError;
+
+impl FromStr for Queue {
+    type Err = QueueError;
+
+    fn from_str(text: &str) -> Result<Self, QueueError> {
+        let mut parts = text.split(':');
+        let mut named = || parts.next().filter(|part| !part.is_empty()).map(str::to_owned).ok_or(QueueError);
+        let (name, id) = (named()?, named()?);
+        let mut pull = PullSettings::default();
+        for part in parts {
+            match part.split_once('=').ok_or(QueueError)? {
+                ("dead", name) if !name.is_empty() => pull.dead_letter_queue = Some(name.to_owned()),
+                ("max_retries", number) => pull.max_retries = number.parse().map_err(|_| QueueError)?,
+                _ => return Err(QueueError),
+            }
+        }
+        Ok(Self { name, id, pull })
+    }
+}
+
+impl Args {
+    fn settings(self) -> Settings {
+        let account = self.account;
+        let queues = self.queues.into_iter().map(|Queue { name, id, pull }| QueueSettings {
+            consumer: Consumer::HttpPull(pull),
+            ..QueueSettings::new(&account, &id, &name)
+        });
+        let defaults = Settings::default();
+        Settings {
+            listen: self.listen,
+            queues: queues.collect(),
+            tokens: vec![TokenSettings::new(&account, &self.token, Access::Edit)],
+            messages_per_second: defaults.messages_per_second.filter(|_| !self.unlimited),
+            ..defaults
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), RunError> {
+    let emulator = Emulator::start(args.settings()).await?;
+    let mut out = io::stdout();
+    writeln!(out, "cloudflare queues: broker http://{}, api {}", emulator.address(), emulator.api_url())?;
+    out.flush()?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        () = parent_gone() => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    emulator.stop_listening().await;
+    Ok(())
+}
+
+/// Ends with standard input: whoever started this is gone.
+async fn parent_gone() {
+    let (gone, ended) = oneshot::channel();
+    // A thread of its own, which nothing waits for: such a read cannot be called off.
+    thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        let _ = gone.send(());
+    });
+    let _ = ended.await;
+}
+
+/// The program ends before its time.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    /// It cannot start.
+    #[error("{0}: choose another with --listen or --queue")]
+    Start(#[from] StartError),
+    /// Signals or standard output cannot be had.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_read_with_its_options() {
+        let queue: Queue = "jobs:cafe:dead=jobs-dead:max_retries=9".parse().unwrap();
+        assert_eq!((queue.name.as_str(), queue.id.as_str(), queue.pull.max_retries), ("jobs", "cafe", 9));
+        assert_eq!(queue.pull.dead_letter_queue.as_deref(), Some("jobs-dead"));
+        for wrong in ["", "jobs", "jobs:", ":id", "jobs:id:dead", "jobs:id:dead=", "jobs:id:max_retries=x"] {
+            assert_eq!(wrong.parse::<Queue>(), Err(QueueError), "{wrong}");
+        }
+    }
+}

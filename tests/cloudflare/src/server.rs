@@ -1,0 +1,103 @@
+//! The listener: it can go away and come back on its port, and cuts every connection when it goes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::service::{self, Shared};
+
+const BACKLOG: u32 = 1024;
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Bound and never listening: during an outage nobody else gets the port, and whoever connects is refused.
+    holder: TcpSocket,
+    running: Mutex<Option<Running>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Running {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    pub(crate) fn start(address: SocketAddr, shared: Arc<Shared>) -> io::Result<Self> {
+        let holder = bind(address)?;
+        let server = Self { holder, running: Mutex::new(None), shared };
+        server.listen()?;
+        Ok(server)
+    }
+
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.holder.local_addr()
+    }
+
+    /// Listens, if it does not already.
+    pub(crate) fn listen(&self) -> io::Result<()> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.is_some() {
+            return Ok(());
+        }
+        let listener = bind(self.address()?)?.listen(BACKLOG)?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let accepting = accept(listener, Arc::clone(&self.shared), stop.clone(), tasks.clone());
+        tasks.spawn(stop.clone().run_until_cancelled_owned(accepting));
+        *running = Some(Running { stop, tasks });
+        Ok(())
+    }
+
+    /// Cuts every connection, and refuses new ones from then on.
+    pub(crate) async fn stop(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Running { stop, tasks }) = running {
+            stop.cancel();
+            tasks.close();
+            tasks.wait().await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            running.stop.cancel();
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    // The holder and the listener share the port.
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTracker) {
+    loop {
+        // What fails is one connection that went away, or files that are short for a while.
+        let Ok((connection, _)) = listener.accept().await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let serving = serve(connection, Arc::clone(&shared));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(serving));
+    }
+}
+
+async fn serve(connection: TcpStream, shared: Arc<Shared>) {
+    let _ = connection.set_nodelay(true);
+    let service = service_fn(|request| service::serve(Arc::clone(&shared), request));
+    // An error is a connection that ended, often because it was to be cut.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
+}

@@ -1,0 +1,2 @@
+//! Tests of the emulator over HTTP, in one binary.
+#![cfg(test)]
