@@ -83,7 +83,12 @@ impl Engines {
     pub(crate) async fn failed(&self) {
         match self {
             Self::Embedded(_) => std::future::pending().await,
-            Self::Remote { queue, .. } => queue.ended().await,
+            Self::Remote { queue, watch, .. } => {
+                tokio::select! {
+                    () = queue.ended() => {}
+                    () = watch.ended() => {}
+                }
+            }
         }
     }
 

@@ -78,10 +78,11 @@ impl fmt::Display for Books<'_> {
         let Reconciliation {
             enqueued, decided, duplicates, poison, waiting, delivered, dead, in_flight, ..
         } = self.0;
-        writeln!(
-            f,
-            "enqueued {enqueued} = decided {decided} + duplicates {duplicates} + poison {poison} + waiting {waiting}"
-        )?;
+        match enqueued {
+            Some(enqueued) => write!(f, "enqueued {enqueued} = ")?,
+            None => f.write_str("enqueued is not told by this queue; what left it or waits in it: ")?,
+        }
+        writeln!(f, "decided {decided} + duplicates {duplicates} + poison {poison} + waiting {waiting}")?;
         writeln!(f, "decided {decided} = delivered {delivered} + dead {dead} + in flight {in_flight}")?;
         if self.0.forgotten > 0 {
             writeln!(f, "the queue has forgotten {} messages that it had confirmed", self.0.forgotten)?;
@@ -149,7 +150,7 @@ mod tests {
 
     fn books() -> Reconciliation {
         Reconciliation {
-            enqueued: 10,
+            enqueued: Some(10),
             decided: 5,
             duplicates: 1,
             poison: 1,
@@ -173,6 +174,15 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_does_not_count_is_said_to_be_one() {
+        let uncounted = Reconciliation { enqueued: None, waiting: 4, ..books() };
+        let text = Books(&uncounted).to_string();
+        assert!(text.starts_with("enqueued is not told") && text.contains("waiting 4\n"), "{text}");
+        assert!(text.ends_with("\nbalanced"), "{text}");
+        assert_eq!(json(&uncounted)["enqueued"], json!(null));
+    }
+
+    #[test]
     fn a_gap_is_named() {
         let missing = vec![SequenceRange { first: 4, last: 4 }, SequenceRange { first: 6, last: 7 }];
         let books = Reconciliation { waiting: 0, missing, ..books() };
@@ -187,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_a_queue_forgot_is_counted() {
-        let books = Reconciliation { enqueued: 14, forgotten: 9, ..books() };
+        let books = Reconciliation { enqueued: Some(14), forgotten: 9, ..books() };
         let text = Books(&books).to_string();
         assert!(text.contains("forgotten 9") && text.contains("missing: 4 messages"), "{text}");
         assert!(text.ends_with("NOT BALANCED"), "{text}");
@@ -196,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_a_queue_never_had_is_doubted() {
-        let text = Books(&Reconciliation { enqueued: 8, ..books() }).to_string();
+        let text = Books(&Reconciliation { enqueued: Some(8), ..books() }).to_string();
         assert!(text.contains("unexplained: 2 messages") && text.ends_with("NOT BALANCED"), "{text}");
     }
 }

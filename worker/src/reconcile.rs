@@ -13,15 +13,17 @@ const LOOKS: u32 = 5;
 /// Where all messages are, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reconciliation {
-    /// Messages ever enqueued, by the queue's own counter and by what is remembered of it.
-    pub enqueued: u64,
+    /// Messages ever enqueued, by the queue's own counter and by what is remembered of it; `None` where the queue does
+    /// not count: what it loses by itself cannot be seen then.
+    pub enqueued: Option<u64>,
     /// Requests decided.
     pub decided: u64,
     /// Messages that asked again what was decided.
     pub duplicates: u64,
     /// Messages nobody can read.
     pub poison: u64,
-    /// Messages in the queue with no outcome yet.
+    /// Messages in the queue with no outcome yet; as many as it holds, where it does not count and tells only about
+    /// how many those are.
     pub waiting: u64,
     /// Decisions whose callback arrived.
     pub delivered: u64,
@@ -62,7 +64,7 @@ impl Reconciliation {
     /// Whether every message and every decision is accounted for.
     #[must_use]
     pub fn balanced(&self) -> bool {
-        self.enqueued == self.accounted()
+        self.enqueued.is_none_or(|enqueued| enqueued == self.accounted())
             && self.decided == self.delivered + self.dead + self.in_flight
             && self.missing.is_empty()
             && self.decisions_without_callback.is_empty()
@@ -72,13 +74,13 @@ impl Reconciliation {
     /// How many messages were enqueued and are nowhere.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.enqueued.saturating_sub(self.accounted())
+        self.enqueued.map_or(0, |enqueued| enqueued.saturating_sub(self.accounted()))
     }
 
     /// How many messages have an outcome, or wait, that the queue never had.
     #[must_use]
     pub fn unexplained(&self) -> u64 {
-        self.accounted().saturating_sub(self.enqueued)
+        self.enqueued.map_or(0, |enqueued| self.accounted().saturating_sub(enqueued))
     }
 
     fn accounted(&self) -> u64 {
@@ -118,18 +120,42 @@ fn balance(known: Watermark, seen: &Snapshot, books: Books) -> Reconciliation {
     let observation = Observation { kept_beat, kept_enqueued, enqueued: seen.enqueued, begun_beat };
     let known = known.advance(observation).watermark;
     Reconciliation {
-        enqueued: known.total(seen.enqueued) + books.newer,
-        decided: books.decided,
-        duplicates: books.duplicates,
-        poison: books.poison,
+        enqueued: Some(known.total(seen.enqueued) + books.newer),
         waiting: books.unrecorded,
-        delivered: books.delivered,
-        dead: books.dead,
-        in_flight: books.in_flight,
         forgotten: known.forgotten,
-        missing: Vec::new(),
-        decisions_without_callback: books.decisions_without_callback,
-        callbacks_without_decision: books.callbacks_without_decision,
+        ..Reconciliation::from(books)
+    }
+}
+
+/// What a store knows, of a queue that does not count its messages and holds about so many.
+///
+/// # Errors
+/// [`EngineError`].
+pub async fn reconcile_uncounted(
+    waiting: u64,
+    store: &postgres::Inspector,
+) -> Result<Reconciliation, EngineError> {
+    let books = store.books(&[], &[]).await?;
+    Ok(Reconciliation { waiting, ..books.into() })
+}
+
+impl From<Books> for Reconciliation {
+    /// What the store knows by itself.
+    fn from(books: Books) -> Self {
+        Self {
+            enqueued: None,
+            decided: books.decided,
+            duplicates: books.duplicates,
+            poison: books.poison,
+            waiting: 0,
+            delivered: books.delivered,
+            dead: books.dead,
+            in_flight: books.in_flight,
+            forgotten: 0,
+            missing: Vec::new(),
+            decisions_without_callback: books.decisions_without_callback,
+            callbacks_without_decision: books.callbacks_without_decision,
+        }
     }
 }
 
@@ -171,16 +197,25 @@ mod tests {
     fn a_queue_that_forgot_has_lost_what_was_not_decided() {
         let known = Watermark { enqueued: 2, forgotten: 9, ..KNOWN };
         let after = balance(known, &seen(3, (4, 2)), books());
-        assert_eq!((after.enqueued, after.lost(), after.forgotten), (12, 2, 9));
+        assert_eq!((after.enqueued, after.lost(), after.forgotten), (Some(12), 2, 9));
         assert!(!after.balanced());
     }
 
     #[test]
     fn a_loss_that_nobody_has_noted_yet_is_counted() {
         let emptied = balance(KNOWN, &seen(0, (0, 0)), Books { unrecorded: 0, ..books() });
-        assert_eq!((emptied.enqueued, emptied.lost(), emptied.forgotten), (8, 1, 8));
+        assert_eq!((emptied.enqueued, emptied.lost(), emptied.forgotten), (Some(8), 1, 8));
         let part_deleted = balance(KNOWN, &seen(1, (4, 8)), Books { unrecorded: 1, ..books() });
-        assert_eq!((part_deleted.enqueued, part_deleted.lost(), part_deleted.forgotten), (8, 0, 7));
+        assert_eq!((part_deleted.enqueued, part_deleted.lost(), part_deleted.forgotten), (Some(8), 0, 7));
+    }
+
+    #[test]
+    fn without_a_counter_the_decisions_alone_must_balance() {
+        let uncounted = Reconciliation { waiting: 7, ..books().into() };
+        assert_eq!((uncounted.enqueued, uncounted.lost(), uncounted.unexplained()), (None, 0, 0));
+        assert!(uncounted.balanced());
+        let gap = Reconciliation { in_flight: 0, ..uncounted };
+        assert!(!gap.balanced());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{Advance, Observation, Watermark};
 use crate::effects::Effects;
 use crate::error::EngineError;
 use crate::metric;
+use crate::watched::spawn_watched;
 
 /// How often the queue is observed, and the jitter on top, so that workers do not move in step.
 const EVERY: Duration = Duration::from_secs(1);
@@ -49,6 +50,7 @@ pub trait Remember: Send + Sync {
 #[derive(Debug)]
 pub struct HistoryWatch {
     stop: CancellationToken,
+    ended: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -56,13 +58,18 @@ impl HistoryWatch {
     /// Starts to observe.
     #[must_use]
     pub fn start(queue: Arc<dyn Observe>, store: Arc<dyn Remember>, effects: Effects) -> Self {
-        let stop = CancellationToken::new();
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let watch = watch(queue, store, effects);
         let stopped = stop.clone();
-        let task = tokio::spawn(async move {
+        let task = spawn_watched(&ended, async move {
             let _ = stopped.run_until_cancelled(watch).await;
         });
-        Self { stop, task }
+        Self { stop, ended, task }
+    }
+
+    /// Comes back once it observes no longer: a fault if nobody stopped it.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Stops at once.
@@ -167,6 +174,23 @@ mod tests {
         let advance = known.advance(seen);
         assert_eq!(advance.forgotten, Some(12));
         assert!(!fake.note(known, advance.watermark).await.unwrap(), "another was first");
+    }
+
+    /// A queue whose observation is a defect.
+    struct Broken;
+
+    #[async_trait]
+    impl Observe for Broken {
+        async fn observe(&self, _: u64) -> Result<Observation, EngineError> {
+            panic!("a defect")
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_by_a_fault_is_noticed() {
+        let watch =
+            HistoryWatch::start(Arc::new(Broken), Arc::new(Fake::default()), crate::fakes::effects());
+        tokio::time::timeout(Duration::from_secs(10), watch.ended()).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

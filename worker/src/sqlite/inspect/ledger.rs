@@ -68,7 +68,7 @@ async fn read(snapshot: &mut SqliteConnection) -> Result<Reconciliation, sqlx::E
             .await?;
     Ok(Reconciliation {
         forgotten: 0,
-        enqueued: count(&counts, "enqueued")?,
+        enqueued: Some(count(&counts, "enqueued")?),
         decided: count(&counts, "decided")?,
         duplicates: count(&counts, "duplicates")?,
         poison: count(&counts, "poison")?,
