@@ -14,6 +14,10 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// The fields that are looked at: a host to which each costs a call need bring no others.
+    pub const FIELDS: [&'static str; 5] =
+        ["content-length", "content-type", "content-encoding", "idempotency-key", "traceparent"];
+
     /// The values of a field, one for each time it was sent.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.headers

@@ -1,7 +1,7 @@
 //! The edge: takes a driver's request, puts it on the queue, and acknowledges it once the queue has confirmed it.
 //!
 //! [`accept`] is the whole HTTP behaviour and knows no host; the target picks the host that translates: a component for
-//! Spin and for wasmtime in process (`target_os = "wasi"`). It holds no state, never asks the authorization service,
+//! Spin and for wasmtime in process (`target_os = "wasi"`), a worker for Cloudflare (`wasm32-unknown-unknown`). It holds no state, never asks the authorization service,
 //! and has no reachable panic: a trap would end every other request of the instance.
 
 mod accept;
@@ -12,6 +12,8 @@ mod problem;
 mod session;
 mod settings;
 
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+mod cloudflare;
 #[cfg(target_os = "wasi")]
 mod spin;
 

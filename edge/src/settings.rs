@@ -57,6 +57,8 @@ pub enum SettingError {
     CallbackAllow,
     /// `CHARGEGATE_ENQUEUE_TIMEOUT_MS` is no number from 1 to 60,000.
     EnqueueTimeout,
+    /// The binding `JOBS` of a worker is no queue.
+    Queue,
     /// The host does not say at the moment what is set.
     Unreadable,
 }
@@ -70,6 +72,7 @@ impl SettingError {
                 "CHARGEGATE_CALLBACK_ALLOW must be a comma-separated list of networks such as 10.1.0.0/16"
             }
             Self::EnqueueTimeout => "CHARGEGATE_ENQUEUE_TIMEOUT_MS must be a number from 1 to 60000",
+            Self::Queue => "the binding JOBS must be a queue, by queues.producers in wrangler.toml",
             Self::Unreadable => "the settings cannot be read at the moment",
         }
     }
