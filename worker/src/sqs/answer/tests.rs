@@ -1,0 +1,150 @@
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+
+use super::*;
+
+const NOW: UnixMillis = UnixMillis(1_795_382_658_000);
+/// A second after that.
+const DATE_NOW: &str = "Sun, 22 Nov 2026 21:24:19 GMT";
+
+fn answer(status: u16, body: &str) -> Answer {
+    let headers = HeaderMap::from_iter([(DATE, HeaderValue::from_static(DATE_NOW))]);
+    Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::from(body.to_owned()) }
+}
+
+fn said(answer: &Answer) -> Failure {
+    let queue = "sqs+http://h:1/1/q?region=eu-west-1".parse().unwrap();
+    failure(answer, &Asked { operation: "ReceiveMessage", queue: &queue, now: NOW })
+}
+
+/// The name of the failure's variant.
+fn name(failure: &Failure) -> String {
+    match failure {
+        Failure::Throttled(_) => "Throttled".to_owned(),
+        Failure::Unavailable(_) => "Unavailable".to_owned(),
+        Failure::Refused(refusal) => {
+            format!("{refusal:?}").split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+        }
+    }
+}
+
+#[track_caller]
+fn check(status: u16, code: &str, expected: &str) {
+    for body in [
+        format!(r#"{{"__type":"{code}","message":"m"}}"#),
+        format!(r#"{{"__type":"com.amazonaws.sqs#{code}","Message":"m"}}"#),
+        format!(r#"{{"__type":"{code}:http://internal/coral","message":null}}"#),
+        format!(
+            "<?xml version=\"1.0\"?>\n<ErrorResponse><Error><Code> {code} </Code><Message>m</Message></Error>"
+        ),
+        format!("<Response><Errors><Error><Code>{code}</Code>"),
+    ] {
+        assert_eq!(name(&said(&answer(status, &body))), expected, "{body}");
+    }
+    let mut only_in_a_header = answer(status, "");
+    let header = format!("com.amazonaws.sqs#{code}:http://x/");
+    only_in_a_header.headers.insert("x-amzn-errortype", header.parse().unwrap());
+    assert_eq!(name(&said(&only_in_a_header)), expected, "{code}");
+}
+
+#[test]
+fn every_spelling_of_an_error_is_understood() {
+    for (status, code, expected) in [
+        (400, "ThrottlingException", "Throttled"),
+        (403, "RequestThrottled", "Throttled"),
+        (503, "SlowDown", "Throttled"),
+        (403, "OverLimit", "Throttled"),
+        (429, "Whatever", "Throttled"),
+        (403, "InvalidClientTokenId", "UnknownKey"),
+        (400, "UnrecognizedClientException", "UnknownKey"),
+        (403, "ExpiredToken", "Expired"),
+        (403, "RequestExpired", "Clock"),
+        (403, "SignatureDoesNotMatch", "Signature"),
+        (400, "InvalidSignatureException", "Signature"),
+        (403, "AccessDenied", "NotPermitted"),
+        (400, "KmsAccessDenied", "NotPermitted"),
+        (403, "Whatever", "NotPermitted"),
+        (400, "QueueDoesNotExist", "NoQueue"),
+        (400, "AWS.SimpleQueueService.NonExistentQueue", "NoQueue"),
+        (404, "InvalidAddress", "NoQueue"),
+        (400, "InvalidParameterValue", "Other"),
+        (404, "Whatever", "Other"),
+        (408, "Whatever", "Unavailable"),
+        (500, "InternalFailure", "Unavailable"),
+        (503, "ServiceUnavailable", "Unavailable"),
+        (301, "Whatever", "Unavailable"),
+    ] {
+        check(status, code, expected);
+    }
+}
+
+#[test]
+fn what_is_no_error_of_the_service_is_judged_by_its_status() {
+    for body in ["", "{", "[]", "null", "\"x\"", "<html>", "<Code>", "\u{0}\u{fffd}", r#"{"__type":5}"#] {
+        for (status, expected) in [
+            (400, "Other"),
+            (403, "NotPermitted"),
+            (429, "Throttled"),
+            (500, "Unavailable"),
+            (204, "Unavailable"),
+        ] {
+            assert_eq!(name(&said(&answer(status, body))), expected, "{status} {body}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_off_is_what_is_wrong_with_a_signature() {
+    for code in ["SignatureDoesNotMatch", "InvalidSignatureException", "RequestExpired"] {
+        for (date, expected) in [
+            ("Sun, 22 Nov 2026 21:17:10 GMT", "is 7 minutes ahead of"),
+            ("Sun, 22 Nov 2026 22:24:18 GMT", "is 60 minutes behind"),
+        ] {
+            let mut off = answer(403, &format!("<Code>{code}</Code>"));
+            off.headers.insert(DATE, HeaderValue::from_static(date));
+            let Failure::Refused(refusal) = said(&off) else { panic!("{code}") };
+            assert!(refusal.to_string().contains(expected), "{refusal}");
+        }
+    }
+    for date in ["", "yesterday", "Sun, 22 Nov 2026 21:28:17 GMT"] {
+        let mut odd = answer(403, "<Code>RequestExpired</Code>");
+        odd.headers.insert(DATE, HeaderValue::from_static(date));
+        let Failure::Refused(refusal) = said(&odd) else { panic!("{date}") };
+        assert!(refusal.to_string().contains("are minutes apart"), "{refusal}");
+    }
+}
+
+#[test]
+fn a_line_for_operators_is_one_line_and_names_what_to_mend() {
+    let long = "x\n".repeat(1_000);
+    let body = serde_json::json!({ "__type": "AccessDenied", "message": long }).to_string();
+    let bodies = [body, r#"{"__type":"a\nb\u0000"}"#.to_owned()];
+    let codes = [
+        "InvalidClientTokenId",
+        "ExpiredToken",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "QueueDoesNotExist",
+    ];
+    let codes = codes.map(|code| format!(r#"{{"__type":"{code}"}}"#));
+    for body in bodies.into_iter().chain(codes) {
+        let Failure::Refused(refusal) = said(&answer(400, &body)) else { panic!("{body}") };
+        let line = refusal.to_string();
+        assert!(line.contains("QUEUE_URL (--queue-url)"), "{line}");
+        assert!(!line.contains(char::is_control) && line.len() < 800, "{line}");
+    }
+}
+
+#[test]
+fn what_a_service_repeats_of_a_signature_is_not_shown() {
+    let body = r#"{"__type":"SignatureDoesNotMatch","message":"x-amz-security-token:s3cret"}"#;
+    let Failure::Refused(refusal) = said(&answer(403, body)) else { panic!() };
+    assert!(!format!("{refusal} {refusal:?}").contains("s3cret"));
+}
+
+#[test]
+fn a_wait_that_is_asked_for_is_passed_on() {
+    let mut throttled = answer(400, r#"{"__type":"RequestThrottled"}"#);
+    throttled.headers.insert("retry-after", HeaderValue::from_static("7"));
+    assert!(matches!(said(&throttled), Failure::Throttled(Some(wait)) if wait == Duration::from_secs(7)));
+}

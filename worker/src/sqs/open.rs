@@ -1,0 +1,142 @@
+//! Opening: whether the queue is there and can be trusted with messages.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chargegate_core::MAX_MESSAGE_BYTES;
+use serde::Deserialize;
+
+use super::api::Api;
+use super::refusal::{Failure, Refusal};
+use super::service::CALL;
+use super::warning::Warning;
+use super::wire::{Attributes, GetQueueAttributes};
+
+/// A message is decided at the latest at its eleventh delivery; as many may be spent on workers that stop.
+const NEEDED_DELIVERIES: u64 = 20;
+/// What outlasts a night without workers.
+const LEAST_RETENTION: Duration = Duration::from_hours(24);
+const LOOKED_AT: [&str; 4] =
+    ["RedrivePolicy", "MessageRetentionPeriod", "DelaySeconds", "MaximumMessageSize"];
+
+/// Why a queue cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The service does not answer, or not as it should.
+    #[error(
+        "the service at {address} cannot be reached: check the host in QUEUE_URL (--queue-url), and sqs+http:// where it speaks no TLS"
+    )]
+    Unreachable {
+        /// Where it should be.
+        address: String,
+        /// Why.
+        #[source]
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// The service wants fewer calls.
+    #[error("the service of QUEUE_URL (--queue-url) asks for fewer calls: start again later")]
+    Throttled,
+    /// Somebody has to mend something.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There is no TLS.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Looks at the queue's settings.
+pub(super) async fn check(api: &Api, address: &str) -> Result<Vec<Warning>, OpenError> {
+    let question = GetQueueAttributes { queue_url: api.queue(), attribute_names: &LOOKED_AT };
+    match api.call::<Attributes>("GetQueueAttributes", &question, CALL).await {
+        Ok(Attributes { attributes }) => Ok(weigh(&attributes)),
+        Err(Failure::Refused(Refusal::NotPermitted { .. })) => Ok(vec![Warning::AttributesHidden]),
+        Err(Failure::Refused(refusal)) => Err(refusal.into()),
+        Err(Failure::Throttled(_)) => Err(OpenError::Throttled),
+        Err(Failure::Unavailable(source)) => {
+            Err(OpenError::Unreachable { address: address.to_owned(), source })
+        }
+    }
+}
+
+fn weigh(attributes: &HashMap<String, String>) -> Vec<Warning> {
+    let number = |name: &str| attributes.get(name)?.parse::<u64>().ok();
+    let mut warnings = Vec::new();
+    let receives = attributes.get("RedrivePolicy").and_then(|policy| max_receive_count(policy));
+    if let Some(max_receive_count) = receives.filter(|count| *count < NEEDED_DELIVERIES) {
+        warnings.push(Warning::RedriveTooEarly { max_receive_count, needed: NEEDED_DELIVERIES });
+    }
+    let retention = number("MessageRetentionPeriod").map(Duration::from_secs);
+    if let Some(retention) = retention.filter(|retention| *retention < LEAST_RETENTION) {
+        warnings.push(Warning::ShortRetention { retention });
+    }
+    if let Some(delay) = number("DelaySeconds").filter(|delay| *delay > 0) {
+        warnings.push(Warning::Delayed { delay: Duration::from_secs(delay) });
+    }
+    let needed = u64::try_from(MAX_MESSAGE_BYTES).unwrap_or(u64::MAX);
+    if let Some(limit) = number("MaximumMessageSize").filter(|limit| *limit < needed) {
+        warnings.push(Warning::SmallMessages { limit, needed });
+    }
+    warnings
+}
+
+/// A number, which some write as a text.
+fn max_receive_count(policy: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Count {
+        Number(u64),
+        Text(String),
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Policy {
+        max_receive_count: Count,
+    }
+    match serde_json::from_str::<Policy>(policy).ok()?.max_receive_count {
+        Count::Number(count) => Some(count),
+        Count::Text(text) => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(attributes: &[(&str, &str)], expected: &[Warning]) {
+        let attributes =
+            attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let found = weigh(&attributes);
+        assert_eq!(found, expected, "{attributes:?}");
+        for warning in found {
+            let line = warning.to_string();
+            assert!(line.contains("QUEUE_URL (--queue-url)") && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_queue_as_it_is_created_needs_no_warning() {
+        check(&[], &[]);
+        let usual =
+            [("MessageRetentionPeriod", "345600"), ("DelaySeconds", "0"), ("MaximumMessageSize", "1048576")];
+        check(&usual, &[]);
+        check(&[("MessageRetentionPeriod", "x"), ("RedrivePolicy", "{"), ("DelaySeconds", "")], &[]);
+    }
+
+    #[test]
+    fn each_limit_is_exact() {
+        let early = |max_receive_count| [Warning::RedriveTooEarly { max_receive_count, needed: 20 }];
+        check(&[("RedrivePolicy", r#"{"deadLetterTargetArn":"arn","maxReceiveCount":19}"#)], &early(19));
+        check(&[("RedrivePolicy", r#"{"maxReceiveCount":"3"}"#)], &early(3));
+        check(&[("RedrivePolicy", r#"{"maxReceiveCount":20}"#)], &[]);
+        let retention = Duration::from_secs(86_399);
+        check(&[("MessageRetentionPeriod", "86399")], &[Warning::ShortRetention { retention }]);
+        check(&[("MessageRetentionPeriod", "86400")], &[]);
+        check(&[("DelaySeconds", "1")], &[Warning::Delayed { delay: Duration::from_secs(1) }]);
+        let small = [Warning::SmallMessages { limit: 16_383, needed: 16_384 }];
+        check(&[("MaximumMessageSize", "16383")], &small);
+        check(&[("MaximumMessageSize", "16384")], &[]);
+    }
+}

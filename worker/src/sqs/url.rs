@@ -1,0 +1,235 @@
+//! Where the queue is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::Uri;
+use http::uri::Authority;
+
+/// Names of queues and accounts are no longer.
+const MAX_NAME: usize = 80;
+
+/// The address of a queue on Amazon SQS: `sqs://sqs.eu-central-1.amazonaws.com/123456789012/chargegate`, or
+/// `sqs+http://host:port/account/queue?region=name` for what speaks its protocol without TLS.
+///
+/// The region is part of Amazon's host names; `?region=` says it for others, and wins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueUrl {
+    scheme: Scheme,
+    authority: Authority,
+    account: Box<str>,
+    queue: Box<str>,
+    region: Box<str>,
+}
+
+/// The text is not the URL of a queue that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueueUrlError {
+    /// It is no such URL at all.
+    #[error(
+        "expected sqs://host/account/queue, like sqs://sqs.eu-central-1.amazonaws.com/123456789012/chargegate, without credentials; or sqs+http:// with ?region= for an endpoint of your own"
+    )]
+    Malformed,
+    /// Neither the host nor the query tells the region.
+    #[error("the region is missing: the host is not of Amazon's, so add it as ?region=eu-central-1")]
+    NoRegion,
+    /// The queue is first-in-first-out.
+    #[error(
+        "a FIFO queue cannot be used, since it holds back a client's messages while one of them is under way: name a standard queue"
+    )]
+    Fifo,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Https,
+    Http,
+}
+
+impl QueueUrl {
+    /// Where calls go.
+    pub(super) fn endpoint(&self) -> Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(match self.scheme {
+            Scheme::Https => http::uri::Scheme::HTTPS,
+            Scheme::Http => http::uri::Scheme::HTTP,
+        });
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+        Uri::from_parts(parts).unwrap_or_default()
+    }
+
+    /// The value of the `Host` header, as the client sends it.
+    pub(super) fn host(&self) -> &str {
+        self.authority.as_str()
+    }
+
+    /// The queue's name within calls.
+    pub(super) fn in_calls(&self) -> String {
+        let Self { authority, account, queue, .. } = self;
+        let scheme = match self.scheme {
+            Scheme::Https => "https",
+            Scheme::Http => "http",
+        };
+        format!("{scheme}://{authority}/{account}/{queue}")
+    }
+
+    pub(super) fn region(&self) -> &str {
+        &self.region
+    }
+}
+
+impl FromStr for QueueUrl {
+    type Err = QueueUrlError;
+
+    fn from_str(text: &str) -> Result<Self, QueueUrlError> {
+        const MALFORMED: QueueUrlError = QueueUrlError::Malformed;
+        let (scheme, rest) = text.split_once("://").ok_or(MALFORMED)?;
+        let (scheme, own_port) = match scheme {
+            "sqs" => (Scheme::Https, ":443"),
+            "sqs+http" => (Scheme::Http, ":80"),
+            _ => return Err(MALFORMED),
+        };
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let mut parts = rest.split('/');
+        let (Some(host), Some(account), Some(queue), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(MALFORMED);
+        };
+        // Clients leave the scheme's own port out of the `Host` header, which is signed.
+        let host = host.strip_suffix(own_port).unwrap_or(host).to_ascii_lowercase();
+        let authority: Authority = host.parse().map_err(|_| MALFORMED)?;
+        let has_bad_port = host.rfind(':') > host.rfind(']') && authority.port_u16().is_none();
+        if authority.host().is_empty() || host.contains('@') || has_bad_port {
+            return Err(MALFORMED);
+        }
+        if queue.strip_suffix(".fifo").is_some_and(is_name) {
+            return Err(QueueUrlError::Fifo);
+        }
+        if !is_name(account) || !is_name(queue) {
+            return Err(MALFORMED);
+        }
+        let region = match query.split_once('=') {
+            None if query.is_empty() => region(authority.host()).ok_or(QueueUrlError::NoRegion)?,
+            Some(("region", region)) if is_name(region) => region,
+            _ => return Err(MALFORMED),
+        };
+        let region = region.into();
+        Ok(Self { scheme, authority, account: account.into(), queue: queue.into(), region })
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let fits = (1..=MAX_NAME).contains(&text.len());
+    fits && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// The region in a host name of Amazon's: the label after `sqs` or `sqs-fips`, be it an endpoint of the public, of IPv6
+/// or within a private network.
+fn region(host: &str) -> Option<&str> {
+    let suffixes = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn"];
+    let of_amazon = suffixes.into_iter().find_map(|suffix| host.strip_suffix(suffix))?;
+    let labels = of_amazon.strip_suffix(".vpce").unwrap_or(of_amazon);
+    let (before, region) = labels.rsplit_once('.')?;
+    let service = before.rsplit('.').next()?;
+    (matches!(service, "sqs" | "sqs-fips") && is_name(region)).then_some(region)
+}
+
+/// Without what is no part of the name, so as it was given.
+impl fmt::Display for QueueUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { authority, account, queue, .. } = self;
+        let scheme = match self.scheme {
+            Scheme::Https => "sqs",
+            Scheme::Http => "sqs+http",
+        };
+        write!(f, "{scheme}://{authority}/{account}/{queue}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<(&str, &str), QueueUrlError>) {
+        let url = text.parse::<QueueUrl>();
+        let found = url.as_ref().map(|url| (url.in_calls(), url.region().to_owned()));
+        let expected = expected.map(|(queue, region)| (queue.to_owned(), region.to_owned()));
+        assert_eq!(found.map_err(|error| *error), expected, "{text}");
+        if let Ok(url) = url {
+            assert_eq!(url.endpoint().authority().map(Authority::as_str), Some(url.host()));
+            assert_eq!(url.endpoint().path(), "/");
+        }
+    }
+
+    #[test]
+    fn the_region_is_in_amazons_host_names() {
+        for (host, region) in [
+            ("sqs.eu-central-1.amazonaws.com", "eu-central-1"),
+            ("sqs.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+            ("sqs-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+            ("sqs.eu-west-1.api.aws", "eu-west-1"),
+            ("vpce-0a1b-x.sqs.us-east-1.vpce.amazonaws.com", "us-east-1"),
+        ] {
+            let queue = format!("https://{host}/123456789012/q");
+            check(&format!("sqs://{host}/123456789012/q"), Ok((&queue, region)));
+            check(&format!("sqs://{host}/123456789012/q?region=other"), Ok((&queue, "other")));
+        }
+        for host in [
+            "localhost",
+            "127.0.0.1:9324",
+            "sqs.amazonaws.com",
+            "s3.eu-west-1.amazonaws.com",
+            "sqs.eu-west-1.amazonaws.com.evil.example",
+        ] {
+            check(&format!("sqs://{host}/1/q"), Err(QueueUrlError::NoRegion));
+            let queue = format!("http://{host}/1/q");
+            check(&format!("sqs+http://{host}/1/q?region=r-1"), Ok((&queue, "r-1")));
+        }
+    }
+
+    #[test]
+    fn the_host_is_as_the_client_sends_it() {
+        check("sqs://H:443/1/q?region=r", Ok(("https://h/1/q", "r")));
+        check("sqs+http://h:80/1/q?region=r", Ok(("http://h/1/q", "r")));
+        check("sqs+http://h:443/1/q?region=r", Ok(("http://h:443/1/q", "r")));
+        check("sqs+http://[::1]:7/1/q?region=r", Ok(("http://[::1]:7/1/q", "r")));
+    }
+
+    #[test]
+    fn a_fifo_queue_is_refused_as_such() {
+        check("sqs://sqs.eu-west-1.amazonaws.com/1/q.fifo", Err(QueueUrlError::Fifo));
+        check("sqs://sqs.eu-west-1.amazonaws.com/1/.fifo", Err(QueueUrlError::Malformed));
+    }
+
+    #[test]
+    fn nothing_else_is_taken() {
+        let long = format!("sqs://h/1/{}?region=r", "q".repeat(81));
+        for text in [
+            "",
+            "sqs:",
+            "sqs://",
+            "https://sqs.eu-west-1.amazonaws.com/1/q",
+            "sqs://h",
+            "sqs://h/1",
+            "sqs://h/1/",
+            "sqs://h//q?region=r",
+            "sqs://h/1/q/?region=r",
+            "sqs:///1/q?region=r",
+            "sqs://user:s3cret@h/1/q?region=r",
+            "sqs://h:x/1/q?region=r",
+            "sqs://h:/1/q?region=r",
+            "sqs://h:99999/1/q?region=r",
+            "sqs://h/1/q?region=",
+            "sqs://h/1/q?region=r&x=y",
+            "sqs://h/1/q?x=y",
+            "sqs://h/1/q#region=r",
+            "sqs://h/1/q.x?region=r",
+            &long,
+        ] {
+            check(text, Err(QueueUrlError::Malformed));
+        }
+    }
+}
