@@ -1,0 +1,254 @@
+//! Each documented limit, at its edge and past it.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use chargegate_cloudflare_emulator::limits::{
+    BATCH_BYTES, BATCH_MESSAGES, DELAY, MESSAGE_BYTES, RETENTION, VISIBILITY,
+};
+use chargegate_cloudflare_emulator::{
+    Access, Consumer, Emulator, Message, PullSettings, QueueSettings, Settings, StartError, TokenSettings,
+};
+use serde_json::{Value, json};
+
+use crate::client::{ACCOUNT, JOBS, Rig, TOKEN, call, post, queue_path};
+
+/// A batch of so many messages of so many bytes.
+fn batch(messages: usize, bytes: usize) -> Value {
+    let message = json!({ "body": "x".repeat(bytes), "content_type": "text" });
+    json!({ "messages": vec![message; messages] })
+}
+
+fn broker_batch(messages: usize, bytes: usize) -> String {
+    let message = json!({ "body": BASE64_STANDARD.encode("x".repeat(bytes)), "contentType": "text" });
+    json!({ "messages": vec![message; messages] }).to_string()
+}
+
+#[tokio::test]
+async fn a_message_has_128_000_bytes_at_most() {
+    let rig = Rig::start().await;
+    let api = |bytes| json!({ "body": "x".repeat(bytes), "content_type": "text" });
+    assert_eq!(rig.call("messages", &api(MESSAGE_BYTES)).await.status, 200);
+    assert_eq!(rig.call("messages", &api(MESSAGE_BYTES + 1)).await.refusal(), (413, 10_204));
+    let text = [("x-msg-fmt", "text")];
+    assert_eq!(rig.runtime("/message", &text, "x".repeat(MESSAGE_BYTES)).await.status, 200);
+    let refused = rig.runtime("/message", &text, "x".repeat(MESSAGE_BYTES + 1)).await;
+    assert_eq!(refused.broker_refusal(), (413, 10_204));
+    let refused = rig.runtime("/message", &text, "x".repeat(3 * 1024 * 1024)).await;
+    assert_eq!(refused.broker_refusal(), (413, 10_204));
+    assert_eq!(rig.jobs().outcomes.sent, 2);
+}
+
+#[tokio::test]
+async fn a_batch_has_1_to_100_messages_and_256_000_bytes_at_most() {
+    let rig = Rig::start().await;
+    let full = BATCH_BYTES / 4;
+    for (messages, bytes, refusal) in [
+        (BATCH_MESSAGES, 1, None),
+        (4, full, None),
+        (0, 1, Some((400, 10_206))),
+        (BATCH_MESSAGES + 1, 1, Some((400, 10_206))),
+        (4, full + 1, Some((413, 10_205))),
+        (2, MESSAGE_BYTES + 1, Some((413, 10_204))),
+    ] {
+        let api = rig.call("messages/batch", &batch(messages, bytes)).await;
+        let broker = rig.runtime("/batch", &[], broker_batch(messages, bytes)).await;
+        match refusal {
+            None => assert_eq!((api.status, broker.status), (200, 200)),
+            Some(refusal) => assert_eq!((api.refusal(), broker.broker_refusal()), (refusal, refusal)),
+        }
+    }
+    assert_eq!(rig.jobs().outcomes.sent, 208);
+}
+
+#[tokio::test]
+async fn a_pull_asks_for_1_to_100_messages_and_12_hours_at_most() {
+    let rig = Rig::start().await;
+    rig.send(&["a"]).await;
+    let longest = u64::try_from(VISIBILITY.as_millis()).unwrap();
+    for body in [
+        json!({ "batch_size": 0 }),
+        json!({ "batch_size": 101 }),
+        json!({ "batch_size": "5" }),
+        json!({ "visibility_timeout_ms": longest + 1 }),
+        json!({ "visibility_timeout_ms": -1 }),
+    ] {
+        assert_eq!(rig.call("messages/pull", &body).await.refusal(), (400, 10_207), "{body}");
+    }
+    let body = json!({ "batch_size": 100, "visibility_timeout_ms": longest });
+    assert_eq!(rig.call("messages/pull", &body).await.status, 200);
+    rig.emulator.advance_clock(VISIBILITY.checked_sub(Duration::from_mins(1)).unwrap());
+    assert_eq!(rig.jobs().leased, 1);
+    rig.emulator.advance_clock(Duration::from_mins(1));
+    assert_eq!(rig.jobs().ready, 1);
+}
+
+#[tokio::test]
+async fn a_lease_lasts_as_the_consumer_says_where_the_pull_does_not() {
+    let rig = Rig::start().await;
+    let lasts = async |body: Value, timeout: Duration| {
+        rig.call("messages/pull", &body).await.result();
+        rig.emulator.advance_clock(timeout.checked_sub(Duration::from_secs(10)).unwrap());
+        assert_eq!(rig.jobs().leased, 1, "{body}");
+        rig.emulator.advance_clock(Duration::from_secs(10));
+        assert_eq!(rig.jobs().ready, 1, "{body}");
+    };
+    rig.send(&["a"]).await;
+    lasts(json!({}), Duration::from_secs(30)).await;
+    assert!(rig.emulator.configure(JOBS, |settings| {
+        let visibility_timeout = Duration::from_mins(5);
+        settings.consumer =
+            Consumer::HttpPull(PullSettings { visibility_timeout, ..PullSettings::default() });
+    }));
+    lasts(json!({}), Duration::from_mins(5)).await;
+    lasts(json!({ "visibility_timeout_ms": 600_000 }), Duration::from_mins(10)).await;
+}
+
+#[tokio::test]
+async fn a_delay_has_24_hours_at_most() {
+    let rig = Rig::start().await;
+    let longest = DELAY.as_secs();
+    let message = |delay| json!({ "body": "x", "delay_seconds": delay });
+    let batch = |delay| json!({ "delay_seconds": delay, "messages": [{ "body": "x" }] });
+    let header = |delay: u64| [("x-msg-delay-secs", delay.to_string())];
+    let broker = async |path: &str, delay, body: String| {
+        let [(name, value)] = header(delay);
+        rig.runtime(path, &[(name, &value)], body).await
+    };
+    assert_eq!(rig.call("messages", &message(longest)).await.status, 200);
+    assert_eq!(rig.call("messages", &message(longest + 1)).await.refusal(), (400, 10_203));
+    assert_eq!(rig.call("messages/batch", &batch(longest)).await.status, 200);
+    assert_eq!(rig.call("messages/batch", &batch(longest + 1)).await.refusal(), (400, 10_202));
+    assert_eq!(broker("/message", longest, "x".into()).await.status, 200);
+    assert_eq!(broker("/message", longest + 1, "x".into()).await.broker_refusal(), (400, 10_203));
+    assert_eq!(broker("/batch", longest, broker_batch(1, 1)).await.status, 200);
+    assert_eq!(broker("/batch", longest + 1, broker_batch(1, 1)).await.broker_refusal(), (400, 10_202));
+    assert_eq!(rig.jobs().delayed, 4);
+
+    rig.emulator.advance_clock(DELAY);
+    let lease = rig.pull(1).await[0]["lease_id"].clone();
+    let retry = |delay| json!({ "retries": [{ "lease_id": lease, "delay_seconds": delay }] });
+    assert_eq!(rig.call("messages/ack", &retry(longest + 1)).await.refusal(), (400, 10_203));
+    assert_eq!(rig.call("messages/ack", &retry(longest)).await.result()["retryCount"], 1);
+}
+
+#[tokio::test]
+async fn a_call_settles_100_leases_at_most() {
+    let rig = Rig::start().await;
+    let settling = |acks: usize, retries: usize| json!({ "acks": vec![json!({ "lease_id": "a" }); acks], "retries": vec![json!({ "lease_id": "b" }); retries] });
+    assert_eq!(rig.call("messages/ack", &settling(60, 40)).await.result()["ackCount"], 0);
+    assert_eq!(rig.call("messages/ack", &settling(60, 41)).await.refusal(), (400, 10_207));
+    assert_eq!(rig.call("messages/ack", &json!({ "acks": ["a"] })).await.refusal(), (400, 10_207));
+    assert_eq!(rig.call("messages/ack", &json!({ "acks": null })).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_queue_takes_so_many_messages_in_a_second() {
+    let limited = Rig::start_with(|settings| settings.messages_per_second = Some(150)).await;
+    let unlimited = Rig::start_with(|settings| settings.messages_per_second = None).await;
+    // Whatever a busy machine makes of a second, of three batches at a standing clock one is too much.
+    let mut refused = 0;
+    for _ in 0..20 {
+        unlimited.call("messages/batch", &batch(100, 1)).await.result();
+        let answer = limited.call("messages/batch", &batch(100, 1)).await;
+        if answer.status != 200 {
+            assert_eq!(answer.refusal(), (429, 10_250));
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+    limited.emulator.advance_clock(Duration::from_secs(1));
+    assert_eq!(limited.call("messages/batch", &batch(100, 1)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_has_so_many_calls_in_five_minutes_and_pulls_are_not_among_them() {
+    let rig = Rig::start_with(|settings| {
+        settings.calls_per_five_minutes = Some(2);
+        settings.tokens.push(TokenSettings::new(ACCOUNT, "another", Access::Read));
+    })
+    .await;
+    for _ in 0..2 {
+        assert_eq!(rig.get(&queue_path(JOBS), TOKEN).await.status, 200);
+    }
+    let refused = rig.get(&queue_path(JOBS), TOKEN).await;
+    assert_eq!(refused.refusal(), (429, 971));
+    assert!((1..=300).contains(&refused.retry_after().unwrap().parse::<u64>().unwrap()));
+    assert_eq!(rig.call("messages", &json!({ "body": 1 })).await.refusal(), (429, 971));
+    assert_eq!(rig.get(&queue_path(JOBS), "another").await.status, 200);
+    for path in ["messages/pull", "messages/ack"] {
+        assert_eq!(rig.call(path, &json!({})).await.status, 200);
+    }
+    rig.emulator.advance_clock(Duration::from_mins(5));
+    assert_eq!(rig.get(&queue_path(JOBS), TOKEN).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_backlog_has_its_size() {
+    let rig = Rig::start_with(|settings| settings.queues[0].backlog_bytes = 10).await;
+    let text = [("x-msg-fmt", "text")];
+    assert_eq!(rig.runtime("/message", &text, "123456").await.status, 200);
+    assert_eq!(rig.runtime("/message", &text, "12345").await.broker_refusal(), (429, 10_251));
+    assert_eq!(rig.runtime("/message", &text, "1234").await.status, 200);
+    let messages = rig.pull(1).await;
+    rig.acknowledge(&messages).await;
+    assert_eq!(rig.runtime("/message", &text, "12345").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_outlives_the_retention_is_gone() {
+    let rig = Rig::start_with(|settings| settings.queues[0].retention = RETENTION).await;
+    assert!(rig.emulator.put(JOBS, Message::text("old")));
+    rig.emulator.advance_clock(RETENTION.checked_sub(Duration::from_mins(1)).unwrap());
+    assert_eq!(rig.jobs().ready, 1);
+    rig.emulator.advance_clock(Duration::from_mins(1));
+    assert_eq!(rig.pull(1).await, [Value::Null; 0]);
+    assert_eq!(rig.jobs().outcomes.expired, 1);
+}
+
+#[tokio::test]
+async fn settings_that_cloudflare_would_not_take_are_refused() {
+    type Change = fn(&mut QueueSettings, &mut PullSettings);
+    let starts = async |change: Change| {
+        let mut settings = Settings::sample();
+        let mut pull = PullSettings::default();
+        change(&mut settings.queues[0], &mut pull);
+        if let Consumer::HttpPull(_) = settings.queues[0].consumer {
+            settings.queues[0].consumer = Consumer::HttpPull(pull);
+        }
+        match Emulator::start(settings).await {
+            Ok(_) => true,
+            Err(StartError::Settings(_)) => false,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let changes: [(Change, bool); 14] = [
+        (|queue, _| queue.id = "not-hex".to_owned(), false),
+        (|queue, _| queue.id = String::new(), false),
+        (|queue, _| queue.delivery_delay = DELAY, true),
+        (|queue, _| queue.delivery_delay = DELAY + Duration::from_secs(1), false),
+        (|queue, _| queue.retention = Duration::from_mins(1), true),
+        (|queue, _| queue.retention = Duration::from_secs(59), false),
+        (|queue, _| queue.retention = RETENTION, true),
+        (|queue, _| queue.retention = RETENTION + Duration::from_secs(1), false),
+        (|_, pull| pull.max_retries = 100, true),
+        (|_, pull| pull.max_retries = 101, false),
+        (|_, pull| pull.retry_delay = DELAY, true),
+        (|_, pull| pull.retry_delay = DELAY + Duration::from_secs(1), false),
+        (|_, pull| pull.visibility_timeout = VISIBILITY, true),
+        (|_, pull| pull.visibility_timeout = VISIBILITY + Duration::from_secs(1), false),
+    ];
+    for (change, taken) in changes {
+        assert_eq!(starts(change).await, taken);
+    }
+}
+
+#[tokio::test]
+async fn requests_without_a_body_mean_the_defaults() {
+    let rig = Rig::start().await;
+    rig.send(&["a"]).await;
+    let request = post(&format!("{}/messages/pull", queue_path(JOBS)), Some(TOKEN), String::new());
+    let pulled = call(rig.emulator.address(), request).await.unwrap().result();
+    assert_eq!(pulled["messages"][0]["body"], "a");
+}

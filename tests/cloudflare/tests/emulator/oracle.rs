@@ -1,0 +1,52 @@
+//! Cloudflare's own SDK as an independent client.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use chargegate_cloudflare_emulator::{ContentType, Endpoint, Fault, Message};
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::client::{ACCOUNT, DEAD, JOBS, Rig, TOKEN};
+
+const SCRIPT: &str = include_str!("../../oracle/drive.mjs");
+const VARIABLE: &str = "CHARGEGATE_CLOUDFLARE_SDK";
+
+/// The folder that holds the SDK below `node_modules`.
+fn sdk() -> PathBuf {
+    match env::var_os(VARIABLE) {
+        Some(folder) => folder.into(),
+        None => panic!("{VARIABLE} is not set: run by `cargo xtask test`, which sets it"),
+    }
+}
+
+#[tokio::test]
+async fn the_official_sdk_sends_pulls_settles_and_looks() {
+    let rig = Rig::start().await;
+    assert!(rig.emulator.put(DEAD, Message::new(ContentType::Bytes, &b"\xff\x00"[..]).unwrap()));
+    // The SDK repeats what was throttled, by `Retry-After`.
+    rig.emulator.inject(Endpoint::Queue, Fault::Throttled(Some(Duration::from_secs(1))), 1);
+
+    let entry = sdk().join("node_modules/cloudflare/index.mjs");
+    assert!(entry.is_file(), "{VARIABLE} names no folder with the SDK: {}", entry.display());
+    let node = Command::new("node")
+        .args(["--input-type=module", "--eval", SCRIPT])
+        .env("SDK", entry)
+        .env("BASE_URL", rig.emulator.api_url())
+        .envs([("ACCOUNT", ACCOUNT), ("JOBS", JOBS), ("DEAD", DEAD), ("TOKEN", TOKEN)])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_mins(2), node).await.expect("it ends").unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(seen["bodies"], serde_json::json!(["grüß", "eyJhIjoxfQ==", "batched"]));
+
+    // What the SDK was told is what happened.
+    let view = rig.jobs();
+    assert_eq!((view.outcomes.sent, view.outcomes.acknowledged, view.outcomes.retried), (4, 2, 1));
+    assert_eq!((view.ready, view.delayed, view.leased), (0, 2, 0));
+    assert_eq!(rig.emulator.calls(Endpoint::Queue).calls, 3);
+}

@@ -1,0 +1,50 @@
+//! The emulator goes away and comes back.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use chargegate_cloudflare_emulator::{Endpoint, Fault};
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use crate::client::{JOBS, Rig, TOKEN, bodies, connect, exchange, post, queue_path};
+
+#[tokio::test]
+async fn an_outage_cuts_refuses_and_forgets_nothing() {
+    let rig = Rig::start().await;
+    rig.send(&["a"]).await;
+    let address = rig.emulator.address();
+    let mut idle = connect(address).await;
+    let pull = || post(&format!("{}/messages/pull", queue_path(JOBS)), Some(TOKEN), String::new());
+
+    rig.emulator.inject(Endpoint::Pull, Fault::Hang, 1);
+    let mut busy = connect(address).await;
+    let hanging = tokio::spawn(async move { exchange(&mut busy, pull()).await });
+    while rig.emulator.calls(Endpoint::Pull).calls == 0 {
+        tokio::task::yield_now().await;
+    }
+
+    rig.emulator.stop_listening().await;
+    rig.emulator.stop_listening().await;
+    hanging.await.unwrap().unwrap_err();
+    exchange(&mut idle, pull()).await.unwrap_err();
+    assert_eq!(TcpStream::connect(address).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(rig.jobs().ready, 1);
+
+    rig.emulator.listen_again().await.unwrap();
+    rig.emulator.listen_again().await.unwrap();
+    assert_eq!(rig.emulator.address(), address);
+    assert_eq!(bodies(&rig.pull(1).await), ["a"]);
+}
+
+#[tokio::test]
+async fn time_passes_during_an_outage() {
+    let rig = Rig::start().await;
+    rig.send(&["a"]).await;
+    rig.pull(1).await;
+    rig.emulator.stop_listening().await;
+    rig.emulator.advance_clock(Duration::from_mins(1));
+    assert_eq!(rig.jobs().ready, 1);
+    rig.emulator.listen_again().await.unwrap();
+    assert_eq!(rig.call("messages/pull", &json!({})).await.result()["messages"][0]["attempts"], 2);
+}
