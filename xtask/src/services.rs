@@ -86,6 +86,7 @@ pub(crate) fn for_tests() -> Result<Services, Failure> {
         programs::postgres()?,
         programs::postgres_next()?,
         programs::moto()?,
+        programs::cloudflare_sdk()?,
     ] {
         services.variables.push((found.variable, found.path.display().to_string()));
     }
