@@ -46,6 +46,11 @@ pub(crate) fn describe() {
         "chargegate_queue_taken_over_total",
         "Messages taken over that were left behind, by cause"
     );
+    describe_counter!("chargegate_queue_calls_total", "Calls to a queue service, by kind and result");
+    describe_counter!(
+        "chargegate_queue_leases_expired_total",
+        "Messages whose lease ended in our hands, so that they come again"
+    );
     describe_gauge!("chargegate_callbacks_pending", "Callbacks neither delivered nor given up");
     describe_gauge!("chargegate_callbacks_dead", "Dead letters kept");
     for name in [
@@ -57,6 +62,7 @@ pub(crate) fn describe() {
         "chargegate_engine_failures_total",
         "chargegate_enqueued_total",
         "chargegate_queue_forgotten_total",
+        "chargegate_queue_leases_expired_total",
     ] {
         counter!(name).absolute(0);
     }
@@ -150,6 +156,15 @@ pub(crate) fn queue_group_recreated() {
 pub(crate) fn queue_taken_over(cause: &'static str, messages: usize) {
     let messages = u64::try_from(messages).unwrap_or(u64::MAX);
     counter!("chargegate_queue_taken_over_total", "cause" => cause).increment(messages);
+}
+
+pub(crate) fn queue_call(kind: &'static str, result: &'static str) {
+    counter!("chargegate_queue_calls_total", "kind" => kind, "result" => result).increment(1);
+}
+
+pub(crate) fn queue_leases_expired(messages: usize) {
+    let messages = u64::try_from(messages).unwrap_or(u64::MAX);
+    counter!("chargegate_queue_leases_expired_total").increment(messages);
 }
 
 pub(crate) fn engine_failure() {

@@ -1,7 +1,245 @@
 //! The queue of a service behind an HTTP API, which leases messages in batches.
+//!
+//! Calls ask for no more messages than leases want, and there are more of them at a time the more messages there are.
+//! Leases are ended by full calls where there is enough to fill them. While the service fails, or wants to be left
+//! alone, it is asked less and less, and what is under way is tried again for as long as its lease lasts.
 
+mod calls;
 mod client;
+#[cfg(test)]
+mod fake;
+mod gate;
+mod held;
+mod intake;
+mod pace;
+mod send;
 mod service;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chargegate_core::MAX_MESSAGE_BYTES;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 pub(crate) use self::client::{Answer, CallError, Client};
+use self::gate::Gate;
+use self::held::{Held, Outcome};
+use self::intake::Intake;
 pub use self::service::{Cause, Idle, Receipt, Received, Service, ServiceError, Terms, Unsettled};
+use crate::effects::Effects;
+use crate::error::EngineError;
+use crate::metric;
+use crate::outage::Outage;
+use crate::queue::{EnqueueError, LeasedMessage, MessageKey, Queue, QueueDepth};
+use crate::watched::spawn_watched;
+
+/// Waits after a failure: the first is no longer than this, ...
+const BASE: Duration = Duration::from_millis(100);
+/// ... and none longer than this, unless the service asks for more.
+const CAP: Duration = Duration::from_secs(5);
+/// The longest that closing waits for messages on their way.
+const ARRIVE: Duration = Duration::from_secs(2);
+/// The longest that closing waits for leases to be ended.
+const LEAVE: Duration = Duration::from_secs(3);
+/// Messages that may wait to be enqueued, or for their leases to be ended.
+const WAITING: usize = 1_024;
+
+/// An engine on the service `S`; clones share it.
+pub struct Engine<S> {
+    shared: Arc<Shared<S>>,
+    /// Those that bring messages.
+    arrivals: TaskTracker,
+    /// Those that go on until all is settled.
+    departures: TaskTracker,
+    stop: CancellationToken,
+    ended: CancellationToken,
+    kill: CancellationToken,
+    /// Ends the tasks with the last clone.
+    _end: Arc<DropGuard>,
+}
+
+struct Shared<S> {
+    service: S,
+    terms: Terms,
+    intake: Intake,
+    held: Held,
+    gate: Gate,
+    outage: Mutex<Outage>,
+    /// Where leases are ended, until the engine is closed.
+    settlements: Mutex<Option<mpsc::Sender<settle::Job>>>,
+    /// Where messages are enqueued, until the engine is closed.
+    sending: Mutex<Option<mpsc::Sender<send::Job>>>,
+    effects: Effects,
+}
+
+impl<S: Service> Engine<S> {
+    /// Begins to work, asking for nothing yet.
+    pub(crate) fn start(service: S, effects: Effects) -> Self {
+        let terms = service.terms();
+        let (settlements, to_settle) = mpsc::channel(WAITING);
+        let (sending, to_send) = mpsc::channel(WAITING);
+        let shared = Arc::new(Shared {
+            service,
+            terms,
+            intake: Intake::new(terms),
+            held: Held::new(terms.lease),
+            gate: Gate::new(),
+            outage: Mutex::default(),
+            settlements: Mutex::new(Some(settlements)),
+            sending: Mutex::new(Some(sending)),
+            effects,
+        });
+        let (kill, ended) = (CancellationToken::new(), CancellationToken::new());
+        let stop = kill.child_token();
+        let (arrivals, departures) = (TaskTracker::new(), TaskTracker::new());
+        let calls = calls::run(Arc::clone(&shared), stop.clone());
+        spawn_watched(&ended, arrivals.track_future(kill.clone().run_until_cancelled_owned(calls)));
+        let extending = upkeep::extend(Arc::clone(&shared));
+        spawn_watched(&ended, arrivals.track_future(stop.clone().run_until_cancelled_owned(extending)));
+        let tidying = upkeep::tidy(Arc::clone(&shared));
+        spawn_watched(&ended, arrivals.track_future(stop.clone().run_until_cancelled_owned(tidying)));
+        let settling = settle::run(Arc::clone(&shared), to_settle);
+        spawn_watched(&ended, departures.track_future(kill.clone().run_until_cancelled_owned(settling)));
+        let sending = send::run(Arc::clone(&shared), to_send);
+        spawn_watched(&ended, departures.track_future(kill.clone().run_until_cancelled_owned(sending)));
+        arrivals.close();
+        departures.close();
+        let end = Arc::new(kill.clone().drop_guard());
+        Self { shared, arrivals, departures, stop, ended, kill, _end: end }
+    }
+
+    /// Puts a message into the queue. `Ok` comes after the service confirmed it.
+    ///
+    /// # Errors
+    /// [`EnqueueError`]; the message was not enqueued then, except that after [`EnqueueError::Unavailable`] it may have
+    /// been.
+    pub async fn enqueue(&self, body: String) -> Result<(), EnqueueError> {
+        let result = self.try_enqueue(body).await;
+        metric::enqueue(result.as_ref().err().map(EnqueueError::as_str));
+        result
+    }
+
+    async fn try_enqueue(&self, body: String) -> Result<(), EnqueueError> {
+        if body.len() > MAX_MESSAGE_BYTES {
+            return Err(EnqueueError::TooLarge);
+        }
+        let sending = lock(&self.shared.sending).clone().ok_or(EnqueueError::Closed)?;
+        let (done, result) = oneshot::channel();
+        sending.send(send::Job { body, done }).await.map_err(|_| EnqueueError::Closed)?;
+        drop(sending);
+        let unknown = || ServiceError::unavailable("the service did not say whether it took the message");
+        let result = result.await.unwrap_or_else(|_| Err(unknown()));
+        result.map_err(|error| EngineError::from(error).into())
+    }
+
+    /// Comes back once a part of the engine has ended, by a fault or because it was closed: it cannot be relied on then.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Asks for nothing more, hands back what no lease came for, and ends the leases that are to be ended; within five
+    /// seconds, whatever the service does. What is still leased then comes again when its lease ends. Later calls on any
+    /// clone get [`EngineError::Closed`].
+    pub async fn close(&self) {
+        let shared = &self.shared;
+        shared.intake.close();
+        self.stop.cancel();
+        // What is on its way is better handed back than waited for until its lease ends.
+        let _ = timeout(ARRIVE, self.arrivals.wait()).await;
+        let left: Vec<_> = shared.intake.left().into_iter().map(|message| message.key).collect();
+        let leaving = async {
+            if let Err(error) = shared.settle(left, Outcome::Back).await {
+                warn!(error = %error, cause = metric::cause(&error), "could not hand back messages; their leases will end");
+            }
+            drop((lock(&shared.settlements).take(), lock(&shared.sending).take()));
+            self.departures.wait().await;
+        };
+        if timeout(LEAVE, leaving).await.is_err() {
+            warn!("could not take leave of the queue in time; leases will end by themselves");
+        }
+        drop((lock(&shared.settlements).take(), lock(&shared.sending).take()));
+        self.kill.cancel();
+    }
+}
+
+#[async_trait]
+impl<S: Service> Queue for Engine<S> {
+    async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, EngineError> {
+        self.shared.intake.lease(max, wait).await
+    }
+
+    async fn acknowledge(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
+        self.shared.check_open()?;
+        self.shared.settle(keys, Outcome::Done).await
+    }
+
+    async fn release(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
+        self.shared.check_open()?;
+        self.shared.settle(keys, Outcome::Back).await
+    }
+
+    async fn depth(&self) -> Result<QueueDepth, EngineError> {
+        self.shared.check_open()?;
+        self.shared.gate.check()?;
+        let waiting = self.shared.call("depth", self.shared.service.depth()).await?;
+        Ok(QueueDepth { waiting, limit: u64::MAX })
+    }
+}
+
+impl<S: Service> Shared<S> {
+    fn check_open(&self) -> Result<(), EngineError> {
+        if self.intake.is_closed() { Err(EngineError::Closed) } else { Ok(()) }
+    }
+
+    /// Counts a call and what came of it.
+    async fn call<T>(
+        &self,
+        kind: &'static str,
+        call: impl Future<Output = Result<T, ServiceError>>,
+    ) -> Result<T, ServiceError> {
+        let result = call.await;
+        metric::queue_call(kind, result.as_ref().err().map_or("ok", ServiceError::as_str));
+        if let Err(error) = &result {
+            self.gate.note(error);
+        }
+        result
+    }
+
+    fn lock_outage(&self) -> MutexGuard<'_, Outage> {
+        lock(&self.outage)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<S> Clone for Engine<S> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            arrivals: self.arrivals.clone(),
+            departures: self.departures.clone(),
+            stop: self.stop.clone(),
+            ended: self.ended.clone(),
+            kill: self.kill.clone(),
+            _end: Arc::clone(&self._end),
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Engine<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("service", &self.shared.service).finish_non_exhaustive()
+    }
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_core::{STREAM_GROUP, full_jitter};
+use chargegate_core::STREAM_GROUP;
 use redis::cmd;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,14 +15,13 @@ use super::entry::{Entry, Read};
 use super::intake::Demand;
 use super::streams::Place;
 use crate::metric;
+use crate::outage::Outage;
 use crate::queue::LeasedMessage;
 
 /// The longest a read waits on the server.
 pub(super) const BLOCK: Duration = Duration::from_secs(1);
 const BASE: Duration = Duration::from_millis(50);
 const CAP: Duration = Duration::from_secs(1);
-/// How often it is said that a stream still cannot be read, at most.
-const WARN_EVERY: Duration = Duration::from_mins(1);
 
 /// Reads one stream on demand. All that becomes this worker's in the stream passes through here, one thing after the
 /// other, so that what is on its way to us is never mistaken for lost.
@@ -42,24 +41,7 @@ pub(super) struct Schedule {
     pub(super) generation: u64,
     pub(super) next_look: Option<Instant>,
     pub(super) next_tidying: Option<Instant>,
-    failures: u32,
-    next_warning: Option<Instant>,
-}
-
-impl Schedule {
-    /// Whether it is time to tell the operator of a failure.
-    fn take_warning(&mut self) -> bool {
-        let now = Instant::now();
-        let due = self.next_warning.is_none_or(|next| next <= now);
-        if due {
-            self.next_warning = Some(now + WARN_EVERY);
-        }
-        due
-    }
-
-    fn recovered(&mut self) {
-        (self.failures, self.next_warning) = (0, None);
-    }
+    outage: Outage,
 }
 
 impl Reader {
@@ -75,9 +57,8 @@ impl Reader {
         loop {
             match self.serve_once().await {
                 Ok(()) => {
-                    if self.schedule.failures > 0 {
+                    if self.schedule.outage.end() {
                         info!(stream = self.key, "reading again");
-                        self.schedule.recovered();
                     }
                 }
                 Err(error) => self.recover_from(error).await,
@@ -118,15 +99,14 @@ impl Reader {
             }
         }
         metric::engine_failure();
-        if self.schedule.take_warning() {
+        if self.schedule.outage.take_warning() {
             warn!(stream = self.key, error = %error, cause = metric::cause(&*error), "cannot read; trying again");
         } else {
             debug!(stream = self.key, error = %error, cause = metric::cause(&*error), "still cannot read");
         }
         self.shared.intake.down(self.stream, error);
-        let jitter = self.shared.effects.random.jitter();
-        tokio::time::sleep(full_jitter(BASE, self.schedule.failures, CAP, jitter)).await;
-        self.schedule.failures = self.schedule.failures.saturating_add(1);
+        let wait = self.schedule.outage.next_wait(BASE, CAP, &self.shared.effects);
+        tokio::time::sleep(wait).await;
     }
 
     async fn create_group(&self) -> Result<(), CommandError> {
@@ -177,23 +157,5 @@ impl Reader {
             enqueued_at: Some(id.time()),
             deliveries,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_failure_that_lasts_is_told_of_once_a_minute() {
-        let mut schedule = Schedule::default();
-        assert!(schedule.take_warning());
-        let moment = Duration::from_millis(1);
-        tokio::time::advance(WARN_EVERY.saturating_sub(moment)).await;
-        assert!(!schedule.take_warning());
-        tokio::time::advance(moment).await;
-        assert!(schedule.take_warning() && !schedule.take_warning());
-        schedule.recovered();
-        assert!(schedule.take_warning());
     }
 }

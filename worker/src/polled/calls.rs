@@ -1,0 +1,91 @@
+//! The calls that ask for messages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::Shared;
+use super::held::Arrival;
+use super::intake::Step;
+use super::service::{Received, Service, ServiceError};
+use crate::metric;
+use crate::queue::LeasedMessage;
+
+const FAR: Duration = Duration::from_hours(24);
+
+/// Asks for what leases want until `stop`; what is under way then is waited for.
+pub(super) async fn run<S: Service>(shared: Arc<Shared<S>>, stop: CancellationToken) {
+    let mut calls = JoinSet::new();
+    loop {
+        let wake = match shared.intake.step(shared.held.count()) {
+            Step::Call { count, wait } => {
+                calls.spawn(Arc::clone(&shared).ask(count, wait));
+                continue;
+            }
+            Step::Sleep(until) => until.unwrap_or_else(|| Instant::now() + FAR),
+        };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = shared.intake.asked() => {}
+            () = sleep_until(wake) => {}
+            Some(ended) = calls.join_next() => if ended.is_err() { return },
+        }
+    }
+    while calls.join_next().await.is_some() {}
+}
+
+impl<S: Service> Shared<S> {
+    async fn ask(self: Arc<Self>, count: usize, wait: Duration) {
+        let begun = Instant::now();
+        match self.call("receive", self.service.receive(count, wait)).await {
+            Ok(received) => {
+                self.worked();
+                let got = received.len();
+                let messages =
+                    received.into_iter().filter_map(|received| self.take(received, begun)).collect();
+                self.intake.bring(count, got, begun, messages);
+            }
+            Err(error) => {
+                let until = self.failed("receive messages", &error);
+                self.intake.fail(count, error, until);
+            }
+        }
+    }
+
+    /// Takes a message that came, unless it is in somebody's hands.
+    fn take(&self, received: Received, begun: Instant) -> Option<LeasedMessage> {
+        match self.held.take(&received, begun) {
+            Arrival::New => {
+                let Received { key, body, enqueued_at, deliveries, receipt: _ } = received;
+                Some(LeasedMessage { key, body, enqueued_at, deliveries })
+            }
+            Arrival::Again => {
+                metric::queue_leases_expired(1);
+                None
+            }
+        }
+    }
+
+    fn worked(&self) {
+        if self.lock_outage().end() {
+            info!("the queue works again");
+        }
+    }
+
+    /// Tells of a failure, and says when to ask again.
+    pub(super) fn failed(&self, what: &'static str, error: &ServiceError) -> Instant {
+        metric::engine_failure();
+        let mut outage = self.lock_outage();
+        if outage.take_warning() {
+            warn!(error = %error, cause = metric::cause(error), "cannot {what}; trying again");
+        } else {
+            debug!(error = %error, cause = metric::cause(error), "still cannot {what}");
+        }
+        let wait = outage.next_wait(super::BASE, super::CAP, &self.effects);
+        (Instant::now() + wait).max(self.gate.until())
+    }
+}
