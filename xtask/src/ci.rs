@@ -3,7 +3,7 @@
 use crate::component::TARGET;
 use crate::step::{Failure, run as execute, say, timed};
 use crate::workspace::Workspace;
-use crate::{setup, test};
+use crate::{setup, test, workers};
 
 /// The target that has no standard library: what checks there is `no_std` for certain.
 const BARE_TARGET: &str = "wasm32v1-none";
@@ -18,6 +18,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
         setup::ensure_component("rustfmt", "cargo-fmt")?;
         setup::ensure_component("clippy", "cargo-clippy")?;
         setup::ensure_target(TARGET)?;
+        setup::ensure_target(workers::TARGET)?;
         setup::ensure_target(BARE_TARGET)
     })?;
     timed("format", &mut times, || execute(&mut workspace.cargo(&["fmt", "--all", "--check"])))?;
@@ -42,6 +43,13 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
         }
         execute(clippy.args(["--target", TARGET, "--", "-D", "warnings"]))
     })?;
+    timed("lints of the workers", &mut times, || {
+        let mut clippy = workspace.cargo(&["clippy", "--package", "chargegate-edge"]);
+        if guest {
+            clippy.args(["--package", "chargegate-guest"]);
+        }
+        execute(clippy.args(["--target", workers::TARGET, "--", "-D", "warnings"]))
+    })?;
     timed("documentation", &mut times, || {
         let mut doc = workspace.cargo(&["doc", "--workspace", "--no-deps"]);
         if guest {
@@ -60,6 +68,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
             BARE_TARGET,
         ]))
     })?;
+    timed("deployment of the worker", &mut times, || workers::check_deployment(workspace))?;
     timed("tests", &mut times, || test::run(workspace, &[]))?;
     for (name, took) in times {
         say(format_args!("{:>7.1} s  {name}", took.as_secs_f64()));

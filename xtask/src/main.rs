@@ -9,6 +9,7 @@ mod services;
 mod setup;
 mod step;
 mod test;
+mod workers;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,7 +29,8 @@ Commands:
   bench load [ARGS]          Set up, build and drive the whole on Redis and PostgreSQL, and measure; ARGS go to
                              the load, --help tells which
   services                   Start a throw-away Redis and PostgreSQL, print their URLs, and wait
-  edge                       Build the WASM components; print their paths and sizes";
+  edge [--target workers]    Build the WASM components, or the worker that `wrangler deploy` uploads; print paths
+                             and sizes";
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1).collect()) {
@@ -49,6 +51,9 @@ fn run(mut args: Vec<String>) -> Result<(), Failure> {
         ("ci", []) => ci::run(&Workspace::find()?),
         ("services", []) => services::run(),
         ("edge", []) => component::run(&Workspace::find()?),
+        ("edge", [option, target]) if option == "--target" && target == "workers" => {
+            workers::run(&Workspace::find()?)
+        }
         ("help" | "-h" | "--help", _) => {
             eprintln!("{USAGE}");
             Ok(())

@@ -29,6 +29,11 @@ const CLOUDFLARE_PACKAGE: &str = "cloudflare@7.3.0";
 /// What runs Moto from where it was installed.
 const MOTO_PROGRAM: &str = "chargegate-moto";
 
+/// The version of workerd, by which a release of the Workers runtime is named.
+const WORKERD_VERSION: &str = "1.20261117.1";
+/// The newest Wrangler that runs on Node 20.
+const WRANGLER_PACKAGE: &str = "wrangler@4.86.0";
+
 /// A program, or a folder of programs, by the variable that names it.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
@@ -141,6 +146,39 @@ pub(crate) fn cloudflare_sdk() -> Result<Found, Failure> {
     const VARIABLE: &str = "CHARGEGATE_CLOUDFLARE_SDK";
     find(VARIABLE, || {
         fetch(CLOUDFLARE_PACKAGE, VARIABLE, "index.mjs", |folder| unpack_npm(CLOUDFLARE_PACKAGE, folder))
+    })
+}
+
+/// The runtime of Cloudflare Workers.
+///
+/// # Errors
+/// It is missing and cannot be fetched.
+pub(crate) fn workerd() -> Result<Found, Failure> {
+    const VARIABLE: &str = "CHARGEGATE_WORKERD";
+    let processor = if cfg!(target_arch = "aarch64") { "arm64" } else { "64" };
+    let package = format!("@cloudflare/workerd-linux-{processor}@{WORKERD_VERSION}");
+    find(VARIABLE, || fetch(&package, VARIABLE, "workerd", |folder| unpack_npm(&package, folder)))
+}
+
+/// What deploys to Cloudflare; it needs Node.
+///
+/// # Errors
+/// It is missing and cannot be fetched.
+pub(crate) fn wrangler() -> Result<Found, Failure> {
+    const VARIABLE: &str = "CHARGEGATE_WRANGLER";
+    find(VARIABLE, || {
+        fetch(WRANGLER_PACKAGE, VARIABLE, "wrangler.js", |folder| {
+            let mut npm = Command::new("npm");
+            npm.args([
+                "install",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--silent",
+                WRANGLER_PACKAGE,
+            ]);
+            step::run(npm.current_dir(folder))
+        })
     })
 }
 

@@ -87,6 +87,7 @@ pub(crate) fn for_tests() -> Result<Services, Failure> {
         programs::postgres_next()?,
         programs::moto()?,
         programs::cloudflare_sdk()?,
+        programs::workerd()?,
     ] {
         services.variables.push((found.variable, found.path.display().to_string()));
     }

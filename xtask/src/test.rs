@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::step::{self, Failure};
 use crate::workspace::Workspace;
-use crate::{component, services, setup};
+use crate::{component, services, setup, workers};
 
 /// Sets up and runs the tests. `args` go to `cargo test`.
 ///
@@ -18,6 +18,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure>
     let (edge, _) = component::build_edge(workspace)?;
     let (queue_redis, _) = component::build_queue_redis(workspace)?;
     let guest = component::build_guest(workspace)?;
+    let (worker, guest_worker) = (workers::build_edge(workspace)?, workers::build_guest(workspace)?);
     // Cargo builds the program that the integration tests run only with the tests of its own package.
     let selects = args.iter().take_while(|arg| *arg != "--").any(|arg| arg.starts_with('-'));
     if selects {
@@ -29,7 +30,9 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure>
     test.envs(servers.variables())
         .env("CHARGEGATE_PROGRAM", workspace.program("debug", "chargegate"))
         .env("CHARGEGATE_EDGE_COMPONENT", edge)
-        .env("CHARGEGATE_QUEUE_REDIS_COMPONENT", queue_redis);
+        .env("CHARGEGATE_QUEUE_REDIS_COMPONENT", queue_redis)
+        .env("CHARGEGATE_EDGE_WORKER", worker)
+        .env("CHARGEGATE_GUEST_WORKER", guest_worker);
     if let Some(guest) = guest {
         test.env("CHARGEGATE_GUEST_COMPONENT", guest);
     }

@@ -1,18 +1,20 @@
-//! Throw-away Redis, Valkey, PostgreSQL and Moto servers for development and tests: a folder and a free port of their own,
-//! never as root, and gone when dropped.
+//! Throw-away Redis, Valkey, PostgreSQL, Moto and workerd servers for development and tests: a folder and a free port of
+//! their own, never as root, and gone when dropped.
 //!
 //! What is on this machine is told by variables, which `cargo xtask` sets after installing what is missing:
-//! `CHARGEGATE_REDIS_SERVER`, `CHARGEGATE_VALKEY_SERVER` and `CHARGEGATE_MOTO` are programs, `CHARGEGATE_POSTGRES_BIN`
-//! and `CHARGEGATE_POSTGRES_NEXT_BIN` folders of programs.
+//! `CHARGEGATE_REDIS_SERVER`, `CHARGEGATE_VALKEY_SERVER`, `CHARGEGATE_MOTO` and `CHARGEGATE_WORKERD` are programs,
+//! `CHARGEGATE_POSTGRES_BIN` and `CHARGEGATE_POSTGRES_NEXT_BIN` folders of programs.
 
 mod moto;
 mod postgres;
 mod process;
 mod redis;
+mod workerd;
 
 pub use moto::Moto;
 pub use postgres::Postgres;
 pub use redis::Redis;
+pub use workerd::{Broker, Worker, Workerd};
 
 use std::env;
 use std::path::PathBuf;
@@ -60,6 +62,15 @@ pub fn postgres_next_bin() -> PathBuf {
 #[must_use]
 pub fn moto() -> PathBuf {
     told("CHARGEGATE_MOTO")
+}
+
+/// The runtime of Cloudflare Workers.
+///
+/// # Panics
+/// Without its variable.
+#[must_use]
+pub fn workerd() -> PathBuf {
+    told("CHARGEGATE_WORKERD")
 }
 
 #[expect(clippy::panic, reason = "a test without its servers cannot go on")]

@@ -43,6 +43,8 @@ fn write(module: &Path, entry: &Path, folder: &Path) -> Result<()> {
         .out_name("worker")
         .module(true)?
         .typescript(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
         .reset_state_function(true)
         .force_enable_abort_handler(true)
         .generate_output()?;
