@@ -294,6 +294,3 @@ impl Drop for Wanting<'_> {
         state.wanted = state.wanted.saturating_sub(self.max);
     }
 }
-
-#[cfg(test)]
-mod tests;
