@@ -1,5 +1,9 @@
 //! What the worker needs from a store: one decision per request, and the callbacks that follow.
 
+pub(crate) mod saved;
+pub(crate) mod turns;
+mod verdict;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -10,6 +14,7 @@ use chargegate_core::{
     CallbackUrl, Decision, DecodeError, GiveUp, Message, RequestId, StationId, Traceparent, UnixMillis,
 };
 
+pub(crate) use self::verdict::Verdict;
 use crate::error::EngineError;
 use crate::queue::MessageKey;
 

@@ -188,8 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_end_by_a_fault_is_noticed() {
-        let watch =
-            HistoryWatch::start(Arc::new(Broken), Arc::new(Fake::default()), crate::fakes::effects());
+        let watch = HistoryWatch::start(Arc::new(Broken), Arc::new(Fake::default()), crate::fakes::effects());
         tokio::time::timeout(Duration::from_secs(10), watch.ended()).await.unwrap();
     }
 

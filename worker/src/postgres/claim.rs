@@ -3,20 +3,21 @@
 //! A search gives the hosts whose turn it is. Then each gives up to its share of rows, passing over those that another
 //! worker is claiming at the moment. A search that finds nothing due writes nothing.
 
-mod search;
+mod index;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use chargegate_core::{Decision, RequestId, Traceparent, UnixMillis};
+use chargegate_core::{RequestId, UnixMillis};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
-use uuid::Uuid;
 
-use self::search::Search;
+use self::index::Index;
 use super::failure::Failure;
 use super::rows::{duration, moment, request_id, uuid};
+use crate::store::saved::{self, Claimed, Saved, UnreadableColumn};
+use crate::store::turns;
 use crate::store::{CallbackJob, ClaimLimits};
 
 /// Leases the oldest due callbacks of the hosts in $1, of each as many as in $2, no more than $5 in all.
@@ -38,13 +39,10 @@ struct Turn {
     share: usize,
 }
 
-/// A callback that is the caller's now.
-struct Claimed {
-    request_id: RequestId,
+/// A callback that is the caller's now, and in which partition its decision is.
+struct Placed {
     recorded_at: i64,
-    attempt: NonZeroU32,
-    round_attempt: NonZeroU32,
-    round_started_at: UnixMillis,
+    claimed: Claimed,
 }
 
 /// Leases callbacks that are due `ahead` milliseconds from now. `last` is the host that had its turn last.
@@ -61,8 +59,9 @@ pub(super) async fn claim(
     }
     let saturated: Vec<&str> =
         limits.under_way.keys().map(|host| &**host).filter(|host| free(host) == 0).collect();
-    let search = Search { ahead, saturated, most: i64::try_from(limits.total).unwrap_or(i64::MAX) };
-    let found = search.run(connection, last).await?;
+    let most = i64::try_from(limits.total).unwrap_or(i64::MAX);
+    let mut index = Index { connection: &mut *connection, ahead, saturated };
+    let found = turns::search(&mut index, last, most).await?;
     let mut turns: Vec<Turn> = found
         .hosts
         .into_iter()
@@ -113,7 +112,7 @@ async fn take(
     ahead: i64,
     lease: Duration,
     most: usize,
-    claimed: &mut Vec<Claimed>,
+    claimed: &mut Vec<Placed>,
 ) -> Result<(), Failure> {
     turns.retain(|turn| turn.share > 0);
     let rows = sqlx::query(LEASE)
@@ -138,7 +137,7 @@ async fn take(
     Ok(())
 }
 
-fn read_claimed(row: &PgRow) -> Result<Claimed, Failure> {
+fn read_claimed(row: &PgRow) -> Result<Placed, Failure> {
     let number = |number: i32| {
         u32::try_from(number)
             .ok()
@@ -146,21 +145,17 @@ fn read_claimed(row: &PgRow) -> Result<Claimed, Failure> {
             .ok_or_else(|| Failure::Sql(sqlx::Error::Decode("an attempt has a number from 1 on".into())))
     };
     let (attempt, first): (i32, i32) = (row.try_get("attempt")?, row.try_get("round_first")?);
-    Ok(Claimed {
+    let claimed = Claimed {
         request_id: request_id(row)?,
-        recorded_at: row.try_get("recorded_at")?,
         attempt: number(attempt)?,
         round_attempt: number(attempt.saturating_sub(first).saturating_add(1))?,
         round_started_at: moment(row, "round_started_at")?,
-    })
+    };
+    Ok(Placed { recorded_at: row.try_get("recorded_at")?, claimed })
 }
 
-/// Adds to claimed callbacks what they report. One that this version cannot read is left out: its lease ends, and it is
-/// tried again.
-async fn load_jobs(
-    connection: &mut PgConnection,
-    claimed: Vec<Claimed>,
-) -> Result<Vec<CallbackJob>, Failure> {
+/// Adds to claimed callbacks what they report.
+async fn load_jobs(connection: &mut PgConnection, claimed: Vec<Placed>) -> Result<Vec<CallbackJob>, Failure> {
     if claimed.is_empty() {
         return Ok(Vec::new());
     }
@@ -169,62 +164,29 @@ async fn load_jobs(
          traceparent FROM unnest($1::bigint[], $2::uuid[]) AS claimed (recorded_at, request_id) \
          JOIN decision ON decision.recorded_at = claimed.recorded_at AND decision.request_id = claimed.request_id",
     )
-    .bind(claimed.iter().map(|claimed| claimed.recorded_at).collect::<Vec<_>>())
-    .bind(claimed.iter().map(|claimed| uuid(&claimed.request_id)).collect::<Vec<_>>())
+    .bind(claimed.iter().map(|placed| placed.recorded_at).collect::<Vec<_>>())
+    .bind(claimed.iter().map(|placed| uuid(&placed.claimed.request_id)).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
-    let mut contents: HashMap<Uuid, PgRow> = HashMap::with_capacity(rows.len());
+    let mut decisions: HashMap<RequestId, PgRow> = HashMap::with_capacity(rows.len());
     for row in rows {
-        contents.insert(row.try_get("request_id")?, row);
+        decisions.insert(request_id(&row)?, row);
     }
-    let mut jobs = Vec::with_capacity(claimed.len());
-    for claimed in claimed {
-        let Some(row) = contents.get(&uuid(&claimed.request_id)) else {
-            tracing::error!(request.id = %claimed.request_id, "a callback has no decision");
-            continue;
-        };
-        match job(&claimed, row) {
-            Ok(job) => jobs.push(job),
-            Err(error) => tracing::error!(
-                request.id = %claimed.request_id,
-                column = error.column,
-                "a decision cannot be read by this version",
-            ),
+    Ok(saved::jobs(claimed.into_iter().map(|placed| placed.claimed), &decisions))
+}
+
+impl Saved for PgRow {
+    fn text(&self, column: &'static str) -> Result<Option<&str>, UnreadableColumn> {
+        let unreadable = |_| UnreadableColumn { column };
+        if column != "driver_token" {
+            return self.try_get(column).map_err(unreadable);
         }
+        // What a message had there need not be text to the database.
+        let token: Option<&[u8]> = self.try_get(column).map_err(unreadable)?;
+        token.map(std::str::from_utf8).transpose().map_err(|_| UnreadableColumn { column })
     }
-    Ok(jobs)
-}
 
-/// A column holds what this version does not know. Its text may be a secret and is not kept.
-struct UnreadableColumn {
-    column: &'static str,
-}
-
-fn job(claimed: &Claimed, row: &PgRow) -> Result<CallbackJob, UnreadableColumn> {
-    let text = |column| row.try_get::<&str, _>(column).map_err(|_| UnreadableColumn { column });
-    let time = |column| moment(row, column).map_err(|_| UnreadableColumn { column });
-    let unreadable = |column| move |_| UnreadableColumn { column };
-    let token: &[u8] = row.try_get("driver_token").map_err(unreadable("driver_token"))?;
-    let token = std::str::from_utf8(token).map_err(|_| UnreadableColumn { column: "driver_token" })?;
-    let traceparent: Option<&str> = row.try_get("traceparent").map_err(unreadable("traceparent"))?;
-    Ok(CallbackJob {
-        request_id: claimed.request_id,
-        attempt: claimed.attempt,
-        round_attempt: claimed.round_attempt,
-        round_started_at: claimed.round_started_at,
-        callback_url: parse(text("callback_url")?, "callback_url")?,
-        station_id: parse(text("station_id")?, "station_id")?,
-        driver_token: token.into(),
-        decision: Decision {
-            status: parse(text("status")?, "status")?,
-            reason: parse(text("reason")?, "reason")?,
-        },
-        accepted_at: time("accepted_at")?,
-        decided_at: time("decided_at")?,
-        traceparent: traceparent.and_then(|text| Traceparent::from_header(text.as_bytes())),
-    })
-}
-
-fn parse<T: std::str::FromStr>(text: &str, column: &'static str) -> Result<T, UnreadableColumn> {
-    text.parse().map_err(|_| UnreadableColumn { column })
+    fn moment(&self, column: &'static str) -> Result<UnixMillis, UnreadableColumn> {
+        moment(self, column).map_err(|_| UnreadableColumn { column })
+    }
 }

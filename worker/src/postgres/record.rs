@@ -8,7 +8,6 @@ mod poison;
 mod repeats;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use chargegate_core::{Traceparent, UnixMillis};
@@ -17,16 +16,7 @@ use uuid::Uuid;
 
 use super::failure::Failure;
 use super::rows::{duration, millis, uuid};
-use crate::store::{CallbackJob, DecidedMessage, Outcome, Recorded};
-
-/// What became of an outcome.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Verdict {
-    Decided,
-    Redelivered,
-    Duplicate { resent: bool },
-    Poison,
-}
+use crate::store::{DecidedMessage, Outcome, Verdict};
 
 /// How a caller's own decisions are treated.
 pub(super) struct Ours {
@@ -152,31 +142,4 @@ async fn insert(
     .execute(&mut *transaction)
     .await?;
     Ok(())
-}
-
-/// The answer to the caller.
-pub(super) fn recorded(outcome: Outcome, verdict: Verdict) -> Recorded {
-    match (verdict, outcome) {
-        (Verdict::Decided, Outcome::Decided(decided)) => Recorded::Decided(first_job(decided)),
-        (Verdict::Duplicate { resent }, _) => Recorded::Duplicate { resent },
-        (Verdict::Poison, _) => Recorded::Poison,
-        (Verdict::Redelivered | Verdict::Decided, _) => Recorded::Redelivered,
-    }
-}
-
-fn first_job(decided: DecidedMessage) -> CallbackJob {
-    let DecidedMessage { message, decision, decided_at, .. } = decided;
-    CallbackJob {
-        request_id: message.id,
-        attempt: NonZeroU32::MIN,
-        round_attempt: NonZeroU32::MIN,
-        round_started_at: decided_at,
-        station_id: message.station_id,
-        driver_token: message.driver_token.as_str().into(),
-        callback_url: message.callback_url,
-        decision,
-        accepted_at: message.accepted_at,
-        decided_at,
-        traceparent: message.traceparent,
-    }
 }

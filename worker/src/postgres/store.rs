@@ -10,13 +10,13 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::failure::{Class, Failure};
-use super::record::{self, Ours, Verdict};
+use super::record::{self, Ours};
 use super::rows::{count, millis, uuid};
 use super::sessions::until;
 use super::{Engine, claim, report};
 use crate::error::EngineError;
 use crate::metric;
-use crate::store::{AttemptReport, Backlog, CallbackJob, ClaimLimits, Outcome, Recorded, Store};
+use crate::store::{AttemptReport, Backlog, CallbackJob, ClaimLimits, Outcome, Recorded, Store, Verdict};
 
 #[async_trait]
 impl Store for Engine {
@@ -27,7 +27,7 @@ impl Store for Engine {
         Ok(outcomes
             .into_iter()
             .zip(verdicts)
-            .map(|(outcome, verdict)| record::recorded(outcome, verdict))
+            .map(|(outcome, verdict)| verdict.answer(outcome))
             .collect())
     }
 

@@ -1,40 +1,27 @@
 //! Claiming due callbacks, hosts taking turns.
 //!
-//! A host with a long backlog must cost the others nothing: the search steps from host to host in the index of
-//! due callbacks (a loose index scan), skips those that are at their limit, and reads no more of any host than
-//! it may have. It runs on a reader; only the leases themselves are written.
+//! A search gives the hosts whose turn it is, and no more callbacks of any host than it may have. It runs on a reader;
+//! only the leases themselves are written.
+
+mod index;
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU32;
 
-use chargegate_core::{Decision, RequestId, Traceparent, UnixMillis};
+use chargegate_core::{RequestId, UnixMillis};
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
 
+use self::index::Index;
+#[cfg(test)]
+pub(super) use self::index::{OLDEST, STEP};
 use super::batch::{Failure, Operation, Reply, Transaction};
 use super::keys::{count, ids, millis, moment, request_id};
 use super::writer::Command;
+use crate::store::saved::{self, Claimed, Saved, UnreadableColumn};
+use crate::store::turns;
 use crate::store::{CallbackJob, ClaimLimits};
-
-/// Hosts with something due, the first after ?1 in the order of their names, round to it again.
-///
-/// ?2 is the time, ?3 a JSON array of hosts to skip, ?4 how many hosts at most.
-pub(super) const HOSTS: &str = "WITH RECURSIVE \
-    after (host) AS ( \
-        SELECT min(host) FROM callback WHERE state = 'pending' AND host > ?1 \
-        UNION ALL \
-        SELECT (SELECT min(host) FROM callback WHERE state = 'pending' AND host > after.host) \
-        FROM after WHERE after.host IS NOT NULL), \
-    upto (host) AS ( \
-        SELECT min(host) FROM callback WHERE state = 'pending' AND host <= ?1 \
-        UNION ALL \
-        SELECT (SELECT min(host) FROM callback WHERE state = 'pending' AND host > upto.host AND host <= ?1) \
-        FROM upto WHERE upto.host IS NOT NULL) \
-    SELECT host FROM (SELECT host FROM after UNION ALL SELECT host FROM upto) AS turn \
-    WHERE host IS NOT NULL AND host NOT IN (SELECT value FROM json_each(?3)) \
-    AND (SELECT min(due_at) FROM callback WHERE state = 'pending' AND host = turn.host) <= ?2 \
-    LIMIT ?4";
 
 /// The callbacks of the hosts in ?1, a JSON array, due at ?2, the oldest ?3 of each.
 pub(super) const DUE: &str = "SELECT turn.value AS host, callback.request_id \
@@ -44,10 +31,11 @@ pub(super) const DUE: &str = "SELECT turn.value AS host, callback.request_id \
         ORDER BY due_at LIMIT ?3)";
 
 /// What a search found.
+#[derive(Default)]
 pub(super) struct Found {
     pub(super) ids: Vec<RequestId>,
-    /// The host that had its turn last.
-    pub(super) last: String,
+    /// The host after which the next search begins, where it is another than before.
+    pub(super) last: Option<String>,
 }
 
 /// Looks for due callbacks without leasing them.
@@ -56,24 +44,19 @@ pub(super) async fn search(
     now: UnixMillis,
     limits: &ClaimLimits,
     last: &str,
-) -> Result<Option<Found>, sqlx::Error> {
+) -> Result<Found, sqlx::Error> {
     let free = |host: &str| limits.per_host.saturating_sub(limits.under_way.get(host).copied().unwrap_or(0));
     let saturated: Vec<&str> =
         limits.under_way.keys().map(|host| &**host).filter(|host| free(host) == 0).collect();
     if limits.total == 0 || limits.per_host == 0 {
-        return Ok(None);
+        return Ok(Found::default());
     }
     let mut reader = readers.acquire().await?;
-    let hosts: Vec<String> = sqlx::query_scalar(HOSTS)
-        .bind(last)
-        .bind(millis(now))
-        .bind(json!(saturated).to_string())
-        .bind(i64::try_from(limits.total).unwrap_or(i64::MAX))
-        .fetch_all(&mut *reader)
-        .await?;
-    if hosts.is_empty() {
-        return Ok(None);
-    }
+    let mut index = Index { connection: &mut reader, now, saturated: json!(saturated).to_string() };
+    let most = i64::try_from(limits.total).unwrap_or(i64::MAX);
+    let turns::Found { mut hosts, ended_at } = turns::search(&mut index, last, most).await?;
+    hosts.retain(|host| free(host) > 0);
+    hosts.truncate(limits.total);
     let per_host = limits.per_host.min(limits.total);
     let rows = sqlx::query(DUE)
         .bind(json!(hosts).to_string())
@@ -89,11 +72,17 @@ pub(super) async fn search(
             of_host.push_back(request_id(row)?);
         }
     }
-    Ok(deal(&hosts, due, limits.total))
+    let (ids, last) = deal(&hosts, due, limits.total);
+    // A search that did not come round goes on where it ended, whoever had a turn.
+    Ok(Found { ids, last: ended_at.or(last) })
 }
 
-/// One callback of each host in turn, until there are `total`.
-fn deal(hosts: &[String], mut due: HashMap<String, VecDeque<RequestId>>, total: usize) -> Option<Found> {
+/// One callback of each host in turn, until there are `total`; and whose turn was last.
+fn deal(
+    hosts: &[String],
+    mut due: HashMap<String, VecDeque<RequestId>>,
+    total: usize,
+) -> (Vec<RequestId>, Option<String>) {
     let mut ids = Vec::new();
     let mut last = None;
     loop {
@@ -108,7 +97,7 @@ fn deal(hosts: &[String], mut due: HashMap<String, VecDeque<RequestId>>, total: 
             }
         }
         if ids.len() == before {
-            return last.map(|last| Found { ids, last: last.clone() });
+            return (ids, last.cloned());
         }
     }
 }
@@ -117,14 +106,6 @@ fn deal(hosts: &[String], mut due: HashMap<String, VecDeque<RequestId>>, total: 
 pub(super) struct Claim {
     pub(super) ids: Vec<RequestId>,
     pub(super) now: UnixMillis,
-}
-
-/// A callback that is the caller's now.
-pub(super) struct Claimed {
-    request_id: RequestId,
-    attempt: NonZeroU32,
-    round_attempt: NonZeroU32,
-    round_started_at: UnixMillis,
 }
 
 impl Operation for Claim {
@@ -177,8 +158,6 @@ fn number(row: &SqliteRow, column: &'static str) -> Result<NonZeroU32, sqlx::Err
 }
 
 /// Reads what claimed callbacks are to say. It was written once and never changes.
-///
-/// One that this version cannot read is left out: its lease ends, and it is tried again.
 pub(super) async fn load_jobs(
     readers: &SqlitePool,
     claimed: Vec<Claimed>,
@@ -190,56 +169,19 @@ pub(super) async fn load_jobs(
     .bind(ids(claimed.iter().map(|claimed| &claimed.request_id)))
     .fetch_all(readers)
     .await?;
-    let mut contents = HashMap::with_capacity(rows.len());
+    let mut decisions = HashMap::with_capacity(rows.len());
     for row in rows {
-        contents.insert(request_id(&row)?, row);
+        decisions.insert(request_id(&row)?, row);
     }
-    let mut jobs = Vec::with_capacity(claimed.len());
-    for claimed in claimed {
-        let Some(row) = contents.get(&claimed.request_id) else {
-            tracing::error!(request.id = %claimed.request_id, "a callback has no decision");
-            continue;
-        };
-        match job(&claimed, row) {
-            Ok(job) => jobs.push(job),
-            Err(error) => tracing::error!(
-                request.id = %claimed.request_id,
-                column = error.column,
-                "a decision cannot be read by this version",
-            ),
-        }
+    Ok(saved::jobs(claimed, &decisions))
+}
+
+impl Saved for SqliteRow {
+    fn text(&self, column: &'static str) -> Result<Option<&str>, UnreadableColumn> {
+        self.try_get(column).map_err(|_| UnreadableColumn { column })
     }
-    Ok(jobs)
-}
 
-/// A column holds what this version does not know. Its text may be a secret and is not kept.
-struct UnreadableColumn {
-    column: &'static str,
-}
-
-fn job(claimed: &Claimed, row: &SqliteRow) -> Result<CallbackJob, UnreadableColumn> {
-    let text = |column| row.try_get::<&str, _>(column).map_err(|_| UnreadableColumn { column });
-    let time = |column| moment(row, column).map_err(|_| UnreadableColumn { column });
-    let traceparent: Option<&str> =
-        row.try_get("traceparent").map_err(|_| UnreadableColumn { column: "traceparent" })?;
-    Ok(CallbackJob {
-        request_id: claimed.request_id,
-        attempt: claimed.attempt,
-        round_attempt: claimed.round_attempt,
-        round_started_at: claimed.round_started_at,
-        callback_url: parse(text("callback_url")?, "callback_url")?,
-        station_id: parse(text("station_id")?, "station_id")?,
-        driver_token: text("driver_token")?.into(),
-        decision: Decision {
-            status: parse(text("status")?, "status")?,
-            reason: parse(text("reason")?, "reason")?,
-        },
-        accepted_at: time("accepted_at")?,
-        decided_at: time("decided_at")?,
-        traceparent: traceparent.and_then(|text| Traceparent::from_header(text.as_bytes())),
-    })
-}
-
-fn parse<T: std::str::FromStr>(text: &str, column: &'static str) -> Result<T, UnreadableColumn> {
-    text.parse().map_err(|_| UnreadableColumn { column })
+    fn moment(&self, column: &'static str) -> Result<UnixMillis, UnreadableColumn> {
+        moment(self, column).map_err(|_| UnreadableColumn { column })
+    }
 }

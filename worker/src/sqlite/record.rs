@@ -1,7 +1,6 @@
 //! Recording outcomes: a decision and its callback in one transaction, once.
 
 use std::collections::{HashMap, HashSet};
-use std::num::NonZeroU32;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::batch::{Failure, Operation, Reply, Transaction};
 use super::keys::{StoredKey, millis, request_id};
 use super::rows::Rows;
 use super::writer::Command;
-use crate::store::{CallbackJob, DecidedMessage, Outcome, PoisonMessage, Recorded};
+use crate::store::{DecidedMessage, Outcome, PoisonMessage, Recorded, Verdict};
 
 /// A repeat of a request has its callback sent again no sooner than this after it was last finished.
 const RESEND_AFTER: Duration = Duration::from_mins(1);
@@ -37,15 +36,6 @@ static INSERT_CALLBACK: LazyLock<Rows> = LazyLock::new(|| {
 /// Records outcomes.
 pub(super) struct Record {
     pub(super) outcomes: Vec<Outcome>,
-}
-
-/// What became of an outcome.
-#[derive(Clone, Copy)]
-pub(super) enum Verdict {
-    Decided,
-    Redelivered,
-    Duplicate { resent: bool },
-    Poison,
 }
 
 impl Operation for Record {
@@ -80,7 +70,7 @@ impl Operation for Record {
     }
 
     fn answer(self, verdicts: Vec<Verdict>) -> Vec<Recorded> {
-        self.outcomes.into_iter().zip(verdicts).map(|(outcome, verdict)| recorded(outcome, verdict)).collect()
+        self.outcomes.into_iter().zip(verdicts).map(|(outcome, verdict)| verdict.answer(outcome)).collect()
     }
 
     fn into_command(self, reply: Reply<Vec<Recorded>>) -> Command {
@@ -214,30 +204,4 @@ async fn insert_poison(
     .await?
     .rows_affected();
     Ok(if inserted > 0 { Verdict::Poison } else { Verdict::Redelivered })
-}
-
-fn recorded(outcome: Outcome, verdict: Verdict) -> Recorded {
-    match (verdict, outcome) {
-        (Verdict::Decided, Outcome::Decided(decided)) => Recorded::Decided(first_job(decided)),
-        (Verdict::Duplicate { resent }, _) => Recorded::Duplicate { resent },
-        (Verdict::Poison, _) => Recorded::Poison,
-        (Verdict::Redelivered | Verdict::Decided, _) => Recorded::Redelivered,
-    }
-}
-
-fn first_job(decided: DecidedMessage) -> CallbackJob {
-    let DecidedMessage { message, decision, decided_at, .. } = decided;
-    CallbackJob {
-        request_id: message.id,
-        attempt: NonZeroU32::MIN,
-        round_attempt: NonZeroU32::MIN,
-        round_started_at: decided_at,
-        station_id: message.station_id,
-        driver_token: message.driver_token.as_str().into(),
-        callback_url: message.callback_url,
-        decision,
-        accepted_at: message.accepted_at,
-        decided_at,
-        traceparent: message.traceparent,
-    }
 }

@@ -5,7 +5,10 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 /// `PRAGMA application_id` of our files: "CGAT".
 pub(super) const APPLICATION_ID: i64 = 0x4347_4154;
 
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_init.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/sqlite/0001_init.sql"),
+    include_str!("../../migrations/sqlite/0002_due.sql"),
+];
 
 /// The newest schema this program knows.
 pub(super) const NEWEST: usize = MIGRATIONS.len();

@@ -22,11 +22,14 @@ impl Store for Engine {
         let readers = &self.shared.readers;
         // Held until the leases are written, so that two claims do not find the same.
         let mut turn = self.shared.turn.lock().await;
-        let Some(found) = claim::search(readers, now, &limits, &turn).await.map_err(read_failure)? else {
+        let found = claim::search(readers, now, &limits, &turn).await.map_err(read_failure)?;
+        if let Some(last) = found.last {
+            *turn = last;
+        }
+        if found.ids.is_empty() {
             return Ok(Vec::new());
-        };
+        }
         let claimed = self.write(Claim { ids: found.ids, now }).await?;
-        *turn = found.last;
         drop(turn);
         claim::load_jobs(readers, claimed).await.map_err(read_failure)
     }

@@ -7,10 +7,10 @@ use chargegate_core::{CallbackUrl, UnixMillis};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::{Ours, Verdict};
+use super::Ours;
 use crate::postgres::failure::Failure;
 use crate::postgres::rows::{duration, millis, uuid};
-use crate::store::DecidedMessage;
+use crate::store::{DecidedMessage, Verdict};
 
 /// A repeat of a request has its callback sent again no sooner than this after it was last finished.
 const RESEND_AFTER: Duration = Duration::from_mins(1);
