@@ -30,12 +30,17 @@ impl From<ReadError> for Problem {
 
 impl From<QueueError> for Problem {
     fn from(error: QueueError) -> Self {
-        Problem::new(ProblemKind::NotConfirmed).with_detail(match error {
-            QueueError::Full => "the queue is full",
-            QueueError::TooLarge => "the request is too large for the queue",
-            QueueError::TimedOut => "the queue did not confirm in time; the request may still be processed",
-            QueueError::Unavailable => "the queue is unavailable",
-        })
+        let (kind, detail) = match error {
+            QueueError::Full => (ProblemKind::NotConfirmed, "the queue is full"),
+            // Repeating it cannot help.
+            QueueError::TooLarge => (ProblemKind::BodyTooLarge, "the request is too large for the queue"),
+            QueueError::TimedOut => (
+                ProblemKind::NotConfirmed,
+                "the queue did not confirm in time; the request may still be processed",
+            ),
+            QueueError::Unavailable => (ProblemKind::NotConfirmed, "the queue is unavailable"),
+        };
+        Problem::new(kind).with_detail(detail)
     }
 }
 

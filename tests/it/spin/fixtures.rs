@@ -19,13 +19,17 @@ struct Composed {
 }
 
 impl Edge for Composed {
+    fn plays(&self, case: &Case) -> bool {
+        // No message of the edge is too large for this queue.
+        case.queue != Queue::TooLarge
+    }
+
     async fn prepare(&mut self, variables: &BTreeMap<String, String>, queue: Queue) {
         let hung = format!("redis://{}", self.hung.local_addr().unwrap());
         let url = self.streams.url.clone();
         let own: &[(&str, &str)] = match queue {
             Queue::Ok => &[("queue_url", &url)],
             Queue::Full => &[("queue_url", &url), ("queue_limit", "1")],
-            // No message of the edge is too large for this queue; what the client sees is the same.
             Queue::TooLarge | Queue::Unavailable => &[("queue_url", "redis://127.0.0.1:1")],
             Queue::TimedOut => &[("queue_url", &hung), ("queue_timeout_ms", "100")],
             Queue::Hangs => &[("queue_url", &hung), ("queue_timeout_ms", "60000")],

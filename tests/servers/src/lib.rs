@@ -14,7 +14,7 @@ mod workerd;
 pub use moto::Moto;
 pub use postgres::Postgres;
 pub use redis::Redis;
-pub use workerd::{Broker, Worker, Workerd};
+pub use workerd::{Binding, Broker, Worker, Workerd};
 
 use std::env;
 use std::path::PathBuf;

@@ -16,10 +16,19 @@ use crate::process::{Process, unprivileged};
 pub struct Worker {
     /// The folder of its modules, with `index.js` as the entry.
     pub modules: PathBuf,
-    /// Its variables.
-    pub variables: BTreeMap<String, String>,
-    /// Its queues, by their bindings.
-    pub queues: BTreeMap<String, Broker>,
+    /// What it finds in its environment.
+    pub bindings: BTreeMap<String, Binding>,
+}
+
+/// Something in the environment of a worker.
+#[derive(Clone, Debug)]
+pub enum Binding {
+    /// A variable.
+    Text(String),
+    /// A variable that is not written as text, by its JSON.
+    Json(String),
+    /// A queue.
+    Queue(Broker),
 }
 
 /// What takes the messages of a queue: in place of Cloudflare's, a service on this machine.
@@ -36,7 +45,7 @@ pub struct Broker {
 pub struct Workerd {
     port: u16,
     // Before its folder: it must have ended when that goes.
-    _process: Process,
+    process: Process,
     folder: TempDir,
 }
 
@@ -71,7 +80,7 @@ impl Workerd {
             port.is_some()
         })?;
         let port = port.ok_or_else(|| io::Error::other("workerd does not tell its port"))?;
-        Ok(Self { port, _process: process, folder })
+        Ok(Self { port, process, folder })
     }
 
     /// Its URL.
@@ -84,6 +93,12 @@ impl Workerd {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// What it and its worker have logged.
@@ -129,21 +144,14 @@ fn config(worker: &Worker, modules: &[String]) -> String {
             if Path::new(name).extension().is_some_and(|kind| kind == "wasm") { "wasm" } else { "esModule" };
         format!("(name = {}, {kind} = embed {})", text(name), text(&format!("modules/{name}")))
     });
-    let variables = worker
-        .variables
-        .iter()
-        .map(|(name, value)| format!("(name = {}, text = {})", text(name), text(value)));
-    let queues = worker.queues.keys().map(|name| format!("(name = {0}, queue = {0})", text(name)));
-    let brokers = worker.queues.iter().map(|(name, broker)| {
-        let headers = broker.headers.iter();
-        let headers =
-            headers.map(|(name, value)| format!("(name = {}, value = {})", text(name), text(value)));
-        format!(
-            "(name = {}, external = (address = {}, http = (injectRequestHeaders = [{}])))",
-            text(name),
-            text(&broker.address.to_string()),
-            list(headers)
-        )
+    let bindings = worker.bindings.iter().map(|(name, binding)| match binding {
+        Binding::Text(value) => format!("(name = {}, text = {})", text(name), text(value)),
+        Binding::Json(value) => format!("(name = {}, json = {})", text(name), text(value)),
+        Binding::Queue(_) => format!("(name = {0}, queue = {0})", text(name)),
+    });
+    let brokers = worker.bindings.iter().filter_map(|(name, binding)| match binding {
+        Binding::Queue(broker) => Some(service(name, broker)),
+        Binding::Text(_) | Binding::Json(_) => None,
     });
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
@@ -161,8 +169,20 @@ const config :Workerd.Config = (
 "#,
         list(modules),
         text(Workerd::COMPATIBILITY_DATE),
-        list(variables.chain(queues)),
+        list(bindings),
         list(brokers),
+    )
+}
+
+/// The service that a queue's binding of the same name leads to.
+fn service(name: &str, broker: &Broker) -> String {
+    let headers = broker.headers.iter();
+    let headers = headers.map(|(name, value)| format!("(name = {}, value = {})", text(name), text(value)));
+    format!(
+        "(name = {}, external = (address = {}, http = (injectRequestHeaders = [{}])))",
+        text(name),
+        text(&broker.address.to_string()),
+        list(headers)
     )
 }
 

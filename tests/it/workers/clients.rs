@@ -1,0 +1,100 @@
+//! Clients that misbehave.
+
+use futures_util::future::join_all;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use super::support::{Peer, Running};
+use crate::host::support::{Client, bounded};
+use crate::posts::{assert_accepted, post};
+
+const HEAD: &str = "POST /v1/charging-sessions HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n";
+
+#[test]
+fn a_body_is_refused_by_its_announced_length_before_it_comes() {
+    bounded(async {
+        let edge = Running::edge(Peer::start().await.0);
+        let mut client = edge.connect().await;
+        client.send(format!("{HEAD}content-length: 1000000000000\r\n\r\n").as_bytes()).await;
+        assert_eq!(client.reply(false).await.unwrap().status, 413);
+    });
+}
+
+#[test]
+fn a_body_without_an_end_is_refused_and_not_read_on() {
+    bounded(async {
+        let edge = Running::edge(Peer::start().await.0);
+        let mut stream = TcpStream::connect(("127.0.0.1", edge.0.port())).await.unwrap();
+        stream.write_all(format!("{HEAD}transfer-encoding: chunked\r\n\r\n").as_bytes()).await.unwrap();
+        let (mut reading, mut writing) = stream.into_split();
+        let chunk = [b"1000\r\n", "x".repeat(0x1000).as_bytes(), b"\r\n"].concat();
+        // It ends when the other side no longer takes it: were it read on, it would not end.
+        let endless = tokio::spawn(async move { while writing.write_all(&chunk).await.is_ok() {} });
+        let mut answer = [0; 12];
+        tokio::io::AsyncReadExt::read_exact(&mut reading, &mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 413");
+        endless.await.unwrap();
+        assert_accepted(&post(&mut edge.connect().await).await);
+    });
+}
+
+#[test]
+fn a_body_that_stops_to_come_is_given_up() {
+    bounded(async {
+        let edge = Running::edge(Peer::start().await.0);
+        for head in ["content-length: 100\r\n\r\n{", "transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"] {
+            let mut client = edge.connect().await;
+            client.send(format!("{HEAD}{head}").as_bytes()).await;
+            let reply = client.reply(false).await.unwrap();
+            assert_eq!(reply.status, 400);
+            assert!(reply.text().contains("the body did not arrive whole"), "{}", reply.text());
+        }
+    });
+}
+
+#[test]
+fn a_client_that_goes_in_the_middle_of_its_body_harms_no_other() {
+    bounded(async {
+        let (broker, peer) = Peer::start().await;
+        let edge = Running::edge(broker);
+        let mut client = edge.connect().await;
+        for _ in 0..20 {
+            let mut gone = edge.connect().await;
+            gone.send(format!("{HEAD}content-length: 100\r\n\r\n{{").as_bytes()).await;
+            drop(gone);
+            assert_accepted(&post(&mut client).await);
+        }
+        assert_eq!(peer.messages().len(), 20);
+    });
+}
+
+#[test]
+fn requests_at_once_get_an_id_and_a_message_each() {
+    bounded(async {
+        let (broker, peer) = Peer::start().await;
+        let edge = Running::edge(broker);
+        let clients = join_all((0..32).map(|_| edge.connect())).await;
+        let replies = join_all(clients.into_iter().map(|client: Client| async move {
+            let mut client = client;
+            let mut ids = Vec::new();
+            for _ in 0..10 {
+                let reply = post(&mut client).await;
+                assert_accepted(&reply);
+                ids.push(reply.header("x-request-id").unwrap().to_owned());
+            }
+            ids
+        }));
+        let mut answered = replies.await.concat();
+        let mut taken: Vec<_> = peer
+            .messages()
+            .iter()
+            .map(|message| serde_json::from_str::<serde_json::Value>(message).unwrap())
+            .map(|message| message["id"].as_str().unwrap().to_owned())
+            .collect();
+        answered.sort_unstable();
+        taken.sort_unstable();
+        answered.dedup();
+        assert_eq!(answered.len(), 320);
+        assert_eq!(taken, answered);
+    });
+}

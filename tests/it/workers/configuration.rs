@@ -1,0 +1,61 @@
+//! What the worker is configured with, and `edge/wrangler.toml`.
+
+use std::fs;
+use std::path::Path;
+
+use chargegate_edge::Settings;
+use chargegate_servers::{Binding, Workerd};
+use toml::{Table, Value};
+
+use super::support::{Peer, Running, queue};
+use crate::host::support::bounded;
+use crate::posts::{assert_accepted, assert_refused, post};
+
+const TIMEOUT: &str = "CHARGEGATE_ENQUEUE_TIMEOUT_MS";
+
+#[test]
+fn a_worker_without_its_queue_says_so() {
+    bounded(async {
+        for bindings in [vec![], vec![("JOBS", Binding::Text("chargegate".into()))]] {
+            let edge = Running::start("CHARGEGATE_EDGE_WORKER", bindings);
+            assert_refused(&edge.get("/healthz").await, "the binding JOBS must be a queue");
+            assert_refused(&post(&mut edge.connect().await).await, "the binding JOBS must be a queue");
+        }
+    });
+}
+
+#[test]
+fn a_variable_may_be_a_number_and_nothing_else_than_text_besides() {
+    bounded(async {
+        let (broker, _peer) = Peer::start().await;
+        let edge = |json: &str| {
+            let bindings = [("JOBS", queue(broker)), (TIMEOUT, Binding::Json(json.into()))];
+            Running::start("CHARGEGATE_EDGE_WORKER", bindings)
+        };
+        assert_accepted(&post(&mut edge("2000").connect().await).await);
+        for malformed in ["0", "1.5", "[2000]", "true"] {
+            assert_refused(&edge(malformed).get("/healthz").await, TIMEOUT);
+        }
+    });
+}
+
+#[test]
+fn what_is_deployed_is_what_is_tested() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = fs::read_to_string(root.join("edge/wrangler.toml")).unwrap();
+    let manifest: Table = text.parse().unwrap();
+    assert_eq!(manifest["compatibility_date"].as_str(), Some(Workerd::COMPATIBILITY_DATE));
+    assert_eq!(manifest["main"].as_str(), Some("../target/workers/index.js"));
+    assert!(!manifest.contains_key("build"), "deploying builds nothing");
+    let producers = manifest["queues"]["producers"].as_array().unwrap();
+    let bindings: Vec<_> = producers.iter().map(|producer| producer["binding"].as_str()).collect();
+    assert_eq!(bindings, [Some("JOBS")]);
+    // Every variable is there, as text, at its default.
+    let variables = manifest["vars"].as_table().unwrap();
+    let mut names: Vec<_> = variables.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, Settings::VARIABLES);
+    let lookup = |name: &str| variables.get(name).and_then(Value::as_str).map(str::to_owned);
+    assert!(Settings::VARIABLES.into_iter().all(|name| lookup(name).is_some()));
+    assert_eq!(Settings::read(lookup), Ok(Settings::default()));
+}

@@ -1,0 +1,109 @@
+//! A queue that fails: no request is acknowledged, the client learns why, the operator learns the code, and all is well
+//! once the queue is.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+
+use super::support::{Peer, Running, Verdict};
+use crate::host::support::bounded;
+use crate::posts::{assert_accepted, assert_refused, post};
+
+#[test]
+fn a_queue_that_refuses_is_told_by_its_code_and_used_again() {
+    bounded(async {
+        let (broker, peer) = Peer::start().await;
+        let edge = Running::edge(broker);
+        let mut client = edge.connect().await;
+        for (status, code, detail) in [
+            (429, Some(10_250), "the queue is full"),
+            (429, Some(10_251), "the queue is full"),
+            (429, Some(10_252), "the queue is unavailable"),
+            (429, Some(10_253), "the queue is unavailable"),
+            (404, Some(10_104), "the queue is unavailable"),
+            (403, Some(10_106), "the queue is unavailable"),
+            (500, Some(15_000), "the queue is unavailable"),
+            (429, None, "the queue is unavailable"),
+            (500, None, "the queue is unavailable"),
+        ] {
+            peer.tell(Verdict::Refuses(status, code));
+            assert_refused(&post(&mut client).await, detail);
+            // workerd's own for a refusal without a code.
+            let code = code.unwrap_or(15_000);
+            let told = format!("JOBS did not confirm a message: error {code}");
+            assert!(edge.0.log().unwrap().contains(&told), "{told}");
+            peer.tell(Verdict::Takes);
+            assert_accepted(&post(&mut client).await);
+        }
+        let log = edge.0.log().unwrap();
+        assert!(!log.contains("driver-allowed") && !log.contains("client.example"), "{log}");
+    });
+}
+
+#[test]
+fn a_confirmation_that_nobody_understands_is_none() {
+    bounded(async {
+        let (broker, peer) = Peer::start().await;
+        peer.tell(Verdict::Mumbles);
+        let edge = Running::edge(broker);
+        assert_refused(&post(&mut edge.connect().await).await, "the queue is unavailable");
+        assert_eq!(peer.messages().len(), 1, "a 503 may be followed by a callback");
+    });
+}
+
+#[test]
+fn a_queue_that_is_gone_is_unavailable_until_it_is_back() {
+    bounded(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let edge = Running::edge(address);
+        let mut client = edge.connect().await;
+        assert_refused(&post(&mut client).await, "the queue is unavailable");
+        let _peer = Peer::start_on(address).await;
+        assert_accepted(&post(&mut client).await);
+    });
+}
+
+#[test]
+fn a_queue_that_cuts_its_connections_is_unavailable() {
+    bounded(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        let edge = Running::edge(address);
+        assert_refused(&post(&mut edge.connect().await).await, "the queue is unavailable");
+    });
+}
+
+#[test]
+fn requests_to_a_queue_that_hangs_end_in_time_beside_those_it_takes() {
+    bounded(async {
+        let (broker, peer) = Peer::start().await;
+        peer.tell(Verdict::Hangs);
+        let edge = Running::edge(broker);
+        let start = Instant::now();
+        let hanging = (0..50).map(|_| {
+            let client = edge.connect();
+            async move { post(&mut client.await).await }
+        });
+        for reply in futures_util::future::join_all(hanging).await {
+            assert_refused(&reply, "did not confirm in time");
+        }
+        assert!(start.elapsed() >= Duration::from_secs(2), "they are given the default time");
+        peer.tell(Verdict::Takes);
+        assert_accepted(&post(&mut edge.connect().await).await);
+    });
+}
+
+#[test]
+fn a_queue_with_no_one_behind_its_port_ends_in_time() {
+    bounded(async {
+        // Connections are taken by the system, and nobody reads.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address: SocketAddr = listener.local_addr().unwrap();
+        let edge = Running::edge(address);
+        assert_refused(&post(&mut edge.connect().await).await, "did not confirm in time");
+    });
+}

@@ -1,0 +1,85 @@
+//! The fixture table, through the worker in workerd, its answers held against those of the edge without a host.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use chargegate_servers::Binding;
+
+use super::support::{Peer, Running, Verdict, queue};
+use crate::edge_fixtures::request;
+use crate::edge_fixtures::runner::{self, Answer, Case, Edge, Queue};
+use crate::host::support::bounded;
+
+#[path = "../../../edge/fixtures/native.rs"]
+mod native;
+
+/// One worker for each set of variables.
+struct Workers {
+    workers: BTreeMap<BTreeMap<String, String>, Running>,
+    variables: BTreeMap<String, String>,
+    broker: SocketAddr,
+    peer: Arc<Peer>,
+    native: native::Native,
+}
+
+impl Edge for Workers {
+    fn plays(&self, case: &Case) -> bool {
+        // The runtime itself refuses a method that it does not know, with 501.
+        case.method != "BREW"
+    }
+
+    async fn prepare(&mut self, variables: &BTreeMap<String, String>, queue: Queue) {
+        self.peer.tell(match queue {
+            Queue::Ok => Verdict::Takes,
+            Queue::Full => Verdict::Refuses(429, Some(10_251)),
+            Queue::TooLarge => Verdict::Refuses(413, Some(10_204)),
+            Queue::Unavailable => Verdict::Refuses(500, None),
+            // Cloudflare has no code for it.
+            Queue::TimedOut | Queue::Hangs => Verdict::Hangs,
+        });
+        self.native.prepare(variables, queue).await;
+        self.variables.clone_from(variables);
+        if !self.workers.contains_key(variables) {
+            let worker = start(variables, self.broker);
+            self.workers.insert(variables.clone(), worker);
+        }
+    }
+
+    async fn send(&mut self, case: &Case) -> (Answer, Vec<String>) {
+        let mut client = self.workers[&self.variables].connect().await;
+        client.send(&request(case)).await;
+        let reply = client.reply(case.method == "HEAD").await.expect("an answer");
+        let answer = Answer { status: reply.status, headers: reply.headers, body: reply.body };
+        let (native, _) = self.native.send(case).await;
+        assert_eq!(comparable(&answer), comparable(&native), "{}", case.name);
+        (answer, self.peer.messages())
+    }
+}
+
+fn start(variables: &BTreeMap<String, String>, broker: SocketAddr) -> Running {
+    let variables = variables.iter().map(|(name, value)| (name.as_str(), Binding::Text(value.clone())));
+    Running::start("CHARGEGATE_EDGE_WORKER", variables.chain([("JOBS", queue(broker))]))
+}
+
+/// An answer without what differs each time: the order of fields, and an id by time.
+fn comparable(answer: &Answer) -> (u16, BTreeMap<&str, &str>, &[u8]) {
+    let fields = answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let fields = fields.map(|(name, value)| {
+        let by_time = name == "x-request-id" && value.get(14..15) == Some("7");
+        (name, if by_time { "by time" } else { value })
+    });
+    (answer.status, fields.collect(), &answer.body)
+}
+
+#[test]
+fn every_case_of_the_table_holds_in_workerd_with_the_same_bytes() {
+    bounded(async {
+        let (broker, peer) = Peer::start().await;
+        let native = native::Native::new();
+        let mut workers =
+            Workers { workers: BTreeMap::new(), variables: BTreeMap::new(), broker, peer, native };
+        runner::run(&mut workers).await;
+        assert_eq!(workers.peer.formats().keys().collect::<Vec<_>>(), ["text"]);
+    });
+}

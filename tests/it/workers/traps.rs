@@ -1,0 +1,18 @@
+//! A module that traps is replaced: the next request is served.
+
+use super::support::{Peer, Running};
+use crate::host::support::bounded;
+
+#[test]
+fn a_module_that_trapped_is_replaced() {
+    bounded(async {
+        let guest = Running::guest(Peer::start().await.0);
+        for path in ["/trap", "/trap-later"] {
+            for _ in 0..3 {
+                assert_eq!(guest.get("/hello").await.status, 200, "before {path}");
+                assert_eq!(guest.get(path).await.status, 500);
+            }
+        }
+        assert_eq!(guest.get("/hello").await.status, 200);
+    });
+}
