@@ -6,4 +6,5 @@ mod database;
 mod postgres;
 mod queues;
 mod redis;
+mod sqs;
 mod stores;

@@ -5,6 +5,7 @@ pub(crate) mod fixture;
 mod holders;
 mod limits;
 mod sqlite;
+pub(crate) mod sqs;
 pub(crate) mod streams;
 mod waiting;
 
@@ -32,7 +33,7 @@ macro_rules! suite {
                     what_a_dead_holder_left_is_shared_out_once,
                     a_holder_that_paused_and_wakes_up_harms_nobody,
                     a_holder_that_wakes_up_and_acknowledges_is_believed,
-                    released_messages_come_at_once_and_their_delivery_does_not_count,
+                    released_messages_come_at_once,
                     many_messages_are_released_by_one_call,
                     a_dropped_lease_loses_nothing,
                 }
@@ -67,4 +68,5 @@ suite! {
     on_redis: super::streams::Streams<super::streams::OneOnRedis>,
     on_redis_with_several_streams: super::streams::Streams<super::streams::ThreeOnRedis>,
     on_valkey: super::streams::Streams<super::streams::OneOnValkey>,
+    on_sqs: super::sqs::Sqs,
 }

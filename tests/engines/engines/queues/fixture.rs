@@ -32,6 +32,18 @@ pub(crate) type Worker = Arc<dyn Queue>;
 pub(crate) trait Fixture: Send + Sync + Sized + 'static {
     /// Whether messages come strictly in the order in which they were enqueued.
     const ORDERED: bool;
+    /// Whether there is a limit to what the queue holds.
+    const DEPTH_LIMIT: bool = true;
+    /// Whether a delivery counts although its message was handed back.
+    const RELEASE_COUNTS: bool = false;
+    /// Whether a message is done with when a worker says so whose lease has ended and passed to another.
+    const LATE_IS_BELIEVED: bool = true;
+    /// The shortest lease there is.
+    const SHORTEST_LEASE: Duration = Duration::ZERO;
+    /// As far from a message as the queue can hold.
+    const NO_MESSAGE: &[u8] = b"\xff\xfe { not \0 json";
+    /// Large numbers of messages are divided by this, where the server is slow.
+    const FEWER: usize = 1;
 
     async fn start(options: Options) -> Self;
 
@@ -40,8 +52,13 @@ pub(crate) trait Fixture: Send + Sync + Sized + 'static {
 
     async fn enqueue(&self, body: &str) -> Result<(), EnqueueError>;
 
-    /// Puts what is no text into the queue, as no edge does.
-    async fn enqueue_bytes(&self, body: &[u8]);
+    /// Whether the queue takes a text.
+    fn takes(_body: &str) -> bool {
+        true
+    }
+
+    /// Puts [`Self::NO_MESSAGE`] into the queue, as no edge does.
+    async fn enqueue_no_message(&self);
 
     /// Ends a worker as SIGKILL does, and gives one that goes on.
     async fn kill(&self, worker: Worker) -> Worker;
@@ -62,6 +79,17 @@ pub(crate) trait Fixture: Send + Sync + Sized + 'static {
         let bodies: Vec<_> = (0..count).map(|number| number.to_string()).collect();
         self.enqueue_all(bodies.iter().map(String::as_str)).await;
     }
+}
+
+/// A lease that ends while a test looks on.
+pub(crate) fn short<F: Fixture>() -> Options {
+    let message_lease = Duration::from_millis(400).max(F::SHORTEST_LEASE);
+    Options { message_lease, ..Options::default() }
+}
+
+/// Longer than that lease.
+pub(crate) fn past<F: Fixture>() -> Duration {
+    short::<F>().message_lease * 2
 }
 
 /// Leases until `count` messages came, however many leases it takes.

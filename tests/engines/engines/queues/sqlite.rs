@@ -44,12 +44,12 @@ impl Fixture for Sqlite {
         self.engine().await.enqueue(body.to_owned()).await
     }
 
-    async fn enqueue_bytes(&self, body: &[u8]) {
+    async fn enqueue_no_message(&self) {
         let file = self.folder.path().join("chargegate.db");
         let mut connection = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
         let insert = "INSERT INTO queue (enqueued_at, visible_at, deliveries, body) \
                       VALUES (1, 1, 0, CAST(? AS TEXT))";
-        sqlx::query(insert).bind(body).execute(&mut connection).await.unwrap();
+        sqlx::query(insert).bind(Self::NO_MESSAGE).execute(&mut connection).await.unwrap();
     }
 
     async fn kill(&self, worker: Worker) -> Worker {

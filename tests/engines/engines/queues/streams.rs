@@ -97,11 +97,11 @@ impl<K: Kind> Fixture for Streams<K> {
         self.edge.enqueue(body.to_owned()).await
     }
 
-    async fn enqueue_bytes(&self, body: &[u8]) {
+    async fn enqueue_no_message(&self) {
         let stream = stream_key(&self.settings.prefix, 0);
         let mut connection = by_hand(&self.url).await;
         let mut command = cmd("XADD");
-        command.arg(stream).arg("*").arg("m").arg(body);
+        command.arg(stream).arg("*").arg("m").arg(Self::NO_MESSAGE);
         command.query_async::<()>(&mut connection).await.unwrap();
     }
 
