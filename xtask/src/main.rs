@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod cloudflare;
 mod component;
 mod dev;
 mod programs;
@@ -21,9 +22,10 @@ const USAGE: &str = "\
 Usage: cargo xtask <COMMAND>
 
 Commands:
-  dev [--release] [--engine sqlite|redis] [-- ARGS]
+  dev [--release] [--engine sqlite|redis] [--edge workers] [-- ARGS]
                              Set up, build and run `chargegate up --demo`; ARGS go to it. With `redis` the
-                             queue is on Redis and the store on PostgreSQL, both started for it
+                             queue is on Redis and the store on PostgreSQL, both started for it; with
+                             `workers` the edge runs in workerd, its queue in an emulator of Cloudflare Queues
   test [ARGS]                Set up and run every test; ARGS go to `cargo test`, a name filters
   ci                         Format, lints, documentation, the no_std check, then every test
   bench load [ARGS]          Set up, build and drive the whole on Redis and PostgreSQL, and measure; ARGS go to

@@ -56,6 +56,16 @@ pub(crate) fn for_development() -> Result<Services, Failure> {
     Ok(services)
 }
 
+/// Starts what development needs where the queue is Cloudflare's: see [`for_development`].
+///
+/// # Errors
+/// See [`for_development`].
+pub(crate) fn for_cloudflare() -> Result<Services, Failure> {
+    let mut services = Services::default();
+    services.postgres("DATABASE_URL", programs::postgres, &DEVELOPMENT)?;
+    Ok(services)
+}
+
 /// Starts what a load is run on: Redis syncing its file as told, and PostgreSQL as for development but with what an
 /// operator sets for work.
 ///
