@@ -24,7 +24,7 @@ pub struct Emulator {
 }
 
 /// What a queue holds now, and what became of what it held.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueView {
     /// Messages that could be pulled now.
     pub ready: usize,
@@ -34,8 +34,6 @@ pub struct QueueView {
     pub leased: usize,
     /// What became of messages since the start.
     pub outcomes: Outcomes,
-    /// All messages that are held, the oldest first.
-    pub messages: Vec<Message>,
 }
 
 /// The emulator cannot be started.
@@ -146,6 +144,13 @@ impl Emulator {
         state.queue(id).map(|queue| view(queue, now))
     }
 
+    /// All messages that a queue holds, wherever they are, the oldest first; none if there is no such queue.
+    #[must_use]
+    pub fn messages(&self, id: &str) -> Vec<Message> {
+        let (mut state, _) = self.shared.state();
+        state.queue(id).map(|queue| queue.messages().cloned().collect()).unwrap_or_default()
+    }
+
     /// Puts a message into a queue past all protocols and limits; false if there is no such queue.
     #[must_use]
     pub fn put(&self, id: &str, message: Message) -> bool {
@@ -171,8 +176,7 @@ impl Emulator {
 }
 
 fn view(queue: &Queue, now: Duration) -> QueueView {
-    let messages: Vec<_> = queue.messages().cloned().collect();
     let (ready, leased) = (queue.ready(now), queue.leased());
-    let delayed = messages.len().saturating_sub(ready).saturating_sub(leased);
-    QueueView { ready, delayed, leased, outcomes: queue.outcomes(), messages }
+    let delayed = queue.messages().len().saturating_sub(ready).saturating_sub(leased);
+    QueueView { ready, delayed, leased, outcomes: queue.outcomes() }
 }

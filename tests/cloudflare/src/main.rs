@@ -1,5 +1,6 @@
 //! `cloudflare-queues-emulator`: Cloudflare Queues for development, until its standard input ends or a signal comes.
 
+use std::error::Error as _;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -88,7 +89,13 @@ async fn main() -> ExitCode {
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "{error}");
+            let mut causes = String::new();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                causes = format!("{causes}: {error}");
+                cause = error.source();
+            }
+            let _ = writeln!(io::stderr(), "{error}{causes}");
             ExitCode::FAILURE
         }
     }
@@ -124,10 +131,10 @@ async fn parent_gone() {
 #[derive(Debug, thiserror::Error)]
 enum RunError {
     /// It cannot start.
-    #[error("{0}: choose another with --listen or --queue")]
+    #[error("cannot start with these --listen and --queue")]
     Start(#[from] StartError),
     /// Signals or standard output cannot be had.
-    #[error(transparent)]
+    #[error("cannot use standard output or signals")]
     Io(#[from] io::Error),
 }
 

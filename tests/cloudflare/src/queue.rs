@@ -132,7 +132,7 @@ impl Queue {
         self.outcomes
     }
 
-    pub(crate) fn messages(&self) -> impl Iterator<Item = &Message> {
+    pub(crate) fn messages(&self) -> impl ExactSizeIterator<Item = &Message> {
         self.messages.values().map(|held| &held.message)
     }
 

@@ -57,7 +57,10 @@ fn delays_hold_back_and_a_messages_own_goes_first() {
 
 #[test]
 fn a_retry_comes_again_after_its_delay_or_the_consumers() {
-    let mut queue = queue(|_, pull| pull.retry_delay = Duration::from_secs(5));
+    let mut queue = queue(|_, pull| {
+        pull.retry_delay = Duration::from_secs(5);
+        pull.max_retries = 9;
+    });
     queue.send(Message::text("a"), None, at(0));
     let mut retry = |delay, now, expected: Duration| {
         let lease = lease(&mut queue, now);
@@ -68,6 +71,10 @@ fn a_retry_comes_again_after_its_delay_or_the_consumers() {
     retry(None, at(0), at(5));
     retry(Some(Duration::ZERO), at(5), at(5));
     retry(Some(Duration::from_secs(9)), at(5), at(14));
+    // So does a message whose lease ended.
+    let _ = lease(&mut queue, at(14));
+    assert_eq!(look(&mut queue, at(78)).0, 0);
+    assert_eq!(look(&mut queue, at(79)).0, 1);
 }
 
 #[test]
@@ -103,7 +110,9 @@ fn a_lease_that_ended_still_acknowledges_but_does_not_retry() {
 #[test]
 fn a_lease_of_another_queue_or_of_no_message_is_unknown() {
     let (mut one, mut other) = (queue(|_, _| ()), queue(|_, _| ()));
-    one.send(Message::text("a"), None, at(0));
+    for queue in [&mut one, &mut other] {
+        queue.send(Message::text("a"), None, at(0));
+    }
     let lease = lease(&mut one, at(0));
     assert_eq!(other.acknowledge(&lease), Settled::Unknown);
     assert_eq!(one.acknowledge(&LeaseId::new(one.origin, 1, 1)), Settled::Unknown);

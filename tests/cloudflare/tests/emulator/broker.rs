@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use chargegate_cloudflare_emulator::{ContentType, Message, QUEUE_HEADER};
 use serde_json::json;
 
-use crate::client::{DEAD, Rig, bodies};
+use crate::client::{DEAD, JOBS, Rig, bodies};
 
 #[tokio::test]
 async fn each_content_type_is_taken_and_pulled() {
@@ -27,7 +27,7 @@ async fn each_content_type_is_taken_and_pulled() {
 async fn a_message_without_a_format_is_v8() {
     let rig = Rig::start().await;
     assert_eq!(rig.runtime("/message", &[], "x").await.status, 200);
-    assert_eq!(rig.jobs().messages, [Message::new(ContentType::V8, "x").unwrap()]);
+    assert_eq!(rig.emulator.messages(JOBS), [Message::new(ContentType::V8, "x").unwrap()]);
 }
 
 #[tokio::test]

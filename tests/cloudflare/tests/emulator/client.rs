@@ -1,6 +1,7 @@
 //! A client that takes nothing for granted, and an emulator for it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chargegate_cloudflare_emulator::{Emulator, QUEUE_HEADER, QueueView, Settings};
@@ -10,11 +11,15 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 pub(crate) const ACCOUNT: &str = "account";
 pub(crate) const JOBS: &str = "cafecafecafecafecafecafecafecafe";
 pub(crate) const DEAD: &str = "deadbeefdeadbeefdeadbeefdeadbeef";
 pub(crate) const TOKEN: &str = "token";
+
+/// Nothing takes so long on a machine however busy.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// An emulator and how it is called.
 pub(crate) struct Rig {
@@ -170,8 +175,21 @@ pub(crate) async fn exchange(
     connection: &mut SendRequest<Full<Bytes>>,
     request: Request<Full<Bytes>>,
 ) -> Result<Answer, hyper::Error> {
-    connection.ready().await?;
-    let (head, body) = connection.send_request(request).await?.into_parts();
-    let body = body.collect().await?.to_bytes();
-    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    let exchange = async {
+        connection.ready().await?;
+        let (head, body) = connection.send_request(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    };
+    timeout(DEADLINE, exchange).await.expect("there is an answer, or the connection is cut")
+}
+
+/// Waits until it holds.
+pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(DEADLINE, waiting).await.expect("it holds in the end");
 }

@@ -7,7 +7,7 @@ use chargegate_cloudflare_emulator::{Endpoint, Fault, Garbage};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
-use crate::client::{JOBS, Rig, TOKEN, bodies, connect, post, queue_path};
+use crate::client::{JOBS, Rig, TOKEN, bodies, connect, eventually, post, queue_path};
 
 #[tokio::test]
 async fn the_next_so_many_calls_are_refused_and_then_no_more() {
@@ -76,14 +76,9 @@ async fn a_call_that_hangs_has_no_answer_and_does_nothing() {
     rig.emulator.inject(Endpoint::Pull, Fault::Hang, 1);
     let body = json!({});
     let mut hanging = pin!(rig.try_call("messages/pull", &body));
-    let came = async {
-        while rig.emulator.faults_left(Endpoint::Pull) > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
     tokio::select! {
         answer = &mut hanging => panic!("it answered: {answer:?}"),
-        () = came => {}
+        () = eventually(|| rig.emulator.faults_left(Endpoint::Pull) == 0) => {}
     }
     // Another call, from beginning to end, leaves it enough time to answer.
     tokio::select! {

@@ -7,7 +7,7 @@ use chargegate_cloudflare_emulator::{Endpoint, Fault};
 use serde_json::json;
 use tokio::net::TcpStream;
 
-use crate::client::{JOBS, Rig, TOKEN, bodies, connect, exchange, post, queue_path};
+use crate::client::{JOBS, Rig, TOKEN, bodies, connect, eventually, exchange, post, queue_path};
 
 #[tokio::test]
 async fn an_outage_cuts_refuses_and_forgets_nothing() {
@@ -20,9 +20,7 @@ async fn an_outage_cuts_refuses_and_forgets_nothing() {
     rig.emulator.inject(Endpoint::Pull, Fault::Hang, 1);
     let mut busy = connect(address).await;
     let hanging = tokio::spawn(async move { exchange(&mut busy, pull()).await });
-    while rig.emulator.calls(Endpoint::Pull).calls == 0 {
-        tokio::task::yield_now().await;
-    }
+    eventually(|| rig.emulator.calls(Endpoint::Pull).calls > 0).await;
 
     rig.emulator.stop_listening().await;
     rig.emulator.stop_listening().await;
