@@ -4,6 +4,7 @@
 mod authorizer;
 mod bounded;
 mod callback;
+pub mod cloudflare;
 mod effects;
 mod error;
 #[cfg(test)]

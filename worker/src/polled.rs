@@ -35,7 +35,7 @@ pub(crate) use self::client::{Answer, CallError, Client};
 use self::gate::Gate;
 use self::held::{Held, Outcome};
 use self::intake::Intake;
-pub use self::service::{Cause, Idle, Receipt, Received, Service, ServiceError, Terms, Unsettled};
+pub(crate) use self::service::{Cause, Idle, Receipt, Received, Service, ServiceError, Terms, Unsettled};
 use crate::effects::Effects;
 use crate::error::EngineError;
 use crate::metric;
@@ -57,6 +57,11 @@ const WAITING: usize = 1_024;
 /// An engine on the service `S`; clones share it.
 pub struct Engine<S> {
     shared: Arc<Shared<S>>,
+    tasks: Tasks,
+}
+
+#[derive(Clone)]
+struct Tasks {
     /// Those that bring messages.
     arrivals: TaskTracker,
     /// Those that go on until all is settled.
@@ -64,7 +69,7 @@ pub struct Engine<S> {
     stop: CancellationToken,
     ended: CancellationToken,
     kill: CancellationToken,
-    /// Ends the tasks with the last clone.
+    /// Ends them with the last clone.
     _end: Arc<DropGuard>,
 }
 
@@ -115,7 +120,7 @@ impl<S: Service> Engine<S> {
         arrivals.close();
         departures.close();
         let end = Arc::new(kill.clone().drop_guard());
-        Self { shared, arrivals, departures, stop, ended, kill, _end: end }
+        Self { shared, tasks: Tasks { arrivals, departures, stop, ended, kill, _end: end } }
     }
 
     /// Puts a message into the queue. `Ok` comes after the service confirmed it.
@@ -144,7 +149,7 @@ impl<S: Service> Engine<S> {
 
     /// Comes back once a part of the engine has ended, by a fault or because it was closed: it cannot be relied on then.
     pub async fn ended(&self) {
-        self.ended.cancelled().await;
+        self.tasks.ended.cancelled().await;
     }
 
     /// Asks for nothing more, hands back what no lease came for, and ends the leases that are to be ended; within five
@@ -153,22 +158,22 @@ impl<S: Service> Engine<S> {
     pub async fn close(&self) {
         let shared = &self.shared;
         shared.intake.close();
-        self.stop.cancel();
+        self.tasks.stop.cancel();
         // What is on its way is better handed back than waited for until its lease ends.
-        let _ = timeout(ARRIVE, self.arrivals.wait()).await;
+        let _ = timeout(ARRIVE, self.tasks.arrivals.wait()).await;
         let left: Vec<_> = shared.intake.left().into_iter().map(|message| message.key).collect();
         let leaving = async {
             if let Err(error) = shared.settle(left, Outcome::Back).await {
                 warn!(error = %error, cause = metric::cause(&error), "could not hand back messages; their leases will end");
             }
             drop((lock(&shared.settlements).take(), lock(&shared.sending).take()));
-            self.departures.wait().await;
+            self.tasks.departures.wait().await;
         };
         if timeout(LEAVE, leaving).await.is_err() {
             warn!("could not take leave of the queue in time; leases will end by themselves");
         }
         drop((lock(&shared.settlements).take(), lock(&shared.sending).take()));
-        self.kill.cancel();
+        self.tasks.kill.cancel();
     }
 }
 
@@ -226,15 +231,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl<S> Clone for Engine<S> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            arrivals: self.arrivals.clone(),
-            departures: self.departures.clone(),
-            stop: self.stop.clone(),
-            ended: self.ended.clone(),
-            kill: self.kill.clone(),
-            _end: Arc::clone(&self._end),
-        }
+        Self { shared: Arc::clone(&self.shared), tasks: self.tasks.clone() }
     }
 }
 

@@ -39,21 +39,19 @@ async fn a_service_that_wants_to_be_left_alone_is() {
     let held = lease(&engine, 1).await;
     fake.calls();
     let retry_after = Duration::from_secs(20);
+    let at_least = Duration::from_secs(19);
     fake.fail_with([ServiceError::Throttled { retry_after: Some(retry_after) }]);
     let leasing = spawn_lease(&engine, 1);
     eventually(LONG, || !fake.calls().is_empty()).await;
     sleep(ROUND_TRIP * 2).await;
-    let closed = Instant::now() - ROUND_TRIP;
+    let closed = Instant::now();
 
     assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueError::Unavailable(_))));
     assert!(engine.depth().await.is_err());
     engine.acknowledge(keys(&held)).await.unwrap();
     assert_eq!(leasing.await.unwrap().len(), 1);
     let calls = fake.timed_calls();
-    assert!(
-        calls.iter().all(|(at, _)| at.duration_since(closed) >= retry_after - ROUND_TRIP * 2),
-        "{calls:?}"
-    );
+    assert!(calls.iter().all(|(at, _)| at.duration_since(closed) >= at_least), "{calls:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,7 +74,7 @@ async fn a_lost_answer_costs_a_lease_and_no_message() {
     fake.lose_answers(1);
     let begun = Instant::now();
     let leased = lease(&engine, 10).await;
-    assert!(begun.elapsed() >= TERMS.lease - ROUND_TRIP);
+    assert!(begun.elapsed() >= TERMS.lease);
     assert!(leased.iter().all(|message| message.deliveries == 2));
 }
 
@@ -118,7 +116,7 @@ async fn a_message_that_comes_again_to_its_holder_is_not_given_out_twice() {
 async fn an_engine_that_is_dropped_ends_its_work() {
     let fake = Fake::new(TERMS);
     let engine = fake.engine();
-    let ended = engine.ended.clone();
+    let ended = engine.tasks.ended.clone();
     drop(engine);
     tokio::time::timeout(LONG, ended.cancelled()).await.unwrap();
 }

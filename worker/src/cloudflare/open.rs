@@ -1,0 +1,193 @@
+//! Opening: whether the queue is there and can be trusted with messages.
+
+use serde::Deserialize;
+
+use super::answer::ApiFailure;
+use super::api::Api;
+use super::warning::Warning;
+
+/// A message is decided at the latest at its eleventh delivery; as many may be spent on workers that stop.
+const NEEDED_RETRIES: u64 = 20;
+/// What outlasts a night without workers.
+const LEAST_RETENTION: u64 = 24 * 60 * 60;
+
+/// Why a queue cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The API does not answer, or not as it should.
+    #[error(
+        "Cloudflare's API cannot be reached for the queue in QUEUE_URL (--queue-url): check the network, and CLOUDFLARE_BASE_URL if it is set"
+    )]
+    Unreachable(#[source] ApiFailure),
+    /// The API wants fewer calls.
+    #[error(
+        "Cloudflare's API asks for fewer calls for the queue in QUEUE_URL (--queue-url): start again later"
+    )]
+    Throttled,
+    /// Somebody has to mend something.
+    #[error(transparent)]
+    Refused(ApiFailure),
+    /// Nobody can pull.
+    #[error(
+        "the queue {queue} in QUEUE_URL (--queue-url) has no HTTP pull consumer: run `npx wrangler queues consumer http add {queue} --message-retries 100 --dead-letter-queue {queue}-dead`, after `npx wrangler queues consumer worker remove {queue} SCRIPT` where a Worker consumes it"
+    )]
+    NoPullConsumer {
+        /// The queue's name.
+        queue: String,
+    },
+    /// There is no TLS.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<ApiFailure> for OpenError {
+    fn from(failure: ApiFailure) -> Self {
+        match failure {
+            ApiFailure::Throttled { .. } => Self::Throttled,
+            ApiFailure::NoAnswer(_) | ApiFailure::Unreadable { .. } | ApiFailure::Failed { .. } => {
+                Self::Unreachable(failure)
+            }
+            ApiFailure::Token { .. } | ApiFailure::NoQueue | ApiFailure::Refused { .. } => {
+                Self::Refused(failure)
+            }
+        }
+    }
+}
+
+/// What the API tells of a queue.
+#[derive(Deserialize)]
+struct Queue {
+    #[serde(rename = "queue_name")]
+    name: String,
+    #[serde(default)]
+    settings: QueueSettings,
+    #[serde(default)]
+    consumers: Vec<Consumer>,
+}
+
+#[derive(Default, Deserialize)]
+struct QueueSettings {
+    #[serde(default)]
+    delivery_delay: Option<f64>,
+    #[serde(default)]
+    delivery_paused: Option<bool>,
+    #[serde(default)]
+    message_retention_period: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Consumer {
+    r#type: Option<String>,
+    dead_letter_queue: Option<String>,
+    #[serde(default)]
+    settings: ConsumerSettings,
+}
+
+#[derive(Default, Deserialize)]
+struct ConsumerSettings {
+    #[serde(default)]
+    max_retries: Option<f64>,
+}
+
+/// Looks at the queue and its consumer, and whether the token may acknowledge.
+pub(super) async fn check(api: &Api) -> Result<Vec<Warning>, OpenError> {
+    // Settling nothing takes the permission to settle, and the queue.
+    let nothing = serde_json::json!({ "acks": [], "retries": [] });
+    api.post::<serde::de::IgnoredAny>("/messages/ack", &nothing).await?;
+    match api.get::<Queue>("").await {
+        Ok(queue) => weigh(queue),
+        Err(ApiFailure::Token { .. }) => Ok(vec![Warning::SettingsHidden]),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+fn weigh(queue: Queue) -> Result<Vec<Warning>, OpenError> {
+    let Queue { name: queue, settings, consumers } = queue;
+    let pulls = |consumer: &&Consumer| consumer.r#type.as_deref() == Some("http_pull");
+    let Some(consumer) = consumers.iter().find(pulls) else {
+        return Err(OpenError::NoPullConsumer { queue });
+    };
+    let mut warnings = Vec::new();
+    if let Some(max_retries) = consumer.settings.max_retries.map(whole).filter(|most| *most < NEEDED_RETRIES)
+    {
+        warnings.push(Warning::FewRetries { queue: queue.clone(), max_retries, needed: NEEDED_RETRIES });
+    }
+    if consumer.dead_letter_queue.as_deref().is_none_or(str::is_empty) {
+        warnings.push(Warning::NoDeadLetterQueue { queue: queue.clone() });
+    }
+    if let Some(seconds) = settings.message_retention_period.map(whole).filter(|time| *time < LEAST_RETENTION)
+    {
+        warnings.push(Warning::ShortRetention { queue: queue.clone(), seconds });
+    }
+    if let Some(seconds) = settings.delivery_delay.map(whole).filter(|seconds| *seconds > 0) {
+        warnings.push(Warning::Delayed { queue: queue.clone(), seconds });
+    }
+    if settings.delivery_paused == Some(true) {
+        warnings.push(Warning::Paused { queue });
+    }
+    Ok(warnings)
+}
+
+/// The API's numbers are any that JSON has.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::as_conversions,
+    reason = "the cast saturates, and the number is a whole one"
+)]
+pub(super) fn whole(number: f64) -> u64 {
+    number as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weighed(settings: &str, consumers: &str) -> Result<Vec<Warning>, OpenError> {
+        let queue = format!(r#"{{"queue_name":"jobs","settings":{settings},"consumers":{consumers}}}"#);
+        weigh(serde_json::from_str(&queue).unwrap())
+    }
+
+    fn consumer(max_retries: u64) -> String {
+        format!(
+            r#"[{{"type":"worker"}},{{"type":"http_pull","dead_letter_queue":"d","settings":{{"max_retries":{max_retries}}}}}]"#
+        )
+    }
+
+    #[test]
+    fn a_queue_that_keeps_messages_needs_no_warning() {
+        let settings = r#"{"delivery_delay":0,"delivery_paused":false,"message_retention_period":86400}"#;
+        assert_eq!(weighed(settings, &consumer(20)).unwrap(), []);
+        assert_eq!(weighed("{}", &consumer(100)).unwrap(), []);
+    }
+
+    #[test]
+    fn each_risk_is_named_with_the_command_that_mends_it() {
+        let queue = || "jobs".to_owned();
+        let expected = [
+            Warning::FewRetries { queue: queue(), max_retries: 19, needed: 20 },
+            Warning::ShortRetention { queue: queue(), seconds: 86_399 },
+            Warning::Delayed { queue: queue(), seconds: 1 },
+            Warning::Paused { queue: queue() },
+        ];
+        let settings = r#"{"delivery_delay":1,"delivery_paused":true,"message_retention_period":86399}"#;
+        assert_eq!(weighed(settings, &consumer(19)).unwrap(), expected);
+        let no_dead = [Warning::NoDeadLetterQueue { queue: queue() }];
+        for dead in ["null", r#""""#] {
+            let consumers = format!(r#"[{{"type":"http_pull","dead_letter_queue":{dead}}}]"#);
+            assert_eq!(weighed("{}", &consumers).unwrap(), no_dead);
+        }
+        for warning in expected.iter().chain(&no_dead) {
+            let text = warning.to_string();
+            assert!(text.contains("QUEUE_URL") && text.contains("npx wrangler queues"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_queue_that_nobody_can_pull_is_refused() {
+        for consumers in ["[]", r#"[{"type":"worker"}]"#] {
+            let error = weighed("{}", consumers).unwrap_err().to_string();
+            assert!(error.contains("consumer http add jobs"), "{error}");
+        }
+    }
+}
