@@ -3,14 +3,13 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use chargegate_host::{Drain, Host, LoadError};
-use chargegate_worker::{Effects, MetricsError, Ops, install_metrics, redis};
+use chargegate_worker::{Effects, MetricsError, Ops, install_metrics};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::engines::{EdgeQueue, open_queue};
+use crate::engines::{EdgeQueue, QueueOpenError, RemoteQueue};
 use crate::serve::{ListenError, listen, serve};
 use crate::settings::{AddressArgs, EdgeArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError, addresses};
 use crate::{log, output};
@@ -44,16 +43,15 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), EdgeE
     addresses(&allow)?;
     let mut host_settings = args.edge.host(allow, &args.data_dir).await?;
     host_settings.limits.drain_timeout = args.ops.grace;
-    let queue_settings =
-        redis::Settings { depth_limit: args.limit.queue_limit.get(), ..args.queue.settings()? };
+    let queue_settings = args.queue.settings()?.for_edge(args.limit.queue_limit);
     let edge = listen(args.edge.listen, "--listen or CHARGEGATE_LISTEN").await?;
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let metrics = install_metrics()?;
-    let queue = open_queue(queue_settings, &Effects::system()).await?;
+    let queue = RemoteQueue::open(queue_settings, &Effects::system()).await?;
     let load = tokio::task::spawn_blocking(move || Host::load(host_settings));
     let host = load.await.map_err(io::Error::other)??;
 
-    let ops_state = Ops::of_edge(Arc::new(queue.clone()), metrics);
+    let ops_state = Ops::of_edge(queue.queue(), metrics);
     ops_state.set_ready(true);
     let (edge_address, ops_address) = (edge.local_addr()?, ops.local_addr()?);
     info!(edge.address = %edge_address, ops.address = %ops_address, "started");
@@ -67,7 +65,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), EdgeE
         stop.cancelled().await;
         ops_state.set_ready(false);
     };
-    if let Drain::Cut { connections } = host.serve(edge, EdgeQueue::Redis(queue.clone()), end).await {
+    if let Drain::Cut { connections } = host.serve(edge, EdgeQueue::Remote(queue.clone()), end).await {
         warn!(connections, "cut connections whose requests did not end in time");
     }
     queue.close().await;
@@ -90,7 +88,7 @@ pub(crate) enum EdgeError {
     Listen(#[from] ListenError),
     /// The queue cannot be used.
     #[error(transparent)]
-    Queue(#[from] redis::OpenError),
+    Queue(#[from] QueueOpenError),
     /// The edge component cannot be run.
     #[error(
         "the edge component cannot be run: build it with `cargo xtask edge`, or name another with --edge-component"

@@ -1,26 +1,31 @@
 //! The engines a process works with: all in the data folder, or on servers of their own.
 
-use std::error::Error as _;
+mod edge_queue;
+mod remote_queue;
+
 use std::sync::Arc;
 
-use chargegate_host::{Enqueue, EnqueueError};
-use chargegate_worker::queue::{self, Queue};
+use chargegate_worker::queue::Queue;
 use chargegate_worker::store::Store;
-use chargegate_worker::{Effects, HistoryWatch, postgres, redis, sqlite};
-use tracing::{debug, warn};
+use chargegate_worker::{Effects, HistoryWatch, postgres, sqlite};
+use tracing::warn;
+
+pub(crate) use self::edge_queue::EdgeQueue;
+pub(crate) use self::remote_queue::{QueueOpenError, RemoteQueue};
+use crate::settings::QueueSettings;
 
 /// Queue and store, open.
 pub(crate) enum Engines {
     /// One file for both.
     Embedded(sqlite::Engine),
-    /// A server for each, and a watch over what the queue's server may forget.
+    /// A server for each, and where the queue keeps a history, a watch over what it may forget.
     Remote {
         /// The queue.
-        queue: redis::Engine,
+        queue: RemoteQueue,
         /// The store.
         store: postgres::Engine,
         /// The watch.
-        watch: HistoryWatch,
+        watch: Option<HistoryWatch>,
     },
 }
 
@@ -29,7 +34,7 @@ pub(crate) enum Engines {
 pub(crate) enum RemoteError {
     /// The queue.
     #[error(transparent)]
-    Queue(#[from] redis::OpenError),
+    Queue(#[from] QueueOpenError),
     /// The store.
     #[error(transparent)]
     Store(#[from] postgres::OpenError),
@@ -41,7 +46,7 @@ impl Engines {
     /// # Errors
     /// [`RemoteError`] names the variable and the remedy.
     pub(crate) async fn open_remote(
-        queue: redis::Settings,
+        queue: QueueSettings,
         store: postgres::Settings,
         effects: &Effects,
     ) -> Result<Self, RemoteError> {
@@ -50,8 +55,10 @@ impl Engines {
         for warning in warnings {
             warn!("{warning}");
         }
-        let queue = open_queue(queue, effects).await?;
-        let watch = HistoryWatch::start(Arc::new(queue.clone()), Arc::new(store.clone()), effects.clone());
+        let queue = RemoteQueue::open(queue, effects).await?;
+        let watch = queue
+            .history()
+            .map(|history| HistoryWatch::start(history, Arc::new(store.clone()), effects.clone()));
         Ok(Self::Remote { queue, store, watch })
     }
 
@@ -59,7 +66,7 @@ impl Engines {
     pub(crate) fn queue(&self) -> Arc<dyn Queue> {
         match self {
             Self::Embedded(engine) => Arc::new(engine.clone()),
-            Self::Remote { queue, .. } => Arc::new(queue.clone()),
+            Self::Remote { queue, .. } => queue.queue(),
         }
     }
 
@@ -75,7 +82,7 @@ impl Engines {
     pub(crate) fn edge_queue(&self) -> EdgeQueue {
         match self {
             Self::Embedded(engine) => EdgeQueue::Embedded(engine.clone()),
-            Self::Remote { queue, .. } => EdgeQueue::Redis(queue.clone()),
+            Self::Remote { queue, .. } => EdgeQueue::Remote(queue.clone()),
         }
     }
 
@@ -84,9 +91,15 @@ impl Engines {
         match self {
             Self::Embedded(_) => std::future::pending().await,
             Self::Remote { queue, watch, .. } => {
+                let watch_ended = async {
+                    match watch {
+                        Some(watch) => watch.ended().await,
+                        None => std::future::pending().await,
+                    }
+                };
                 tokio::select! {
                     () = queue.ended() => {}
-                    () = watch.ended() => {}
+                    () = watch_ended => {}
                 }
             }
         }
@@ -97,50 +110,12 @@ impl Engines {
         match self {
             Self::Embedded(engine) => engine.close().await,
             Self::Remote { queue, store, watch } => {
-                watch.stop().await;
+                if let Some(watch) = watch {
+                    watch.stop().await;
+                }
                 queue.close().await;
                 store.close().await;
             }
         }
-    }
-}
-
-/// Opens the queue alone, and tells the operator what puts it at risk.
-///
-/// # Errors
-/// [`redis::OpenError`] names the variable and the remedy.
-pub(crate) async fn open_queue(
-    settings: redis::Settings,
-    effects: &Effects,
-) -> Result<redis::Engine, redis::OpenError> {
-    let (queue, warnings) = redis::Engine::open(settings, effects.clone()).await?;
-    for warning in warnings {
-        warn!("{warning}");
-    }
-    Ok(queue)
-}
-
-/// The queue as the edge component in this process sees it.
-pub(crate) enum EdgeQueue {
-    /// In the data folder.
-    Embedded(sqlite::Engine),
-    /// On a Redis or Valkey server.
-    Redis(redis::Engine),
-}
-
-impl Enqueue for EdgeQueue {
-    async fn enqueue(&self, message: String) -> Result<(), EnqueueError> {
-        let enqueued = match self {
-            Self::Embedded(engine) => engine.enqueue(message).await,
-            Self::Redis(engine) => engine.enqueue(message).await,
-        };
-        enqueued.map_err(|error| {
-            debug!(%error, cause = error.source().map(tracing::field::display), "a request was not confirmed");
-            match error {
-                queue::EnqueueError::DepthLimit | queue::EnqueueError::Full => EnqueueError::Full,
-                queue::EnqueueError::TooLarge => EnqueueError::TooLarge,
-                queue::EnqueueError::Unavailable(_) | queue::EnqueueError::Closed => EnqueueError::Unavailable,
-            }
-        })
     }
 }

@@ -10,6 +10,7 @@ mod log;
 mod migrate;
 mod output;
 mod reconcile;
+mod running;
 mod send;
 mod serve;
 mod settings;

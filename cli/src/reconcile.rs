@@ -1,5 +1,5 @@
 //! `chargegate reconcile`: whether every message and every decision is accounted for. It only reads, beside running
-//! processes or without any, and its answer is exact at any moment.
+//! processes or without any, and its answer is exact at any moment, but for what a queue does not tell.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,12 +7,14 @@ use std::process::ExitCode;
 
 use chargegate_core::RequestId;
 use chargegate_worker::{
-    Effects, EngineError, Reconciliation, SequenceRange, postgres, reconcile, redis, sqlite,
+    Effects, EngineError, Reconciliation, SequenceRange, postgres, reconcile, reconcile_uncounted, redis,
+    sqlite,
 };
 use serde_json::json;
 
+use crate::engines::{QueueOpenError, RemoteQueue};
 use crate::output;
-use crate::settings::{DatabaseArgs, QueueArgs, SettingError};
+use crate::settings::{DatabaseArgs, QueueArgs, QueueSettings, SettingError};
 
 /// Check that nothing is lost: every message and every decision is accounted for
 #[derive(Debug, clap::Args)]
@@ -38,8 +40,19 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, ReconcileError> {
         (None, None) => sqlite::Inspector::open(&args.data_dir).await?.reconcile().await?,
         (Some(_), Some(_)) => {
             let store = postgres::Inspector::open(&args.database.url()?).await?;
-            let queue = redis::Inspector::open(&args.queue.settings()?, Effects::system()).await?;
-            reconcile(&queue, &store).await?
+            match args.queue.settings()? {
+                QueueSettings::Redis(settings) => {
+                    let queue = redis::Inspector::open(&settings, Effects::system()).await;
+                    let queue = queue.map_err(QueueOpenError::from)?;
+                    reconcile(&queue, &store).await?
+                }
+                settings @ (QueueSettings::Sqs(_) | QueueSettings::Cloudflare(_)) => {
+                    let queue = RemoteQueue::open(settings, &Effects::system()).await?;
+                    let depth = queue.queue().depth().await;
+                    queue.close().await;
+                    reconcile_uncounted(depth?.waiting, &store).await?
+                }
+            }
         }
         _ => return Err(SettingError::HalfRemote.into()),
     };
@@ -62,7 +75,7 @@ pub(crate) enum ReconcileError {
     Folder(#[from] sqlite::OpenError),
     /// The queue cannot be opened.
     #[error(transparent)]
-    Queue(#[from] redis::OpenError),
+    Queue(#[from] QueueOpenError),
     /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] postgres::OpenError),

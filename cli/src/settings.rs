@@ -1,18 +1,20 @@
 //! Settings that several commands share, and how each becomes what the product takes.
 
+mod database;
 mod edge;
-mod engines;
+mod queue;
 mod work;
 
 use std::num::NonZeroUsize;
 
 use chargegate_core::{AddressPolicy, DecisionRulesError, NetworkError};
 use chargegate_worker::AclUrlError;
+use chargegate_worker::cloudflare::{ApiTokenError, BaseUrlError};
 use chargegate_worker::postgres::DatabaseUrlError;
-use chargegate_worker::redis::RedisUrlError;
 
+pub(crate) use self::database::DatabaseArgs;
 pub(crate) use self::edge::EdgeArgs;
-pub(crate) use self::engines::{DatabaseArgs, QueueArgs, QueueLimitArgs};
+pub(crate) use self::queue::{QueueArgs, QueueLimitArgs, QueueSettings, QueueUrlError};
 pub(crate) use self::work::{OpsArgs, WorkArgs};
 
 /// Whom a callback may go to.
@@ -78,7 +80,7 @@ pub(crate) enum SettingError {
     NoQueue,
     /// The queue's URL.
     #[error("QUEUE_URL or --queue-url")]
-    QueueUrl(#[source] RedisUrlError),
+    QueueUrl(#[source] QueueUrlError),
     /// The names of the queue's keys.
     #[error(
         "--queue-prefix or CHARGEGATE_QUEUE_PREFIX must be 1 to 100 characters without spaces and braces"
@@ -97,4 +99,29 @@ pub(crate) enum SettingError {
         "QUEUE_URL and DATABASE_URL (--queue-url, --database-url) go together: set both, or neither to keep everything in the data folder"
     )]
     HalfRemote,
+    /// An edge elsewhere, and a queue in a folder here.
+    #[error(
+        "--external-edge or CHARGEGATE_EXTERNAL_EDGE: that edge needs a queue it can reach, so set QUEUE_URL and DATABASE_URL"
+    )]
+    ExternalEdge,
+    /// Cloudflare's token.
+    #[error(
+        "no token for Cloudflare's API: set CLOUDFLARE_API_TOKEN, or CLOUDFLARE_API_TOKEN_FILE to a file that holds it"
+    )]
+    NoCloudflareToken,
+    /// Cloudflare's token.
+    #[error("CLOUDFLARE_API_TOKEN, or the file of CLOUDFLARE_API_TOKEN_FILE")]
+    CloudflareToken(#[source] ApiTokenError),
+    /// Cloudflare's API.
+    #[error("CLOUDFLARE_BASE_URL or --cloudflare-base-url")]
+    CloudflareBaseUrl(#[source] BaseUrlError),
+    /// The token's file.
+    #[error("CLOUDFLARE_API_TOKEN_FILE or --cloudflare-api-token-file: {} cannot be read", path.display())]
+    CloudflareTokenFile {
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// What happened.
+        #[source]
+        source: std::io::Error,
+    },
 }

@@ -1,15 +1,15 @@
 //! `chargegate up`: the whole product in one process: edge and worker, and queue and store in one data folder, or on
-//! servers where those are named.
+//! servers where those are named. The edge may run elsewhere before the same queue.
 
 mod args;
 mod demo;
+mod edge;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_host::{Drain, Host, LoadError};
+use chargegate_host::LoadError;
 use chargegate_worker::sqlite::{self, OpenError};
 use chargegate_worker::{
     AclUrlError, CallbackClient, CallbackClientError, Effects, HttpAuthorizer, MetricsError, Ops, Parts,
@@ -17,14 +17,16 @@ use chargegate_worker::{
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 pub(crate) use self::args::Args;
 use self::args::Place;
 use self::demo::Demo;
+use self::edge::Edge;
 use crate::engines::{Engines, RemoteError};
 use crate::output;
-use crate::serve::{ListenError, listen, serve};
+use crate::running::Running;
+use crate::serve::{ListenError, listen};
 use crate::settings::{SettingError, addresses};
 use crate::worker::{LOOKUPS, PACE};
 
@@ -35,8 +37,6 @@ use crate::worker::{LOOKUPS, PACE};
 pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpError> {
     let callback_allow = args.callback_allow();
     let addresses = addresses(&callback_allow)?;
-    let mut host_settings = args.edge.host(callback_allow, &args.data_dir).await?;
-    host_settings.limits.drain_timeout = host_settings.limits.drain_timeout.min(args.ops.grace);
     let engines_at = args.place()?;
     let pace = match engines_at {
         // The embedded engine gathers by itself whatever waits for its one writer.
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
     };
     let worker_settings = args.work.worker(pace)?;
     let given_acl = args.acl_url()?;
-    let edge = listen(args.edge.listen, "--listen or CHARGEGATE_LISTEN").await?;
+    let edge = Edge::prepare(&args, callback_allow).await?;
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let peers = CancellationToken::new();
     let demo =
@@ -63,8 +63,8 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
             Engines::open_remote(queue, store, &effects).await?
         }
     };
-    let load = tokio::task::spawn_blocking(move || Host::load(host_settings));
-    let host = load.await.map_err(io::Error::other)??;
+    let edge_url = edge.url()?;
+    let edge = edge.load().await?;
     let parts = Parts {
         queue: engines.queue(),
         store: engines.store(),
@@ -76,30 +76,12 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
     let client = CallbackClient::new(addresses, resolver, args.work.callback_timeout, connections)?;
     let ops_state = Ops::new(engines.queue(), engines.store(), metrics);
     let worker = Worker::start(&worker_settings, parts, client);
-    ops_state.set_ready(true);
 
-    announce(&edge, &ops, demo.as_ref())?;
-    let ops_server = tokio::spawn(serve(ops, ops_state.clone().router(), peers.clone()));
-    let end = async {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = worker.failed() => {}
-            () = engines.failed() => {}
-        }
-        ops_state.set_ready(false);
-    };
-    let drain = host.serve(edge, engines.edge_queue(), end).await;
+    announce(&edge_url, &ops, demo.as_ref())?;
+    let running = Running::begin(worker, engines, ops_state, ops, peers);
+    edge.serve(running.engines().edge_queue(), running.end(&stop)).await;
     let asked = stop.is_cancelled();
-    output::line("stopping: finishing what was begun (interrupt again to leave at once)");
-    if let Drain::Cut { connections } = drain {
-        warn!(connections, "cut connections whose requests did not end in time");
-    }
-    let finished = worker.stop(args.ops.grace).await;
-    engines.close().await;
-    peers.cancel();
-    if let Ok(Err(error)) = ops_server.await {
-        warn!(%error, "the ops port failed");
-    }
+    let finished = running.finish(args.ops.grace).await;
     output::line(if finished {
         "stopped: what is unfinished goes on at the next start"
     } else {
@@ -109,10 +91,10 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
 }
 
 /// Tells where everything is.
-fn announce(edge: &TcpListener, ops: &TcpListener, demo: Option<&Demo>) -> io::Result<()> {
-    let (edge, ops): (SocketAddr, SocketAddr) = (edge.local_addr()?, ops.local_addr()?);
-    info!(edge.address = %edge, ops.address = %ops, "started");
-    output::line(format_args!("edge      http://{edge}/v1/charging-sessions"));
+fn announce(edge: &str, ops: &TcpListener, demo: Option<&Demo>) -> io::Result<()> {
+    let ops = ops.local_addr()?;
+    info!(edge.url = edge, ops.address = %ops, "started");
+    output::line(format_args!("edge      {edge}/v1/charging-sessions"));
     output::line(format_args!("ops       http://{ops}/readyz  /healthz  /metrics"));
     if let Some(demo) = demo {
         output::line(demo.invitation(edge));

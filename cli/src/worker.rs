@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use chargegate_worker::{
     AclUrl, CallbackClient, CallbackClientError, Effects, HttpAuthorizer, MetricsError, Ops, Parts,
-    SystemResolver, Worker, install_metrics, redis,
+    SystemResolver, Worker, install_metrics,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::engines::{Engines, RemoteError};
-use crate::serve::{ListenError, listen, serve};
+use crate::running::Running;
+use crate::serve::{ListenError, listen};
 use crate::settings::{AddressArgs, DatabaseArgs, OpsArgs, QueueArgs, SettingError, WorkArgs, addresses};
 use crate::{log, output};
 
@@ -53,12 +54,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), Worke
     let worker_settings = args.work.worker(PACE)?;
     let addresses = addresses(&args.addresses.callback_allow)?;
     let acl_url: AclUrl = args.acl_url.parse().map_err(SettingError::AclUrl)?;
-    let queue = redis::Settings {
-        // The edges refuse; a worker only takes.
-        depth_limit: u64::MAX,
-        message_lease: args.work.message_lease(),
-        ..args.queue.settings()?
-    };
+    let queue = args.queue.settings()?.for_worker(&args.work);
     let store =
         args.database.settings(args.database_connections, args.work.callback_lease(), args.work.retention)?;
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
@@ -77,28 +73,15 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), Worke
     };
     let ops_state = Ops::new(engines.queue(), engines.store(), metrics);
     let worker = Worker::start(&worker_settings, parts, client);
-    ops_state.set_ready(true);
 
     let ops_address = ops.local_addr()?;
     info!(ops.address = %ops_address, "started");
     output::line(format_args!("ops       http://{ops_address}/readyz  /healthz  /metrics"));
     output::line("ready");
-    let peers = CancellationToken::new();
-    let ops_server = tokio::spawn(serve(ops, ops_state.clone().router(), peers.clone()));
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = worker.failed() => {}
-        () = engines.failed() => {}
-    }
+    let running = Running::begin(worker, engines, ops_state, ops, CancellationToken::new());
+    running.end(&stop).await;
     let asked = stop.is_cancelled();
-    ops_state.set_ready(false);
-    output::line("stopping: finishing what was begun (interrupt again to leave at once)");
-    let finished = worker.stop(args.ops.grace).await;
-    engines.close().await;
-    peers.cancel();
-    if let Ok(Err(error)) = ops_server.await {
-        warn!(%error, "the ops port failed");
-    }
+    let finished = running.finish(args.ops.grace).await;
     output::line(if finished {
         "stopped: other workers go on with what is unfinished"
     } else {

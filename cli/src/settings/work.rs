@@ -14,6 +14,8 @@ use crate::duration;
 const COMMIT_MARGIN: Duration = Duration::from_millis(500);
 /// How much longer a lease is than what is done under it: the commit may be repeated, and the machine be busy.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
+/// The same for the record of a decision alone, when nothing is wrong.
+const SHORT_LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// Where a process tells how it is.
 #[derive(Debug, clap::Args)]
@@ -84,6 +86,11 @@ impl WorkArgs {
     /// How long a message is leased: whoever holds it is done with it before, however long it may wait and ask.
     pub(crate) fn message_lease(&self) -> Duration {
         self.decision_deadline + LEASE_MARGIN
+    }
+
+    /// The same where a lease cannot be given up early: what a worker held that died comes again only when it ends.
+    pub(crate) fn shortest_message_lease(&self) -> Duration {
+        self.decision_deadline + SHORT_LEASE_MARGIN
     }
 
     /// How long a callback is leased: longer than the longest attempt.

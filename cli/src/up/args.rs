@@ -5,10 +5,12 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chargegate_worker::{AclUrl, postgres, redis, sqlite};
+use chargegate_worker::{AclUrl, postgres, sqlite};
 
+use super::edge::EdgeUrl;
 use crate::settings::{
-    AddressArgs, DatabaseArgs, EdgeArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError, WorkArgs, count,
+    AddressArgs, DatabaseArgs, EdgeArgs, OpsArgs, QueueArgs, QueueLimitArgs, QueueSettings, SettingError,
+    WorkArgs, count,
 };
 use crate::{duration, log};
 
@@ -24,6 +26,9 @@ pub(crate) struct Args {
     pub(super) demo: bool,
     #[command(flatten)]
     pub(super) edge: EdgeArgs,
+    /// The URL of an edge that runs elsewhere before the same queue, on Workers or Spin; none is started here then
+    #[arg(long, env = "CHARGEGATE_EXTERNAL_EDGE", value_name = "URL")]
+    pub(super) external_edge: Option<EdgeUrl>,
     #[command(flatten)]
     pub(super) ops: OpsArgs,
     /// The address of the demo's authorization service
@@ -66,7 +71,7 @@ pub(super) enum Place {
     /// In the data folder.
     Folder(sqlite::Settings),
     /// On servers.
-    Servers(Box<(redis::Settings, postgres::Settings)>),
+    Servers(Box<(QueueSettings, postgres::Settings)>),
 }
 
 impl Args {
@@ -83,14 +88,16 @@ impl Args {
 
     /// Where queue and store are kept: on servers where both are named, in the data folder where neither is.
     pub(super) fn place(&self) -> Result<Place, SettingError> {
-        let depth_limit = self.limit.queue_limit.get();
-        let (message_lease, callback_lease) = (self.work.message_lease(), self.work.callback_lease());
+        let callback_lease = self.work.callback_lease();
         match (self.queue.given(), self.database.given()) {
+            (None, None) if self.external_edge.is_some() => Err(SettingError::ExternalEdge),
             (None, None) => {
+                let depth_limit = self.limit.queue_limit.get();
+                let message_lease = self.work.message_lease();
                 Ok(Place::Folder(sqlite::Settings { depth_limit, message_lease, callback_lease }))
             }
             (Some(_), Some(_)) => Ok(Place::Servers(Box::new((
-                redis::Settings { depth_limit, message_lease, ..self.queue.settings()? },
+                self.queue.settings()?.for_edge(self.limit.queue_limit).for_worker(&self.work),
                 self.database.settings(self.database_connections, callback_lease, self.work.retention)?,
             )))),
             _ => Err(SettingError::HalfRemote),

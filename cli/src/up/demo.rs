@@ -45,7 +45,7 @@ impl Demo {
     }
 
     /// Where the peers are, and what to try.
-    pub(super) fn invitation(&self, edge: SocketAddr) -> impl fmt::Display {
+    pub(super) fn invitation(&self, edge: &str) -> impl fmt::Display {
         fmt::from_fn(move |f| {
             if let Some(acl) = self.acl {
                 writeln!(f, "acl       http://{acl}/v1/authorizations  (reference service, sample tokens)")?;
@@ -58,10 +58,7 @@ impl Demo {
             )?;
             writeln!(f, "driver-revoked-0000000001 (invalid), any other (unknown).")?;
             writeln!(f)?;
-            writeln!(
-                f,
-                "  curl -i http://{edge}/v1/charging-sessions -H 'content-type: application/json' \\"
-            )?;
+            writeln!(f, "  curl -i {edge}/v1/charging-sessions -H 'content-type: application/json' \\")?;
             writeln!(
                 f,
                 "    -d '{{\"station_id\":\"123e4567-e89b-12d3-a456-426614174000\",\"driver_token\":\"driver-allowed-0000000001\",\"callback_url\":\"http://{}/callback\"}}'",

@@ -1,0 +1,121 @@
+//! The edge of the whole: in this process, or elsewhere before the same queue.
+
+use std::io;
+use std::str::FromStr;
+
+use chargegate_host::{Drain, Host, Settings};
+use http::Uri;
+use tokio::net::TcpListener;
+use tracing::warn;
+
+use super::UpError;
+use super::args::Args;
+use crate::engines::EdgeQueue;
+use crate::serve::listen;
+
+/// Where an edge is that runs elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EdgeUrl(Box<str>);
+
+impl FromStr for EdgeUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let uri = text.parse::<Uri>().ok();
+        let whole = uri.filter(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.path() == "/" && uri.query().is_none()
+        });
+        match whole {
+            Some(_) => Ok(Self(text.trim_end_matches('/').into())),
+            None => Err("write the edge's URL without a path, like http://127.0.0.1:3000"),
+        }
+    }
+}
+
+/// An edge that is about to serve.
+pub(super) enum Edge {
+    /// In this process, on this listener.
+    Here(Box<Settings>, TcpListener),
+    /// In another, which is none of our business.
+    Elsewhere(EdgeUrl),
+}
+
+/// An edge that can serve.
+pub(super) enum Loaded {
+    /// See [`Edge::Here`].
+    Here(Box<Host>, TcpListener),
+    /// See [`Edge::Elsewhere`].
+    Elsewhere,
+}
+
+impl Edge {
+    /// Takes its address, where it is to be here.
+    ///
+    /// # Errors
+    /// A setting cannot be used, or the address cannot be had.
+    pub(super) async fn prepare(args: &Args, callback_allow: String) -> Result<Self, UpError> {
+        if let Some(url) = &args.external_edge {
+            return Ok(Self::Elsewhere(url.clone()));
+        }
+        let mut settings = args.edge.host(callback_allow, &args.data_dir).await?;
+        settings.limits.drain_timeout = settings.limits.drain_timeout.min(args.ops.grace);
+        let listener = listen(args.edge.listen, "--listen or CHARGEGATE_LISTEN").await?;
+        Ok(Self::Here(Box::new(settings), listener))
+    }
+
+    /// The URL that its paths are appended to.
+    ///
+    /// # Errors
+    /// The listener has no address.
+    pub(super) fn url(&self) -> io::Result<String> {
+        match self {
+            Self::Here(_, listener) => Ok(format!("http://{}", listener.local_addr()?)),
+            Self::Elsewhere(url) => Ok(url.0.to_string()),
+        }
+    }
+
+    /// Compiles the component.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    pub(super) async fn load(self) -> Result<Loaded, UpError> {
+        match self {
+            Self::Elsewhere(_) => Ok(Loaded::Elsewhere),
+            Self::Here(settings, listener) => {
+                let load = tokio::task::spawn_blocking(move || Host::load(*settings));
+                let host = load.await.map_err(io::Error::other)??;
+                Ok(Loaded::Here(Box::new(host), listener))
+            }
+        }
+    }
+}
+
+impl Loaded {
+    /// Serves until `end`, then finishes the requests that were begun.
+    pub(super) async fn serve(self, queue: EdgeQueue, end: impl Future<Output = ()> + Send) {
+        match self {
+            Self::Elsewhere => end.await,
+            Self::Here(host, listener) => {
+                if let Drain::Cut { connections } = host.serve(listener, queue, end).await {
+                    warn!(connections, "cut connections whose requests did not end in time");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_elsewhere_is_named_by_its_origin() {
+        for text in ["http://127.0.0.1:3000", "http://127.0.0.1:3000/", "https://edge.example"] {
+            let EdgeUrl(url) = text.parse().unwrap();
+            assert_eq!(*url, *text.trim_end_matches('/'));
+        }
+        for text in ["", "127.0.0.1:3000", "http://h/v1", "http://h?x=1", "ftp://h", "/"] {
+            assert!(text.parse::<EdgeUrl>().is_err(), "{text}");
+        }
+    }
+}
