@@ -70,7 +70,8 @@ struct Emulator(Child);
 impl Emulator {
     /// Starts it on a free port; gives also the address of its broker and the URL of its API.
     fn start(program: &Path) -> Result<(Self, String, String), Failure> {
-        let unusable = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", program.display()));
+        let unusable =
+            |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", program.display()));
         let mut command = Command::new(program);
         let queue = format!("chargegate:{QUEUE}:max_retries=100");
         command.args(["--account", ACCOUNT, "--queue", &queue]).env("CLOUDFLARE_API_TOKEN", TOKEN);

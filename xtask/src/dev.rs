@@ -80,7 +80,10 @@ pub(crate) fn run(workspace: &Workspace, args: Vec<String>) -> Result<(), Failur
             let services = services::for_cloudflare()?;
             let emulator = program(workspace, &wish, "cloudflare-queues-emulator");
             let cloudflare = Cloudflare::start(&emulator, modules)?;
-            beside(&services, up.envs(cloudflare.variables()).args(["--external-edge", &cloudflare.edge_url()]))
+            beside(
+                &services,
+                up.envs(cloudflare.variables()).args(["--external-edge", &cloudflare.edge_url()]),
+            )
         }
     }
 }
