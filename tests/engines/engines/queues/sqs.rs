@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use chargegate_sigv4::Credentials;
 use chargegate_worker::queue::EnqueueError;
 use chargegate_worker::sqs::{CredentialsSource, Engine, Settings};
-use chargegate_worker::{Clock as _, Effects, Random as _, SystemClock, SystemRandom};
-use serde_json::{Value, json};
+use chargegate_worker::{Clock as _, Effects, SystemClock};
+use serde_json::json;
 use tokio::sync::Mutex;
 
 use super::fixture::{Fixture, Options, Worker};
-use crate::sqs::by_hand;
+use crate::sqs::by_hand::Queue;
 
 /// Where all but those who disturb it find Moto.
 pub(crate) fn endpoint() -> String {
@@ -22,15 +22,11 @@ pub(crate) fn endpoint() -> String {
         .unwrap_or_else(|_| panic!("{variable} is not set: run by `cargo xtask test`, which sets it"))
 }
 
-/// A name that no other test uses.
-pub(crate) fn new_name() -> String {
-    format!("test-{:016x}", SystemRandom.bits())
-}
-
 /// Settings for a queue that was created at `endpoint`, with credentials that Moto believes.
-pub(crate) fn settings(endpoint: &str, queue: &str) -> Settings {
+pub(crate) fn settings(endpoint: &str, queue: &Queue) -> Settings {
+    let name = &queue.name;
     let host = endpoint.strip_prefix("http://").unwrap();
-    let url = format!("sqs+http://{host}/{ACCOUNT}/{queue}?region={REGION}").parse().unwrap();
+    let url = format!("sqs+http://{host}/{ACCOUNT}/{name}?region={REGION}").parse().unwrap();
     let fixed = Credentials::new("AKIATEST", "secret", None).unwrap();
     Settings { credentials: CredentialsSource::Fixed(fixed), ..Settings::new(url) }
 }
@@ -45,19 +41,11 @@ pub(crate) async fn open(settings: &Settings) -> Engine {
 
 /// The queue of one test on a server that all share.
 pub(crate) struct Sqs {
-    endpoint: String,
-    queue: String,
+    queue: Queue,
     settings: Settings,
     edge: Engine,
     /// The workers that were not killed, to close by.
     engines: Mutex<Vec<(Worker, Engine)>>,
-}
-
-impl Sqs {
-    fn call(&self, operation: &str, mut question: Value) -> Value {
-        question["QueueUrl"] = by_hand::queue_url(&self.endpoint, &self.queue).into();
-        by_hand::call(&self.endpoint, operation, &question)
-    }
 }
 
 #[async_trait]
@@ -71,11 +59,11 @@ impl Fixture for Sqs {
     const FEWER: usize = 10;
 
     async fn start(Options { depth_limit: _, message_lease }: Options) -> Self {
-        let (endpoint, queue) = (endpoint(), new_name());
-        by_hand::create_queue(&endpoint, &queue, &json!({}));
+        let endpoint = endpoint();
+        let queue = Queue::create(&endpoint);
         let settings = Settings { message_lease, ..settings(&endpoint, &queue) };
         let edge = open(&settings).await;
-        Self { endpoint, queue, settings, edge, engines: Mutex::default() }
+        Self { queue, settings, edge, engines: Mutex::default() }
     }
 
     async fn worker(&self) -> Worker {
@@ -94,7 +82,7 @@ impl Fixture for Sqs {
     }
 
     async fn enqueue_no_message(&self) {
-        self.call("SendMessage", json!({ "MessageBody": str::from_utf8(Self::NO_MESSAGE).unwrap() }));
+        self.queue.call("SendMessage", json!({ "MessageBody": str::from_utf8(Self::NO_MESSAGE).unwrap() }));
     }
 
     async fn kill(&self, worker: Worker) -> Worker {
@@ -129,15 +117,6 @@ impl Fixture for Sqs {
             .collect();
         for enqueued in enqueuing {
             enqueued.await.unwrap().unwrap();
-        }
-    }
-}
-
-impl Drop for Sqs {
-    /// Leaves nothing on the server.
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.call("DeleteQueue", json!({}));
         }
     }
 }
