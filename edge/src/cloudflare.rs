@@ -24,12 +24,10 @@ async fn handle(request: worker::Request, env: Env, _context: Context) -> worker
     let (method, path) = (request.inner().method(), request.path());
     // Those that are looked at, since each costs a call. One that was sent twice has both its values in one.
     let headers = Request::FIELDS.map(|name| (name, request.headers().get(name).ok().flatten()));
-    let headers: Vec<_> = headers
-        .iter()
-        .filter_map(|(name, value)| value.as_ref().map(|value| (*name, value.as_bytes())))
-        .collect();
+    let headers: Vec<_> =
+        headers.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?.as_bytes()))).collect();
     let head = Request { method: &method, path: &path, headers: &headers };
-    written(accept(head, Incoming::of(&request), &Isolate(&env)).await)
+    written(accept(head, Incoming::of(&request, head), &Isolate(&env)).await)
 }
 
 fn written(response: Response) -> worker::Result<worker::Response> {

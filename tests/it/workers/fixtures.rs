@@ -16,7 +16,7 @@ mod native;
 
 /// One worker for each set of variables.
 struct Workers {
-    workers: BTreeMap<BTreeMap<String, String>, Running>,
+    running: BTreeMap<BTreeMap<String, String>, Running>,
     variables: BTreeMap<String, String>,
     broker: SocketAddr,
     peer: Arc<Peer>,
@@ -40,14 +40,14 @@ impl Edge for Workers {
         });
         self.native.prepare(variables, queue).await;
         self.variables.clone_from(variables);
-        if !self.workers.contains_key(variables) {
+        if !self.running.contains_key(variables) {
             let worker = start(variables, self.broker);
-            self.workers.insert(variables.clone(), worker);
+            self.running.insert(variables.clone(), worker);
         }
     }
 
     async fn send(&mut self, case: &Case) -> (Answer, Vec<String>) {
-        let mut client = self.workers[&self.variables].connect().await;
+        let mut client = self.running[&self.variables].connect().await;
         client.send(&request(case)).await;
         let reply = client.reply(case.method == "HEAD").await.expect("an answer");
         let answer = Answer { status: reply.status, headers: reply.headers, body: reply.body };
@@ -78,7 +78,7 @@ fn every_case_of_the_table_holds_in_workerd_with_the_same_bytes() {
         let (broker, peer) = Peer::start().await;
         let native = native::Native::new();
         let mut workers =
-            Workers { workers: BTreeMap::new(), variables: BTreeMap::new(), broker, peer, native };
+            Workers { running: BTreeMap::new(), variables: BTreeMap::new(), broker, peer, native };
         runner::run(&mut workers).await;
         assert_eq!(workers.peer.formats().keys().collect::<Vec<_>>(), ["text"]);
     });

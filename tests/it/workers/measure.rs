@@ -73,7 +73,7 @@ async fn drive(running: &Running, kind: &Kind) -> (u32, Duration) {
         });
     }
     let served = clients.join_all().await.into_iter().sum();
-    (served, used(running.0.id()) - before)
+    (served, used(running.0.id()).saturating_sub(before))
 }
 
 async fn once(client: &mut Client, request: &str, status: u16) {
