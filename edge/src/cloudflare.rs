@@ -3,10 +3,10 @@
 mod body;
 mod platform;
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use chargegate_core::UnixMillis;
+use chargegate_core::{MAX_MESSAGE_BYTES, UnixMillis};
 use worker::{Context, Date, Delay, Env, Headers, Queue, QueueContentType, RawMessageBuilder, ResponseBody};
 use worker::{console_error, event};
 
@@ -15,8 +15,10 @@ use body::Incoming;
 
 /// The binding of the queue, in `wrangler.toml`.
 const QUEUE: &str = "JOBS";
-/// The longest message that the queue takes.
-const MAX_MESSAGE_BYTES: usize = 128_000;
+/// The longest message that Cloudflare takes.
+const QUEUE_BYTES: usize = 128_000;
+/// What a worker would decode is never too long.
+const _: () = assert!(MAX_MESSAGE_BYTES <= QUEUE_BYTES);
 
 #[event(fetch)]
 async fn handle(request: worker::Request, env: Env, _context: Context) -> worker::Result<worker::Response> {
@@ -52,7 +54,10 @@ impl Host for Isolate<'_> {
         queue.send_raw(message.build_with_content_type(QueueContentType::Text)).await.map_err(|error| {
             let code = code(&error.to_string());
             // Its number alone: the rest of the text is not ours.
-            console_error!("{QUEUE} did not confirm a message: error {}", code.unwrap_or_default());
+            console_error!(
+                "{QUEUE} did not confirm a message: error {} of developers.cloudflare.com/queues/reference/error-codes",
+                code.unwrap_or_default()
+            );
             refusal(code)
         })
     }
@@ -72,17 +77,14 @@ impl Host for Isolate<'_> {
     }
 
     async fn settings(&self) -> Result<&Settings, SettingError> {
-        thread_local! {
-            static SETTINGS: &'static OnceCell<Result<Settings, SettingError>> = Box::leak(Box::default());
-        }
-        let settings = SETTINGS.with(|settings| *settings);
+        static SETTINGS: OnceLock<Result<Settings, SettingError>> = OnceLock::new();
         let read = || {
             if self.0.queue(QUEUE).is_err() {
                 return Err(SettingError::Queue);
             }
             Settings::read(|name| platform::variable(self.0, name))
         };
-        settings.get_or_init(read).as_ref().map_err(|error| *error)
+        SETTINGS.get_or_init(read).as_ref().map_err(|error| *error)
     }
 }
 

@@ -31,7 +31,7 @@ fn a_queue_that_refuses_is_told_by_its_code_and_used_again() {
             assert_refused(&post(&mut client).await, detail);
             // workerd's own for a refusal without a code.
             let code = code.unwrap_or(15_000);
-            let told = format!("JOBS did not confirm a message: error {code}");
+            let told = format!("JOBS did not confirm a message: error {code} of");
             assert!(edge.0.log().unwrap().contains(&told), "{told}");
             peer.tell(Verdict::Takes);
             assert_accepted(&post(&mut client).await);
