@@ -128,3 +128,6 @@ impl fmt::Debug for Api {
         write!(f, "Api({}, ..)", self.queue)
     }
 }
+
+#[cfg(test)]
+mod tests;

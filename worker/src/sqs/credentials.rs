@@ -28,7 +28,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Where credentials come from.
 #[derive(Clone, Debug, Default)]
 pub enum CredentialsSource {
-    /// Where AWS's own tools look: the environment, shared files, a web identity, the container, the machine.
+    /// Where AWS's own tools look: the environment, shared files, a web identity, the container, the machine. Profiles
+    /// that sign on through a browser or run a program are not supported.
     #[default]
     Usual,
     /// These, which never expire.

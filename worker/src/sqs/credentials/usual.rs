@@ -13,6 +13,8 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::TimeSource;
 use chargegate_core::UnixMillis;
 use chargegate_sigv4::Credentials;
+use tracing::instrument::WithSubscriber as _;
+use tracing::subscriber::NoSubscriber;
 
 use super::http::PlainHttp;
 use super::{CredentialsError, Fetch, Fetched};
@@ -51,7 +53,9 @@ impl Usual {
 impl Fetch for Usual {
     async fn fetch(&self) -> Result<Fetched, CredentialsError> {
         let chain = Box::pin(self.chain()).await;
-        let found = chain.provide_credentials().await.map_err(|error| describe(&error))?;
+        // The crate would tell of a failure too, at each attempt and in its own words.
+        let found = chain.provide_credentials().with_subscriber(NoSubscriber::default()).await;
+        let found = found.map_err(|error| describe(&error))?;
         let (id, secret) = (found.access_key_id(), found.secret_access_key());
         let credentials = Credentials::new(id, secret, found.session_token())
             .map_err(|error| CredentialsError::new(error.to_string()))?;
