@@ -218,7 +218,7 @@ async fn hand_back(mut returned: mpsc::Receiver<MessageKey>, queue: Arc<dyn Queu
     }
 }
 
-/// Records in batches: while one batch commits, the next gathers.
+/// Records in batches: while one batch commits, the next gathers, and those before are acknowledged.
 async fn record(
     mut inbox: Gather<Passage>,
     parts: Parts,
@@ -226,6 +226,9 @@ async fn record(
     persist: Persist,
     store_works: watch::Sender<bool>,
 ) {
+    // As many as the window has room for: a queue far away may take its time, and bring many together.
+    let acknowledging = TaskTracker::new();
+    acknowledging.close();
     while let Some(batch) = inbox.next().await {
         let (mut outcomes, mut dues, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for Passage { outcome, due, place } in batch {
@@ -249,19 +252,23 @@ async fn record(
         let Some(recorded) = written else {
             // Their leases end, or the restart releases them: nothing is lost by leaving.
             warn!(messages = keys.len(), "left messages undecided");
-            return;
+            break;
         };
         // Deciding is over: the callbacks need not wait for the acknowledgement.
         let jobs = count(&outcomes, recorded);
         let left = dispatcher.start(jobs);
-        let acknowledged = async {
-            if let Err(error) = parts.queue.acknowledge(keys).await {
-                warn!(error = %error, cause = metric::cause(&error), "could not acknowledge messages; they come again");
-            }
-        };
-        tokio::join!(acknowledged, callback::release(parts.store.as_ref(), left));
-        drop(places);
+        let parts = parts.clone();
+        acknowledging.spawn(async move {
+            let acknowledged = async {
+                if let Err(error) = parts.queue.acknowledge(keys).await {
+                    warn!(error = %error, cause = metric::cause(&error), "could not acknowledge messages; they come again");
+                }
+            };
+            tokio::join!(acknowledged, callback::release(parts.store.as_ref(), left));
+            drop(places);
+        });
     }
+    acknowledging.wait().await;
 }
 
 fn mark_late(outcomes: &mut [Outcome], dues: &[Instant]) {
