@@ -2,6 +2,7 @@
 //! `cargo xtask test` starts the servers.
 #![cfg(test)]
 
+mod cloudflare;
 mod database;
 mod postgres;
 mod queues;

@@ -1,5 +1,6 @@
 //! What every queue engine does alike. Each test runs over each engine.
 
+pub(crate) mod cloudflare;
 mod delivery;
 pub(crate) mod fixture;
 mod holders;
@@ -68,5 +69,6 @@ suite! {
     on_redis: super::streams::Streams<super::streams::OneOnRedis>,
     on_redis_with_several_streams: super::streams::Streams<super::streams::ThreeOnRedis>,
     on_valkey: super::streams::Streams<super::streams::OneOnValkey>,
+    on_cloudflare: super::cloudflare::Cloudflare,
     on_sqs: super::sqs::Sqs,
 }

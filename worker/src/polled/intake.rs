@@ -37,6 +37,8 @@ struct State {
     closed: bool,
     /// What the leases that wait want.
     wanted: usize,
+    /// The most they ever wanted: there is no room for more.
+    most_wanted: usize,
     /// When the last of them has waited enough.
     until: Instant,
     /// What came and was not yet leased.
@@ -82,6 +84,7 @@ impl Intake {
         let state = State {
             closed: false,
             wanted: 0,
+            most_wanted: 0,
             until: Instant::now(),
             ready: VecDeque::new(),
             under_way: 0,
@@ -154,7 +157,7 @@ impl Intake {
         if state.pace.not_before() > now {
             return Step::Sleep(Some(state.pace.not_before()));
         }
-        if free < self.terms.receive_batch && held > 0 {
+        if free < self.terms.receive_batch.min(state.most_wanted) && held > 0 {
             // What is in somebody's hands, or comes with a call, will make room for more.
             if state.calls > 0 {
                 return Step::Sleep(None);
@@ -279,6 +282,7 @@ impl<'a> Wanting<'a> {
     fn new(intake: &'a Intake, max: usize, until: Instant) -> Self {
         let mut state = intake.lock();
         state.wanted = state.wanted.saturating_add(max);
+        state.most_wanted = state.most_wanted.max(state.wanted);
         state.until = state.until.max(until);
         state.quiet = 0;
         let (begun, recalls) = (state.begun, state.recalls);

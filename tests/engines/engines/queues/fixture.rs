@@ -11,6 +11,9 @@ pub(crate) const NO_WAIT: Duration = Duration::ZERO;
 /// The longest that a test waits for what must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The lease of messages whose holder dies, where only its end gives them free.
+const UNNOTICED: Duration = Duration::from_secs(8);
+
 /// What a test sets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
@@ -38,6 +41,10 @@ pub(crate) trait Fixture: Send + Sync + Sized + 'static {
     const RELEASE_COUNTS: bool = false;
     /// Whether a message is done with when a worker says so whose lease has ended and passed to another.
     const LATE_IS_BELIEVED: bool = true;
+    /// Whether it is noticed that a holder died, before its leases end.
+    const DEATH_IS_NOTICED: bool = true;
+    /// How long an engine that found the queue empty may leave it alone.
+    const PAUSE: Duration = Duration::ZERO;
     /// The shortest lease there is.
     const SHORTEST_LEASE: Duration = Duration::ZERO;
     /// As far from a message as the queue can hold.
@@ -85,6 +92,12 @@ pub(crate) trait Fixture: Send + Sync + Sized + 'static {
 pub(crate) fn short<F: Fixture>() -> Options {
     let message_lease = Duration::from_millis(400).max(F::SHORTEST_LEASE);
     Options { message_lease, ..Options::default() }
+}
+
+/// Leases that nobody outlives unnoticed for long.
+pub(crate) fn deadly<F: Fixture>() -> Options {
+    let long = Options::default();
+    if F::DEATH_IS_NOTICED { long } else { Options { message_lease: UNNOTICED, ..long } }
 }
 
 /// Longer than that lease.

@@ -8,15 +8,15 @@ use tokio::time::Instant;
 
 use super::Fixture;
 use super::fixture::{
-    NO_WAIT, Options, PATIENCE, acknowledge, bodies, deliveries, keys, lease, nothing_comes, past, release,
-    short, sorted,
+    NO_WAIT, Options, PATIENCE, acknowledge, bodies, deadly, deliveries, keys, lease, nothing_comes, past,
+    release, short, sorted,
 };
 
 pub(super) async fn a_message_comes_again_when_its_lease_ends<F: Fixture>() {
     let fixture = F::start(short::<F>()).await;
-    let mut holder = fixture.worker().await;
+    let mut holders = vec![fixture.worker().await];
     fixture.enqueue("a").await.unwrap();
-    let mut held = lease(&holder, 1).await;
+    let held = lease(&holders[0], 1).await;
     for delivery in 2..5 {
         let next = fixture.worker().await;
         let began = Instant::now();
@@ -24,23 +24,21 @@ pub(super) async fn a_message_comes_again_when_its_lease_ends<F: Fixture>() {
         assert!(began.elapsed() >= Duration::from_millis(300), "not before: {:?}", began.elapsed());
         assert_eq!(keys(&again), keys(&held));
         assert_eq!(deliveries(&again), [delivery]);
-        // Who holds it no longer has nothing to say about it, but that it is done.
-        held = again;
-        if delivery == 2 {
-            nothing_comes(&holder, NO_WAIT).await;
-        }
-        holder = next;
+        holders.push(next);
     }
 }
 
 pub(super) async fn a_message_comes_again_when_its_holder_dies<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+    let fixture = F::start(deadly::<F>()).await;
     let holder = fixture.worker().await;
     let (count, done) = (600 / F::FEWER, 100 / F::FEWER);
     fixture.enqueue_numbers(count).await;
     let held = lease(&holder, count).await;
     acknowledge(&holder, &held[..done]).await;
     let next = fixture.kill(holder).await;
+    if !F::DEATH_IS_NOTICED {
+        nothing_comes(&next, Duration::from_secs(1)).await;
+    }
     let began = Instant::now();
     let again = lease(&next, count - done).await;
     // Soon enough for a deadline of 10 s.
@@ -52,7 +50,7 @@ pub(super) async fn a_message_comes_again_when_its_holder_dies<F: Fixture>() {
 }
 
 pub(super) async fn what_a_dead_holder_left_is_shared_out_once<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+    let fixture = F::start(deadly::<F>()).await;
     let holder = fixture.worker().await;
     let count = 1_000 / F::FEWER;
     fixture.enqueue_numbers(count).await;
@@ -115,7 +113,7 @@ pub(super) async fn released_messages_come_at_once<F: Fixture>() {
     fixture.enqueue_all(["a", "b"]).await;
     let counted = |times: u32| if F::RELEASE_COUNTS { times } else { 1 };
     for round in 1..4 {
-        let mut leased = worker.lease(2, NO_WAIT).await.unwrap();
+        let mut leased = worker.lease(2, F::PAUSE).await.unwrap();
         assert!(!leased.is_empty(), "without a wait");
         leased.extend(lease(&worker, 2 - leased.len()).await);
         assert_eq!(sorted(bodies(&leased)), ["a", "b"]);

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::Fixture;
-use super::fixture::{NO_WAIT, Options, PATIENCE, Worker, bodies, lease, release};
+use super::fixture::{Options, PATIENCE, Worker, bodies, lease, release};
 
 /// What a machine under load may add to a wait.
 const SLACK: Duration = Duration::from_secs(2);
@@ -36,7 +36,7 @@ pub(super) async fn a_message_that_is_there_comes_without_a_wait<F: Fixture>() {
     assert!(worker.lease(1, Duration::from_millis(300)).await.unwrap().is_empty());
     for body in ["a", "b", "c", "d"] {
         fixture.enqueue(body).await.unwrap();
-        assert_eq!(bodies(&worker.lease(1, NO_WAIT).await.unwrap()), [body]);
+        assert_eq!(bodies(&worker.lease(1, F::PAUSE).await.unwrap()), [body]);
     }
 }
 

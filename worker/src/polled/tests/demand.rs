@@ -140,7 +140,15 @@ async fn calls_are_full_though_the_window_is_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_window_smaller_than_a_batch_is_served() {
+async fn a_window_smaller_than_a_batch_does_not_wait_for_a_batch() {
+    let fake = Fake::new(TERMS);
+    let engine = fake.engine();
+    fake.put(100);
+    let begun = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(engine.lease(10, LONG).await.unwrap().len(), 10);
+    }
+    assert_eq!(begun.elapsed(), ROUND_TRIP * 10);
     let fake = Fake::new(TERMS);
     fake.put(100);
     drain(&fake, 10, 100).await;
