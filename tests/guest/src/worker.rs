@@ -1,21 +1,25 @@
 //! The guest as a worker: as little as can be, and one trap.
 
-use std::future::pending;
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use worker::{Context, Env, QueueContentType, RawMessageBuilder, Request, Response, Result, event};
+use worker::{Context, Delay, Env, QueueContentType, RawMessageBuilder, Request, Response, Result, event};
 
 #[event(fetch)]
 async fn handle(mut request: Request, env: Env, _context: Context) -> Result<Response> {
+    static SERVED: AtomicU64 = AtomicU64::new(0);
+    let served = SERVED.fetch_add(1, Ordering::Relaxed) + 1;
     match request.path().as_str() {
+        "/served" => Response::ok(served.to_string()),
         "/hello" => Response::ok("Hello, World!"),
         "/minimal" => minimal(&request.text().await?, &env).await,
-        "/trap" => std::process::abort(),
+        "/trap" => process::abort(),
         "/trap-later" => {
-            // After its answer to a microtask: in no call from the entry.
-            worker::Delay::from(std::time::Duration::from_millis(1)).await;
-            std::process::abort()
+            // No longer in the call of the entry.
+            Delay::from(Duration::from_millis(1)).await;
+            process::abort()
         }
-        "/hang" => pending().await,
         _ => Response::error("", 404),
     }
 }
