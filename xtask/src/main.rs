@@ -31,8 +31,10 @@ Commands:
   bench load [ARGS]          Set up, build and drive the whole on Redis and PostgreSQL, and measure; ARGS go to
                              the load, --help tells which
   services                   Start a throw-away Redis and PostgreSQL, print their URLs, and wait
-  edge [--target workers]    Build the WASM components, or the worker that `wrangler deploy` uploads; print paths
-                             and sizes";
+  edge                       Build the WASM components; print their paths and sizes
+  edge --target workers [--dry-run]
+                             Build the worker that `wrangler deploy` uploads; print its path and size. With
+                             `--dry-run` Wrangler then checks what it would upload, without an account";
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1).collect()) {
@@ -53,9 +55,11 @@ fn run(mut args: Vec<String>) -> Result<(), Failure> {
         ("ci", []) => ci::run(&Workspace::find()?),
         ("services", []) => services::run(),
         ("edge", []) => component::run(&Workspace::find()?),
-        ("edge", [option, target]) if option == "--target" && target == "workers" => {
-            workers::run(&Workspace::find()?)
-        }
+        ("edge", [option, target, rest @ ..]) if option == "--target" && target == "workers" => match rest {
+            [] => workers::build_edge(&Workspace::find()?).map(drop),
+            [option] if option == "--dry-run" => workers::check_deployment(&Workspace::find()?),
+            _ => Err(Failure::new(format!("the edge takes no such arguments\n\n{USAGE}"))),
+        },
         ("help" | "-h" | "--help", _) => {
             eprintln!("{USAGE}");
             Ok(())

@@ -14,15 +14,8 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// What is uploaded, compressed: Cloudflare's own limit is 3 MB, and size is start-up time.
 const MAX_BYTES: u64 = 300 * 1024;
 
-/// `cargo xtask edge --target workers`: builds what `wrangler deploy` uploads, and prints its path and size.
-///
-/// # Errors
-/// It does not build, or is too large.
-pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
-    build_edge(workspace).map(drop)
-}
-
-/// Builds the edge as a worker, prints its size and gives the folder of its modules.
+/// `cargo xtask edge --target workers`: builds the edge as a worker, prints its path and size, and gives the folder of
+/// its modules.
 ///
 /// # Errors
 /// It does not build, or is too large.
