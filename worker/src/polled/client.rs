@@ -100,3 +100,68 @@ impl Answer {
         retry_after(&self.headers).map(|wait| wait.min(LONGEST_RETRY_AFTER))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::fakes::Peer;
+
+    const LONG: Duration = Duration::from_mins(1);
+    const MAX_ANSWER: usize = 1_000;
+
+    async fn call(peer: &Peer, deadline: Duration) -> Result<Answer, CallError> {
+        let uri = format!("http://127.0.0.1:{}/", peer.port());
+        let request = Request::post(uri).body(Full::new(Bytes::from_static(b"{}"))).unwrap();
+        Client::new(1, MAX_ANSWER).unwrap().call(request, deadline).await
+    }
+
+    fn answer(status: &str, body: &str) -> String {
+        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_the_longest_length_is_read_and_a_longer_one_is_none() {
+        let longest = "x".repeat(MAX_ANSWER);
+        let peer = Peer::answering(answer("200 OK", &longest)).await;
+        assert_eq!(call(&peer, LONG).await.unwrap().body, longest);
+        let peer = Peer::answering(answer("200 OK", &format!("{longest}x"))).await;
+        assert!(matches!(call(&peer, LONG).await, Err(CallError::TooLarge)));
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let (peer, poured) = Peer::pouring(head, b"4\r\nxxxx\r\n".to_vec()).await;
+        assert!(matches!(call(&peer, LONG).await, Err(CallError::TooLarge)));
+        poured.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_call_ends_at_its_deadline_wherever_it_hangs() {
+        let deadline = Duration::from_millis(200);
+        let began = Instant::now();
+        let peer = Peer::hanging().await;
+        assert!(matches!(call(&peer, deadline).await, Err(CallError::TimedOut)));
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n";
+        let peer = Peer::start(async move |mut stream, _| {
+            let _ = crate::fakes::read_request(&mut stream).await;
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await;
+            let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut Vec::new()).await;
+        })
+        .await;
+        assert!(matches!(call(&peer, deadline).await, Err(CallError::TimedOut)));
+        assert!(began.elapsed() >= deadline * 2);
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_not_followed_and_a_cut_answer_is_none() {
+        let peer = Peer::answering(answer("302 Found\r\nlocation: http://127.0.0.1:1/", "")).await;
+        assert_eq!(call(&peer, LONG).await.unwrap().status, StatusCode::FOUND);
+        let peer = Peer::answering("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
+        assert!(matches!(call(&peer, LONG).await, Err(CallError::Broken(_))));
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_is_asked_for_is_bounded() {
+        let peer = Peer::answering(answer("429 Slow\r\nretry-after: 99999999999999999999999", "")).await;
+        assert_eq!(call(&peer, LONG).await.unwrap().retry_after(), Some(LONGEST_RETRY_AFTER));
+    }
+}
