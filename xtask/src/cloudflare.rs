@@ -14,6 +14,7 @@ use crate::step::{Failure, say};
 const EDGE_PORT: u16 = 3000;
 const ACCOUNT: &str = "00000000000000000000000000000001";
 const QUEUE: &str = "00000000000000000000000000000002";
+const DEAD_LETTERS: &str = "00000000000000000000000000000003";
 /// It opens nothing but the emulator.
 const TOKEN: &str = "a-token-for-the-emulator-of-this-machine";
 /// The binding and the header that tell the emulator which queue is meant.
@@ -73,8 +74,9 @@ impl Emulator {
         let unusable =
             |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", program.display()));
         let mut command = Command::new(program);
-        let queue = format!("chargegate:{QUEUE}:max_retries=100");
-        command.args(["--account", ACCOUNT, "--queue", &queue]).env("CLOUDFLARE_API_TOKEN", TOKEN);
+        command.args(["--account", ACCOUNT]).env("CLOUDFLARE_API_TOKEN", TOKEN);
+        command.args(["--queue", &format!("chargegate-dead:{DEAD_LETTERS}")]);
+        command.args(["--queue", &format!("chargegate:{QUEUE}:dead=chargegate-dead:max_retries=100")]);
         // It ends with this process, whose end closes the pipe, and not by the terminal's interrupt before that.
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         own_group(&mut command);
