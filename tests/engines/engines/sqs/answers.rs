@@ -57,32 +57,26 @@ async fn messages_whose_answer_was_lost_come_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_acknowledgement_whose_answer_was_lost_is_made_again() {
-    let setting = Setting::new().await;
+async fn an_acknowledgement_that_was_not_confirmed_is_made_again() {
+    let mut setting = Setting::new().await;
+    setting.settings.message_lease = Duration::from_mins(1);
     let engine = setting.open().await;
-    enqueue(&engine, &some_bodies(3)).await;
-    let mut held = Vec::new();
-    while held.len() < 3 {
-        held.extend(engine.lease(3 - held.len(), Duration::from_secs(5)).await.unwrap());
+    for reply in [
+        Reply::Lose,
+        Reply::FailFirst { code: "InternalError", sender_fault: false },
+        Reply::Answer { status: 200, headers: String::new(), body: "{}".to_owned() },
+    ] {
+        enqueue(&engine, &some_bodies(3)).await;
+        let mut held = Vec::new();
+        while held.len() < 3 {
+            held.extend(engine.lease(3 - held.len(), Duration::from_secs(5)).await.unwrap());
+        }
+        let calls = setting.proxy.calls("DeleteMessageBatch");
+        setting.proxy.once("DeleteMessageBatch", reply.clone());
+        engine.acknowledge(keys(&held)).await.unwrap();
+        assert_eq!(engine.depth().await.unwrap().waiting, 0, "{reply:?}");
+        assert!(setting.proxy.calls("DeleteMessageBatch") > calls + 1, "{reply:?}");
     }
-    setting.proxy.once("DeleteMessageBatch", Reply::Lose);
-    engine.acknowledge(keys(&held)).await.unwrap();
-    assert_eq!(engine.depth().await.unwrap().waiting, 0);
-    assert!(setting.proxy.calls("DeleteMessageBatch") > 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_part_of_an_acknowledgement_that_failed_is_made_again() {
-    let setting = Setting::new().await;
-    let engine = setting.open().await;
-    enqueue(&engine, &some_bodies(3)).await;
-    let mut held = Vec::new();
-    while held.len() < 3 {
-        held.extend(engine.lease(3 - held.len(), Duration::from_secs(5)).await.unwrap());
-    }
-    setting.proxy.once("DeleteMessageBatch", Reply::FailFirst { code: "InternalError", sender_fault: false });
-    engine.acknowledge(keys(&held)).await.unwrap();
-    assert_eq!(engine.depth().await.unwrap().waiting, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

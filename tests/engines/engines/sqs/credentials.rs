@@ -1,7 +1,9 @@
 //! Who signs: on a Moto that checks every signature and what its user may do.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use chargegate_core::DateTime;
 use chargegate_servers::{Moto, moto};
 use chargegate_sigv4::Credentials;
 use chargegate_worker::queue::Queue as _;
-use chargegate_worker::sqs::{CredentialsSource, Engine, OpenError, Refusal, Settings};
+use chargegate_worker::sqs::{CredentialsSource, Engine, OpenError, QueueUrl, Refusal, Settings};
 use chargegate_worker::{Clock as _, Effects, SystemClock};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -18,9 +20,9 @@ use tokio::process::Command;
 
 use super::by_hand::{Queue, form};
 use super::proxy::{Proxy, Reply};
-use super::{all_come, body, enqueue, eventually, some_bodies};
+use super::{Setting, all_come, body, enqueue, eventually, some_bodies};
 use crate::queues::fixture::keys;
-use crate::queues::sqs::{ACCOUNT, open, settings};
+use crate::queues::sqs::{ACCOUNT, REGION, endpoint, open, settings};
 
 /// What a role may do, as it travels in a form.
 const POLICY: &str = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%7B%22Effect%22%3A%22Allow%22%2C\
@@ -108,11 +110,27 @@ async fn every_call_is_signed_as_the_service_wants_it() {
     assert!(!format!("{refusal} {refusal:?}").contains("s3cret"));
 }
 
-/// What the container's endpoint gives now, and how long it says that it lasts; `None` while it fails.
-type Given = Arc<Mutex<Option<(Session, Duration)>>>;
+/// What the endpoint of a container does.
+#[derive(Default)]
+struct Endpoint {
+    /// What it gives now, and how long it says that this lasts; `None` while it fails.
+    given: Mutex<Option<(Session, Duration)>>,
+    /// How often it failed.
+    failures: AtomicUsize,
+}
+
+impl Endpoint {
+    fn give(&self, session: &Session, lasts: Duration) {
+        *self.given.lock().unwrap() = Some((session.clone(), lasts));
+    }
+
+    fn fail(&self) {
+        *self.given.lock().unwrap() = None;
+    }
+}
 
 /// The endpoint of a container, as Amazon's containers have it.
-async fn container_endpoint(given: Given) -> String {
+async fn serve(endpoint: Arc<Endpoint>) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}/credentials", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -125,10 +143,13 @@ async fn container_endpoint(given: Given) -> String {
             }
             let request = String::from_utf8_lossy(&request).to_ascii_lowercase();
             let known = request.contains(&format!("authorization: {TOKEN}\r\n"));
-            let given = given.lock().unwrap().clone().filter(|_| known);
+            let given = endpoint.given.lock().unwrap().clone().filter(|_| known);
             let (status, body) = match given {
                 Some((session, lasts)) => (200, credentials_body(&session, lasts)),
-                None => (500, String::new()),
+                None => {
+                    endpoint.failures.fetch_add(1, Ordering::SeqCst);
+                    (500, String::new())
+                }
             };
             let length = body.len();
             let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close");
@@ -150,23 +171,13 @@ async fn credentials_of_a_container_are_renewed_while_work_goes_on() {
     let checking = Checking::start();
     let [first, second, third] = [0, 1, 2].map(|n| checking.sessions[n].clone());
     let proxy = Proxy::to(&checking.server.url()).await;
-    let given: Given = Arc::new(Mutex::new(Some((first.clone(), Duration::from_secs(8)))));
+    let endpoint = Arc::new(Endpoint::default());
+    endpoint.give(&first, Duration::from_secs(8));
     let url = settings(&proxy.url(), &checking.queue).url;
     let folder = tempfile::tempdir().unwrap();
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "sqs::credentials::a_worker_with_the_usual_credentials",
-            "--ignored",
-            "--nocapture",
-        ])
-        .env_clear()
-        .env("HOME", folder.path())
-        .env(CHILDS_QUEUE, format!("{url}?region=eu-central-1"))
-        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", container_endpoint(Arc::clone(&given)).await)
+    let mut child = worker(&url, folder.path())
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", serve(Arc::clone(&endpoint)).await)
         .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", TOKEN)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
         .spawn()
         .unwrap();
     let edge = open(&checking.settings(first.credentials())).await;
@@ -180,19 +191,19 @@ async fn credentials_of_a_container_are_renewed_while_work_goes_on() {
     };
     works_with(&first).await;
     // Renewed because it is said to expire.
-    *given.lock().unwrap() = Some((second.clone(), Duration::from_hours(1)));
+    endpoint.give(&second, Duration::from_hours(1));
     works_with(&second).await;
     // Refused before that, while there are no others.
-    let calls = proxy.calls("ReceiveMessage");
-    *given.lock().unwrap() = None;
+    endpoint.fail();
     let revoked = second.id.clone();
     proxy.rule(move |call| {
         let expired = call.authorization.contains(&revoked);
         if expired { Reply::xml(403, "ExpiredToken") } else { Reply::Pass }
     });
     enqueue(&edge, &some_bodies(5)).await;
-    eventually("the child is refused", async || (proxy.calls("ReceiveMessage") > calls).then_some(())).await;
-    *given.lock().unwrap() = Some((third.clone(), Duration::from_hours(1)));
+    eventually("others are asked for", async || (endpoint.failures.load(Ordering::SeqCst) > 0).then_some(()))
+        .await;
+    endpoint.give(&third, Duration::from_hours(1));
     works_with(&third).await;
     edge.enqueue(END.to_owned()).await.unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(30), child.wait()).await;
@@ -213,12 +224,10 @@ async fn a_worker_with_the_usual_credentials() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_credentials_it_is_said_where_they_may_come_from() {
-    let folder = tempfile::tempdir().unwrap();
-    let queue = Queue::create(&crate::queues::sqs::endpoint());
-    let url = settings(&crate::queues::sqs::endpoint(), &queue).url;
-    let said = Command::new(std::env::current_exe().unwrap())
+/// A process that runs that worker, without any credentials so far.
+fn worker(url: &QueueUrl, home: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args([
             "--exact",
             "sqs::credentials::a_worker_with_the_usual_credentials",
@@ -226,12 +235,62 @@ async fn without_credentials_it_is_said_where_they_may_come_from() {
             "--nocapture",
         ])
         .env_clear()
-        .env("HOME", folder.path())
+        .env("HOME", home)
         .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env(CHILDS_QUEUE, format!("{url}?region=eu-central-1"))
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.contains("NoCredentials"), "{said}");
+        .env(CHILDS_QUEUE, format!("{url}?region={REGION}"))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_come_from_where_awss_tools_look() {
+    let setting = Setting::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    };
+    let keys = |id: &str| format!("aws_access_key_id={id}\naws_secret_access_key=s\n");
+    write(".aws/credentials", &format!("[default]\n{}[work]\n{}", keys("AKIADEFAULT"), keys("AKIAWORK")));
+    let sts = endpoint();
+    let role = "[profile role]\nrole_arn=arn:aws:iam::123456789012:role/r\nsource_profile=work\n";
+    write(".aws/config", role);
+    let token = write("token", "t0ken");
+    let sources: [(&str, &[(&str, &str)]); 5] = [
+        ("AKIAENV", &[("AWS_ACCESS_KEY_ID", "AKIAENV"), ("AWS_SECRET_ACCESS_KEY", "s")]),
+        ("AKIADEFAULT", &[]),
+        ("AKIAWORK", &[("AWS_PROFILE", "work")]),
+        ("ASIA", &[("AWS_PROFILE", "role"), ("AWS_ENDPOINT_URL_STS", &sts)]),
+        (
+            "ASIA",
+            &[
+                ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+                ("AWS_CONFIG_FILE", "/dev/null"),
+                ("AWS_WEB_IDENTITY_TOKEN_FILE", &token),
+                ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/r"),
+                ("AWS_ENDPOINT_URL_STS", &sts),
+            ],
+        ),
+    ];
+    for (id, variables) in sources {
+        setting.queue.call("SendMessage", json!({ "MessageBody": END }));
+        let ended = worker(&setting.settings.url, folder.path()).envs(variables.iter().copied()).output();
+        let ended = tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap().unwrap();
+        assert!(ended.status.success(), "{variables:?}: {}", String::from_utf8_lossy(&ended.stderr));
+        let signed = setting.proxy.last_authorization();
+        assert!(signed.contains(&format!("Credential={id}")), "{variables:?}: {signed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_credentials_it_is_said_where_they_may_come_from() {
+    let setting = Setting::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let ended = worker(&setting.settings.url, folder.path()).output().await.unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && said.contains("NoCredentials"), "{said}");
+    assert_eq!(setting.proxy.calls("GetQueueAttributes"), 0);
 }
