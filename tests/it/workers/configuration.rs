@@ -7,11 +7,9 @@ use chargegate_edge::Settings;
 use chargegate_servers::{Binding, Workerd};
 use toml::{Table, Value};
 
-use super::support::{Peer, Running, queue};
+use super::support::{Peer, Running, TIMEOUT, queue};
 use crate::host::support::bounded;
 use crate::posts::{assert_accepted, assert_refused, post};
-
-const TIMEOUT: &str = "CHARGEGATE_ENQUEUE_TIMEOUT_MS";
 
 #[test]
 fn a_worker_without_its_queue_says_so() {
@@ -32,7 +30,7 @@ fn a_variable_may_be_a_number_and_nothing_else_than_text_besides() {
             let bindings = [("JOBS", queue(broker)), (TIMEOUT, Binding::Json(json.into()))];
             Running::start("CHARGEGATE_EDGE_WORKER", bindings)
         };
-        assert_accepted(&post(&mut edge("2000").connect().await).await);
+        assert_accepted(&post(&mut edge("30000").connect().await).await);
         for malformed in ["0", "1.5", "[2000]", "true"] {
             assert_refused(&edge(malformed).get("/healthz").await, TIMEOUT);
         }

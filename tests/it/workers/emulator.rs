@@ -4,7 +4,7 @@ use chargegate_cloudflare_emulator::Endpoint::BrokerMessage;
 use chargegate_cloudflare_emulator::{ContentType, Emulator, Fault, QUEUE_HEADER, Settings};
 use chargegate_servers::{Binding, Broker};
 
-use super::support::Running;
+use super::support::{PATIENT, Running};
 use crate::host::support::bounded;
 use crate::posts::{assert_accepted, assert_refused, post};
 
@@ -12,7 +12,7 @@ use crate::posts::{assert_accepted, assert_refused, post};
 fn edge(emulator: &Emulator) -> Running {
     let headers = vec![(QUEUE_HEADER.to_owned(), "jobs".to_owned())];
     let queue = Binding::Queue(Broker { address: emulator.address(), headers });
-    Running::start("CHARGEGATE_EDGE_WORKER", [("JOBS", queue)])
+    Running::edge_waiting(PATIENT, queue)
 }
 
 fn jobs() -> (Settings, String) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 
-use super::support::{Peer, Running, Verdict};
+use super::support::{Peer, Running, Verdict, queue};
 use crate::host::support::bounded;
 use crate::posts::{assert_accepted, assert_refused, post};
 
@@ -82,7 +82,7 @@ fn requests_to_a_queue_that_hangs_end_in_time_beside_those_it_takes() {
     bounded(async {
         let (broker, peer) = Peer::start().await;
         peer.tell(Verdict::Hangs);
-        let edge = Running::edge(broker);
+        let edge = Running::edge_waiting("5000", queue(broker));
         let start = Instant::now();
         let hanging = (0..50).map(|_| {
             let client = edge.connect();
@@ -91,7 +91,7 @@ fn requests_to_a_queue_that_hangs_end_in_time_beside_those_it_takes() {
         for reply in futures_util::future::join_all(hanging).await {
             assert_refused(&reply, "did not confirm in time");
         }
-        assert!(start.elapsed() >= Duration::from_secs(2), "they are given the default time");
+        assert!(start.elapsed() >= Duration::from_secs(5), "they are given their time");
         peer.tell(Verdict::Takes);
         assert_accepted(&post(&mut edge.connect().await).await);
     });
@@ -103,7 +103,7 @@ fn a_queue_with_no_one_behind_its_port_ends_in_time() {
         // Connections are taken by the system, and nobody reads.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
-        let edge = Running::edge(address);
+        let edge = Running::edge_waiting("1000", queue(address));
         assert_refused(&post(&mut edge.connect().await).await, "did not confirm in time");
     });
 }

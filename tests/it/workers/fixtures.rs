@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chargegate_servers::Binding;
 
-use super::support::{Peer, Running, Verdict, queue};
+use super::support::{PATIENT, Peer, Running, TIMEOUT, Verdict, queue};
 use crate::edge_fixtures::request;
 use crate::edge_fixtures::runner::{self, Answer, Case, Edge, Queue};
 use crate::host::support::bounded;
@@ -40,9 +40,12 @@ impl Edge for Workers {
         });
         self.native.prepare(variables, queue).await;
         self.variables.clone_from(variables);
-        if !self.running.contains_key(variables) {
-            let worker = start(variables, self.broker);
-            self.running.insert(variables.clone(), worker);
+        if !matches!(queue, Queue::TimedOut | Queue::Hangs) {
+            self.variables.entry(TIMEOUT.to_owned()).or_insert_with(|| PATIENT.to_owned());
+        }
+        if !self.running.contains_key(&self.variables) {
+            let worker = start(&self.variables, self.broker);
+            self.running.insert(self.variables.clone(), worker);
         }
     }
 

@@ -17,13 +17,24 @@ use tokio::net::TcpListener;
 
 use crate::host::support::{Client, Reply};
 
+/// How long the queue is given.
+pub(super) const TIMEOUT: &str = "CHARGEGATE_ENQUEUE_TIMEOUT_MS";
+/// Longer than a queue takes on a busy machine.
+pub(super) const PATIENT: &str = "30000";
+
 /// The edge, or the guest, as a worker that serves.
-pub(super) struct Running(pub(super) Workerd);
+pub(crate) struct Running(pub(crate) Workerd);
 
 impl Running {
-    /// The edge, its queue at `broker`.
+    /// The edge, its queue at `broker`, which is given more time than a busy machine takes.
     pub(super) fn edge(broker: SocketAddr) -> Self {
-        Self::start("CHARGEGATE_EDGE_WORKER", [("JOBS", queue(broker))])
+        Self::edge_waiting(PATIENT, queue(broker))
+    }
+
+    /// The edge, which gives `queue` so many milliseconds.
+    pub(super) fn edge_waiting(milliseconds: &str, queue: Binding) -> Self {
+        let bindings = [("JOBS", queue), (TIMEOUT, Binding::Text(milliseconds.to_owned()))];
+        Self::start("CHARGEGATE_EDGE_WORKER", bindings)
     }
 
     /// The guest, its queue at `broker`.
@@ -31,7 +42,7 @@ impl Running {
         Self::start("CHARGEGATE_GUEST_WORKER", [("JOBS", queue(broker))])
     }
 
-    pub(super) fn start<'a>(variable: &str, bindings: impl IntoIterator<Item = (&'a str, Binding)>) -> Self {
+    pub(crate) fn start<'a>(variable: &str, bindings: impl IntoIterator<Item = (&'a str, Binding)>) -> Self {
         let modules =
             env::var(variable).unwrap_or_else(|_| panic!("{variable} must name a worker's modules"));
         let bindings = bindings.into_iter().map(|(name, binding)| (name.to_owned(), binding)).collect();
