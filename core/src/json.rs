@@ -7,11 +7,11 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 
 /// Objects and arrays may be nested this deep, the outermost included.
-pub(crate) const MAX_DEPTH: u8 = 32;
+pub const MAX_DEPTH: u8 = 32;
 
 /// Why a text is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SyntaxError {
+pub enum SyntaxError {
     /// It is not one whole JSON text in UTF-8.
     NotJson,
     /// It is nested deeper than [`MAX_DEPTH`].
@@ -20,41 +20,62 @@ pub(crate) enum SyntaxError {
 
 /// What was found under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Member<'a> {
+pub enum Member<'a> {
+    /// Nothing.
     Missing,
+    /// One value.
     Once(Value<'a>),
+    /// More than one value.
     Repeated,
 }
 
 /// A value: strings and numbers as they stand, anything else only skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Value<'a> {
+pub enum Value<'a> {
+    /// A string.
     String(RawString<'a>),
+    /// A number.
     Number(&'a str),
+    /// An object, an array, `true`, `false` or `null`.
     Other,
 }
 
 /// The inside of a string literal, escapes not yet decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RawString<'a> {
+pub struct RawString<'a> {
     raw: &'a str,
     escaped: bool,
 }
 
 /// The named members of an object.
 #[derive(Debug)]
-pub(crate) struct Members<'a, const N: usize> {
+pub struct Members<'a, const N: usize> {
     /// What stands under each name, in the order of the names asked for.
-    pub(crate) named: [Member<'a>; N],
+    pub named: [Member<'a>; N],
     /// Whether there were members of other names.
-    pub(crate) others: bool,
+    pub others: bool,
 }
 
 /// Reads `text` and picks the members called `names`; `None` when it is JSON and no object.
-pub(crate) fn read_object<'a, const N: usize>(
+///
+/// # Errors
+/// [`SyntaxError`].
+pub fn read_object<'a, const N: usize>(
     text: &'a [u8],
     names: [&str; N],
 ) -> Result<Option<Members<'a, N>>, SyntaxError> {
+    let mut found = [Member::Missing; N];
+    let others = read_members(text, &names, &mut found)?;
+    Ok(others.map(|others| Members { named: found, others }))
+}
+
+/// Notes what is found under each name, and tells whether there were others; not generic, since each number of names
+/// would be another reader.
+fn read_members<'a>(
+    text: &'a [u8],
+    names: &[&str],
+    found: &mut [Member<'a>],
+) -> Result<Option<bool>, SyntaxError> {
     let text = core::str::from_utf8(text).map_err(|_| SyntaxError::NotJson)?;
     let mut reader = Reader { text, at: 0 };
     reader.skip_space();
@@ -63,16 +84,16 @@ pub(crate) fn read_object<'a, const N: usize>(
         reader.end()?;
         return Ok(None);
     }
-    let mut members = Members { named: [Member::Missing; N], others: false };
+    let mut others = false;
     reader.object(1, |name, value| {
-        match members.named.iter_mut().zip(names).find(|(_, wanted)| name.is(wanted)) {
+        match found.iter_mut().zip(names).find(|(_, wanted)| name.is(wanted)) {
             Some((slot @ Member::Missing, _)) => *slot = Member::Once(value),
             Some((slot, _)) => *slot = Member::Repeated,
-            None => members.others = true,
+            None => others = true,
         }
     })?;
     reader.end()?;
-    Ok(Some(members))
+    Ok(Some(others))
 }
 
 struct Reader<'a> {
@@ -255,7 +276,8 @@ impl<'a> RawString<'a> {
     }
 
     /// The text it stands for; half of a surrogate pair becomes U+FFFD, which no contract accepts.
-    pub(crate) fn decode(&self) -> Cow<'a, str> {
+    #[must_use]
+    pub fn decode(&self) -> Cow<'a, str> {
         if !self.escaped {
             return Cow::Borrowed(self.raw);
         }
@@ -324,7 +346,7 @@ fn plain_length(text: &[u8]) -> usize {
 }
 
 /// Appends `text` as a string literal.
-pub(crate) fn write_string(out: &mut String, text: &str) {
+pub fn write_string(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
     while let Some((plain, tail)) = rest.split_at_checked(plain_length(rest.as_bytes())) {

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 
 use crate::callback_url::CallbackUrl;
+use crate::json::{self, Member, Value};
 
 /// The group of messages that are called back at one host: 64-bit FNV-1a of the host, in hexadecimal digits.
 ///
@@ -15,6 +16,14 @@ pub fn message_group(callback_url: &CallbackUrl) -> String {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     format!("{hash:016x}")
+}
+
+/// The group of a message as it travels; none where the message has no callback URL that could be used.
+#[must_use]
+pub fn message_group_of(message: &str) -> Option<String> {
+    let [url] = json::read_object(message.as_bytes(), ["callback_url"]).ok()??.named;
+    let Member::Once(Value::String(url)) = url else { return None };
+    url.decode().parse().ok().map(|url| message_group(&url))
 }
 
 #[cfg(test)]
@@ -39,5 +48,14 @@ mod tests {
         let group = |url: &str| message_group(&url.parse().unwrap());
         assert_ne!(group("https://a.example"), group("https://b.example"));
         assert_eq!(group("https://[2001:db8::1]:1/").len(), 16);
+    }
+
+    #[test]
+    fn a_message_is_in_the_group_of_its_callback_url() {
+        let group = message_group_of(r#"{"v":1,"callback_url":"https://foobar/x?y=z"}"#);
+        assert_eq!(group.as_deref(), Some("85944171f73967e8"));
+        for message in ["", "{}", r#"{"callback_url":1}"#, r#"{"callback_url":"ftp://foobar/"}"#] {
+            assert_eq!(message_group_of(message), None, "{message}");
+        }
     }
 }
