@@ -53,27 +53,32 @@ fn write_path(out: &mut String, path: &str) {
 
 /// The parameters by name, then by value, each with its equals sign.
 fn write_query(out: &mut String, query: &str) {
-    let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
-    let mut parameters: Vec<_> =
-        parameters.map(|parameter| parameter.split_once('=').unwrap_or((parameter, ""))).collect();
-    parameters.sort_unstable();
-    for (position, (name, value)) in parameters.into_iter().enumerate() {
+    let mut sorted = Vec::new();
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        insert(&mut sorted, parameter.split_once('=').unwrap_or((parameter, "")));
+    }
+    for (position, (name, value)) in sorted.into_iter().enumerate() {
         out.extend([if position == 0 { "" } else { "&" }, name, "=", value]);
     }
 }
 
+/// There are few of them: a real sort would be half of this crate's code.
+fn insert<'a>(sorted: &mut Vec<(&'a str, &'a str)>, parameter: (&'a str, &'a str)) {
+    let position = sorted.partition_point(|other| *other <= parameter);
+    sorted.insert(position, parameter);
+}
+
 /// Headers by name, in lower case, the values of one name joined in their order.
 fn headers<'a>(all: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
-    let mut headers: Vec<_> = all.map(|(name, value)| (name.to_ascii_lowercase(), trimmed(value))).collect();
-    // A stable sort: values of one name stay in order.
-    headers.sort_by(|(left, _), (right, _)| left.cmp(right));
-    headers.dedup_by(|(name, value), (kept, joined)| {
-        let is_same = name == kept;
-        if is_same {
-            joined.extend([",", value]);
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (name, value) in all {
+        let name = name.to_ascii_lowercase();
+        let position = headers.partition_point(|(other, _)| *other < name);
+        match headers.get_mut(position) {
+            Some((same, joined)) if *same == name => joined.extend([",", &trimmed(value)]),
+            _ => headers.insert(position, (name, trimmed(value))),
         }
-        is_same
-    });
+    }
     headers
 }
 
