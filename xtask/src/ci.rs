@@ -36,7 +36,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
             "--package",
             "chargegate-edge",
             "--package",
+            "chargegate-queue",
+            "--package",
             "chargegate-queue-redis",
+            "--package",
+            "chargegate-queue-sqs",
         ]);
         if guest {
             clippy.args(["--package", "chargegate-guest"]);

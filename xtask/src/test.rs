@@ -17,6 +17,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure>
     }
     let (edge, _) = component::build_edge(workspace)?;
     let (queue_redis, _) = component::build_queue_redis(workspace)?;
+    let (queue_sqs, _) = component::build_queue_sqs(workspace)?;
     let guest = component::build_guest(workspace)?;
     let (worker, guest_worker) = (workers::build_edge(workspace)?, workers::build_guest(workspace)?);
     // Cargo builds the program that the integration tests run only with the tests of its own package.
@@ -31,6 +32,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure>
         .env("CHARGEGATE_PROGRAM", workspace.program("debug", "chargegate"))
         .env("CHARGEGATE_EDGE_COMPONENT", edge)
         .env("CHARGEGATE_QUEUE_REDIS_COMPONENT", queue_redis)
+        .env("CHARGEGATE_QUEUE_SQS_COMPONENT", queue_sqs)
         .env("CHARGEGATE_EDGE_WORKER", worker)
         .env("CHARGEGATE_GUEST_WORKER", guest_worker);
     if let Some(guest) = guest {

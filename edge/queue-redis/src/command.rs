@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chargegate_core::{MAX_MESSAGE_BYTES, STREAM_COUNT, STREAM_FIELD, history_key, stream_for, stream_key};
 
-use crate::error::{Cause, QueueError};
-use crate::settings::Settings;
+use crate::error::Cause;
+use crate::{QueueError, Settings};
 
 /// Appends to the stream `ARGV[2]`, counted from none, of all streams `KEYS[2..]`, unless `ARGV[1]` messages wait
 /// already: 1 when appended, 0 when full, else the code of the server's error, or `STREAMS` when the workers have noted

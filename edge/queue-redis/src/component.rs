@@ -1,14 +1,12 @@
 //! The queue as a component on WASI 0.3, over `spin:redis` and `spin:variables`.
 
-use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use chargegate_queue::{Instance, QueueError, Spin};
 use spin_sdk::redis::{self, RedisParameter, RedisResult};
-use spin_sdk::variables;
-use spin_sdk::wasip3::clocks::monotonic_clock;
 
-use crate::{Argument, Command, Connection, Queue, QueueError, Reply, Server, Settings};
+use crate::{Argument, Command, Connection, Queue, Reply, Server};
 
 #[expect(clippy::same_length_and_capacity, reason = "generated")]
 mod bindings {
@@ -31,79 +29,23 @@ struct Component;
 impl queue::Guest for Component {
     async fn enqueue(message: String) -> Result<(), queue::Error> {
         let instance = INSTANCE.with(Rc::clone);
-        instance.enqueue(&message).await
+        instance.enqueue(&message).await.map_err(|error| match error {
+            QueueError::Full => queue::Error::Full,
+            QueueError::TooLarge => queue::Error::TooLarge,
+            QueueError::TimedOut => queue::Error::TimedOut,
+            QueueError::Unavailable(()) => queue::Error::Unavailable,
+        })
     }
 }
 
 thread_local! {
-    static INSTANCE: Rc<Instance> = Rc::new(Instance {
-        queue: Queue::new(Spin),
-        settings: OnceCell::new(),
-        works: Cell::new(true),
-    });
+    static INSTANCE: Rc<Instance<Queue<Redis>, Spin>> = Rc::new(Instance::new(Queue::new(Redis), Spin));
 }
 
-/// What outlives a request, as long as the host keeps the instance.
-struct Instance {
-    queue: Queue<Spin>,
-    settings: OnceCell<Settings>,
-    works: Cell<bool>,
-}
+/// What the host lets be reached.
+struct Redis;
 
-impl Instance {
-    async fn enqueue(&self, message: &str) -> Result<(), queue::Error> {
-        let settings = match self.settings().await {
-            Ok(settings) => settings,
-            Err(reason) => {
-                self.tell(&reason);
-                return Err(queue::Error::Unavailable);
-            }
-        };
-        let confirmed = self.queue.enqueue(settings, message).await;
-        match &confirmed {
-            Err(QueueError::Unavailable(cause)) => self.tell(&cause.to_string()),
-            Err(QueueError::TimedOut) => self.tell("the server did not confirm in time"),
-            Ok(()) | Err(QueueError::Full | QueueError::TooLarge) => self.works.set(true),
-        }
-        confirmed.map_err(|error| match error {
-            QueueError::Full => queue::Error::Full,
-            QueueError::TooLarge => queue::Error::TooLarge,
-            QueueError::TimedOut => queue::Error::TimedOut,
-            QueueError::Unavailable(_) => queue::Error::Unavailable,
-        })
-    }
-
-    /// The settings, read once. What cannot be read is tried again, since variables may come from a server of their own.
-    async fn settings(&self) -> Result<&Settings, String> {
-        if let Some(settings) = self.settings.get() {
-            return Ok(settings);
-        }
-        let mut values = Vec::with_capacity(Settings::VARIABLES.len());
-        for name in Settings::VARIABLES {
-            match variables::get(name).await {
-                Ok(value) => values.push((name, value)),
-                Err(variables::Error::Undefined(_)) => {}
-                Err(_) => return Err(format!("the variable {name} cannot be read")),
-            }
-        }
-        let value =
-            |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
-        let settings = Settings::read(value).map_err(|error| error.to_string())?;
-        // Two requests may have read them at once.
-        Ok(self.settings.get_or_init(|| settings))
-    }
-
-    /// Tells the operator why nothing is confirmed, once in an outage.
-    fn tell(&self, reason: &str) {
-        if self.works.replace(false) {
-            eprintln!("queue-redis: nothing is confirmed: {reason}");
-        }
-    }
-}
-
-struct Spin;
-
-impl Server for Spin {
+impl Server for Redis {
     type Connection = redis::Connection;
 
     async fn connect(&self, url: &str) -> Result<redis::Connection, String> {
@@ -111,7 +53,7 @@ impl Server for Spin {
     }
 
     async fn sleep(&self, duration: Duration) {
-        monotonic_clock::wait_for(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
+        Spin.sleep(duration).await;
     }
 }
 

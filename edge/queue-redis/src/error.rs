@@ -1,19 +1,6 @@
-//! Why a message was not confirmed.
+//! What makes the queue unavailable.
 
 use std::fmt;
-
-/// Why a message was not confirmed. Unless it is [`Self::TooLarge`], it may be on the queue all the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum QueueError {
-    /// The stream is at its depth limit, or the server at its memory limit.
-    Full,
-    /// The message is longer than any that is decoded.
-    TooLarge,
-    /// The server did not answer in time, or did not confirm the sync to disk in time.
-    TimedOut,
-    /// The server cannot be reached, or refuses.
-    Unavailable(Cause),
-}
 
 /// What made the queue unavailable, as far as it can be told without telling a message.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! The queue of the edge over Redis or Valkey streams, as a component that Spin composes with the edge.
 //!
 //! [`Queue`] holds the rules and knows no host: how a message is appended within the depth limit, what an answer of the
-//! server means, and which connections are kept. For WASI, `component.rs` translates to `spin:redis` and
-//! `spin:variables`.
+//! server means, and which connections are kept. For WASI, `component.rs` translates to `spin:redis`.
 #![cfg_attr(
     target_os = "wasi",
     expect(
@@ -20,6 +19,9 @@ mod queue;
 mod settings;
 
 pub use command::{Argument, Command, Reply};
-pub use error::{Cause, QueueError};
+pub use error::Cause;
 pub use queue::{Connection, Queue, Server};
-pub use settings::{SettingError, Settings};
+pub use settings::Settings;
+
+/// Why a message was not confirmed.
+pub type QueueError = chargegate_queue::QueueError<Cause>;

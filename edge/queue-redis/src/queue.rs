@@ -1,14 +1,13 @@
 //! Appending a message: which connection, and what is tried again.
 
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
+use chargegate_queue::{Engine, SettingError, within};
+
 use crate::command::{self, Command, Reply};
-use crate::error::{Cause, QueueError};
-use crate::settings::Settings;
+use crate::error::Cause;
+use crate::{QueueError, Settings};
 
 /// A server, as the host lets it be reached.
 pub trait Server {
@@ -50,24 +49,6 @@ impl<S: Server> Queue<S> {
         Self { server, idle: RefCell::new(Vec::new()) }
     }
 
-    /// Appends `message` to its stream, and waits for the sync to disk if the settings say so.
-    ///
-    /// # Errors
-    /// [`QueueError`].
-    pub async fn enqueue(&self, settings: &Settings, message: &str) -> Result<(), QueueError> {
-        let append = Command::append(settings, message)?;
-        let mut confirm = pin!(self.confirm(settings, append));
-        let mut timer = pin!(self.server.sleep(settings.timeout));
-        poll_fn(|cx| match confirm.as_mut().poll(cx) {
-            Poll::Pending => timer.as_mut().poll(cx).map(|()| {
-                self.forget();
-                Err(QueueError::TimedOut)
-            }),
-            ready @ Poll::Ready(_) => ready,
-        })
-        .await
-    }
-
     async fn confirm(&self, settings: &Settings, append: Command) -> Result<(), QueueError> {
         let (connection, appended) = self.append(settings, append).await?;
         let confirmed = match (appended, settings.waitaof) {
@@ -105,6 +86,27 @@ impl<S: Server> Queue<S> {
     /// Closes the connections that wait: what befell one has most likely befallen the others.
     fn forget(&self) {
         self.idle.borrow_mut().clear();
+    }
+}
+
+impl<S: Server> Engine for Queue<S> {
+    const NAME: &'static str = "queue-redis";
+    const VARIABLES: &'static [&'static str] = &Settings::VARIABLES;
+    type Settings = Settings;
+    type Cause = Cause;
+
+    fn settings(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingError> {
+        Settings::read(lookup)
+    }
+
+    /// Appends `message` to its stream, and waits for the sync to disk if the settings say so.
+    async fn enqueue(&self, settings: &Settings, message: &str) -> Result<(), QueueError> {
+        let append = Command::append(settings, message)?;
+        let confirmed = within(self.confirm(settings, append), self.server.sleep(settings.timeout)).await;
+        confirmed.unwrap_or_else(|| {
+            self.forget();
+            Err(QueueError::TimedOut)
+        })
     }
 }
 

@@ -2,11 +2,10 @@
 
 use std::fmt::{self, Write as _};
 use std::num::NonZeroU16;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
 use std::time::Duration;
 
 use chargegate_core::STREAM_PREFIX;
+use chargegate_queue::{SettingError, number};
 
 /// Every message names all streams, since their lengths are summed.
 const MAX_STREAMS: NonZeroU16 = NonZeroU16::new(1_024).unwrap();
@@ -78,28 +77,6 @@ impl fmt::Debug for Settings {
             .field("streams", &self.streams)
             .finish_non_exhaustive()
     }
-}
-
-/// A variable has a value it cannot have; says which, without the value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SettingError(&'static str);
-
-impl fmt::Display for SettingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for SettingError {}
-
-fn number<T: FromStr + PartialOrd>(
-    text: Option<String>,
-    allowed: RangeInclusive<T>,
-    default: T,
-    error: SettingError,
-) -> Result<T, SettingError> {
-    let Some(text) = text else { return Ok(default) };
-    text.parse().ok().filter(|number| allowed.contains(number)).ok_or(error)
 }
 
 /// The URL for the host, which is given whole: `queue_url` itself is also what a manifest allows to be reached, and
