@@ -1,4 +1,4 @@
-//! The edge on Spin, with its queue in Redis: composed as `spin.toml` says, and run as Spin runs it.
+//! The edge on Spin, with its queue in Redis or on Amazon SQS: composed as `spin.toml` says, and run as Spin runs it.
 
 mod compose;
 mod faults;
@@ -9,4 +9,5 @@ mod manifest;
 mod measure;
 mod program;
 mod sessions;
+mod sqs;
 mod support;

@@ -8,10 +8,36 @@ use wac_graph::{CompositionGraph, EncodeOptions};
 use super::manifest::Manifest;
 use crate::host::support::component;
 
-/// The edge with what brings its queue.
-pub(super) static COMPOSED: LazyLock<Vec<u8>> = LazyLock::new(compose);
+/// What brings the edge its queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Engine {
+    /// What the manifest names.
+    Redis,
+    /// What it names once its one line is another.
+    Sqs,
+}
 
-fn compose() -> Vec<u8> {
+impl Engine {
+    /// The component by itself.
+    pub(super) fn component(self) -> Vec<u8> {
+        component(match self {
+            Self::Redis => "CHARGEGATE_QUEUE_REDIS_COMPONENT",
+            Self::Sqs => "CHARGEGATE_QUEUE_SQS_COMPONENT",
+        })
+    }
+
+    /// The edge with it.
+    pub(super) fn composed(self) -> &'static [u8] {
+        static REDIS: LazyLock<Vec<u8>> = LazyLock::new(|| compose(Engine::Redis));
+        static SQS: LazyLock<Vec<u8>> = LazyLock::new(|| compose(Engine::Sqs));
+        match self {
+            Self::Redis => &REDIS,
+            Self::Sqs => &SQS,
+        }
+    }
+}
+
+fn compose(engine: Engine) -> Vec<u8> {
     let mut graph = CompositionGraph::new();
     let edge = Package::from_bytes(
         "chargegate:edge",
@@ -22,8 +48,7 @@ fn compose() -> Vec<u8> {
     let edge = graph.register_package(edge.unwrap()).unwrap();
     let instance = graph.instantiate(edge);
     for import in Manifest::read().edge().dependencies.keys() {
-        let bytes = component("CHARGEGATE_QUEUE_REDIS_COMPONENT");
-        let dependency = Package::from_bytes(import, None, bytes, graph.types_mut()).unwrap();
+        let dependency = Package::from_bytes(import, None, engine.component(), graph.types_mut()).unwrap();
         let dependency = graph.register_package(dependency).unwrap();
         let dependency = graph.instantiate(dependency);
         let export = graph.alias_instance_export(dependency, import).unwrap();

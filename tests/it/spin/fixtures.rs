@@ -4,47 +4,119 @@ use std::collections::BTreeMap;
 
 use tokio::net::TcpListener;
 
+use super::compose::Engine;
 use super::host::Spin;
+use super::sqs;
 use super::support::Streams;
 use crate::edge_fixtures::request;
 use crate::edge_fixtures::runner::{self, Answer, Case, Edge, Queue};
 use crate::host::support::bounded;
 
+/// What holds the queue.
+trait Server {
+    const ENGINE: Engine;
+    /// The scheme of its URL.
+    const SCHEME: &'static str;
+
+    /// The variables that name the queue, but for `queue_url`.
+    fn variables(&self) -> Vec<(&'static str, String)>;
+
+    /// Where it is.
+    fn url(&self) -> String;
+
+    /// Fills the queue, and names the variables with which it is full; `None` where it knows no limit.
+    fn fill(&mut self) -> Option<Vec<(&'static str, String)>>;
+
+    /// Takes all messages of the edge off.
+    async fn take(&mut self) -> Vec<String>;
+}
+
+impl Server for Streams {
+    const ENGINE: Engine = Engine::Redis;
+    const SCHEME: &'static str = "redis";
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![("queue_prefix", self.prefix.clone())]
+    }
+
+    fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    fn fill(&mut self) -> Option<Vec<(&'static str, String)>> {
+        let () = self.command(&format!("XADD {}:{{0}} * m first", self.prefix));
+        Some(vec![("queue_limit", "1".into())])
+    }
+
+    async fn take(&mut self) -> Vec<String> {
+        let mut messages = self.messages(0);
+        self.clear();
+        messages.retain(|message| message != "first");
+        messages
+    }
+}
+
+impl Server for sqs::Queue {
+    const ENGINE: Engine = Engine::Sqs;
+    const SCHEME: &'static str = "http";
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        sqs::variables(&self.path()).into()
+    }
+
+    fn url(&self) -> String {
+        sqs::endpoint()
+    }
+
+    fn fill(&mut self) -> Option<Vec<(&'static str, String)>> {
+        None
+    }
+
+    async fn take(&mut self) -> Vec<String> {
+        sqs::Queue::take(self).unwrap().into_iter().map(|message| message.body).collect()
+    }
+}
+
 /// One application for each set of variables.
-struct Composed {
+struct Composed<S> {
     applications: BTreeMap<BTreeMap<String, String>, Spin>,
     variables: BTreeMap<String, String>,
-    streams: Streams,
+    server: S,
     hung: TcpListener,
 }
 
-impl Edge for Composed {
+impl<S: Server> Edge for Composed<S> {
     fn plays(&self, case: &Case) -> bool {
-        // No message of the edge is too large for this queue.
-        case.queue != Queue::TooLarge
+        match case.queue {
+            // No message of the edge is too large for these queues.
+            Queue::TooLarge => false,
+            Queue::Full => matches!(S::ENGINE, Engine::Redis),
+            Queue::Ok | Queue::TimedOut | Queue::Unavailable | Queue::Hangs => true,
+        }
     }
 
     async fn prepare(&mut self, variables: &BTreeMap<String, String>, queue: Queue) {
-        let hung = format!("redis://{}", self.hung.local_addr().unwrap());
-        let url = self.streams.url.clone();
-        let own: &[(&str, &str)] = match queue {
-            Queue::Ok => &[("queue_url", &url)],
-            Queue::Full => &[("queue_url", &url), ("queue_limit", "1")],
-            Queue::TooLarge | Queue::Unavailable => &[("queue_url", "redis://127.0.0.1:1")],
-            Queue::TimedOut => &[("queue_url", &hung), ("queue_timeout_ms", "100")],
-            Queue::Hangs => &[("queue_url", &hung), ("queue_timeout_ms", "60000")],
+        let at = |address: &str| ("queue_url", format!("{}://{address}", S::SCHEME));
+        let hung = self.hung.local_addr().unwrap().to_string();
+        let mut own = match queue {
+            Queue::Ok | Queue::TooLarge => vec![("queue_url", self.server.url())],
+            Queue::Full => {
+                let mut full = self.server.fill().expect("it knows a limit");
+                full.push(("queue_url", self.server.url()));
+                full
+            }
+            Queue::Unavailable => vec![at("127.0.0.1:1")],
+            Queue::TimedOut => vec![at(&hung), ("queue_timeout_ms", "100".into())],
+            Queue::Hangs => vec![at(&hung), ("queue_timeout_ms", "60000".into())],
         };
+        own.extend(self.server.variables());
         let given = variables
             .iter()
             .map(|(name, value)| (name.trim_start_matches("CHARGEGATE_").to_lowercase(), value.clone()));
-        let own = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let prefix = ("queue_prefix".to_owned(), self.streams.prefix.clone());
-        self.variables = given.chain(own).chain([prefix]).collect();
-        if queue == Queue::Full {
-            let () = self.streams.command(&format!("XADD {}:{{0}} * m first", self.streams.prefix));
-        }
+        self.variables = given.chain(own.into_iter().map(|(name, value)| (name.to_owned(), value))).collect();
         if !self.applications.contains_key(&self.variables) {
-            self.applications.insert(self.variables.clone(), Spin::up_with(&self.variables).await);
+            let spin = Spin::up_with(S::ENGINE, &self.variables).await;
+            self.applications.insert(self.variables.clone(), spin);
         }
     }
 
@@ -52,22 +124,27 @@ impl Edge for Composed {
         let mut client = self.applications[&self.variables].connect().await;
         client.send(&request(case)).await;
         let reply = client.reply(case.method == "HEAD").await.expect("an answer");
-        let mut messages = self.streams.messages(0);
-        self.streams.clear();
-        messages.retain(|message| message != "first");
-        (Answer { status: reply.status, headers: reply.headers, body: reply.body }, messages)
+        let answer = Answer { status: reply.status, headers: reply.headers, body: reply.body };
+        (answer, self.server.take().await)
     }
 }
 
+async fn run(server: impl Server) {
+    let mut composed = Composed {
+        applications: BTreeMap::new(),
+        variables: BTreeMap::new(),
+        server,
+        hung: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+    };
+    runner::run(&mut composed).await;
+}
+
 #[test]
-fn every_case_of_the_table_holds_in_the_composed_component() {
-    bounded(async {
-        let mut composed = Composed {
-            applications: BTreeMap::new(),
-            variables: BTreeMap::new(),
-            streams: Streams::new(),
-            hung: TcpListener::bind("127.0.0.1:0").await.unwrap(),
-        };
-        runner::run(&mut composed).await;
-    });
+fn every_case_of_the_table_holds_with_a_queue_in_redis() {
+    bounded(async { run(Streams::new()).await });
+}
+
+#[test]
+fn every_case_of_the_table_holds_with_a_queue_on_sqs() {
+    bounded(async { run(sqs::queue()).await });
 }

@@ -1,5 +1,7 @@
-//! What Spin is to a composed component: WASI, `spin:redis` and `spin:variables`, and instances that are used again.
+//! What Spin is to a composed component: WASI, outgoing HTTP, `spin:redis` and `spin:variables`, and instances that are
+//! used again.
 
+mod outgoing;
 mod redis;
 mod serve;
 mod variables;
@@ -10,19 +12,25 @@ use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Config, Engine};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
-use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 pub(super) use serve::Spin;
 
-use super::compose::COMPOSED;
+use self::outgoing::{Outgoing, Pool};
+use super::compose::Engine as Queue;
 use super::manifest::Grants;
 
 /// Compiled once for all tests.
-static LOADED: LazyLock<ServicePre<State>> = LazyLock::new(load);
+fn loaded(queue: Queue) -> &'static ServicePre<State> {
+    static REDIS: LazyLock<ServicePre<State>> = LazyLock::new(|| load(Queue::Redis));
+    static SQS: LazyLock<ServicePre<State>> = LazyLock::new(|| load(Queue::Sqs));
+    match queue {
+        Queue::Redis => &REDIS,
+        Queue::Sqs => &SQS,
+    }
+}
 
-fn load() -> ServicePre<State> {
+fn load(queue: Queue) -> ServicePre<State> {
     let mut config = Config::new();
     config.wasm_component_model_async(true);
     let engine = Engine::new(&config).unwrap();
@@ -32,7 +40,7 @@ fn load() -> ServicePre<State> {
     wasmtime_wasi_http::p3::add_to_linker(&mut linker).unwrap();
     redis::add_to_linker(&mut linker);
     variables::add_to_linker(&mut linker);
-    let component = Component::new(&engine, COMPOSED.as_slice()).unwrap();
+    let component = Component::new(&engine, queue.composed()).unwrap();
     ServicePre::new(linker.instantiate_pre(&component).unwrap()).unwrap()
 }
 
@@ -42,22 +50,22 @@ struct State {
     table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    hooks: NoOutgoingHttp,
+    outgoing: Outgoing,
 }
 
 impl State {
-    fn new(grants: Arc<Grants>) -> Self {
+    fn new(grants: Arc<Grants>, pool: Pool) -> Self {
         Self {
+            outgoing: Outgoing { grants: Arc::clone(&grants), pool },
             grants,
             table: ResourceTable::new(),
             wasi: WasiCtxBuilder::new().inherit_stderr().build(),
             http: WasiHttpCtx::new(),
-            hooks: NoOutgoingHttp,
         }
     }
 
     fn view(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+        WasiHttpCtxView { hooks: &mut self.outgoing, table: &mut self.table, ctx: &mut self.http }
     }
 }
 
@@ -70,21 +78,5 @@ impl WasiView for State {
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         self.view()
-    }
-}
-
-struct NoOutgoingHttp;
-
-type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
-type Sent = Result<(http::Response<WasiBody>, Io), Error>;
-
-impl WasiHttpHooks for NoOutgoingHttp {
-    fn send_request(
-        &mut self,
-        _request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _io: Io,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
-        Box::new(async { Err(Error::HttpRequestDenied) })
     }
 }

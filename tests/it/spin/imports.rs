@@ -1,6 +1,6 @@
 //! What each component asks for, and so what it can use of what is granted.
 
-use super::compose::{COMPOSED, imports};
+use super::compose::{Engine, imports};
 use super::manifest::Manifest;
 use crate::host::support::component;
 
@@ -28,16 +28,21 @@ fn the_edge_itself_can_reach_nothing_but_its_queue_and_its_settings() {
     assert_eq!(capabilities(&edge), ["chargegate:edge/queue@0.1.0", "spin:variables/variables@3.0.0"]);
 }
 
-#[test]
-fn the_queue_inherits_what_it_uses_and_no_more() {
-    let queue = component("CHARGEGATE_QUEUE_REDIS_COMPONENT");
-    assert_eq!(capabilities(&queue), ["spin:redis/redis@3.0.0", "spin:variables/variables@3.0.0"]);
-    let manifest = Manifest::read();
-    let inherited = manifest.edge().dependencies.values().map(|queue| &queue.inherit_configuration);
-    assert_eq!(inherited.collect::<Vec<_>>(), [&["allowed_outbound_hosts", "variables"]]);
+#[track_caller]
+fn check(queue: Engine, expected: [&str; 2]) {
+    assert_eq!(capabilities(&queue.component()), expected);
+    assert_eq!(capabilities(queue.composed()), expected, "the whole asks for no more");
 }
 
 #[test]
-fn the_whole_asks_spin_for_redis_and_variables() {
-    assert_eq!(capabilities(&COMPOSED), ["spin:redis/redis@3.0.0", "spin:variables/variables@3.0.0"]);
+fn each_queue_reaches_its_own_kind_of_server_and_its_settings_and_no_more() {
+    check(Engine::Redis, ["spin:redis/redis@3.0.0", "spin:variables/variables@3.0.0"]);
+    check(Engine::Sqs, ["spin:variables/variables@3.0.0", "wasi:http/client@0.3.0"]);
+}
+
+#[test]
+fn a_queue_inherits_what_it_uses() {
+    let manifest = Manifest::read();
+    let inherited = manifest.edge().dependencies.values().map(|queue| &queue.inherit_configuration);
+    assert_eq!(inherited.collect::<Vec<_>>(), [&["allowed_outbound_hosts", "variables"]]);
 }

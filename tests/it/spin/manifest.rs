@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use chargegate_queue_redis::Settings as Redis;
+use chargegate_queue_sqs::Settings as Sqs;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -128,22 +130,30 @@ fn the_manifest_serves_every_path_by_the_components_that_its_command_builds() {
         panic!("one dependency")
     };
     assert_eq!(import, "chargegate:edge/queue@0.1.0");
-    for (path, variable) in
-        [(&edge.source, "CHARGEGATE_EDGE_COMPONENT"), (&queue.path, "CHARGEGATE_QUEUE_REDIS_COMPONENT")]
-    {
+    // What the comment says to put there instead.
+    let other = queue.path.with_file_name("chargegate_queue_sqs.wasm");
+    for (path, variable) in [
+        (&edge.source, "CHARGEGATE_EDGE_COMPONENT"),
+        (&queue.path, "CHARGEGATE_QUEUE_REDIS_COMPONENT"),
+        (&other, "CHARGEGATE_QUEUE_SQS_COMPONENT"),
+    ] {
         let built = PathBuf::from(std::env::var(variable).unwrap());
         assert!(built.ends_with(path.strip_prefix("target").unwrap()), "{path:?} is not {built:?}");
     }
 }
 
 #[test]
-fn every_variable_is_used_and_the_password_is_secret() {
+fn every_variable_is_used_and_secrets_are_secret() {
     let manifest = Manifest::read();
     let edge = manifest.edge();
     for (name, variable) in &manifest.variables {
         let template = format!("{{{{ {name} }}}}");
         assert!(edge.variables.values().any(|value| *value == template), "{name} is used by nobody");
-        assert_eq!(variable.secret, name.contains("password"), "{name}");
+        let is_secret = ["password", "secret", "token"].iter().any(|word| name.contains(word));
+        assert_eq!(variable.secret, is_secret, "{name}");
+    }
+    for name in Redis::VARIABLES.iter().chain(&Sqs::VARIABLES) {
+        assert_eq!(edge.variables.get(*name), Some(&format!("{{{{ {name} }}}}")), "{name} is not given");
     }
     let grants = manifest.grants(&BTreeMap::new());
     let left = grants.variables.values().chain(&grants.hosts).find(|value| value.contains("{{"));
@@ -152,6 +162,8 @@ fn every_variable_is_used_and_the_password_is_secret() {
 
 #[test]
 fn the_server_of_the_queue_is_all_that_can_be_reached() {
-    let set = BTreeMap::from([("queue_url".into(), "redis://queue.internal:6380".into())]);
-    assert_eq!(Manifest::read().grants(&set).hosts, ["redis://queue.internal:6380"]);
+    for url in ["redis://queue.internal:6380", "https://sqs.eu-central-1.amazonaws.com"] {
+        let set = BTreeMap::from([("queue_url".into(), url.into())]);
+        assert_eq!(Manifest::read().grants(&set).hosts, [url]);
+    }
 }

@@ -9,6 +9,7 @@ mod moto;
 mod postgres;
 mod process;
 mod redis;
+pub mod sqs;
 mod workerd;
 
 pub use moto::Moto;

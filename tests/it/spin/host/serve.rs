@@ -26,8 +26,10 @@ use wasmtime_wasi_http::handler::{
     HandlerState, Instance, Proxy, ProxyHandler, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
 
-use super::{LOADED, State};
+use super::outgoing::{Pool, pool};
+use super::{State, loaded};
 use crate::host::support::Client;
+use crate::spin::compose::Engine;
 use crate::spin::manifest::{Grants, Manifest};
 
 /// The defaults of `spin up`.
@@ -47,12 +49,15 @@ impl Spin {
     /// Serves on a free port, with these variables of the application set.
     pub(in crate::spin) async fn up<const N: usize>(variables: [(&str, &str); N]) -> Self {
         let set = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self::up_with(&set.into()).await
+        Self::up_with(Engine::Redis, &set.into()).await
     }
 
-    pub(in crate::spin) async fn up_with(variables: &BTreeMap<String, String>) -> Self {
+    /// With its queue elsewhere.
+    pub(in crate::spin) async fn up_with(queue: Engine, variables: &BTreeMap<String, String>) -> Self {
         let instances = Arc::default();
         let handler = ProxyHandler::new(Instances {
+            queue,
+            pool: pool(),
             grants: Arc::new(Manifest::read().grants(variables)),
             made: Arc::clone(&instances),
         });
@@ -103,6 +108,8 @@ async fn answer(
 }
 
 struct Instances {
+    queue: Engine,
+    pool: Pool,
     grants: Arc<Grants>,
     made: Arc<AtomicUsize>,
 }
@@ -114,8 +121,10 @@ impl HandlerState for Instances {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
         self.made.fetch_add(1, Ordering::Relaxed);
-        let mut store = Store::new(LOADED.engine(), State::new(Arc::clone(&self.grants)));
-        let proxy = Proxy::P3(LOADED.instantiate_async(&mut store).await?);
+        let loaded = loaded(self.queue);
+        let state = State::new(Arc::clone(&self.grants), self.pool.clone());
+        let mut store = Store::new(loaded.engine(), state);
+        let proxy = Proxy::P3(loaded.instantiate_async(&mut store).await?);
         let expiration = Expiration { timer: Box::pin(sleep(IDLE)), since: None };
         Ok(Instance { store, proxy, view: State::view, expiration, state: Worker })
     }

@@ -1,0 +1,66 @@
+//! Outgoing HTTP: to what the manifest allows, over connections that all instances share. The host itself limits no
+//! time, and wants the guest to have said how long each part may take.
+
+use std::sync::Arc;
+
+use http::Uri;
+use http_body_util::BodyExt as _;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::spin::manifest::Grants;
+
+/// The connections of an application.
+pub(super) type Pool = Client<HttpConnector, WasiBody>;
+
+pub(super) fn pool() -> Pool {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new()).build(connector)
+}
+
+/// What one instance may reach.
+pub(super) struct Outgoing {
+    pub(super) grants: Arc<Grants>,
+    pub(super) pool: Pool,
+}
+
+type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Sent = Result<(http::Response<WasiBody>, Io), Error>;
+
+impl WasiHttpHooks for Outgoing {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _io: Io,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let is_allowed = self.grants.hosts.iter().any(|host| is_same_server(host, request.uri()));
+        let answer = self.pool.request(request);
+        Box::new(async move {
+            if !is_allowed {
+                return Err(Error::HttpRequestDenied);
+            }
+            if !options.is_some_and(is_complete) {
+                return Err(Error::ConfigurationError);
+            }
+            let answer = answer.await.map_err(|error| {
+                if error.is_connect() { Error::ConnectionRefused } else { Error::ConnectionTerminated }
+            })?;
+            let body = |body: hyper::body::Incoming| body.map_err(Error::from).boxed_unsync();
+            Ok((answer.map(body), Box::new(async { Ok(()) }) as Io))
+        })
+    }
+}
+
+fn is_complete(options: RequestOptions) -> bool {
+    let RequestOptions { connect_timeout, first_byte_timeout, between_bytes_timeout } = options;
+    [connect_timeout, first_byte_timeout, between_bytes_timeout].iter().all(Option::is_some)
+}
+
+fn is_same_server(allowed: &str, uri: &Uri) -> bool {
+    let allowed: Uri = allowed.parse().unwrap();
+    (allowed.scheme(), allowed.authority()) == (uri.scheme(), uri.authority())
+}

@@ -1,0 +1,42 @@
+//! The queue on Amazon SQS, as Moto plays it.
+
+mod access;
+mod faults;
+mod peer;
+mod sessions;
+
+use std::env;
+
+pub(super) use chargegate_servers::sqs::Queue;
+use chargegate_servers::sqs::REGION;
+
+use super::compose::Engine;
+use super::host::Spin;
+
+/// Where the Moto that all tests share is.
+pub(super) fn endpoint() -> String {
+    env::var("CHARGEGATE_SQS_ENDPOINT").expect("CHARGEGATE_SQS_ENDPOINT must name a server")
+}
+
+/// A queue of one test.
+pub(super) fn queue() -> Queue {
+    Queue::create(&endpoint()).unwrap()
+}
+
+/// What names a queue, with a key that Moto believes.
+pub(super) fn variables(path: &str) -> [(&'static str, String); 4] {
+    [
+        ("queue_path", path.to_owned()),
+        ("aws_region", REGION.to_owned()),
+        ("aws_access_key_id", "AKIATEST".to_owned()),
+        ("aws_secret_access_key", "secret".to_owned()),
+    ]
+}
+
+/// The application over a queue at `url`; `others` win over what is usual.
+async fn up(url: &str, path: &str, others: &[(&str, &str)]) -> Spin {
+    let usual = variables(path).map(|(name, value)| (name.to_owned(), value));
+    let others = [("queue_url", url)].into_iter().chain(others.iter().copied());
+    let others = others.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Spin::up_with(Engine::Sqs, &usual.into_iter().chain(others).collect()).await
+}

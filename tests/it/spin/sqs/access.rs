@@ -1,0 +1,54 @@
+//! Who may send: on a Moto that checks every signature and what its user may do.
+
+use chargegate_servers::sqs::{Queue, form};
+use chargegate_servers::{Moto, moto};
+
+use super::super::support::{assert_accepted, assert_refused, post};
+use super::up;
+use crate::host::support::bounded;
+
+/// What an edge has to be allowed, as it travels in a form.
+const SEND: &str = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%7B%22Effect%22%3A%22Allow%22%2C\
+                    %22Action%22%3A%22sqs%3ASendMessage%22%2C%22Resource%22%3A%22*%22%7D%5D%7D";
+
+/// Id and secret of a new key of a new user.
+fn key(server: &Moto, user: &str) -> [String; 2] {
+    let ask = |parameters: String| {
+        form(&server.url(), "iam", &format!("Version=2010-05-08&UserName={user}&{parameters}")).unwrap()
+    };
+    ask("Action=CreateUser".into());
+    let answer = ask("Action=CreateAccessKey".into());
+    ["AccessKeyId", "SecretAccessKey"].map(|name| {
+        let (_, rest) = answer.split_once(&format!("<{name}>")).unwrap();
+        rest.split_once('<').unwrap().0.to_owned()
+    })
+}
+
+#[test]
+fn only_a_key_that_may_send_gets_a_message_onto_the_queue() {
+    bounded(async {
+        let server = Moto::start_checking(&moto(), 6).unwrap();
+        let queue = Queue::create(&server.url()).unwrap();
+        let [id, secret] = key(&server, "edge");
+        let policy = format!("UserName=edge&PolicyName=p&PolicyDocument={SEND}");
+        form(&server.url(), "iam", &format!("Version=2010-05-08&Action=PutUserPolicy&{policy}")).unwrap();
+        let [other, others_secret] = key(&server, "other");
+        for (id, secret, may) in [
+            (&*id, &*secret, true),
+            (&id, &others_secret, false),
+            ("AKIANOBODY", &secret, false),
+            (&other, &others_secret, false),
+        ] {
+            let key = [("aws_access_key_id", id), ("aws_secret_access_key", secret), PATIENT[0], PATIENT[1]];
+            let spin = up(&server.url(), &queue.path(), &key).await;
+            let reply = post(&mut spin.connect().await).await;
+            if may {
+                assert_accepted(&reply);
+            } else {
+                assert_refused(&reply, "the queue is unavailable");
+            }
+        }
+    });
+}
+
+const PATIENT: [(&str, &str); 2] = [("queue_timeout_ms", "20000"), ("enqueue_timeout_ms", "50000")];

@@ -1,0 +1,133 @@
+//! Services that fail, and come back: an instance that is kept goes on.
+
+use std::time::Duration;
+
+use chargegate_servers::{Moto, moto};
+use tokio::net::TcpListener;
+
+use super::super::host::Spin;
+use super::super::support::{assert_accepted, assert_refused, assert_refuses_in, post};
+use super::peer::{Does, Peer, answers, dated};
+use super::{Queue, endpoint, queue, up};
+use crate::host::support::bounded;
+
+/// What the component is given, less than what the edge gives it.
+const LIMITS: [(&str, &str); 2] = [("queue_timeout_ms", "500"), ("enqueue_timeout_ms", "50000")];
+/// Long before the edge would give up.
+const IN_TIME: Duration = Duration::from_secs(20);
+const TAKEN: &str = r#"{"MD5OfMessageBody":"0","MessageId":"5fea7756-0ea4-451a-a703-a558b933e274"}"#;
+
+async fn over(peer: &Peer) -> Spin {
+    up(&peer.url(), "/1/q", &LIMITS).await
+}
+
+#[test]
+fn a_dead_server_is_503_and_found_again_after_its_restart() {
+    bounded(async {
+        let mut server = Moto::start(&moto()).unwrap();
+        let queue = Queue::create(&server.url()).unwrap();
+        let patient = [("queue_timeout_ms", "20000"), ("enqueue_timeout_ms", "50000")];
+        let spin = up(&server.url(), &queue.path(), &patient).await;
+        assert_accepted(&post(&mut spin.connect().await).await);
+        server.kill().unwrap();
+        for _ in 0..2 {
+            assert_refuses_in(&spin, IN_TIME, "the queue is unavailable").await;
+        }
+        server.restart().unwrap();
+        // It has lost the queue.
+        assert_refuses_in(&spin, IN_TIME, "the queue is unavailable").await;
+        queue.create_again().unwrap();
+        assert_accepted(&post(&mut spin.connect().await).await);
+        assert_eq!((queue.take().unwrap().len(), spin.instances()), (1, 1));
+    });
+}
+
+#[test]
+fn whatever_hangs_is_503_in_time() {
+    bounded(async {
+        let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", deaf.local_addr().unwrap());
+        let spin = up(&url, "/1/q", &LIMITS).await;
+        assert_refuses_in(&spin, IN_TIME, "did not confirm in time").await;
+        let peer = Peer::that(Does::Begins("")).await;
+        let spin = over(&peer).await;
+        for beginning in [
+            "",
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{\"MessageId\":\"5fea\"",
+        ] {
+            peer.set(Does::Begins(beginning));
+            assert_refuses_in(&spin, IN_TIME, "did not confirm in time").await;
+        }
+        peer.set(answers(200, TAKEN));
+        assert_accepted(&post(&mut spin.connect().await).await);
+        assert_eq!(spin.instances(), 1);
+    });
+}
+
+#[test]
+fn whatever_is_no_confirmation_is_503() {
+    bounded(async {
+        let peer = Peer::that(Does::Ends).await;
+        let spin = over(&peer).await;
+        let error = |code: &str| format!(r#"{{"__type":"com.amazonaws.sqs#{code}","message":"said"}}"#);
+        let xml = "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>";
+        for does in [
+            Does::Ends,
+            Does::Answers("no HTTP at all".into()),
+            Does::Answers("HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{\"MessageId\":\"5fea7756\"}".into()),
+            answers(500, &error("InternalFailure")),
+            answers(503, "<html>busy</html>"),
+            answers(400, &error("RequestThrottled")),
+            answers(429, ""),
+            answers(403, xml),
+            answers(301, TAKEN),
+            answers(200, ""),
+            answers(200, "{}"),
+            answers(200, "\u{fffd}"),
+            answers(200, &TAKEN[..40]),
+            answers(400, &error("QueueDoesNotExist")),
+            dated(403, "Sun, 06 Nov 1994 08:49:37 GMT", &error("InvalidSignatureException")),
+        ] {
+            peer.set(does.clone());
+            let reply = post(&mut spin.connect().await).await;
+            eprintln!("{does:?}");
+            assert_refused(&reply, "the queue is unavailable");
+        }
+        peer.set(answers(200, TAKEN));
+        assert_accepted(&post(&mut spin.connect().await).await);
+        assert_eq!(spin.instances(), 1);
+    });
+}
+
+#[test]
+fn an_answer_that_is_too_large_is_no_confirmation() {
+    bounded(async {
+        let padded = |length: usize| format!("{TAKEN:<length$}");
+        let peer = Peer::that(answers(200, &padded(16 * 1024))).await;
+        let spin = over(&peer).await;
+        assert_accepted(&post(&mut spin.connect().await).await);
+        peer.set(answers(200, &padded(16 * 1024 + 1)));
+        assert_refused(&post(&mut spin.connect().await).await, "the queue is unavailable");
+    });
+}
+
+#[test]
+fn malformed_settings_of_the_queue_confirm_nothing() {
+    bounded(async {
+        let queue = queue();
+        for wrong in [
+            ("queue_path", ""),
+            ("queue_path", "/123456789012/orders.fifo"),
+            ("queue_url", "https://127.0.0.1/path"),
+            ("queue_timeout_ms", "1s"),
+            ("aws_region", ""),
+            ("aws_access_key_id", ""),
+            ("aws_secret_access_key", ""),
+        ] {
+            let spin = up(&endpoint(), &queue.path(), &[wrong]).await;
+            assert_refuses_in(&spin, IN_TIME, "the queue is unavailable").await;
+        }
+        assert_eq!(queue.take().unwrap(), []);
+    });
+}

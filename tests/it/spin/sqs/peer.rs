@@ -1,0 +1,95 @@
+//! A server that answers every request as it is told.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// What it does with a request.
+#[derive(Clone, Debug)]
+pub(super) enum Does {
+    /// It answers, and the connection ends.
+    Answers(String),
+    /// It begins with that, and then hangs.
+    Begins(&'static str),
+    /// It ends the connection.
+    Ends,
+}
+
+/// Answers with a status and a body, as of this date.
+pub(super) fn dated(status: u16, date: &str, body: &str) -> Does {
+    let length = body.len();
+    Does::Answers(format!(
+        "HTTP/1.1 {status} Said\r\ndate: {date}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    ))
+}
+
+pub(super) fn answers(status: u16, body: &str) -> Does {
+    dated(status, "", body)
+}
+
+pub(super) struct Peer {
+    address: SocketAddr,
+    does: Arc<Mutex<Does>>,
+    served: JoinHandle<()>,
+}
+
+impl Peer {
+    pub(super) async fn that(does: Does) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let does = Arc::new(Mutex::new(does));
+        let told = Arc::clone(&does);
+        let served = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve(stream, Arc::clone(&told)));
+            }
+        });
+        Self { address, does, served }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on.
+    pub(super) fn set(&self, does: Does) {
+        *self.does.lock().unwrap() = does;
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.served.abort();
+    }
+}
+
+/// One request, which is small; then the connection ends with the task.
+async fn serve(mut stream: TcpStream, does: Arc<Mutex<Does>>) {
+    let mut request = Vec::new();
+    while !is_whole(&request) {
+        if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let does = does.lock().unwrap().clone();
+    // What the other side no longer reads is its matter.
+    match does {
+        Does::Answers(text) => drop(stream.write_all(text.as_bytes()).await),
+        Does::Begins(text) => {
+            let _ = stream.write_all(text.as_bytes()).await;
+            while stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
+        }
+        Does::Ends => {}
+    }
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let lengths = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    lengths.is_some_and(|length| body.len() >= length.parse().unwrap())
+}

@@ -1,0 +1,51 @@
+//! Requests that go well.
+
+use chargegate_core::{Message, message_group};
+
+use super::super::support::{assert_accepted, post};
+use super::{endpoint, queue, up};
+use crate::host::support::bounded;
+
+#[test]
+fn a_message_is_on_its_queue_to_the_byte_and_in_its_group_when_it_is_acknowledged() {
+    bounded(async {
+        let queue = queue();
+        let spin = up(&endpoint(), &queue.path(), &[]).await;
+        let mut client = spin.connect().await;
+        let mut ids = Vec::new();
+        for _ in 0..12 {
+            let reply = post(&mut client).await;
+            assert_accepted(&reply);
+            ids.push(reply.header("x-request-id").unwrap().to_owned());
+        }
+        let mut found = Vec::new();
+        for taken in queue.take().unwrap() {
+            let message = Message::decode(taken.body.as_bytes()).unwrap();
+            assert_eq!(message.encode(), taken.body);
+            assert_eq!(taken.group, Some(message_group(&message.callback_url)));
+            found.push(message.id.to_string());
+        }
+        found.sort_unstable();
+        ids.sort_unstable();
+        assert_eq!(found, ids);
+        assert_eq!(spin.instances(), 1);
+    });
+}
+
+#[test]
+fn requests_beside_each_other_are_all_confirmed() {
+    bounded(async {
+        let queue = queue();
+        let spin = up(&endpoint(), &queue.path(), &[("queue_timeout_ms", "20000"), PATIENT]).await;
+        let mut sent = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let mut client = spin.connect().await;
+            sent.spawn(async move { post(&mut client).await.status });
+        }
+        assert_eq!(sent.join_all().await, [202; 16]);
+        assert_eq!(queue.take().unwrap().len(), 16);
+    });
+}
+
+/// Moto takes its time.
+const PATIENT: (&str, &str) = ("enqueue_timeout_ms", "30000");
