@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::Fixture;
 use super::fixture::{
-    NO_WAIT, Options, PATIENCE, acknowledge, bodies, deadly, deliveries, keys, lease, nothing_comes, past,
-    release, short, sorted,
+    Options, PATIENCE, acknowledge, bodies, deadly, deliveries, keys, lease, nothing_comes, past, release,
+    short, sorted,
 };
 
 pub(super) async fn a_message_comes_again_when_its_lease_ends<F: Fixture>() {
