@@ -56,10 +56,7 @@ impl App {
 
     /// Starts the program with these flags besides the addresses.
     pub(crate) async fn spawn_exactly(engine: Engine, mut flags: Vec<String>) -> Self {
-        let own = match engine {
-            Engine::Folder => None,
-            Engine::Servers => Some(Own::create().await),
-        };
+        let own = Own::create(engine).await;
         let authorizer = Authorizer::start().await;
         flags.extend(["--acl-url".to_owned(), authorizer.url()]);
         let data = tempfile::tempdir().unwrap();
@@ -105,6 +102,11 @@ impl App {
             None => drop(command.arg("--data-dir").arg(self.data.path())),
         }
         output(command).await
+    }
+
+    /// Where queue and store are when they are not in the data folder.
+    pub(crate) fn own(&self) -> Option<&Own> {
+        self.own.as_ref()
     }
 
     /// The books balance, with this much of everything.

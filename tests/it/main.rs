@@ -3,6 +3,7 @@
 
 mod app;
 mod chaos;
+mod cloud;
 mod demo;
 mod durability;
 mod edge_fixtures;

@@ -6,5 +6,5 @@ mod emulator;
 mod faults;
 mod fixtures;
 mod measure;
-mod support;
+pub(crate) mod support;
 mod traps;

@@ -1,10 +1,13 @@
 //! What a test of the whole program runs on.
 
-use redis::AsyncCommands as _;
+mod queue;
+
+use chargegate_cloudflare_emulator::Emulator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use tokio::process::Command;
 
+use self::queue::Queue;
 use super::process::program;
 
 /// The engines that a test runs on.
@@ -14,6 +17,10 @@ pub(crate) enum Engine {
     Folder,
     /// The queue on Redis, the store in PostgreSQL.
     Servers,
+    /// The queue on Amazon SQS as Moto plays it, the store in PostgreSQL.
+    Sqs,
+    /// The queue on Cloudflare Queues as our emulator plays it, the store in PostgreSQL.
+    Cloudflare,
 }
 
 /// Runs each of these tests on every engine.
@@ -36,59 +43,51 @@ macro_rules! on_every_engine {
 pub(crate) use on_every_engine;
 
 /// A queue and a database of a test's own on servers that tests share; gone when dropped.
-#[derive(Debug)]
 pub(crate) struct Own {
-    queue_url: String,
-    prefix: String,
+    queue: Queue,
     server: PgConnectOptions,
     database: String,
     database_url: String,
 }
 
 impl Own {
-    /// Creates and migrates them.
-    pub(crate) async fn create() -> Self {
-        let told = |variable: &str| {
-            std::env::var(variable)
-                .expect("run by `cargo xtask test`, which starts the servers and names them")
-        };
-        let (queue_url, server_url) = (told("REDIS_URL"), told("DATABASE_URL"));
+    /// Creates and migrates what an engine needs.
+    pub(crate) async fn create(engine: Engine) -> Option<Self> {
         let name = format!("chargegate_it_{:016x}", rand::random::<u64>());
-        let server: PgConnectOptions = server_url.parse().unwrap();
+        let queue = Queue::create(engine, &name).await?;
+        let server: PgConnectOptions = told("DATABASE_URL").parse().unwrap();
         let mut admin = server.connect().await.unwrap();
         sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await.unwrap();
         let database_url = server.clone().database(&name).to_url_lossy().to_string();
-        let own = Self { queue_url, prefix: name.clone(), server, database: name, database_url };
+        let own = Self { queue, server, database: name, database_url };
         let mut migrate = program();
         own.tell(migrate.arg("migrate").env_clear());
         let migrated = migrate.output().await.unwrap();
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
-        own
+        Some(own)
     }
 
     /// Tells a command where they are.
     pub(crate) fn tell(&self, command: &mut Command) {
-        command.env("QUEUE_URL", &self.queue_url).env("DATABASE_URL", &self.database_url);
-        command.env("CHARGEGATE_QUEUE_PREFIX", &self.prefix);
+        command.envs(self.queue.variables()).env("DATABASE_URL", &self.database_url);
     }
 
-    async fn delete(queue_url: String, prefix: String, server: PgConnectOptions, database: String) {
+    /// The emulator of Cloudflare Queues, where it is the queue.
+    pub(crate) fn cloudflare(&self) -> Option<&Emulator> {
+        self.queue.cloudflare()
+    }
+
+    async fn delete(server: PgConnectOptions, database: String) {
         if let Ok(mut admin) = server.connect().await {
             let drop = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"));
             let _ = sqlx::query(drop).execute(&mut admin).await;
-        }
-        let client = redis::Client::open(queue_url).unwrap();
-        if let Ok(mut connection) = client.get_multiplexed_async_connection().await {
-            let keys: Vec<String> = connection.keys(format!("{prefix}:*")).await.unwrap_or_default();
-            let _: Result<(), _> = connection.del(keys).await;
         }
     }
 }
 
 impl Drop for Own {
     fn drop(&mut self) {
-        let (queue_url, prefix) = (self.queue_url.clone(), self.prefix.clone());
-        let delete = Self::delete(queue_url, prefix, self.server.clone(), self.database.clone());
+        let delete = Self::delete(self.server.clone(), self.database.clone());
         // A test's own runtime cannot be waited for here.
         let done = std::thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -96,4 +95,8 @@ impl Drop for Own {
         });
         let _ = done.join();
     }
+}
+
+fn told(variable: &str) -> String {
+    std::env::var(variable).expect("run by `cargo xtask test`, which starts the servers and names them")
 }

@@ -1,0 +1,116 @@
+//! The queue of one test.
+
+use chargegate_cloudflare_emulator::{
+    Access, Consumer, Emulator, PullSettings, QueueSettings, Settings, TokenSettings,
+};
+use http::Request;
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use redis::Commands as _;
+
+use super::{Engine, told};
+
+const ACCOUNT: &str = "023e105f4ecef8ad9ca31a8372d0c353";
+const QUEUE_ID: &str = "cafecafecafecafecafecafecafecafe";
+const TOKEN: &str = "a-token-of-the-emulator";
+
+/// A queue of its own, gone when dropped.
+pub(super) enum Queue {
+    /// Keys on a server that others use.
+    Redis { url: String, prefix: String },
+    /// One of the queues of a service that others use.
+    Sqs { endpoint: String, name: String },
+    /// The queue of a service of its own.
+    Cloudflare(Box<Emulator>),
+}
+
+impl Queue {
+    /// Creates what an engine needs, if it has a queue of its own.
+    pub(super) async fn create(engine: Engine, name: &str) -> Option<Self> {
+        Some(match engine {
+            Engine::Folder => return None,
+            Engine::Servers => Self::Redis { url: told("REDIS_URL"), prefix: name.to_owned() },
+            Engine::Sqs => {
+                let endpoint = told("CHARGEGATE_SQS_ENDPOINT");
+                create_sqs(&endpoint, name).await;
+                Self::Sqs { endpoint, name: name.to_owned() }
+            }
+            Engine::Cloudflare => Self::Cloudflare(Box::new(Emulator::start(emulated()).await.unwrap())),
+        })
+    }
+
+    /// What a command is told of it.
+    pub(super) fn variables(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Redis { url, prefix } => {
+                vec![("QUEUE_URL", url.clone()), ("CHARGEGATE_QUEUE_PREFIX", prefix.clone())]
+            }
+            Self::Sqs { endpoint, name } => {
+                let host = endpoint.trim_start_matches("http://");
+                vec![
+                    ("QUEUE_URL", format!("sqs+http://{host}/123456789012/{name}?region=eu-central-1")),
+                    ("AWS_ACCESS_KEY_ID", "AKIATEST".to_owned()),
+                    ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+                ]
+            }
+            Self::Cloudflare(emulator) => vec![
+                ("QUEUE_URL", format!("cloudflare://{ACCOUNT}/{QUEUE_ID}")),
+                ("CLOUDFLARE_API_TOKEN", TOKEN.to_owned()),
+                ("CLOUDFLARE_BASE_URL", emulator.api_url()),
+            ],
+        }
+    }
+
+    /// The emulator, where it is the queue.
+    pub(super) fn cloudflare(&self) -> Option<&Emulator> {
+        match self {
+            Self::Cloudflare(emulator) => Some(emulator),
+            Self::Redis { .. } | Self::Sqs { .. } => None,
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        if let Self::Redis { url, prefix } = self {
+            let client = redis::Client::open(url.as_str()).unwrap();
+            if let Ok(mut connection) = client.get_connection() {
+                let keys: Vec<String> = connection.keys(format!("{prefix}:*")).unwrap_or_default();
+                let _: Result<(), _> = connection.del(keys);
+            }
+        }
+    }
+}
+
+/// A queue as README has it created.
+fn emulated() -> Settings {
+    let dead = QueueSettings::new(ACCOUNT, &"dead".repeat(8), "jobs-dead");
+    let mut jobs = QueueSettings::new(ACCOUNT, QUEUE_ID, "jobs");
+    jobs.consumer = Consumer::HttpPull(PullSettings {
+        dead_letter_queue: Some(dead.name.clone()),
+        max_retries: 100,
+        ..PullSettings::default()
+    });
+    Settings {
+        queues: vec![jobs, dead],
+        tokens: vec![TokenSettings::new(ACCOUNT, TOKEN, Access::Edit)],
+        ..Settings::default()
+    }
+}
+
+/// Moto believes whatever a request is signed with; the signature tells it the region.
+async fn create_sqs(endpoint: &str, name: &str) {
+    let request = Request::post(format!("{endpoint}/"))
+        .header("content-type", "application/x-amz-json-1.0")
+        .header("x-amz-target", "AmazonSQS.CreateQueue")
+        .header(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=AKIATEST/20260101/eu-central-1/sqs/aws4_request, SignedHeaders=host, Signature=0",
+        )
+        .body(Full::from(format!(r#"{{"QueueName":"{name}"}}"#)))
+        .unwrap();
+    let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let answer = client.request(request).await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.status());
+}

@@ -1,0 +1,89 @@
+//! The whole program on the queues of a cloud: what differs from the engines that other tests run on.
+
+mod start;
+mod workers;
+
+use serde_json::Value;
+
+use crate::app::{Answer, App, Engine, TOKEN, eventually};
+
+macro_rules! on_every_cloud {
+    ($($test:ident,)*) => {
+        mod on_sqs {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test($crate::app::Engine::Sqs).await;
+            })*
+        }
+        mod on_cloudflare {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test($crate::app::Engine::Cloudflare).await;
+            })*
+        }
+    };
+}
+
+on_every_cloud! {
+    a_session_is_decided_and_the_client_called_back,
+    what_a_killed_process_held_is_decided_once,
+    a_stop_hands_back_what_was_not_begun,
+}
+
+async fn a_session_is_decided_and_the_client_called_back(engine: Engine) {
+    let app = App::spawn_on(engine, &[]).await;
+    let id = app.ask(TOKEN, "/first").await.request_id();
+    let callback = app.receiver.wait("/first", 1).await.remove(0);
+    assert_eq!((callback.status().as_str(), callback.header("webhook-id")), ("allowed", id.as_str()));
+    let books = settled(&app, 1).await;
+    assert_eq!(books["enqueued"], Value::Null, "this queue does not tell: {books}");
+    let ready = app.ops("/readyz").await;
+    assert_eq!(ready.status, 200, "{}", ready.body);
+}
+
+/// What it held comes again when its leases end, which is at the deadline and 5 s at the latest.
+async fn what_a_killed_process_held_is_decided_once(engine: Engine) {
+    let flags = ["--decision-deadline", "3s", "--acl-timeout", "2s", "--acl-slots", "4"];
+    let mut app = App::spawn_on(engine, &flags).await;
+    app.authorizer.answer(Answer::Hang);
+    for n in 0..6 {
+        app.ask(TOKEN, &format!("/{n}")).await.request_id();
+    }
+    eventually("the worker asks", async || (app.authorizer.in_flight() == 4).then_some(())).await;
+    app.process.kill().await;
+    app.authorizer.answer(Answer::Status("allowed"));
+    app.restart().await;
+    for n in 0..6 {
+        app.receiver.wait(&format!("/{n}"), 1).await;
+    }
+    settled(&app, 6).await;
+}
+
+async fn a_stop_hands_back_what_was_not_begun(engine: Engine) {
+    let flags = ["--decision-deadline", "30s", "--acl-timeout", "2s", "--acl-slots", "1"];
+    let mut app = App::spawn_on(engine, &flags).await;
+    app.authorizer.answer(Answer::Hang);
+    for n in 0..3 {
+        app.ask(TOKEN, &format!("/{n}")).await.request_id();
+    }
+    eventually("the worker asks", async || (app.authorizer.in_flight() == 1).then_some(())).await;
+    app.process.interrupt().await;
+    assert!(app.process.ended().await.success(), "{}", app.process.errors());
+    app.authorizer.answer(Answer::Status("allowed"));
+    app.restart().await;
+    for n in 0..3 {
+        app.receiver.wait(&format!("/{n}"), 1).await;
+    }
+    settled(&app, 3).await;
+}
+
+/// Waits until so much is decided and nothing is left to do; the books must balance all the while.
+async fn settled(app: &App, decided: u64) -> Value {
+    eventually("nothing is left to do", async || {
+        let (balanced, books) = app.command(&["reconcile"]).await;
+        assert!(balanced, "{books}");
+        let over = books["decided"] == decided && books["waiting"] == 0 && books["in_flight"] == 0;
+        over.then_some(books)
+    })
+    .await
+}

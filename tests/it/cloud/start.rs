@@ -1,0 +1,91 @@
+//! What stands in the way of a start on these queues is said in one line that names the variable and the remedy.
+
+use tokio::time::timeout;
+
+use crate::app::{App, Engine, PATIENCE, program};
+
+/// What `reconcile` says where it cannot begin, with a variable of `app`'s changed, or none.
+async fn refused(app: &App, variable: &str, value: &str) -> String {
+    let mut command = program();
+    command.arg("reconcile").env_clear();
+    app.own().expect("servers").tell(&mut command);
+    if value.is_empty() {
+        command.env_remove(variable);
+    } else {
+        command.env(variable, value);
+    }
+    let output = timeout(PATIENCE, command.output()).await.expect("an end").unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{errors}");
+    let line = errors.lines().find(|line| line.starts_with("error: ")).expect("one line").to_owned();
+    assert!(!line.contains("s3cret"), "{line}");
+    line
+}
+
+#[track_caller]
+fn says(line: &str, words: &[&str]) {
+    for word in words {
+        assert!(line.contains(word), "{word}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_queue_on_cloudflare_that_cannot_be_used_is_named() {
+    let app = App::spawn_on(Engine::Cloudflare, &[]).await;
+    let line = refused(&app, "CLOUDFLARE_API_TOKEN", "s3cret").await;
+    says(&line, &["CLOUDFLARE_API_TOKEN"]);
+    let line = refused(&app, "CLOUDFLARE_API_TOKEN", "").await;
+    says(&line, &["CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_TOKEN_FILE"]);
+    let line = refused(&app, "QUEUE_URL", "cloudflare://s3cret/x").await;
+    says(&line, &["QUEUE_URL", "cloudflare://ACCOUNT/QUEUE_ID"]);
+    let gone = format!("cloudflare://023e105f4ecef8ad9ca31a8372d0c353/{}", "0".repeat(32));
+    let line = refused(&app, "QUEUE_URL", &gone).await;
+    says(&line, &["QUEUE_URL"]);
+    let line = refused(&app, "CLOUDFLARE_BASE_URL", "http://127.0.0.1:1").await;
+    says(&line, &["QUEUE_URL", "CLOUDFLARE_BASE_URL"]);
+}
+
+#[tokio::test]
+async fn a_token_may_be_in_a_file() {
+    let app = App::spawn_on(Engine::Cloudflare, &[]).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut command = program();
+    command.arg("reconcile").env_clear();
+    app.own().expect("servers").tell(&mut command);
+    command.env_remove("CLOUDFLARE_API_TOKEN").env("CLOUDFLARE_API_TOKEN_FILE", file.path());
+    let empty = command.output().await.unwrap();
+    let errors = String::from_utf8(empty.stderr).unwrap();
+    says(&errors, &["CLOUDFLARE_API_TOKEN_FILE"]);
+    assert!(!empty.status.success());
+    std::fs::write(file.path(), "a-token-of-the-emulator\n").unwrap();
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_queue_on_sqs_that_cannot_be_used_is_named() {
+    let app = App::spawn_on(Engine::Sqs, &[]).await;
+    let endpoint = std::env::var("CHARGEGATE_SQS_ENDPOINT").unwrap();
+    let host = endpoint.trim_start_matches("http://");
+    for (url, words) in [
+        (format!("sqs+http://{host}/123456789012/none?region=eu-central-1"), ["QUEUE_URL", "queue"]),
+        (format!("sqs+http://{host}/123456789012/none"), ["QUEUE_URL", "region"]),
+        ("sqs://sqs.eu-central-1.amazonaws.com/123456789012/a.fifo".to_owned(), ["QUEUE_URL", "FIFO"]),
+        ("sqs+http://127.0.0.1:1/1/q?region=eu-central-1".to_owned(), ["QUEUE_URL", "cannot be reached"]),
+        ("sqs:s3cret".to_owned(), ["QUEUE_URL", "sqs://"]),
+        ("amqp://u:s3cret@h".to_owned(), ["QUEUE_URL", "cloudflare://"]),
+    ] {
+        let line = refused(&app, "QUEUE_URL", &url).await;
+        says(&line, &words);
+    }
+}
+
+#[tokio::test]
+async fn an_edge_elsewhere_needs_a_queue_that_it_can_reach() {
+    let mut command = program();
+    command.env_clear().args(["up", "--demo", "--external-edge", "http://127.0.0.1:3000"]);
+    let output = command.output().await.unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{errors}");
+    says(&errors, &["--external-edge", "QUEUE_URL", "DATABASE_URL"]);
+}

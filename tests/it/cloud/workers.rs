@@ -1,0 +1,25 @@
+//! The system that Cloudflare hosts: the edge in workerd, its queue in the emulator, and our worker, which pulls.
+
+use chargegate_cloudflare_emulator::QUEUE_HEADER;
+use chargegate_servers::{Binding, Broker};
+
+use super::settled;
+use crate::app::{App, Client, Engine, TOKEN, body};
+use crate::workers::support::Running;
+
+#[tokio::test]
+async fn a_session_goes_from_a_worker_of_cloudflare_through_its_queue_to_the_callback() {
+    let app = App::spawn_on(Engine::Cloudflare, &[]).await;
+    let emulator = app.own().and_then(|own| own.cloudflare()).expect("an emulator");
+    let headers = vec![(QUEUE_HEADER.to_owned(), "jobs".to_owned())];
+    let queue = Binding::Queue(Broker { address: emulator.address(), headers });
+    let allow = Binding::Text("127.0.0.0/8".to_owned());
+    let bindings = [("JOBS", queue), ("CHARGEGATE_CALLBACK_ALLOW", allow)];
+    let edge = Running::start("CHARGEGATE_EDGE_WORKER", bindings);
+    let body = body(TOKEN, &app.receiver.url("/done")).to_string();
+    let url = format!("{}/v1/charging-sessions", edge.0.url());
+    let id = Client::new().post(&url, &body, &[]).await.request_id();
+    let callback = app.receiver.wait("/done", 1).await.remove(0);
+    assert_eq!((callback.status().as_str(), callback.header("webhook-id")), ("allowed", id.as_str()));
+    settled(&app, 1).await;
+}
