@@ -24,11 +24,7 @@ impl Store for Engine {
         let verdicts = self.record_surely(&outcomes).await;
         self.note_doubt(&outcomes, &verdicts);
         let verdicts = verdicts?;
-        Ok(outcomes
-            .into_iter()
-            .zip(verdicts)
-            .map(|(outcome, verdict)| verdict.answer(outcome))
-            .collect())
+        Ok(outcomes.into_iter().zip(verdicts).map(|(outcome, verdict)| verdict.answer(outcome)).collect())
     }
 
     async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, EngineError> {
