@@ -99,7 +99,10 @@ impl<S: Server> Edge for Composed<S> {
         let at = |address: &str| ("queue_url", format!("{}://{address}", S::SCHEME));
         let hung = self.hung.local_addr().unwrap().to_string();
         let mut own = match queue {
-            Queue::Ok | Queue::TooLarge => vec![("queue_url", self.server.url())],
+            Queue::Ok | Queue::TooLarge => {
+                let patient = [("queue_timeout_ms", "20000".into()), ("enqueue_timeout_ms", "50000".into())];
+                [("queue_url", self.server.url())].into_iter().chain(patient).collect()
+            }
             Queue::Full => {
                 let mut full = self.server.fill().expect("it knows a limit");
                 full.push(("queue_url", self.server.url()));
@@ -113,7 +116,7 @@ impl<S: Server> Edge for Composed<S> {
         let given = variables
             .iter()
             .map(|(name, value)| (name.trim_start_matches("CHARGEGATE_").to_lowercase(), value.clone()));
-        self.variables = given.chain(own.into_iter().map(|(name, value)| (name.to_owned(), value))).collect();
+        self.variables = own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(given).collect();
         if !self.applications.contains_key(&self.variables) {
             let spin = Spin::up_with(S::ENGINE, &self.variables).await;
             self.applications.insert(self.variables.clone(), spin);

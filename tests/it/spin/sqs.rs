@@ -33,10 +33,11 @@ pub(super) fn variables(path: &str) -> [(&'static str, String); 4] {
     ]
 }
 
-/// The application over a queue at `url`; `others` win over what is usual.
+/// The application over a queue at `url`, patient, for servers and machines take their time; `others` win.
 async fn up(url: &str, path: &str, others: &[(&str, &str)]) -> Spin {
     let usual = variables(path).map(|(name, value)| (name.to_owned(), value));
-    let others = [("queue_url", url)].into_iter().chain(others.iter().copied());
+    let patient = [("queue_timeout_ms", "20000"), ("enqueue_timeout_ms", "50000")];
+    let others = [("queue_url", url)].into_iter().chain(patient).chain(others.iter().copied());
     let others = others.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Spin::up_with(Engine::Sqs, &usual.into_iter().chain(others).collect()).await
 }

@@ -50,7 +50,8 @@ impl WasiHttpHooks for Outgoing {
                 if error.is_connect() { Error::ConnectionRefused } else { Error::ConnectionTerminated }
             })?;
             let body = |body: hyper::body::Incoming| body.map_err(Error::from).boxed_unsync();
-            Ok((answer.map(body), Box::new(async { Ok(()) }) as Io))
+            let io: Io = Box::new(async { Ok(()) });
+            Ok((answer.map(body), io))
         })
     }
 }

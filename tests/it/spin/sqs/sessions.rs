@@ -36,7 +36,7 @@ fn a_message_is_on_its_queue_to_the_byte_and_in_its_group_when_it_is_acknowledge
 fn requests_beside_each_other_are_all_confirmed() {
     bounded(async {
         let queue = queue();
-        let spin = up(&endpoint(), &queue.path(), &[("queue_timeout_ms", "20000"), PATIENT]).await;
+        let spin = up(&endpoint(), &queue.path(), &[]).await;
         let mut sent = tokio::task::JoinSet::new();
         for _ in 0..16 {
             let mut client = spin.connect().await;
@@ -46,6 +46,3 @@ fn requests_beside_each_other_are_all_confirmed() {
         assert_eq!(queue.take().unwrap().len(), 16);
     });
 }
-
-/// Moto takes its time.
-const PATIENT: (&str, &str) = ("enqueue_timeout_ms", "30000");
