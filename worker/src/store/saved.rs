@@ -43,7 +43,7 @@ pub(crate) fn jobs(
             error!(request.id = %id, "a callback has no decision");
             return None;
         };
-        let job = job(claimed, decision);
+        let job = job(&claimed, decision);
         job.inspect_err(
             |error| error!(request.id = %id, column = error.column, "a decision cannot be read by this version"),
         )
@@ -52,7 +52,7 @@ pub(crate) fn jobs(
     readable.collect()
 }
 
-fn job(claimed: Claimed, decision: &impl Saved) -> Result<CallbackJob, UnreadableColumn> {
+fn job(claimed: &Claimed, decision: &impl Saved) -> Result<CallbackJob, UnreadableColumn> {
     let traceparent = decision.text("traceparent")?;
     Ok(CallbackJob {
         request_id: claimed.request_id,
