@@ -28,6 +28,8 @@ const MOTO_PACKAGES: [&str; 3] = ["moto==5.2.5", "flask==3.1.3", "flask-cors==6.
 const CLOUDFLARE_PACKAGE: &str = "cloudflare@7.3.0";
 /// What runs Moto from where it was installed.
 const MOTO_PROGRAM: &str = "chargegate-moto";
+/// What that does.
+const MOTO_START: &str = include_str!("programs/moto.py");
 
 /// The version of workerd, by which a release of the Workers runtime is named.
 const WORKERD_VERSION: &str = "1.20261117.1";
@@ -131,8 +133,7 @@ pub(crate) fn moto() -> Result<Found, Failure> {
             pip.args(["-m", "pip", "--python", &python, "install", "-q", "--root-user-action=ignore"]);
             pip.args(["--only-binary=:all:", "--target", "."]).args(MOTO_PACKAGES);
             step::run(pip.current_dir(folder))?;
-            let start =
-                format!("#!/bin/sh\nPYTHONPATH=$(dirname \"$0\") exec {python} -s -m moto.server \"$@\"\n");
+            let start = format!("#!{python} -s\n{MOTO_START}");
             fs::write(folder.join(MOTO_PROGRAM), start).map_err(|error| Failure::new(error.to_string()))
         })
     })
