@@ -38,9 +38,7 @@ impl Said {
     #[must_use]
     pub fn read(body: &[u8]) -> Self {
         let said = Self::of_json(body).or_else(|| Self::of_xml(body)).unwrap_or_default();
-        let code = said.code.rsplit('#').next().unwrap_or_default();
-        let code = code.split(':').next().unwrap_or_default().to_string();
-        Self { code, ..said }
+        Self { code: code(&said.code).to_string(), ..said }
     }
 
     fn of_json(body: &[u8]) -> Option<Self> {
@@ -64,6 +62,13 @@ impl Said {
         };
         Some(Self { code: text("Code")?, message: text("Message").unwrap_or_default() })
     }
+}
+
+/// A code without a namespace before it and a URL after it.
+#[must_use]
+pub fn code(text: &str) -> &str {
+    let text = text.rsplit('#').next().unwrap_or_default();
+    text.split(':').next().unwrap_or_default()
 }
 
 /// What is wrong, by what the service calls it.

@@ -1,11 +1,11 @@
 //! Reading answers that say no, be they JSON, XML or neither.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use chargegate_core::UnixMillis;
+use chargegate_core::sqs::{self, Fault, Said};
 use http::StatusCode;
 use http::header::DATE;
-use serde::Deserialize;
 
 use super::refusal::{Failure, Refusal};
 use super::url::QueueUrl;
@@ -29,124 +29,47 @@ pub(super) fn failure(answer: &Answer, asked: &Asked<'_>) -> Failure {
     let Said { code, message } = read(answer);
     let (status, operation) = (answer.status, asked.operation);
     let code_or_status = || if code.is_empty() { status.as_str().into() } else { code.as_str().into() };
-    let refusal = match kind(&code) {
-        Kind::Throttled => return Failure::Throttled(answer.retry_after()),
-        Kind::UnknownKey => Refusal::UnknownKey,
-        Kind::Expired => Refusal::Expired,
-        Kind::Clock => clock(answer, asked.now)
+    let refusal = match Fault::of(&code) {
+        Fault::Throttled => return Failure::Throttled(answer.retry_after()),
+        Fault::UnknownKey => Refusal::UnknownKey,
+        Fault::Expired => Refusal::Expired,
+        Fault::Clock => clock(answer, asked.now)
             .unwrap_or(Refusal::Clock { ahead: Duration::ZERO, behind: Duration::ZERO }),
         // The text of such an answer may repeat what was signed, session token included.
-        Kind::Signature => clock(answer, asked.now).unwrap_or_else(|| Refusal::Signature {
+        Fault::Signature => clock(answer, asked.now).unwrap_or_else(|| Refusal::Signature {
             code: code_or_status(),
             region: asked.queue.region().into(),
         }),
-        Kind::NotPermitted => Refusal::NotPermitted { operation, detail: detail(&message).into() },
-        Kind::NoQueue => Refusal::NoQueue { queue: asked.queue.to_string().into() },
-        Kind::Unknown if status == StatusCode::TOO_MANY_REQUESTS => {
+        Fault::NotPermitted => Refusal::NotPermitted { operation, detail: detail(&message).into() },
+        Fault::NoQueue => Refusal::NoQueue { queue: asked.queue.to_string().into() },
+        Fault::Other if status == StatusCode::TOO_MANY_REQUESTS => {
             return Failure::Throttled(answer.retry_after());
         }
-        Kind::Unknown if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => {
+        Fault::Other if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => {
             Refusal::NotPermitted { operation, detail: code_or_status() }
         }
-        Kind::Unknown if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT => {
+        Fault::Other if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT => {
             Refusal::Other { operation, status: status.as_u16(), code: detail(&code).into() }
         }
-        Kind::Unknown => return Failure::unavailable(format!("{operation}: status {}", code_or_status())),
+        Fault::Other => return Failure::unavailable(format!("{operation}: status {}", code_or_status())),
     };
     Failure::Refused(refusal)
 }
 
-enum Kind {
-    Throttled,
-    UnknownKey,
-    Expired,
-    Clock,
-    Signature,
-    NotPermitted,
-    NoQueue,
-    Unknown,
-}
-
-/// By "Common errors" of the API reference, in the spellings of both protocols.
-fn kind(code: &str) -> Kind {
-    match code {
-        "ThrottlingException"
-        | "Throttling"
-        | "ThrottledException"
-        | "RequestThrottled"
-        | "RequestThrottledException"
-        | "RequestLimitExceeded"
-        | "TooManyRequestsException"
-        | "SlowDown"
-        | "OverLimit"
-        | "KmsThrottled" => Kind::Throttled,
-        "InvalidClientTokenId" | "UnrecognizedClientException" | "InvalidAccessKeyId" => Kind::UnknownKey,
-        "ExpiredToken" | "ExpiredTokenException" => Kind::Expired,
-        "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture" => Kind::Clock,
-        "SignatureDoesNotMatch"
-        | "InvalidSignatureException"
-        | "IncompleteSignature"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException"
-        | "AuthFailure" => Kind::Signature,
-        "AccessDenied" | "AccessDeniedException" | "NotAuthorized" | "OptInRequired" | "KmsAccessDenied" => {
-            Kind::NotPermitted
-        }
-        "QueueDoesNotExist"
-        | "AWS.SimpleQueueService.NonExistentQueue"
-        | "NonExistentQueue"
-        | "InvalidAddress" => Kind::NoQueue,
-        _ => Kind::Unknown,
-    }
-}
-
 /// The skew, where clocks are further apart than signatures tolerate.
 fn clock(answer: &Answer, now: UnixMillis) -> Option<Refusal> {
-    let date = httpdate::parse_http_date(answer.headers.get(DATE)?.to_str().ok()?).ok()?;
-    let theirs = UnixMillis::default().plus(date.duration_since(UNIX_EPOCH).ok()?);
+    let theirs = UnixMillis::from_http_date(answer.headers.get(DATE)?.to_str().ok()?)?;
     let (ahead, behind) = (now.since(theirs), theirs.since(now));
     (ahead.max(behind) > TOLERATED_SKEW).then_some(Refusal::Clock { ahead, behind })
 }
 
-/// What a service calls it, and what it says about it.
-#[derive(Default)]
-struct Said {
-    code: String,
-    message: String,
-}
-
 fn read(answer: &Answer) -> Said {
-    let body = String::from_utf8_lossy(&answer.body);
-    let said = json(&body).or_else(|| xml(&body)).unwrap_or_default();
-    let header = || Some(answer.headers.get("x-amzn-errortype")?.to_str().ok()?.to_owned());
-    let code = if said.code.is_empty() { header().unwrap_or_default() } else { said.code };
-    // A namespace may stand before it, and a URL after it.
-    let code = code.rsplit('#').next().unwrap_or_default().split(':').next().unwrap_or_default().to_owned();
-    Said { code, ..said }
-}
-
-fn json(body: &str) -> Option<Said> {
-    #[derive(Deserialize)]
-    struct Error {
-        #[serde(rename = "__type", default)]
-        code: String,
-        #[serde(default)]
-        message: Option<String>,
-        #[serde(rename = "Message", default)]
-        capital: Option<String>,
+    let said = Said::read(&answer.body);
+    if !said.code.is_empty() {
+        return said;
     }
-    let Error { code, message, capital } = serde_json::from_str(body).ok()?;
-    Some(Said { code, message: message.or(capital).unwrap_or_default() })
-}
-
-/// Two elements that hold text only: they need no parser.
-fn xml(body: &str) -> Option<Said> {
-    let text = |name: &str| {
-        let (_, rest) = body.split_once(&format!("<{name}>"))?;
-        let (text, _) = rest.split_once(&format!("</{name}>"))?;
-        Some(text.trim().to_owned())
-    };
-    Some(Said { code: text("Code")?, message: text("Message").unwrap_or_default() })
+    let header = || answer.headers.get("x-amzn-errortype")?.to_str().ok();
+    Said { code: sqs::code(header().unwrap_or_default()).to_owned(), ..said }
 }
 
 /// One line of printable characters.

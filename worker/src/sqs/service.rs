@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::{Message as Decoded, UnixMillis, message_group};
+use chargegate_core::{UnixMillis, message_group_of};
 use serde::Serialize;
 
 use super::api::Api;
@@ -162,7 +162,7 @@ impl Service for Sqs {
         let entries = fit.enumerate().map(|(id, body)| Send {
             id: id.to_string(),
             message_body: body,
-            message_group_id: group(body),
+            message_group_id: message_group_of(body),
         });
         let entries: Vec<_> = entries.collect();
         let failures =
@@ -204,11 +204,6 @@ fn received(message: Message) -> Received {
 fn can_be_sent(body: &str) -> bool {
     let fits = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     !body.is_empty() && body.chars().all(fits)
-}
-
-/// What shares the queue out fairly among clients.
-fn group(body: &str) -> Option<String> {
-    Decoded::decode(body.as_bytes()).ok().map(|message| message_group(&message.callback_url))
 }
 
 /// Rounded up: a wait of less than a second would be none.

@@ -3,11 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chargegate_core::sqs;
 use http::Uri;
 use http::uri::Authority;
-
-/// Names of queues and accounts are no longer.
-const MAX_NAME: usize = 80;
 
 /// The address of a queue on Amazon SQS: `sqs://sqs.eu-central-1.amazonaws.com/123456789012/chargegate`, or
 /// `sqs+http://host:port/account/queue?region=name` for what speaks its protocol without TLS.
@@ -104,36 +102,20 @@ impl FromStr for QueueUrl {
         if authority.host().is_empty() || host.contains('@') || has_bad_port {
             return Err(MALFORMED);
         }
-        if queue.strip_suffix(".fifo").is_some_and(is_name) {
+        if queue.strip_suffix(".fifo").is_some_and(sqs::is_name) {
             return Err(QueueUrlError::Fifo);
         }
-        if !is_name(account) || !is_name(queue) {
+        if !sqs::is_name(account) || !sqs::is_name(queue) {
             return Err(MALFORMED);
         }
         let region = match query.split_once('=') {
-            None if query.is_empty() => region(authority.host()).ok_or(QueueUrlError::NoRegion)?,
-            Some(("region", region)) if is_name(region) => region,
+            None if query.is_empty() => sqs::region(authority.host()).ok_or(QueueUrlError::NoRegion)?,
+            Some(("region", region)) if sqs::is_name(region) => region,
             _ => return Err(MALFORMED),
         };
         let region = region.into();
         Ok(Self { scheme, authority, account: account.into(), queue: queue.into(), region })
     }
-}
-
-fn is_name(text: &str) -> bool {
-    let fits = (1..=MAX_NAME).contains(&text.len());
-    fits && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-}
-
-/// The region in a host name of Amazon's: the label after `sqs` or `sqs-fips`, be it an endpoint of the public, of IPv6
-/// or within a private network.
-fn region(host: &str) -> Option<&str> {
-    let suffixes = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn"];
-    let of_amazon = suffixes.into_iter().find_map(|suffix| host.strip_suffix(suffix))?;
-    let labels = of_amazon.strip_suffix(".vpce").unwrap_or(of_amazon);
-    let (before, region) = labels.rsplit_once('.')?;
-    let service = before.rsplit('.').next()?;
-    (matches!(service, "sqs" | "sqs-fips") && is_name(region)).then_some(region)
 }
 
 /// Without what is no part of the name, so as it was given.

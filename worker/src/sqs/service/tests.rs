@@ -44,10 +44,3 @@ fn what_is_odd_about_a_message_keeps_none_from_coming() {
     assert_eq!((huge.enqueued_at, huge.deliveries), (Some(UnixMillis::MAX), u32::MAX));
     assert_eq!(of(&[]).deliveries, 1);
 }
-
-#[test]
-fn the_group_is_of_the_client() {
-    let message = fakes::message(1, UnixMillis(1));
-    assert_eq!(group(&message.encode()), Some(message_group(&message.callback_url)));
-    assert_eq!(group("no message"), None);
-}
