@@ -9,7 +9,7 @@ mod receiver;
 
 pub(crate) use authorizer::{Answer, Authorizer};
 pub(crate) use client::{Client, Reply};
-pub(crate) use engine::{Engine, on_every_engine};
+pub(crate) use engine::{CLOUDFLARE_QUEUE_ID, Engine, on_every_engine};
 pub(crate) use process::{Process, program};
 pub(crate) use receiver::{Callback, Receiver};
 

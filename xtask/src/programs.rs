@@ -28,8 +28,9 @@ const MOTO_PACKAGES: [&str; 3] = ["moto==5.2.5", "flask==3.1.3", "flask-cors==6.
 const CLOUDFLARE_PACKAGE: &str = "cloudflare@7.3.0";
 /// What runs Moto from where it was installed.
 const MOTO_PROGRAM: &str = "chargegate-moto";
-/// What that does.
+/// What that does, and the number of its version.
 const MOTO_START: &str = include_str!("programs/moto.py");
+const MOTO_START_VERSION: u32 = 2;
 
 /// The version of workerd, by which a release of the Workers runtime is named.
 const WORKERD_VERSION: &str = "1.20261117.1";
@@ -126,9 +127,10 @@ pub(crate) fn moto() -> Result<Found, Failure> {
     const VARIABLE: &str = "CHARGEGATE_MOTO";
     let [package, ..] = MOTO_PACKAGES;
     find(VARIABLE, || {
-        fetch(package, VARIABLE, MOTO_PROGRAM, |folder| {
-            let python = servers_python()?;
-            // Compiled parts fit one Python only: the one that will run them.
+        let Python { path: python, version } = servers_python()?;
+        // Compiled parts fit one Python only: the one that will run them.
+        let edition = format!("{package} for Python {version}, start {MOTO_START_VERSION}");
+        fetch(&edition, VARIABLE, MOTO_PROGRAM, |folder| {
             let mut pip = Command::new("python3");
             pip.args(["-m", "pip", "--python", &python, "install", "-q", "--root-user-action=ignore"]);
             pip.args(["--only-binary=:all:", "--target", "."]).args(MOTO_PACKAGES);
@@ -170,28 +172,30 @@ pub(crate) fn wrangler() -> Result<Found, Failure> {
     find(VARIABLE, || {
         fetch(WRANGLER_PACKAGE, VARIABLE, "wrangler.js", |folder| {
             let mut npm = Command::new("npm");
-            npm.args([
-                "install",
-                "--ignore-scripts",
-                "--no-audit",
-                "--no-fund",
-                "--silent",
-                WRANGLER_PACKAGE,
-            ]);
-            step::run(npm.current_dir(folder))
+            // Here, whatever packages a folder above has.
+            npm.args(["install", "--prefix", ".", "--ignore-scripts", "--no-audit", "--no-fund"]);
+            step::run(npm.arg(WRANGLER_PACKAGE).current_dir(folder))
         })
     })
 }
 
+/// A Python and its version, like 3.11.
+struct Python {
+    path: String,
+    version: String,
+}
+
 /// A Python that may be run by whoever runs the servers: root's own is closed to others.
-fn servers_python() -> Result<String, Failure> {
+fn servers_python() -> Result<Python, Failure> {
+    const QUESTION: &str = "import sys; print(sys.executable, '%d.%d' % sys.version_info[:2], sep='\\n')";
     let locate = |python: &str| {
         let mut command = Command::new(if setup::is_root() { "setpriv" } else { python });
         if setup::is_root() {
             command.args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups", python]);
         }
-        let found = step::read(command.args(["-c", "import sys; print(sys.executable)"]).current_dir("/"));
-        Some(found.ok()?.trim().to_owned()).filter(|path| !path.is_empty())
+        let found = step::read(command.args(["-c", QUESTION]).current_dir("/")).ok()?;
+        let (path, version) = found.trim().split_once('\n')?;
+        Some(Python { path: path.to_owned(), version: version.to_owned() })
     };
     ["python3", "/usr/bin/python3"]
         .into_iter()
@@ -204,6 +208,8 @@ fn find(variable: &'static str, search: impl FnOnce() -> Result<PathBuf, Failure
         Some(path) => path.into(),
         None => search()?,
     };
+    // Servers run in folders of their own. A program that is looked for in PATH stays as it is.
+    let path = if path.components().count() > 1 { std::path::absolute(&path).unwrap_or(path) } else { path };
     Ok(Found { variable, path })
 }
 
@@ -231,10 +237,10 @@ fn fetch(
     if let Some(found) = search(&folder, program) {
         return Ok(found);
     }
-    say(format_args!("a recent {program} is missing: fetching {package}"));
+    say(format_args!("{program} is missing: fetching {package}"));
     let remedy = |problem: &dyn std::fmt::Display| {
         Failure::new(format!(
-            "{problem}\n{package} cannot be fetched: install a recent {program} yourself and name it with {variable}"
+            "{problem}\n{package} cannot be fetched: install it yourself and name its program with {variable}"
         ))
     };
     // Whole or not at all: an interrupted run leaves nothing that looks complete.

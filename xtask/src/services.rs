@@ -4,7 +4,6 @@ use std::env;
 use std::fmt;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
 use std::sync::mpsc::channel;
 
 use chargegate_servers::{Moto, Postgres, Redis};
@@ -124,7 +123,7 @@ impl Services {
         if self.is_given(variable) {
             return Ok(());
         }
-        let program = absolute(find()?.path);
+        let program = find()?.path;
         let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, REDIS_PORT)).is_ok() && self.redis.is_empty();
         let started = if usual {
             Redis::start_on(REDIS_PORT, &program, options)
@@ -158,7 +157,7 @@ impl Services {
         if self.is_given(variable) {
             return Ok(());
         }
-        let program = absolute(programs::moto()?.path);
+        let program = programs::moto()?.path;
         let started = Moto::start(&program);
         let server = started.map_err(|error| Failure::new(format!("{}: {error}", program.display())))?;
         self.variables.push((variable, server.url()));
@@ -183,9 +182,4 @@ impl fmt::Display for Services {
         }
         lines.try_for_each(|(name, value)| write!(f, "\nexport {name}={value}"))
     }
-}
-
-/// A program that is looked for in PATH stays as it is.
-fn absolute(program: PathBuf) -> PathBuf {
-    if program.components().count() > 1 { std::path::absolute(&program).unwrap_or(program) } else { program }
 }

@@ -27,7 +27,12 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(super) edge: EdgeArgs,
     /// The URL of an edge that runs elsewhere before the same queue, on Workers or Spin; none is started here then
-    #[arg(long, env = "CHARGEGATE_EXTERNAL_EDGE", value_name = "URL")]
+    #[arg(
+        long,
+        env = "CHARGEGATE_EXTERNAL_EDGE",
+        value_name = "URL",
+        conflicts_with_all = ["listen", "edge_component", "enqueue_timeout"]
+    )]
     pub(super) external_edge: Option<EdgeUrl>,
     #[command(flatten)]
     pub(super) ops: OpsArgs,

@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use tokio::process::Command;
 
+pub(crate) use self::queue::CLOUDFLARE_QUEUE_ID;
 use self::queue::Queue;
 use super::process::program;
 

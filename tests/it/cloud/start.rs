@@ -53,12 +53,12 @@ async fn a_token_may_be_in_a_file() {
     command.arg("reconcile").env_clear();
     app.own().expect("servers").tell(&mut command);
     command.env_remove("CLOUDFLARE_API_TOKEN").env("CLOUDFLARE_API_TOKEN_FILE", file.path());
-    let empty = command.output().await.unwrap();
+    let empty = timeout(PATIENCE, command.output()).await.expect("an end").unwrap();
     let errors = String::from_utf8(empty.stderr).unwrap();
     says(&errors, &["CLOUDFLARE_API_TOKEN_FILE"]);
     assert!(!empty.status.success());
     std::fs::write(file.path(), "a-token-of-the-emulator\n").unwrap();
-    let output = command.output().await.unwrap();
+    let output = timeout(PATIENCE, command.output()).await.expect("an end").unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -84,7 +84,7 @@ async fn a_queue_on_sqs_that_cannot_be_used_is_named() {
 async fn an_edge_elsewhere_needs_a_queue_that_it_can_reach() {
     let mut command = program();
     command.env_clear().args(["up", "--demo", "--external-edge", "http://127.0.0.1:3000"]);
-    let output = command.output().await.unwrap();
+    let output = timeout(PATIENCE, command.output()).await.expect("an end").unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success(), "{errors}");
     says(&errors, &["--external-edge", "QUEUE_URL", "DATABASE_URL"]);

@@ -12,10 +12,11 @@ use redis::Commands as _;
 use super::{Engine, told};
 
 const ACCOUNT: &str = "023e105f4ecef8ad9ca31a8372d0c353";
-const QUEUE_ID: &str = "cafecafecafecafecafecafecafecafe";
+/// The queue's id in the emulator.
+pub(crate) const CLOUDFLARE_QUEUE_ID: &str = "cafecafecafecafecafecafecafecafe";
 const TOKEN: &str = "a-token-of-the-emulator";
 
-/// A queue of its own, gone when dropped.
+/// A queue of its own, gone when dropped; but on SQS, whose service ends with the tests.
 pub(super) enum Queue {
     /// Keys on a server that others use.
     Redis { url: String, prefix: String },
@@ -55,7 +56,7 @@ impl Queue {
                 ]
             }
             Self::Cloudflare(emulator) => vec![
-                ("QUEUE_URL", format!("cloudflare://{ACCOUNT}/{QUEUE_ID}")),
+                ("QUEUE_URL", format!("cloudflare://{ACCOUNT}/{CLOUDFLARE_QUEUE_ID}")),
                 ("CLOUDFLARE_API_TOKEN", TOKEN.to_owned()),
                 ("CLOUDFLARE_BASE_URL", emulator.api_url()),
             ],
@@ -86,7 +87,7 @@ impl Drop for Queue {
 /// A queue as README has it created.
 fn emulated() -> Settings {
     let dead = QueueSettings::new(ACCOUNT, &"dead".repeat(8), "jobs-dead");
-    let mut jobs = QueueSettings::new(ACCOUNT, QUEUE_ID, "jobs");
+    let mut jobs = QueueSettings::new(ACCOUNT, CLOUDFLARE_QUEUE_ID, "jobs");
     jobs.consumer = Consumer::HttpPull(PullSettings {
         dead_letter_queue: Some(dead.name.clone()),
         max_retries: 100,
