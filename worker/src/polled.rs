@@ -26,10 +26,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chargegate_core::MAX_MESSAGE_BYTES;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{debug, info, warn};
 
 pub(crate) use self::client::{Answer, CallError, Client};
 use self::gate::Gate;
@@ -79,7 +79,10 @@ struct Shared<S> {
     intake: Intake,
     held: Held,
     gate: Gate,
-    outage: Mutex<Outage>,
+    /// Of calls that ask for messages.
+    receiving: Mutex<Outage>,
+    /// Of calls that end leases.
+    settling: Mutex<Outage>,
     /// Where leases are ended, until the engine is closed.
     settlements: Mutex<Option<mpsc::Sender<settle::Job>>>,
     /// Where messages are enqueued, until the engine is closed.
@@ -99,7 +102,8 @@ impl<S: Service> Engine<S> {
             intake: Intake::new(terms),
             held: Held::new(terms.lease),
             gate: Gate::new(),
-            outage: Mutex::default(),
+            receiving: Mutex::default(),
+            settling: Mutex::default(),
             settlements: Mutex::new(Some(settlements)),
             sending: Mutex::new(Some(sending)),
             effects,
@@ -220,8 +224,24 @@ impl<S: Service> Shared<S> {
         result
     }
 
-    fn lock_outage(&self) -> MutexGuard<'_, Outage> {
-        lock(&self.outage)
+    /// Tells of a failure, and says when to try again.
+    fn failed(&self, what: &'static str, outage: &Mutex<Outage>, error: &ServiceError) -> Instant {
+        metric::engine_failure();
+        let mut outage = lock(outage);
+        if outage.take_warning() {
+            warn!(error = %error, cause = metric::cause(error), "cannot {what}; trying again");
+        } else {
+            debug!(error = %error, cause = metric::cause(error), "still cannot {what}");
+        }
+        let wait = outage.next_wait(BASE, CAP, &self.effects);
+        (Instant::now() + wait).max(self.gate.until())
+    }
+
+    /// Tells that something works, if that is news.
+    fn worked(what: &'static str, outage: &Mutex<Outage>) {
+        if lock(outage).end() {
+            info!("can {what} again");
+        }
     }
 }
 

@@ -6,15 +6,16 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
 
 use super::Shared;
 use super::held::Arrival;
 use super::intake::Step;
-use super::service::{Received, Service, ServiceError};
+use super::service::{Received, Service};
 use crate::metric;
 use crate::queue::LeasedMessage;
 
+/// For the log.
+const WHAT: &str = "receive messages";
 const FAR: Duration = Duration::from_hours(24);
 
 /// Asks for what leases want until `stop`; what is under way then is waited for.
@@ -43,14 +44,14 @@ impl<S: Service> Shared<S> {
         let begun = Instant::now();
         match self.call("receive", self.service.receive(count, wait)).await {
             Ok(received) => {
-                self.worked();
+                Self::worked(WHAT, &self.receiving);
                 let got = received.len();
                 let messages =
                     received.into_iter().filter_map(|received| self.take(received, begun)).collect();
                 self.intake.bring(count, got, begun, messages);
             }
             Err(error) => {
-                let until = self.failed("receive messages", &error);
+                let until = self.failed(WHAT, &self.receiving, &error);
                 self.intake.fail(count, error, until);
             }
         }
@@ -68,24 +69,5 @@ impl<S: Service> Shared<S> {
                 None
             }
         }
-    }
-
-    fn worked(&self) {
-        if self.lock_outage().end() {
-            info!("the queue works again");
-        }
-    }
-
-    /// Tells of a failure, and says when to ask again.
-    pub(super) fn failed(&self, what: &'static str, error: &ServiceError) -> Instant {
-        metric::engine_failure();
-        let mut outage = self.lock_outage();
-        if outage.take_warning() {
-            warn!(error = %error, cause = metric::cause(error), "cannot {what}; trying again");
-        } else {
-            debug!(error = %error, cause = metric::cause(error), "still cannot {what}");
-        }
-        let wait = outage.next_wait(super::BASE, super::CAP, &self.effects);
-        (Instant::now() + wait).max(self.gate.until())
     }
 }

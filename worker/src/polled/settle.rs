@@ -22,6 +22,9 @@ const CALLS: usize = 8;
 /// work, what is received would only come again and again.
 const AFTER_ATTEMPT: Duration = Duration::from_secs(1);
 
+/// For the log.
+const WHAT: &str = "end leases";
+
 /// A lease to be ended.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -92,26 +95,30 @@ impl<S: Service> Shared<S> {
             };
             let (done, back) = (receipts(Outcome::Done), receipts(Outcome::Back));
             let result = self.call("settle", self.service.settle(&done, &back)).await;
-            let error = match result {
+            let (again, error) = match result {
                 Ok(unsettled) => {
                     let over = unsettled.iter().filter(|one| one.cause == Cause::Over).count();
                     metric::queue_leases_expired(over);
                     let failed = unsettled.into_iter().filter(|one| one.cause == Cause::Failed);
                     let failed: HashSet<Receipt> = failed.map(|one| one.receipt).collect();
                     jobs = self.finish(jobs, &failed);
-                    // What came again while its lease was ended is tried once more at once.
-                    let Some(_) = jobs.iter().find(|job| failed.contains(&job.lease.receipt)) else {
+                    if failed.is_empty() {
+                        Self::worked(WHAT, &self.settling);
                         if jobs.is_empty() {
                             return;
                         }
+                        // They came again while their leases were ended.
                         continue;
-                    };
-                    ServiceError::unavailable("some leases could not be ended")
+                    }
+                    let error = ServiceError::unavailable("some leases could not be ended");
+                    (self.failed(WHAT, &self.settling, &error), error)
                 }
-                Err(error) => error,
+                Err(error) => {
+                    let again = self.failed(WHAT, &self.settling, &error);
+                    self.intake.hold_off(error.clone(), again + AFTER_ATTEMPT);
+                    (again, error)
+                }
             };
-            let again = self.failed("end leases", &error);
-            self.intake.hold_off(error.clone(), again + AFTER_ATTEMPT);
             jobs = self.give_up(jobs, again, &error);
             if jobs.is_empty() {
                 return;

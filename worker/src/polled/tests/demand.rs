@@ -140,6 +140,35 @@ async fn calls_are_full_though_the_window_is_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn room_for_less_than_a_batch_waits_for_more_and_then_asks_anew() {
+    let linger = ROUND_TRIP * 2;
+    let fake = Fake::new(Terms { linger, ..TERMS });
+    let engine = fake.engine();
+    fake.put(1_000);
+    let held = lease(&engine, 300).await;
+    fake.calls();
+    let begun = Instant::now();
+    assert_eq!(engine.lease(30, LONG).await.unwrap().len(), 30, "no more room came");
+    assert_eq!(begun.elapsed(), linger + ROUND_TRIP);
+    assert_eq!(fake.calls(), [Call::Receive(30)]);
+
+    let leasing = spawn_lease(&engine, 30);
+    tokio::task::yield_now().await;
+    engine.acknowledge(keys(&held[..100])).await.unwrap();
+    assert_eq!(leasing.await.unwrap().len(), 0, "there is room for more");
+    assert!(receives(&fake.calls()).is_empty());
+    assert_eq!(engine.lease(130, LONG).await.unwrap().len(), 100);
+    // Who comes with no more room all the same waits no longer.
+    let leasing = spawn_lease(&engine, 30);
+    tokio::task::yield_now().await;
+    engine.acknowledge(keys(&held[100..200])).await.unwrap();
+    assert_eq!(leasing.await.unwrap().len(), 0);
+    let begun = Instant::now();
+    assert_eq!(engine.lease(30, LONG).await.unwrap().len(), 30);
+    assert_eq!(begun.elapsed(), ROUND_TRIP);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_window_smaller_than_a_batch_does_not_wait_for_a_batch() {
     let fake = Fake::new(TERMS);
     let engine = fake.engine();
