@@ -59,9 +59,13 @@ async fn rate_of_pulls_and_acknowledgements() {
         }
         eventually("all is acknowledged", async || (emulator.messages(QUEUE).is_empty()).then_some(())).await;
         let took = began.elapsed();
-        let per_call = u64::try_from(MESSAGES).unwrap() / (calls(&emulator) - before);
-        let rate = f64::from(u32::try_from(MESSAGES).unwrap()) / took.as_secs_f64();
-        println!("{round_trip:?} a round trip: {rate:.0}/s, {per_call} messages a call, {took:?}");
+        let messages = f64::from(u32::try_from(MESSAGES).unwrap());
+        let made = calls(&emulator) - before;
+        let per_call = messages / f64::from(u32::try_from(made).unwrap());
+        let rate = messages / took.as_secs_f64();
+        println!(
+            "{round_trip:?} a round trip: {rate:.0}/s, {made} calls, {per_call:.2} messages a call, {took:?}"
+        );
         engine.close().await;
     }
 }
