@@ -30,6 +30,8 @@ pub enum ProblemKind {
     NotFound,
     /// 405: the resource has other methods.
     MethodNotAllowed,
+    /// 408: the body did not arrive in time.
+    BodyTooLate,
     /// 413: the body is longer than 8 KiB.
     BodyTooLarge,
     /// 415: the body is not declared as JSON.
@@ -48,6 +50,7 @@ impl ProblemKind {
             Self::NotJson | Self::TooDeep | Self::BadIdempotencyKey => 400,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
+            Self::BodyTooLate => 408,
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::InvalidFields => 422,
@@ -64,6 +67,8 @@ impl ProblemKind {
             Self::BadIdempotencyKey => "urn:chargegate:problem:bad-idempotency-key",
             Self::NotFound => "urn:chargegate:problem:not-found",
             Self::MethodNotAllowed => "urn:chargegate:problem:method-not-allowed",
+            // Its status says it all (RFC 9457 section 4.2.1).
+            Self::BodyTooLate => "about:blank",
             Self::BodyTooLarge => "urn:chargegate:problem:body-too-large",
             Self::UnsupportedMediaType => "urn:chargegate:problem:unsupported-media-type",
             Self::InvalidFields => "urn:chargegate:problem:invalid-fields",
@@ -82,6 +87,7 @@ impl ProblemKind {
             }
             Self::NotFound => "There is no such resource",
             Self::MethodNotAllowed => "The resource does not have this method",
+            Self::BodyTooLate => "The body did not arrive in time",
             Self::BodyTooLarge => "The body is longer than 8192 bytes",
             Self::UnsupportedMediaType => "The content type is not application/json",
             Self::InvalidFields => "The body does not fit the contract",

@@ -13,9 +13,14 @@ pub trait Body {
     fn chunk(&mut self) -> impl Future<Output = Result<Option<impl AsRef<[u8]>>, BodyError>>;
 }
 
-/// The body did not arrive whole.
+/// Why a body did not arrive whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BodyError;
+pub enum BodyError {
+    /// It was cut short.
+    Cut,
+    /// It did not arrive in time.
+    Late,
+}
 
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +28,13 @@ pub(crate) enum ReadError {
     /// It is longer than a request may be.
     TooLarge,
     /// It did not arrive whole.
-    Cut,
+    Incomplete(BodyError),
 }
 
 /// Reads a whole body, and stops as soon as it is too long.
 pub(crate) async fn read(body: &mut impl Body) -> Result<Vec<u8>, ReadError> {
     let mut whole = Vec::new();
-    while let Some(chunk) = body.chunk().await.map_err(|BodyError| ReadError::Cut)? {
+    while let Some(chunk) = body.chunk().await.map_err(ReadError::Incomplete)? {
         let chunk = chunk.as_ref();
         if chunk.len() > MAX_BODY_BYTES.saturating_sub(whole.len()) {
             return Err(ReadError::TooLarge);

@@ -2,7 +2,7 @@
 
 use chargegate_core::{Problem, ProblemKind};
 
-use crate::body::ReadError;
+use crate::body::{BodyError, ReadError};
 use crate::host::QueueError;
 use crate::http::Response;
 use crate::settings::SettingError;
@@ -23,7 +23,10 @@ impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::TooLarge => Problem::new(ProblemKind::BodyTooLarge),
-            ReadError::Cut => Problem::new(ProblemKind::NotJson).with_detail("the body did not arrive whole"),
+            ReadError::Incomplete(BodyError::Cut) => {
+                Problem::new(ProblemKind::NotJson).with_detail("the body did not arrive whole")
+            }
+            ReadError::Incomplete(BodyError::Late) => Problem::new(ProblemKind::BodyTooLate),
         }
     }
 }

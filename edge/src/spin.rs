@@ -58,7 +58,7 @@ impl<B: BodyExt<Data = Bytes> + Unpin> Body for Incoming<B> {
         loop {
             match self.0.frame().await {
                 None => return Ok(None),
-                Some(Err(_)) => return Err(BodyError),
+                Some(Err(_)) => return Err(BodyError::Cut),
                 // Anything but data is a trailer, and trailers say nothing here.
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {

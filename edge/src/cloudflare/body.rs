@@ -55,10 +55,10 @@ impl<'a> Incoming<'a> {
         let mut arrival = pin!(JsFuture::from(promise));
         poll_fn(|cx| {
             if let Poll::Ready(arrived) = arrival.as_mut().poll(cx) {
-                return Poll::Ready(arrived.map_err(|_| BodyError));
+                return Poll::Ready(arrived.map_err(|_| BodyError::Cut));
             }
             let deadline = self.deadline.get_or_insert_with(|| Box::pin(Delay::from(PATIENCE)));
-            deadline.as_mut().poll(cx).map(|()| Err(BodyError))
+            deadline.as_mut().poll(cx).map(|()| Err(BodyError::Late))
         })
         .await
     }
@@ -74,7 +74,7 @@ impl Body for Incoming<'_> {
         match &self.reading {
             Reading::Whole => {
                 self.reading = Reading::Done;
-                let whole = self.request.inner().array_buffer().map_err(|_| BodyError)?;
+                let whole = self.request.inner().array_buffer().map_err(|_| BodyError::Cut)?;
                 self.in_time(whole).await.map(|whole| Some(Uint8Array::new(&whole).to_vec()))
             }
             Reading::Chunks(reader) => {
