@@ -14,6 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use chargegate_servers::{Binding, Broker, Worker, Workerd, workerd};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::host::support::{Client, Reply};
 
@@ -85,6 +86,8 @@ pub(super) struct Peer {
     verdict: Mutex<Verdict>,
     messages: Mutex<Vec<String>>,
     formats: Mutex<BTreeMap<String, usize>>,
+    /// How many messages it leaves without an answer.
+    hanging: watch::Sender<usize>,
 }
 
 impl Peer {
@@ -107,6 +110,11 @@ impl Peer {
         *self.verdict.lock().unwrap() = verdict;
     }
 
+    /// Waits until so many messages hang.
+    pub(super) async fn hangs(&self, messages: usize) {
+        self.hanging.subscribe().wait_for(|hanging| *hanging >= messages).await.unwrap();
+    }
+
     /// The messages since the last call.
     pub(super) fn messages(&self) -> Vec<String> {
         std::mem::take(&mut self.messages.lock().unwrap())
@@ -124,7 +132,10 @@ async fn take(State(peer): State<Arc<Peer>>, headers: HeaderMap, message: String
     let body = match verdict {
         Verdict::Takes => TAKEN,
         Verdict::Mumbles => "so be it",
-        Verdict::Hangs => return future::pending().await,
+        Verdict::Hangs => {
+            peer.hanging.send_modify(|hanging| *hanging += 1);
+            return future::pending().await;
+        }
         Verdict::Refuses(status, code) => {
             let mut refusal = StatusCode::from_u16(status).unwrap().into_response();
             if let Some(code) = code {
