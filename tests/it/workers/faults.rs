@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
 use super::support::{Peer, Running, Verdict, queue};
@@ -57,13 +57,13 @@ fn a_confirmation_that_nobody_understands_is_none() {
 #[test]
 fn a_queue_that_is_gone_is_unavailable_until_it_is_back() {
     bounded(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        let edge = Running::edge(address);
+        // Bound and not listening yet: nobody else gets the port, and whoever connects is refused.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let edge = Running::edge(socket.local_addr().unwrap());
         let mut client = edge.connect().await;
         assert_refused(&post(&mut client).await, "the queue is unavailable");
-        let _peer = Peer::start_on(address).await;
+        let _peer = Peer::start_on(socket.listen(1024).unwrap());
         assert_accepted(&post(&mut client).await);
     });
 }

@@ -93,17 +93,16 @@ pub(super) struct Peer {
 impl Peer {
     /// A broker on a free port.
     pub(super) async fn start() -> (SocketAddr, Arc<Self>) {
-        Self::start_on(SocketAddr::from(([127, 0, 0, 1], 0))).await
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        (listener.local_addr().unwrap(), Self::start_on(listener))
     }
 
     /// A broker where it is expected.
-    pub(super) async fn start_on(address: SocketAddr) -> (SocketAddr, Arc<Self>) {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let address = listener.local_addr().unwrap();
+    pub(super) fn start_on(listener: TcpListener) -> Arc<Self> {
         let peer = Arc::new(Self::default());
         let routes = Router::new().route("/message", post(take)).with_state(Arc::clone(&peer));
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        (address, peer)
+        peer
     }
 
     pub(super) fn tell(&self, verdict: Verdict) {
