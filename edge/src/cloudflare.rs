@@ -62,6 +62,13 @@ impl Host for Isolate<'_> {
         })
     }
 
+    fn gave_up(&self, patience: Duration) {
+        let patience = patience.as_millis();
+        console_error!(
+            "{QUEUE} did not confirm a message in {patience} ms, which CHARGEGATE_ENQUEUE_TIMEOUT_MS sets"
+        );
+    }
+
     fn now(&self) -> UnixMillis {
         UnixMillis(0).plus(Duration::from_millis(Date::now().as_millis()))
     }
@@ -84,7 +91,9 @@ impl Host for Isolate<'_> {
             }
             Settings::read(|name| platform::variable(self.0, name))
         };
-        SETTINGS.get_or_init(read).as_ref().map_err(|error| *error)
+        let settings = SETTINGS.get_or_init(read).as_ref();
+        // For each request, since a log that is looked at live begins with any of them.
+        settings.map_err(|error| *error).inspect_err(|error| console_error!("{error}"))
     }
 }
 

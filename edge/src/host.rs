@@ -17,6 +17,11 @@ pub trait Host {
     /// [`QueueError`]: the queue did not confirm.
     fn enqueue(&self, message: &str) -> impl Future<Output = Result<(), QueueError>>;
 
+    /// Told when the queue has not confirmed within `patience`, for an operator to learn of it.
+    ///
+    /// A host whose queue tells by itself has nothing to do.
+    fn gave_up(&self, _patience: Duration) {}
+
     /// The time.
     fn now(&self) -> UnixMillis;
 
@@ -63,7 +68,10 @@ pub(crate) async fn enqueue_within(
             timer.set(Some(host.sleep(patience)));
         }
         match timer.as_mut().as_pin_mut().map(|timer| timer.poll(cx)) {
-            Some(Poll::Ready(())) => Poll::Ready(Err(QueueError::TimedOut)),
+            Some(Poll::Ready(())) => {
+                host.gave_up(patience);
+                Poll::Ready(Err(QueueError::TimedOut))
+            }
             Some(Poll::Pending) | None => Poll::Pending,
         }
     })

@@ -18,6 +18,8 @@ fn a_worker_without_its_queue_says_so() {
             let edge = Running::start("CHARGEGATE_EDGE_WORKER", bindings);
             assert_refused(&edge.get("/healthz").await, "the binding JOBS must be a queue");
             assert_refused(&post(&mut edge.connect().await).await, "the binding JOBS must be a queue");
+            let told = "the binding JOBS must be a queue, by queues.producers in wrangler.toml";
+            assert_eq!(edge.0.log().unwrap().matches(told).count(), 2, "once for each");
         }
     });
 }
@@ -32,7 +34,10 @@ fn a_variable_may_be_a_number_and_nothing_else_than_text_besides() {
         };
         assert_accepted(&post(&mut edge("30000").connect().await).await);
         for malformed in ["0", "1.5", "[2000]", "true"] {
-            assert_refused(&edge(malformed).get("/healthz").await, TIMEOUT);
+            let edge = edge(malformed);
+            assert_refused(&edge.get("/healthz").await, TIMEOUT);
+            let told = "CHARGEGATE_ENQUEUE_TIMEOUT_MS must be a number from 1 to 60000";
+            assert!(edge.0.log().unwrap().contains(told), "{malformed}");
         }
     });
 }

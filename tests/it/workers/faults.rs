@@ -98,6 +98,8 @@ fn requests_to_a_queue_that_hangs_end_in_time_beside_those_it_takes() {
             assert_refused(&reply, "did not confirm in time");
         }
         assert!(start.elapsed() >= Duration::from_secs(20), "they are given their time");
+        let told = "JOBS did not confirm a message in 20000 ms, which CHARGEGATE_ENQUEUE_TIMEOUT_MS sets";
+        assert_eq!(edge.0.log().unwrap().matches(told).count(), 50);
     });
 }
 
