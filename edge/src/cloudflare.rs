@@ -51,6 +51,8 @@ impl Host for Isolate<'_> {
         }
         let queue: Queue = self.0.queue(QUEUE).map_err(|_| QueueError::Unavailable)?;
         let message = RawMessageBuilder::new(message.into());
+        // Of a promise that never settles the two closures that wait for it are left until the isolate ends: js-sys
+        // cannot take them back.
         queue.send_raw(message.build_with_content_type(QueueContentType::Text)).await.map_err(|error| {
             let code = code(&error.to_string());
             // Its number alone: the rest of the text is not ours.
