@@ -1,8 +1,9 @@
 //! The edge: takes a driver's request, puts it on the queue, and acknowledges it once the queue has confirmed it.
 //!
 //! [`accept`] is the whole HTTP behaviour and knows no host; the target picks the host that translates: a component for
-//! Spin and for wasmtime in process (`target_os = "wasi"`), a worker for Cloudflare (`wasm32-unknown-unknown`). It holds no state, never asks the authorization service,
-//! and has no reachable panic: a trap would end every other request of the instance.
+//! Spin and for wasmtime in process (`target_os = "wasi"`), a worker for Cloudflare (`wasm32-unknown-unknown`). It holds
+//! no state, never asks the authorization service, and has no reachable panic: a trap would end every other request of
+//! the instance.
 
 mod accept;
 mod body;
