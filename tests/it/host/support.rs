@@ -14,7 +14,7 @@ use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-/// Runs a test on one worker thread, so that a guest that holds it shows, and fails it when it takes too long.
+/// Runs a test on one worker thread, so that a guest that holds it shows, and fails it when it hangs.
 ///
 /// The time is kept outside the runtime, whose own timers stand still while a guest holds its only worker.
 pub(crate) fn bounded(test: impl Future<Output = ()> + Send + 'static) {
@@ -24,8 +24,8 @@ pub(crate) fn bounded(test: impl Future<Output = ()> + Send + 'static) {
         runtime.block_on(test);
         let _ = done.send(());
     });
-    match ended.recv_timeout(Duration::from_mins(1)) {
-        Err(RecvTimeoutError::Timeout) => panic!("the test takes too long"),
+    match ended.recv_timeout(Duration::from_mins(5)) {
+        Err(RecvTimeoutError::Timeout) => panic!("the test hangs"),
         Ok(()) | Err(RecvTimeoutError::Disconnected) => {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
