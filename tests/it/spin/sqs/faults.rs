@@ -58,6 +58,11 @@ fn whatever_hangs_is_503_in_time() {
             peer.set(Does::Begins(beginning));
             assert_refuses_in(&spin, IN_TIME, "did not confirm in time").await;
         }
+        assert_eq!(spin.instances(), 1);
+        // What is to be taken after a hang is given more than the hangs are.
+        peer.set(Does::Begins(""));
+        let spin = over(&peer).await;
+        assert_refused(&post(&mut spin.connect().await).await, "did not confirm in time");
         peer.set(answers(200, TAKEN));
         assert_accepted(&post(&mut spin.connect().await).await);
         assert_eq!(spin.instances(), 1);
