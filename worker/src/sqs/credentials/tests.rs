@@ -9,16 +9,19 @@ use crate::fakes::{effects, eventually};
 
 const MOMENT: Duration = Duration::from_secs(30);
 
-/// Gives what it is told to, each after a wait; then nothing ever.
+/// What comes after a wait; `None` is a failure.
+type Answer = (Duration, Option<Fetched>);
+
+/// Gives what it is told to; then nothing ever.
 #[derive(Clone, Default)]
 struct Script {
-    answers: Arc<Mutex<VecDeque<(Duration, Option<Fetched>)>>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
     asked: Arc<AtomicUsize>,
 }
 
 impl Script {
-    fn then(self, wait: Duration, answer: Option<Fetched>) -> Self {
-        self.answers.lock().unwrap().push_back((wait, answer));
+    fn then(self, wait: Duration, answer: impl Into<Option<Fetched>>) -> Self {
+        self.answers.lock().unwrap().push_back((wait, answer.into()));
         self
     }
 
@@ -42,12 +45,12 @@ fn key(id: &str) -> Credentials {
     Credentials::new(id, "secret", None).unwrap()
 }
 
-fn lasting(id: &str, effects: &Effects, time: Duration) -> Option<Fetched> {
-    Some(Fetched { credentials: key(id), expires: Some(effects.clock.now().plus(time)) })
+fn lasting(id: &str, effects: &Effects, time: Duration) -> Fetched {
+    Fetched { credentials: key(id), expires: Some(effects.clock.now().plus(time)) }
 }
 
-fn forever(id: &str) -> Option<Fetched> {
-    Some(Fetched { credentials: key(id), expires: None })
+fn forever(id: &str) -> Fetched {
+    Fetched { credentials: key(id), expires: None }
 }
 
 fn keeper(script: &Script, effects: &Effects) -> Keeper {
@@ -74,11 +77,11 @@ async fn what_never_expires_is_fetched_once() {
 async fn what_expires_is_renewed_before_that_and_nobody_waits_for_it() {
     let effects = effects();
     let script = Script::default()
-        .then(Duration::ZERO, lasting("a", &effects, Duration::from_mins(60)))
+        .then(Duration::ZERO, lasting("a", &effects, Duration::from_hours(1)))
         .then(Duration::from_secs(3), lasting("b", &effects, Duration::from_hours(100)));
     let keeper = keeper(&script, &effects);
     assert_eq!(id(&keeper).await, "a");
-    advance(Duration::from_mins(55) - MOMENT).await;
+    advance(Duration::from_mins(54) + MOMENT).await;
     assert_eq!((id(&keeper).await.as_str(), script.asked()), ("a", 1));
     advance(MOMENT).await;
     let began = tokio::time::Instant::now();
@@ -93,7 +96,7 @@ async fn what_lives_for_a_short_time_is_used_for_most_of_it() {
     let effects = effects();
     let script = Script::default()
         .then(Duration::ZERO, lasting("a", &effects, Duration::from_secs(4)))
-        .then(Duration::ZERO, lasting("b", &effects, Duration::from_secs(60)));
+        .then(Duration::ZERO, lasting("b", &effects, Duration::from_mins(1)));
     let keeper = keeper(&script, &effects);
     assert_eq!(id(&keeper).await, "a");
     advance(Duration::from_secs(1)).await;
@@ -140,7 +143,7 @@ async fn a_caller_that_gives_up_ends_no_fetch() {
 async fn a_renewal_that_fails_is_tried_again_after_a_pause_while_there_is_something() {
     let effects = effects();
     let script = Script::default()
-        .then(Duration::ZERO, lasting("a", &effects, Duration::from_mins(60)))
+        .then(Duration::ZERO, lasting("a", &effects, Duration::from_hours(1)))
         .then(Duration::ZERO, None)
         .then(Duration::ZERO, lasting("b", &effects, Duration::from_hours(100)));
     let keeper = keeper(&script, &effects);
