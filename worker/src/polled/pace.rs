@@ -18,12 +18,25 @@ pub(super) struct Pace {
     allowed: usize,
     /// The last pause between calls that brought nothing.
     pause: Duration,
-    not_before: Instant,
+    /// When it was found. What calls brought that were under way then is no news.
+    paused_at: Option<Instant>,
+    /// Until when there is thought to be too little to ask for.
+    paused_until: Instant,
+    /// Until when calls would fail; messages that come do not end this.
+    held_off_until: Instant,
 }
 
 impl Pace {
     pub(super) fn new(terms: Terms) -> Self {
-        Self { terms, allowed: 1, pause: Duration::ZERO, not_before: Instant::now() }
+        let now = Instant::now();
+        Self {
+            terms,
+            allowed: 1,
+            pause: Duration::ZERO,
+            paused_at: None,
+            paused_until: now,
+            held_off_until: now,
+        }
     }
 
     /// How many calls there may be at the same time.
@@ -33,7 +46,7 @@ impl Pace {
 
     /// When the next call may begin.
     pub(super) fn not_before(&self) -> Instant {
-        self.not_before
+        self.paused_until.max(self.held_off_until)
     }
 
     /// A call begun at `begun` that asked for so many messages brought so many.
@@ -41,32 +54,40 @@ impl Pace {
         let now = Instant::now();
         if got == 0 {
             self.allowed = 1;
-            let next = match self.terms.idle {
-                Idle::Pause(longest) => {
-                    self.pause = self.pause.saturating_mul(2).clamp(FIRST_PAUSE.min(longest), longest);
-                    now + self.pause
-                }
-                // Where the service waits, its call was the pause; one that does not wait is not asked all the time.
-                Idle::LongPoll(_) => begun + FIRST_PAUSE,
-            };
-            self.not_before = self.not_before.max(next);
+            self.pause_after(begun, now);
             return;
         }
-        self.pause = Duration::ZERO;
+        (self.pause, self.paused_until) = (Duration::ZERO, now);
         if got >= asked {
             self.allowed = self.allowed.saturating_mul(2).min(self.terms.pullers.max(1));
         } else if got < asked / 2 {
             self.allowed = (self.allowed / 2).max(1);
             if matches!(self.terms.idle, Idle::Pause(_)) {
-                self.not_before = self.not_before.max(now + self.terms.linger);
+                self.paused_until = now + self.terms.linger;
             }
+        }
+    }
+
+    /// A call begun at `begun` brought nothing.
+    fn pause_after(&mut self, begun: Instant, now: Instant) {
+        match self.terms.idle {
+            Idle::Pause(longest) => {
+                // Calls at the same time find the same queue empty: that is one reason for a pause.
+                if self.paused_at.is_none_or(|at| begun >= at) {
+                    self.pause = self.pause.saturating_mul(2).clamp(FIRST_PAUSE.min(longest), longest);
+                    self.paused_at = Some(now);
+                    self.paused_until = now + self.pause;
+                }
+            }
+            // Where the service waits, its call was the pause; one that does not wait is not asked all the time.
+            Idle::LongPoll(_) => self.paused_until = self.paused_until.max(begun + FIRST_PAUSE),
         }
     }
 
     /// A call failed; none is to begin before `until`.
     pub(super) fn hold_off(&mut self, until: Instant) {
         self.allowed = 1;
-        self.not_before = self.not_before.max(until);
+        self.held_off_until = self.held_off_until.max(until);
     }
 }
 
@@ -95,6 +116,36 @@ mod tests {
         assert_eq!(wait(&pace), Duration::ZERO);
         pace.came(100, 0, Instant::now());
         assert_eq!(wait(&pace), FIRST_PAUSE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_at_the_same_time_that_bring_nothing_are_one_reason_for_a_pause() {
+        let mut pace = pace(Idle::Pause(Duration::from_secs(5)));
+        for pause in [FIRST_PAUSE, FIRST_PAUSE * 2] {
+            let begun = Instant::now();
+            for _ in 0..6 {
+                tokio::time::advance(Duration::from_millis(1)).await;
+                pace.came(100, 0, begun);
+            }
+            assert_eq!(wait(&pace), pause - Duration::from_millis(5));
+            tokio::time::advance(wait(&pace)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_end_a_pause_but_not_what_is_held_off() {
+        let mut pace = pace(Idle::Pause(Duration::from_secs(5)));
+        let begun = Instant::now();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        pace.came(100, 0, begun);
+        pace.came(100, 100, begun);
+        assert_eq!(wait(&pace), Duration::ZERO);
+        pace.came(100, 0, begun);
+        assert_eq!(wait(&pace), Duration::ZERO, "another did not find it empty");
+        let until = Instant::now() + Duration::from_secs(1);
+        pace.hold_off(until);
+        pace.came(100, 100, begun);
+        assert_eq!(pace.not_before(), until);
     }
 
     #[tokio::test(start_paused = true)]
