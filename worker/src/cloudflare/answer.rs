@@ -69,8 +69,7 @@ pub enum ApiFailure {
 #[derive(Deserialize)]
 struct Envelope<'a> {
     success: bool,
-    #[serde(default)]
-    errors: Vec<ApiError>,
+    errors: Option<Vec<ApiError>>,
     #[serde(borrow)]
     result: Option<&'a RawValue>,
 }
@@ -106,7 +105,8 @@ impl From<ApiFailure> for ServiceError {
 pub(super) fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, ApiFailure> {
     let unreadable = ApiFailure::Unreadable { status: answer.status.as_u16() };
     let envelope: Option<Envelope<'_>> = serde_json::from_slice(&answer.body).ok();
-    let code = envelope.as_ref().and_then(|envelope| envelope.errors.first()).map_or(0, |error| error.code);
+    let errors = envelope.as_ref().and_then(|envelope| envelope.errors.as_ref());
+    let code = errors.and_then(|errors| errors.first()).map_or(0, |error| error.code);
     if answer.status.is_success() {
         let Some(envelope) = envelope else { return Err(unreadable) };
         if !envelope.success {
@@ -201,5 +201,16 @@ mod tests {
     fn a_result_is_read() {
         let result: Vec<u8> = read(&answer(200, r#"{"success":true,"errors":[],"result":[1]}"#)).unwrap();
         assert_eq!(result, [1]);
+    }
+
+    #[test]
+    fn what_is_null_is_none() {
+        for rest in ["", r#","errors":null"#, r#","result":null"#, r#","errors":null,"result":null"#] {
+            let body = format!(r#"{{"success":true{rest}}}"#);
+            let result: Option<u8> = read(&answer(200, &body)).unwrap();
+            assert_eq!(result, None, "{body}");
+        }
+        check(200, r#"{"success":false,"errors":null}"#, "unavailable", "code 0");
+        check(400, r#"{"success":false,"errors":[]}"#, "refused", "code 0");
     }
 }

@@ -11,10 +11,9 @@ use crate::polled::{Receipt, Received};
 use crate::queue::MessageKey;
 
 /// What a pull gives. Each message is read by itself: what one has wrong harms no other.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct Pulled {
-    #[serde(default)]
-    messages: Vec<Box<RawValue>>,
+    messages: Option<Vec<Box<RawValue>>>,
 }
 
 /// What is known of a message. What is missing, or of another type, is so for all but the names.
@@ -34,10 +33,10 @@ struct Message {
 impl Pulled {
     /// The messages that can be settled, and how many cannot: those come again by themselves.
     pub(super) fn into_received(self) -> (Vec<Received>, usize) {
-        let pulled = self.messages.len();
-        let messages = self.messages.iter().filter_map(|message| serde_json::from_str(message.get()).ok());
+        let pulled = self.messages.unwrap_or_default();
+        let messages = pulled.iter().filter_map(|message| serde_json::from_str(message.get()).ok());
         let received: Vec<_> = messages.map(Message::into_received).collect();
-        let nameless = pulled - received.len();
+        let nameless = pulled.len() - received.len();
         (received, nameless)
     }
 }
@@ -114,6 +113,15 @@ mod tests {
         check("[1,2]", "null", b"[1,2]");
         let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
         check(&deep, json, deep.as_bytes());
+    }
+
+    #[test]
+    fn an_answer_without_messages_is_an_empty_one() {
+        for result in ["null", "{}", r#"{"messages":null}"#, r#"{"messages":[]}"#] {
+            let pulled: Option<Pulled> = serde_json::from_str(result).unwrap();
+            let (received, nameless) = pulled.unwrap_or_default().into_received();
+            assert_eq!((received.len(), nameless), (0, 0), "{result}");
+        }
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The service, as the engine needs it.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -62,9 +61,19 @@ struct Lease<'a> {
 
 #[derive(Default, Deserialize)]
 struct Settled {
-    /// What there is to say about leases, by lease.
+    /// What there is to say about leases, by lease; what is no map says nothing.
     #[serde(default)]
-    warnings: Option<HashMap<String, Value>>,
+    warnings: Value,
+}
+
+impl Settled {
+    /// Those of the leases that did not end.
+    fn unsettled(&self, done: &[Receipt], back: &[Receipt]) -> Vec<Unsettled> {
+        let Some(warnings) = self.warnings.as_object() else { return Vec::new() };
+        let warned = done.iter().chain(back).filter(|receipt| warnings.contains_key(receipt.as_str()));
+        // A lease that Cloudflare does not know now it will not know later.
+        warned.map(|receipt| Unsettled { receipt: receipt.clone(), cause: Cause::Over }).collect()
+    }
 }
 
 #[derive(Serialize)]
@@ -106,8 +115,8 @@ impl Service for Cloudflare {
     async fn receive(&self, max: usize, _: Duration) -> Result<Vec<Received>, ServiceError> {
         let lease = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
         let pull = Pull { batch_size: max, visibility_timeout_ms: lease };
-        let pulled: Pulled = self.api.post("/messages/pull", &pull).await?;
-        let (received, nameless) = pulled.into_received();
+        let pulled: Option<Pulled> = self.api.post("/messages/pull", &pull).await?;
+        let (received, nameless) = pulled.unwrap_or_default().into_received();
         if nameless > 0 {
             warn!(messages = nameless, "pulled messages without id or lease, which cannot be settled");
         }
@@ -120,10 +129,7 @@ impl Service for Cloudflare {
         let settling =
             Settling { acks: done.iter().map(ack).collect(), retries: back.iter().map(retry).collect() };
         let settled: Option<Settled> = self.api.post("/messages/ack", &settling).await?;
-        let warnings = settled.unwrap_or_default().warnings.unwrap_or_default();
-        let warned = done.iter().chain(back).filter(|receipt| warnings.contains_key(receipt.as_str()));
-        // A lease that Cloudflare does not know now it will not know later.
-        Ok(warned.map(|receipt| Unsettled { receipt: receipt.clone(), cause: Cause::Over }).collect())
+        Ok(settled.unwrap_or_default().unsettled(done, back))
     }
 
     async fn extend(&self, _: &[Receipt]) -> Result<(), ServiceError> {
@@ -144,5 +150,38 @@ impl Service for Cloudflare {
     async fn depth(&self) -> Result<u64, ServiceError> {
         let metrics: Metrics = self.api.get("/metrics").await?;
         Ok(whole(metrics.backlog_count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_map_of_warnings_says_that_leases_did_not_end() {
+        let [known, unknown] = ["known", "unknown"].map(|lease| Receipt::from(lease.to_owned()));
+        for settled in [
+            "null",
+            "{}",
+            "[]",
+            r#"{"warnings":null}"#,
+            r#"{"warnings":[]}"#,
+            r#"{"warnings":["unknown"]}"#,
+            r#"{"warnings":"unknown"}"#,
+            r#"{"warnings":{}}"#,
+            r#"{"ackCount":1,"retryCount":1,"warnings":{"other":"lease not found"}}"#,
+        ] {
+            let read: Option<Settled> = serde_json::from_str(settled).unwrap();
+            let unsettled = read.unwrap_or_default().unsettled(&[known.clone()], &[unknown.clone()]);
+            assert_eq!(unsettled, [], "{settled}");
+        }
+        for warning in [r#""lease not found""#, "null", "[]"] {
+            let settled = format!(r#"{{"warnings":{{"unknown":{warning}}}}}"#);
+            let read: Settled = serde_json::from_str(&settled).unwrap();
+            let over = |receipt: &Receipt| [Unsettled { receipt: receipt.clone(), cause: Cause::Over }];
+            let (known, unknown) = (std::slice::from_ref(&known), std::slice::from_ref(&unknown));
+            assert_eq!(read.unsettled(known, unknown), over(&unknown[0]), "{settled}");
+            assert_eq!(read.unsettled(unknown, known), over(&unknown[0]), "{settled}");
+        }
     }
 }
