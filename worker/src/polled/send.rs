@@ -12,7 +12,6 @@ use super::service::{Service, ServiceError};
 const CALLS: usize = 16;
 
 /// A message to be enqueued.
-#[derive(Debug)]
 pub(super) struct Job {
     pub(super) body: String,
     pub(super) done: oneshot::Sender<Result<(), ServiceError>>,
