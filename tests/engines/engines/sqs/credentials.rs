@@ -144,12 +144,11 @@ async fn serve(endpoint: Arc<Endpoint>) -> String {
             let request = String::from_utf8_lossy(&request).to_ascii_lowercase();
             let known = request.contains(&format!("authorization: {TOKEN}\r\n"));
             let given = endpoint.given.lock().unwrap().clone().filter(|_| known);
-            let (status, body) = match given {
-                Some((session, lasts)) => (200, credentials_body(&session, lasts)),
-                None => {
-                    endpoint.failures.fetch_add(1, Ordering::SeqCst);
-                    (500, String::new())
-                }
+            let (status, body) = if let Some((session, lasts)) = given {
+                (200, credentials_body(&session, lasts))
+            } else {
+                endpoint.failures.fetch_add(1, Ordering::SeqCst);
+                (500, String::new())
             };
             let length = body.len();
             let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close");
@@ -278,7 +277,7 @@ async fn credentials_come_from_where_awss_tools_look() {
     for (id, variables) in sources {
         setting.queue.call("SendMessage", json!({ "MessageBody": END }));
         let ended = worker(&setting.settings.url, folder.path()).envs(variables.iter().copied()).output();
-        let ended = tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap().unwrap();
+        let ended = tokio::time::timeout(Duration::from_mins(1), ended).await.unwrap().unwrap();
         assert!(ended.status.success(), "{variables:?}: {}", String::from_utf8_lossy(&ended.stderr));
         let signed = setting.proxy.last_authorization();
         assert!(signed.contains(&format!("Credential={id}")), "{variables:?}: {signed}");
