@@ -12,6 +12,7 @@ use chargegate_core::UnixMillis;
 use chargegate_sigv4::Credentials;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
+use tokio::time::Instant;
 
 pub(super) use self::usual::Usual;
 use crate::effects::Clock;
@@ -22,7 +23,7 @@ const FETCH: Duration = Duration::from_secs(10);
 const AHEAD: Duration = Duration::from_mins(5);
 /// What expires sooner than this is not used any more: a call takes time.
 const SPENT: Duration = Duration::from_secs(15);
-/// After a failed renewal nobody asks again for so long, while what is there still holds.
+/// A source that had no credentials, or only some that are refused or expired, is left alone for so long.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Where credentials come from.
@@ -82,8 +83,20 @@ type Fetching = Shared<BoxFuture<'static, Result<Credentials, CredentialsError>>
 struct State {
     kept: Option<Kept>,
     fetching: Option<Fetching>,
-    /// Renewing ahead of time begins no sooner.
-    not_before: UnixMillis,
+    /// Why the last fetch came to nothing.
+    error: Option<CredentialsError>,
+    /// The source is left alone until then.
+    pause_until: Option<Instant>,
+}
+
+impl State {
+    fn pauses(&self) -> bool {
+        self.pause_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn pause(&mut self) {
+        self.pause_until = Some(Instant::now() + PAUSE);
+    }
 }
 
 struct Kept {
@@ -104,26 +117,35 @@ impl Keeper {
         let fetching = {
             let now = self.0.clock.now();
             let mut state = self.0.lock();
+            let pauses = state.pauses();
             match &state.kept {
                 Some(kept) if !kept.is_spent(now) => {
                     let credentials = kept.fetched.credentials.clone();
-                    if kept.is_due(now) && now >= state.not_before {
+                    if kept.is_due(now) && !pauses {
                         // Nobody waits for it.
                         drop(self.0.begin(&mut state));
                     }
                     return Ok(credentials);
                 }
-                Some(_) | None => self.0.begin(&mut state),
+                Some(_) | None => {}
+            }
+            match (&state.error, &state.kept) {
+                (Some(error), _) if pauses => return Err(error.clone()),
+                // The service may judge them by another clock.
+                (None, Some(kept)) if pauses => return Ok(kept.fetched.credentials.clone()),
+                _ => self.0.begin(&mut state),
             }
         };
         fetching.await
     }
 
-    /// Forgets credentials that were refused, so that the next call fetches anew.
+    /// Forgets credentials that were refused, so that the next call fetches anew, unless that was done lately.
     pub(super) fn forget(&self, refused: &Credentials) {
         let mut state = self.0.lock();
-        if state.kept.as_ref().is_some_and(|kept| kept.fetched.credentials == *refused) {
-            state.kept = None;
+        let kept = state.kept.as_ref().is_some_and(|kept| kept.fetched.credentials == *refused);
+        if kept && !state.pauses() {
+            (state.kept, state.error) = (None, None);
+            state.pause();
         }
     }
 }
@@ -154,11 +176,16 @@ impl Shelf {
         match fetched {
             Ok(fetched) => {
                 let credentials = fetched.credentials.clone();
-                state.kept = Some(Kept { fetched, since });
+                let kept = Kept { fetched, since };
+                if kept.is_spent(since) {
+                    state.pause();
+                }
+                (state.kept, state.error) = (Some(kept), None);
                 Ok(credentials)
             }
             Err(error) => {
-                state.not_before = since.plus(PAUSE);
+                state.error = Some(error.clone());
+                state.pause();
                 Err(error)
             }
         }

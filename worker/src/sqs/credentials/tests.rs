@@ -84,7 +84,7 @@ async fn what_expires_is_renewed_before_that_and_nobody_waits_for_it() {
     advance(Duration::from_mins(54) + MOMENT).await;
     assert_eq!((id(&keeper).await.as_str(), script.asked()), ("a", 1));
     advance(MOMENT).await;
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     assert_eq!((id(&keeper).await.as_str(), began.elapsed()), ("a", Duration::ZERO));
     eventually(MOMENT, || script.asked() == 2).await;
     sleep(Duration::from_secs(4)).await;
@@ -111,9 +111,17 @@ async fn all_who_wait_share_one_fetch_and_its_failure() {
     let script =
         Script::default().then(Duration::from_secs(2), None).then(Duration::from_secs(2), forever("a"));
     let keeper = keeper(&script, &effects);
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let came = futures_util::future::join_all((0..5).map(|_| id(&keeper))).await;
     assert_eq!((came, began.elapsed().as_secs(), script.asked()), (vec!["none".to_owned(); 5], 2, 1));
+    for _ in 0..5 {
+        assert_eq!(
+            (id(&keeper).await.as_str(), script.asked()),
+            ("none", 1),
+            "it is not asked again at once"
+        );
+    }
+    advance(PAUSE).await;
     assert_eq!((id(&keeper).await.as_str(), script.asked()), ("a", 2));
 }
 
@@ -122,9 +130,12 @@ async fn a_fetch_that_hangs_ends() {
     let effects = effects();
     let script = Script::default();
     let keeper = keeper(&script, &effects);
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     assert!(id(&keeper).await.contains("too long"));
     assert_eq!(began.elapsed(), FETCH);
+    assert!(id(&keeper).await.contains("too long"));
+    assert_eq!((began.elapsed(), script.asked()), (FETCH, 1));
+    advance(PAUSE).await;
     assert!(id(&keeper).await.contains("too long"));
     assert_eq!(script.asked(), 2);
 }
@@ -171,4 +182,54 @@ async fn what_was_refused_is_fetched_anew_unless_it_was_already() {
     // Somebody's call was still under way with the old ones.
     keeper.forget(&key("a"));
     assert_eq!((id(&keeper).await.as_str(), script.asked()), ("b", 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_go_on_being_refused_are_fetched_anew_after_pauses_only() {
+    let effects = effects();
+    let mut script = Script::default();
+    for _ in 0..10 {
+        script = script.then(Duration::from_millis(10), forever("a"));
+    }
+    let keeper = keeper(&script, &effects);
+    let began = Instant::now();
+    while began.elapsed() < PAUSE * 4 {
+        assert_eq!(id(&keeper).await, "a");
+        keeper.forget(&key("a"));
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!((4..=6).contains(&script.asked()), "{}", script.asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_of_nothing_but_what_has_expired_is_asked_after_pauses_only() {
+    let effects = effects();
+    let mut script = Script::default();
+    for _ in 0..10 {
+        script = script.then(Duration::ZERO, lasting("a", &effects, Duration::ZERO));
+    }
+    let keeper = keeper(&script, &effects);
+    let began = Instant::now();
+    while began.elapsed() < PAUSE * 4 {
+        assert_eq!(id(&keeper).await, "a");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!((4..=5).contains(&script.asked()), "{}", script.asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_failure_is_no_answer_once_credentials_were_refused() {
+    let effects = effects();
+    let script = Script::default()
+        .then(Duration::ZERO, lasting("a", &effects, Duration::from_hours(1)))
+        .then(Duration::ZERO, None)
+        .then(Duration::ZERO, forever("b"));
+    let keeper = keeper(&script, &effects);
+    id(&keeper).await;
+    advance(Duration::from_mins(56)).await;
+    assert_eq!(id(&keeper).await, "a");
+    eventually(MOMENT, || script.asked() == 2).await;
+    sleep(PAUSE).await;
+    keeper.forget(&key("a"));
+    assert_eq!(id(&keeper).await, "b");
 }
