@@ -15,7 +15,6 @@ use crate::polled::Answer;
 const TOLERATED_SKEW: Duration = Duration::from_mins(4);
 /// As much of what a service says goes into a line.
 const MAX_DETAIL: usize = 300;
-
 /// The exchange that failed.
 pub(super) struct Asked<'a> {
     pub(super) operation: &'static str,
@@ -27,6 +26,7 @@ pub(super) struct Asked<'a> {
 /// What an answer other than 200 says.
 pub(super) fn failure(answer: &Answer, asked: &Asked<'_>) -> Failure {
     let Said { code, message } = read(answer);
+    let code = detail(&code);
     let (status, operation) = (answer.status, asked.operation);
     let code_or_status = || if code.is_empty() { status.as_str().into() } else { code.as_str().into() };
     let refusal = match Fault::of(&code) {
@@ -49,7 +49,7 @@ pub(super) fn failure(answer: &Answer, asked: &Asked<'_>) -> Failure {
             Refusal::NotPermitted { operation, detail: code_or_status() }
         }
         Fault::Other if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT => {
-            Refusal::Other { operation, status: status.as_u16(), code: detail(&code).into() }
+            Refusal::Other { operation, status: status.as_u16(), code: code.into() }
         }
         Fault::Other => return Failure::unavailable(format!("{operation}: status {}", code_or_status())),
     };

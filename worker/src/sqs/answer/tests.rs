@@ -136,6 +136,25 @@ fn a_line_for_operators_is_one_line_and_names_what_to_mend() {
 }
 
 #[test]
+fn a_code_of_any_length_is_cut_to_a_part_of_one_line() {
+    let long = "x\n".repeat(1_000);
+    for status in [400, 403, 500] {
+        for body in [
+            serde_json::json!({ "__type": long }).to_string(),
+            format!("<ErrorResponse><Error><Code>{long}</Code></Error></ErrorResponse>"),
+        ] {
+            let line = match said(&answer(status, &body)) {
+                Failure::Refused(refusal) => refusal.to_string(),
+                Failure::Unavailable(cause) => cause.to_string(),
+                failure @ Failure::Throttled(_) => panic!("{failure:?}"),
+            };
+            assert!(line.contains("x x"), "{line}");
+            assert!(!line.contains(char::is_control) && line.len() < 800, "{status}: {line}");
+        }
+    }
+}
+
+#[test]
 fn what_a_service_repeats_of_a_signature_is_not_shown() {
     let body = r#"{"__type":"SignatureDoesNotMatch","message":"x-amz-security-token:s3cret"}"#;
     let Failure::Refused(refusal) = said(&answer(403, body)) else { panic!() };
