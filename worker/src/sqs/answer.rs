@@ -15,6 +15,9 @@ use crate::polled::Answer;
 const TOLERATED_SKEW: Duration = Duration::from_mins(4);
 /// As much of what a service says goes into a line.
 const MAX_DETAIL: usize = 300;
+/// Too many messages are leased: a matter of receiving alone.
+const OVER_LIMIT: &str = "OverLimit";
+
 /// The exchange that failed.
 pub(super) struct Asked<'a> {
     pub(super) operation: &'static str,
@@ -30,6 +33,11 @@ pub(super) fn failure(answer: &Answer, asked: &Asked<'_>) -> Failure {
     let (status, operation) = (answer.status, asked.operation);
     let code_or_status = || if code.is_empty() { status.as_str().into() } else { code.as_str().into() };
     let refusal = match Fault::of(&code) {
+        // Deletes go on, since they are what mends it.
+        Fault::Throttled if code == OVER_LIMIT => {
+            let text = format!("{operation}: {code}: as many messages as the queue can have are leased");
+            return Failure::unavailable(text);
+        }
         Fault::Throttled => return Failure::Throttled(answer.retry_after()),
         Fault::UnknownKey => Refusal::UnknownKey,
         Fault::Expired => Refusal::Expired,

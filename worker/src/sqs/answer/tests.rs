@@ -53,7 +53,7 @@ fn every_spelling_of_an_error_is_understood() {
         (400, "ThrottlingException", "Throttled"),
         (403, "RequestThrottled", "Throttled"),
         (503, "SlowDown", "Throttled"),
-        (403, "OverLimit", "Throttled"),
+        (403, "OverLimit", "Unavailable"),
         (429, "Whatever", "Throttled"),
         (403, "InvalidClientTokenId", "UnknownKey"),
         (400, "UnrecognizedClientException", "UnknownKey"),
