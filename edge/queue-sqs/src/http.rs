@@ -46,12 +46,12 @@ async fn send(post: Post) -> Result<Response, NoAnswer> {
         Scheme::Http => types::Scheme::Http,
         Scheme::Https => types::Scheme::Https,
     };
-    let set = request
+    let complete = request
         .set_method(&Method::Post)
         .and_then(|()| request.set_scheme(Some(&scheme)))
         .and_then(|()| request.set_authority(Some(&post.host)))
         .and_then(|()| request.set_path_with_query(Some("/")));
-    set.map_err(|()| NoAnswer::Failed("its name is malformed"))?;
+    complete.map_err(|()| NoAnswer::Failed("its name is malformed"))?;
 
     let write = async {
         contents.write_all(post.body.into_bytes()).await;
@@ -105,6 +105,7 @@ async fn read(response: Response) -> Result<Vec<u8>, NoAnswer> {
     trailers.await.map(|_| body).map_err(no_answer)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn no_answer(code: ErrorCode) -> NoAnswer {
     let text = match code {
         ErrorCode::DnsTimeout
