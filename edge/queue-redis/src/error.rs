@@ -24,6 +24,17 @@ impl Cause {
     }
 }
 
+impl chargegate_queue::Cause for Cause {
+    fn lies_in_settings(&self) -> bool {
+        match self {
+            // Of a connection, hosts do not tell a wrong password from a server that is down.
+            Self::Connect(_) => true,
+            Self::Command(Some(code)) => matches!(&**code, "NOAUTH" | "NOPERM" | "STREAMS" | "WRONGPASS"),
+            Self::Command(None) | Self::Answer => false,
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -40,7 +51,22 @@ impl fmt::Display for Cause {
 
 #[cfg(test)]
 mod tests {
+    use chargegate_queue::Cause as _;
+
     use super::*;
+
+    #[test]
+    fn only_what_other_settings_may_mend_has_them_read_anew() {
+        assert!(Cause::Connect("refused".into()).lies_in_settings());
+        for code in ["NOAUTH", "NOPERM", "STREAMS", "WRONGPASS"] {
+            assert!(Cause::Command(Some(code.into())).lies_in_settings(), "{code}");
+        }
+        for code in ["LOADING", "MISCONF", "READONLY", "BUSY", "ERR"] {
+            assert!(!Cause::Command(Some(code.into())).lies_in_settings(), "{code}");
+        }
+        assert!(!Cause::Command(None).lies_in_settings());
+        assert!(!Cause::Answer.lies_in_settings());
+    }
 
     #[track_caller]
     fn check(text: &str, code: Option<&str>) {

@@ -38,6 +38,19 @@ pub enum Cause {
     Answer,
 }
 
+impl chargegate_queue::Cause for Cause {
+    fn lies_in_settings(&self) -> bool {
+        match self {
+            Self::UnknownKey | Self::Expired | Self::Signature | Self::NotPermitted | Self::NoQueue => true,
+            Self::NoAnswer(_)
+            | Self::Throttled
+            | Self::Clock { .. }
+            | Self::Refused { .. }
+            | Self::Answer => false,
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -83,7 +96,27 @@ fn write_clock(f: &mut fmt::Formatter<'_>, ahead: Duration, behind: Duration) ->
 
 #[cfg(test)]
 mod tests {
+    use chargegate_queue::Cause as _;
+
     use super::*;
+
+    #[test]
+    fn only_what_other_settings_may_mend_has_them_read_anew() {
+        for cause in
+            [Cause::UnknownKey, Cause::Expired, Cause::Signature, Cause::NotPermitted, Cause::NoQueue]
+        {
+            assert!(cause.lies_in_settings(), "{cause}");
+        }
+        for cause in [
+            Cause::NoAnswer("it cannot be reached"),
+            Cause::Throttled,
+            Cause::Clock { ahead: Duration::ZERO, behind: Duration::ZERO },
+            Cause::Refused { status: 503, code: Some("ServiceUnavailable".into()) },
+            Cause::Answer,
+        ] {
+            assert!(!cause.lies_in_settings(), "{cause}");
+        }
+    }
 
     #[track_caller]
     fn check(ahead: u64, behind: u64, expected: &str) {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use crate::error::QueueError;
 use crate::setting::SettingError;
+use crate::together::together;
 
 /// A queue, as a component brings it.
 pub trait Engine {
@@ -16,7 +17,7 @@ pub trait Engine {
     /// What they say.
     type Settings;
     /// What makes the queue unavailable.
-    type Cause: fmt::Display;
+    type Cause: Cause;
 
     /// Reads the settings; `lookup` gives the value of a variable, if it is set.
     ///
@@ -33,6 +34,12 @@ pub trait Engine {
         settings: &Self::Settings,
         message: &str,
     ) -> impl Future<Output = Result<(), QueueError<Self::Cause>>>;
+}
+
+/// What makes a queue unavailable, in words for operators.
+pub trait Cause: fmt::Display {
+    /// Whether other settings may mend it, like another key: then they are read anew.
+    fn lies_in_settings(&self) -> bool;
 }
 
 /// What an instance needs of its host.
@@ -52,18 +59,25 @@ pub trait Host {
 pub struct Unreadable;
 
 /// A queue with its settings.
-#[derive(Debug)]
 pub struct Instance<E: Engine, H> {
     engine: E,
     host: H,
     settings: RefCell<Option<Rc<E::Settings>>>,
+    /// What is known of the variables until they make settings: a request that is given up leaves them to the next.
+    values: RefCell<Vec<(&'static str, Option<String>)>>,
     works: Cell<bool>,
 }
 
 impl<E: Engine, H: Host> Instance<E, H> {
     /// An instance that has read nothing yet.
     pub const fn new(engine: E, host: H) -> Self {
-        Self { engine, host, settings: RefCell::new(None), works: Cell::new(true) }
+        Self {
+            engine,
+            host,
+            settings: RefCell::new(None),
+            values: RefCell::new(Vec::new()),
+            works: Cell::new(true),
+        }
     }
 
     /// Puts `message` on the queue.
@@ -91,8 +105,9 @@ impl<E: Engine, H: Host> Instance<E, H> {
                 }
                 QueueError::Unavailable(cause) => {
                     self.tell(&cause);
-                    // A password or a key may have been replaced since.
-                    self.settings.take();
+                    if cause.lies_in_settings() {
+                        self.forget(&settings);
+                    }
                     QueueError::Unavailable(())
                 }
             }
@@ -104,19 +119,38 @@ impl<E: Engine, H: Host> Instance<E, H> {
         if let Some(settings) = &*self.settings.borrow() {
             return Ok(Rc::clone(settings));
         }
-        let mut values = Vec::with_capacity(E::VARIABLES.len());
-        for name in E::VARIABLES {
-            match self.host.variable(name).await {
-                Ok(value) => values.extend(value.map(|value| (*name, value))),
-                Err(Unreadable) => return Err(format!("the variable {name} cannot be read")),
-            }
-        }
-        let value =
-            |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+        let values = together(E::VARIABLES.iter().map(|name| self.value(name))).await;
+        let values = values.into_iter().collect::<Result<Vec<_>, _>>();
+        let values = values.map_err(|name| format!("the variable {name} cannot be read"))?;
+        // They become settings, or cannot: in either case the next settings are to be made of new ones.
+        self.values.take();
+        let value = |name: &str| {
+            let mut known = E::VARIABLES.iter().zip(&values);
+            known.find(|(known, _)| **known == name).and_then(|(_, value)| value.clone())
+        };
         let settings = Rc::new(E::settings(value).map_err(|error| error.to_string())?);
-        // Another request may have read them at once.
-        self.settings.replace(Some(Rc::clone(&settings)));
-        Ok(settings)
+        // Another request may have read them at once: both go by the same.
+        Ok(Rc::clone(self.settings.borrow_mut().get_or_insert(settings)))
+    }
+
+    /// The value of a variable, read unless it is known; else its name.
+    async fn value(&self, name: &'static str) -> Result<Option<String>, &'static str> {
+        if let Some((_, value)) = self.values.borrow().iter().find(|(known, _)| *known == name) {
+            return Ok(value.clone());
+        }
+        let value = self.host.variable(name).await.map_err(|Unreadable| name)?;
+        self.values.borrow_mut().push((name, value.clone()));
+        Ok(value)
+    }
+
+    /// Has the settings read anew, unless others have replaced those that were `refused`.
+    fn forget(&self, refused: &Rc<E::Settings>) {
+        let mut settings = self.settings.borrow_mut();
+        if settings.as_ref().is_some_and(|settings| Rc::ptr_eq(settings, refused)) {
+            *settings = None;
+            // A request that began to read before they were made may have left values as old.
+            self.values.take();
+        }
     }
 
     /// Tells the operator why nothing is confirmed, once in an outage.

@@ -9,10 +9,11 @@ mod spin;
 mod error;
 mod instance;
 mod setting;
+mod together;
 mod within;
 
 pub use error::QueueError;
-pub use instance::{Engine, Host, Instance, Unreadable};
+pub use instance::{Cause, Engine, Host, Instance, Unreadable};
 pub use setting::{SettingError, number};
 #[cfg(target_os = "wasi")]
 pub use spin::Spin;
