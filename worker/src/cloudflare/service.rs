@@ -132,9 +132,9 @@ impl Service for Cloudflare {
         Ok(settled.unwrap_or_default().unsettled(done, back))
     }
 
-    async fn extend(&self, _: &[Receipt]) -> Result<(), ServiceError> {
+    async fn extend(&self, _: &[Receipt]) -> Result<Vec<Unsettled>, ServiceError> {
         // There is no call for it; the terms say so.
-        Ok(())
+        Ok(Vec::new())
     }
 
     async fn send(&self, bodies: &[String]) -> Result<Vec<Result<(), ServiceError>>, ServiceError> {

@@ -53,7 +53,7 @@ struct State {
     calls: Vec<(Instant, Call)>,
     /// Errors of the next calls.
     failures: VecDeque<ServiceError>,
-    /// What the next settling calls do not do.
+    /// What the next calls that settle or extend do not do.
     unsettled: VecDeque<Cause>,
     /// Answers of so many calls are lost.
     lost_answers: usize,
@@ -93,7 +93,7 @@ impl Fake {
         self.state().failures.extend(errors);
     }
 
-    /// The next calls that settle leave something undone.
+    /// The next calls that settle or extend leave something undone.
     pub(super) fn leave_unsettled(&self, causes: impl IntoIterator<Item = Cause>) {
         self.state().unsettled.extend(causes);
     }
@@ -248,15 +248,21 @@ impl Service for Fake {
         .await
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Result<(), ServiceError> {
+    async fn extend(&self, receipts: &[Receipt]) -> Result<Vec<Unsettled>, ServiceError> {
         self.call(Call::Extend(receipts.len()), async || {
             let until = Instant::now() + self.0.terms.lease;
-            for message in &mut self.state().messages {
-                if message.is_leased_by(receipts) {
+            let mut state = self.state();
+            let unsettled = state.unsettled.pop_front().and_then(|cause| {
+                let receipt = receipts.first()?.clone();
+                Some(Unsettled { receipt, cause })
+            });
+            let extended = if unsettled.is_some() { &receipts[1..] } else { receipts };
+            for message in &mut state.messages {
+                if message.is_leased_by(extended) {
                     message.lease.as_mut().unwrap().1 = until;
                 }
             }
-            Ok(())
+            Ok(unsettled.into_iter().collect())
         })
         .await
     }

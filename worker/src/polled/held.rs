@@ -31,6 +31,8 @@ struct Hold {
     since: Instant,
     /// How often it came again since.
     repeats: u8,
+    /// Whether the service says that the lease is over.
+    over: bool,
     /// What is being done about it.
     ending: Option<Outcome>,
 }
@@ -73,17 +75,17 @@ impl Held {
         let mut holds = self.lock();
         match holds.entry(received.key.clone()) {
             hash_map::Entry::Vacant(place) => {
-                place.insert(Hold { lease, since: begun, repeats: 0, ending: None });
+                place.insert(Hold { lease, since: begun, repeats: 0, over: false, ending: None });
                 Arrival::New
             }
             hash_map::Entry::Occupied(mut place) => {
                 let hold = place.get_mut();
                 // What is on its way back is nobody's already.
                 if hold.ending == Some(Outcome::Back) || hold.repeats >= MAX_REPEATS {
-                    *hold = Hold { lease, since: begun, repeats: 0, ending: None };
+                    *hold = Hold { lease, since: begun, repeats: 0, over: false, ending: None };
                     return Arrival::New;
                 }
-                hold.lease = lease;
+                (hold.lease, hold.over) = (lease, false);
                 hold.repeats += 1;
                 Arrival::Again
             }
@@ -131,20 +133,25 @@ impl Held {
         self.lock().len()
     }
 
-    /// The leases that end before `before`, of what came after `since`.
+    /// The leases that end before `before` and can be extended, of what came after `since`.
     pub(super) fn ending(&self, before: Instant, since: Instant) -> Vec<(MessageKey, Receipt)> {
         let holds = self.lock();
-        let due = holds.iter().filter(|(_, hold)| hold.lease.until < before && hold.since > since);
+        let due =
+            holds.iter().filter(|(_, hold)| !hold.over && hold.lease.until < before && hold.since > since);
         due.map(|(key, hold)| (key.clone(), hold.lease.receipt.clone())).collect()
     }
 
-    /// Leases were extended by a call begun at `begun`.
-    pub(super) fn extended(&self, leases: &[(MessageKey, Receipt)], begun: Instant) {
-        let mut holds = self.lock();
-        for (key, receipt) in leases {
-            if let Some(hold) = holds.get_mut(key).filter(|hold| hold.lease.receipt == *receipt) {
-                hold.lease.until = begun + self.lease;
-            }
+    /// A lease was extended by a call begun at `begun`.
+    pub(super) fn extended(&self, key: &MessageKey, receipt: &Receipt, begun: Instant) {
+        if let Some(hold) = self.lock().get_mut(key).filter(|hold| hold.lease.receipt == *receipt) {
+            hold.lease.until = begun + self.lease;
+        }
+    }
+
+    /// A lease is over, so that it cannot be extended any more.
+    pub(super) fn over(&self, key: &MessageKey, receipt: &Receipt) {
+        if let Some(hold) = self.lock().get_mut(key).filter(|hold| hold.lease.receipt == *receipt) {
+            hold.over = true;
         }
     }
 

@@ -29,8 +29,8 @@ pub trait Service: Send + Sync + 'static {
 
     /// Makes leases, at most a batch, last from now on as if they had just begun.
     ///
-    /// A lease that cannot be extended any more ends by itself, and is no error.
-    async fn extend(&self, receipts: &[Receipt]) -> Result<(), ServiceError>;
+    /// Gives those that were not extended although the call succeeded.
+    async fn extend(&self, receipts: &[Receipt]) -> Result<Vec<Unsettled>, ServiceError>;
 
     /// Puts messages into the queue, at most a batch; gives a result for each, in their order.
     async fn send(&self, bodies: &[String]) -> Result<Vec<Result<(), ServiceError>>, ServiceError>;
@@ -116,7 +116,7 @@ impl fmt::Debug for Received {
     }
 }
 
-/// A lease that a call did not end.
+/// A lease that a call did not end or extend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsettled {
     /// Which one.

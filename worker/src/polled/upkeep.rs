@@ -1,5 +1,6 @@
 //! What is to be done from time to time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tracing::{debug, warn};
 
 use super::Shared;
 use super::held::Outcome;
-use super::service::{Receipt, Service};
+use super::service::{Cause, Receipt, Service};
 use crate::metric;
 use crate::queue::MessageKey;
 
@@ -63,7 +64,18 @@ impl<S: Service> Shared<S> {
         let begun = Instant::now();
         let receipts: Vec<_> = leases.iter().map(|(_, receipt)| receipt.clone()).collect();
         match self.call("extend", self.service.extend(&receipts)).await {
-            Ok(()) => self.held.extended(leases, begun),
+            Ok(unsettled) => {
+                let causes: HashMap<_, _> =
+                    unsettled.into_iter().map(|one| (one.receipt, one.cause)).collect();
+                for (key, receipt) in leases {
+                    match causes.get(receipt) {
+                        None => self.held.extended(key, receipt, begun),
+                        // It is due at the next tick again.
+                        Some(Cause::Failed) => {}
+                        Some(Cause::Over) => self.held.over(key, receipt),
+                    }
+                }
+            }
             // The next tick tries again, and calls for messages tell of an outage.
             Err(error) => debug!(error = %error, cause = metric::cause(&error), "could not extend leases"),
         }

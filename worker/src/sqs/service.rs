@@ -153,8 +153,8 @@ impl Service for Sqs {
         Ok(unsettled)
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Result<(), ServiceError> {
-        self.change_visibility(receipts, self.lease).await.map(drop)
+    async fn extend(&self, receipts: &[Receipt]) -> Result<Vec<Unsettled>, ServiceError> {
+        self.change_visibility(receipts, self.lease).await
     }
 
     async fn send(&self, bodies: &[String]) -> Result<Vec<Result<(), ServiceError>>, ServiceError> {

@@ -88,7 +88,9 @@ async fn leases_that_end_soon_are_extended_but_not_for_ever() {
     let due = held.ending(at(31), before);
     assert_eq!(due.len(), 1);
     assert!(held.ending(at(31), came).is_empty(), "it came too long ago");
-    held.extended(&due, at(10));
+    for (key, receipt) in &due {
+        held.extended(key, receipt, at(10));
+    }
     assert!(held.ending(at(40), before).is_empty());
     assert_eq!(held.ending(at(41), before).len(), 1);
 }

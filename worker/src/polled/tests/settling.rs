@@ -162,6 +162,46 @@ async fn held_messages_keep_their_leases_where_these_can_be_extended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lease_that_a_call_did_not_extend_is_tried_again_in_time() {
+    let lease_time = Duration::from_secs(6);
+    let fake = Fake::new(Terms { lease: lease_time, extend_for: LONG, settle_batch: 10, ..TERMS });
+    let engine = fake.engine();
+    fake.put(1);
+    lease(&engine, 1).await;
+    fake.calls();
+    for _ in 0..20 {
+        // Were it taken for extended, the next call would come too late.
+        fake.leave_unsettled([Cause::Failed]);
+        for _ in 0..20 {
+            sleep(Duration::from_millis(100)).await;
+            assert_eq!(fake.visible(), 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_over_is_not_extended_until_its_message_came_again() {
+    let lease_time = Duration::from_secs(6);
+    let fake = Fake::new(Terms { lease: lease_time, extend_for: LONG, settle_batch: 10, ..TERMS });
+    let engine = fake.engine();
+    fake.put(1);
+    let held = lease(&engine, 1).await;
+    fake.calls();
+    fake.leave_unsettled([Cause::Over]);
+    sleep(lease_time + ROUND_TRIP).await;
+    assert_eq!((fake.calls(), fake.visible()), (vec![Call::Extend(1)], 1));
+    let leasing = super::spawn_lease(&engine, 1);
+    eventually(LONG, || fake.visible() == 0).await;
+    for _ in 0..20 {
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(fake.visible(), 0, "its holder goes on");
+    }
+    leasing.abort();
+    engine.acknowledge(keys(&held)).await.unwrap();
+    assert_eq!(fake.left(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_is_enqueued_by_one_call_and_each_gets_its_result() {
     let fake = Fake::new(TERMS);
     let engine = fake.engine();
