@@ -61,8 +61,8 @@ enum Does {
 #[derive(Default)]
 struct Operator {
     does: Cell<Does>,
-    /// The variable whose reading takes for ever.
-    slow: Cell<Option<&'static str>>,
+    /// The variables whose reading takes for ever.
+    slow: Cell<&'static [&'static str]>,
     reads: RefCell<Vec<&'static str>>,
     lines: RefCell<Vec<String>>,
 }
@@ -70,7 +70,7 @@ struct Operator {
 impl Host for Rc<Operator> {
     async fn variable(&self, name: &'static str) -> Result<Option<String>, Unreadable> {
         self.reads.borrow_mut().push(name);
-        poll_fn(|_| if self.slow.get() == Some(name) { Poll::Pending } else { Poll::Ready(()) }).await;
+        poll_fn(|_| if self.slow.get().contains(&name) { Poll::Pending } else { Poll::Ready(()) }).await;
         match self.does.get() {
             Does::Unreadable if name == "queue_does" => Err(Unreadable),
             Does::Is(value) if name == "queue_does" => Ok(Some(value.to_owned())),
@@ -108,7 +108,7 @@ async fn settings_are_read_once_while_all_goes_well() {
 #[test]
 fn all_variables_are_asked_for_before_the_first_is_there() {
     let (operator, instance) = instance("confirm");
-    operator.slow.set(Some("queue_does"));
+    operator.slow.set(&["queue_does"]);
     let mut enqueue = pin!(instance.enqueue("m"));
     assert_eq!(poll(enqueue.as_mut()), Poll::Pending);
     assert_eq!(*operator.reads.borrow(), Told::VARIABLES);
@@ -119,7 +119,7 @@ fn all_variables_are_asked_for_before_the_first_is_there() {
 #[tokio::test]
 async fn what_a_request_has_read_before_it_was_given_up_is_known_to_the_next() {
     let (operator, instance) = instance("confirm");
-    operator.slow.set(Some("queue_other"));
+    operator.slow.set(&["queue_other"]);
     assert_eq!(poll(pin!(instance.enqueue("m"))), Poll::Pending);
     operator.slow.take();
     operator.reads.take();
@@ -163,11 +163,29 @@ fn requests_that_are_refused_together_have_the_settings_read_anew_once() {
 #[test]
 fn requests_that_read_at_once_go_by_the_same_settings() {
     let (operator, instance) = instance("refuse");
-    operator.slow.set(Some("queue_other"));
+    operator.slow.set(&["queue_other"]);
     let (mut one, mut another) = (pin!(instance.enqueue("m")), pin!(instance.enqueue("m")));
     assert!(poll(one.as_mut()).is_pending() && poll(another.as_mut()).is_pending());
     operator.slow.take();
     assert!(poll(one.as_mut()).is_pending() && poll(another.as_mut()).is_pending());
+    operator.does.set(Does::Is("confirm"));
+    assert_eq!(poll(one), Poll::Ready(UNAVAILABLE));
+    assert_eq!(poll(pin!(instance.enqueue("m"))), Poll::Ready(Ok(())));
+}
+
+#[test]
+fn what_was_read_beside_refused_settings_is_read_anew_too() {
+    let (operator, instance) = instance("refuse");
+    operator.slow.set(Told::VARIABLES);
+    let mut another = Box::pin(instance.enqueue("m"));
+    assert!(poll(another.as_mut()).is_pending());
+    operator.slow.take();
+    let mut one = pin!(instance.enqueue("m"));
+    assert!(poll(one.as_mut()).is_pending());
+    operator.slow.set(&["queue_other"]);
+    assert!(poll(another.as_mut()).is_pending());
+    drop(another);
+    operator.slow.take();
     operator.does.set(Does::Is("confirm"));
     assert_eq!(poll(one), Poll::Ready(UNAVAILABLE));
     assert_eq!(poll(pin!(instance.enqueue("m"))), Poll::Ready(Ok(())));
