@@ -93,7 +93,10 @@ impl fmt::Display for Books<'_> {
         } = self.0;
         match enqueued {
             Some(enqueued) => write!(f, "enqueued {enqueued} = ")?,
-            None => f.write_str("enqueued is not told by this queue; what left it or waits in it: ")?,
+            None => f.write_str(
+                "this queue does not tell what it ever took, nor what it deleted or dead-lettered; recorded, and about \
+                 what it holds: ",
+            )?,
         }
         writeln!(f, "decided {decided} + duplicates {duplicates} + poison {poison} + waiting {waiting}")?;
         writeln!(f, "decided {decided} = delivered {delivered} + dead {dead} + in flight {in_flight}")?;
@@ -101,15 +104,16 @@ impl fmt::Display for Books<'_> {
             writeln!(f, "the queue has forgotten {} messages that it had confirmed", self.0.forgotten)?;
         }
         // Where messages have numbers, they are named below.
-        if self.0.lost() > 0 && self.0.missing.is_empty() {
-            writeln!(f, "missing: {} messages were enqueued and are nowhere", self.0.lost())?;
+        if let Some(lost @ 1..) = self.0.lost()
+            && self.0.missing.is_empty()
+        {
+            writeln!(f, "missing: {lost} messages were enqueued and are nowhere")?;
         }
-        if self.0.unexplained() > 0 {
+        if let Some(unexplained @ 1..) = self.0.unexplained() {
             writeln!(
                 f,
-                "unexplained: {} messages were recorded or wait that the queue never had: do QUEUE_URL and \
-                 DATABASE_URL belong together?",
-                self.0.unexplained()
+                "unexplained: {unexplained} messages were recorded or wait that the queue never had: do QUEUE_URL and \
+                 DATABASE_URL belong together?"
             )?;
         }
         for range in &self.0.missing {
@@ -190,7 +194,7 @@ mod tests {
     fn a_queue_that_does_not_count_is_said_to_be_one() {
         let uncounted = Reconciliation { enqueued: None, waiting: 4, ..books() };
         let text = Books(&uncounted).to_string();
-        assert!(text.starts_with("enqueued is not told") && text.contains("waiting 4\n"), "{text}");
+        assert!(text.starts_with("this queue does not tell") && text.contains("waiting 4\n"), "{text}");
         assert!(text.ends_with("\nbalanced"), "{text}");
         assert_eq!(json(&uncounted)["enqueued"], json!(null));
     }

@@ -71,16 +71,16 @@ impl Reconciliation {
             && self.callbacks_without_decision.is_empty()
     }
 
-    /// How many messages were enqueued and are nowhere.
+    /// How many messages were enqueued and are nowhere; `None` where the queue does not count.
     #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.enqueued.map_or(0, |enqueued| enqueued.saturating_sub(self.accounted()))
+    pub fn lost(&self) -> Option<u64> {
+        self.enqueued.map(|enqueued| enqueued.saturating_sub(self.accounted()))
     }
 
-    /// How many messages have an outcome, or wait, that the queue never had.
+    /// How many messages have an outcome, or wait, that the queue never had; `None` where it does not count.
     #[must_use]
-    pub fn unexplained(&self) -> u64 {
-        self.enqueued.map_or(0, |enqueued| self.accounted().saturating_sub(enqueued))
+    pub fn unexplained(&self) -> Option<u64> {
+        self.enqueued.map(|enqueued| self.accounted().saturating_sub(enqueued))
     }
 
     fn accounted(&self) -> u64 {
@@ -197,22 +197,22 @@ mod tests {
     fn a_queue_that_forgot_has_lost_what_was_not_decided() {
         let known = Watermark { enqueued: 2, forgotten: 9, ..KNOWN };
         let after = balance(known, &seen(3, (4, 2)), books());
-        assert_eq!((after.enqueued, after.lost(), after.forgotten), (Some(12), 2, 9));
+        assert_eq!((after.enqueued, after.lost(), after.forgotten), (Some(12), Some(2), 9));
         assert!(!after.balanced());
     }
 
     #[test]
     fn a_loss_that_nobody_has_noted_yet_is_counted() {
         let emptied = balance(KNOWN, &seen(0, (0, 0)), Books { unrecorded: 0, ..books() });
-        assert_eq!((emptied.enqueued, emptied.lost(), emptied.forgotten), (Some(8), 1, 8));
+        assert_eq!((emptied.enqueued, emptied.lost(), emptied.forgotten), (Some(8), Some(1), 8));
         let part_deleted = balance(KNOWN, &seen(1, (4, 8)), Books { unrecorded: 1, ..books() });
-        assert_eq!((part_deleted.enqueued, part_deleted.lost(), part_deleted.forgotten), (Some(8), 0, 7));
+        assert_eq!((part_deleted.enqueued, part_deleted.lost(), part_deleted.forgotten), (Some(8), Some(0), 7));
     }
 
     #[test]
     fn without_a_counter_the_decisions_alone_must_balance() {
         let uncounted = Reconciliation { waiting: 7, ..books().into() };
-        assert_eq!((uncounted.enqueued, uncounted.lost(), uncounted.unexplained()), (None, 0, 0));
+        assert_eq!((uncounted.enqueued, uncounted.lost(), uncounted.unexplained()), (None, None, None));
         assert!(uncounted.balanced());
         let gap = Reconciliation { in_flight: 0, ..uncounted };
         assert!(!gap.balanced());
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn what_no_queue_ever_had_is_unexplained() {
         let after = balance(KNOWN, &seen(8, (4, 8)), books());
-        assert_eq!((after.lost(), after.unexplained()), (0, 2));
+        assert_eq!((after.lost(), after.unexplained()), (Some(0), Some(2)));
         assert!(!after.balanced());
     }
 }

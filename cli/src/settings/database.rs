@@ -1,5 +1,6 @@
 //! Where the store is, when it is on a server of its own.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -8,12 +9,19 @@ use chargegate_worker::postgres;
 use super::SettingError;
 
 /// Where the store is.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct DatabaseArgs {
     #[arg(help = "The store: a PostgreSQL database, like postgres://user:password@host/database")]
     #[arg(long, global = true, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
+}
+
+impl fmt::Debug for DatabaseArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("DatabaseArgs").finish_non_exhaustive()
+    }
 }
 
 impl DatabaseArgs {

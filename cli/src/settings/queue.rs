@@ -1,5 +1,6 @@
 //! Where the queue is, when it is on a server or a service of its own.
 
+use std::fmt;
 use std::io::Read as _;
 use std::num::{NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ const MAX_PREFIX: usize = 100;
 const MAX_TOKEN_FILE: u64 = 4 * 1024;
 
 /// Where the queue is.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct QueueArgs {
     #[arg(help = "The queue: redis://host:6379 (Redis or Valkey; rediss:// is over TLS), \
@@ -80,6 +81,13 @@ pub(crate) enum QueueUrlError {
     /// Cloudflare Queues.
     #[error(transparent)]
     Cloudflare(#[from] cloudflare::QueueUrlError),
+}
+
+impl fmt::Debug for QueueArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A URL may hold a password, and a token is one.
+        f.debug_struct("QueueArgs").finish_non_exhaustive()
+    }
 }
 
 impl QueueArgs {
@@ -165,7 +173,9 @@ impl QueueSettings {
             Self::Sqs(settings) => Self::Sqs(sqs::Settings { message_lease, ..settings }),
             Self::Cloudflare(settings) => {
                 let message_lease = work.shortest_message_lease();
-                Self::Cloudflare(cloudflare::Settings { message_lease, ..settings })
+                // What comes after a pause is found in time to be asked for.
+                let idle_pause = settings.idle_pause.min(work.decision_deadline() / 2);
+                Self::Cloudflare(cloudflare::Settings { message_lease, idle_pause, ..settings })
             }
         }
     }

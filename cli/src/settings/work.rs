@@ -83,6 +83,11 @@ impl WorkArgs {
         })
     }
 
+    /// How long after it was accepted a request is decided.
+    pub(crate) fn decision_deadline(&self) -> Duration {
+        self.decision_deadline
+    }
+
     /// How long a message is leased: whoever holds it is done with it before, however long it may wait and ask.
     pub(crate) fn message_lease(&self) -> Duration {
         self.decision_deadline + LEASE_MARGIN

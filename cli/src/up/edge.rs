@@ -23,7 +23,8 @@ impl FromStr for EdgeUrl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let uri = text.parse::<Uri>().ok();
         let whole = uri.filter(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https")) && uri.path() == "/" && uri.query().is_none()
+            let plain = uri.path() == "/" && uri.query().is_none() && !text.contains(['@', '#']);
+            matches!(uri.scheme_str(), Some("http" | "https")) && plain
         });
         match whole {
             Some(_) => Ok(Self(text.trim_end_matches('/').into())),
@@ -114,7 +115,16 @@ mod tests {
             let EdgeUrl(url) = text.parse().unwrap();
             assert_eq!(*url, *text.trim_end_matches('/'));
         }
-        for text in ["", "127.0.0.1:3000", "http://h/v1", "http://h?x=1", "ftp://h", "/"] {
+        for text in [
+            "",
+            "127.0.0.1:3000",
+            "http://h/v1",
+            "http://h?x=1",
+            "http://h#f",
+            "https://user:secret@h",
+            "ftp://h",
+            "/",
+        ] {
             assert!(text.parse::<EdgeUrl>().is_err(), "{text}");
         }
     }
