@@ -14,6 +14,8 @@ const WARN_EVERY: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
     failures: u32,
+    /// When the last of them was counted.
+    counted: Option<Instant>,
     next_warning: Option<Instant>,
 }
 
@@ -30,9 +32,23 @@ impl Outage {
 
     /// The wait after one more failure: longer each time, up to `cap`.
     pub(crate) fn next_wait(&mut self, base: Duration, cap: Duration, effects: &Effects) -> Duration {
-        let wait = full_jitter(base, self.failures, cap, effects.random.jitter());
-        self.failures = self.failures.saturating_add(1);
-        wait
+        self.next_wait_of(Instant::now(), base, cap, effects)
+    }
+
+    /// The wait after a failure of a call begun at `begun`. Calls at the same time fail for one reason: those begun
+    /// before a failure was counted do not count once more.
+    pub(crate) fn next_wait_of(
+        &mut self,
+        begun: Instant,
+        base: Duration,
+        cap: Duration,
+        effects: &Effects,
+    ) -> Duration {
+        if self.counted.is_none_or(|counted| begun >= counted) {
+            self.failures = self.failures.saturating_add(1);
+            self.counted = Some(Instant::now());
+        }
+        full_jitter(base, self.failures.saturating_sub(1), cap, effects.random.jitter())
     }
 
     /// It works; says whether that is news.
@@ -56,6 +72,24 @@ mod tests {
         assert!(outage.take_warning() && !outage.take_warning());
         outage.end();
         assert!(outage.take_warning());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_fail_at_the_same_time_are_one_failure() {
+        let (mut outage, effects) = (Outage::default(), crate::fakes::effects());
+        let (base, cap) = (Duration::from_millis(100), Duration::from_secs(5));
+        for round in 1..=2 {
+            let begun = Instant::now();
+            for _ in 0..16 {
+                tokio::time::advance(Duration::from_millis(1)).await;
+                let wait = outage.next_wait_of(begun, base, cap, &effects);
+                assert!(wait <= base * round, "{wait:?}");
+            }
+            assert_eq!(outage.failures, round);
+        }
+        let begun = Instant::now();
+        assert!(outage.end(), "one succeeded");
+        assert!(outage.next_wait_of(begun, base, cap, &effects) <= base);
     }
 
     #[test]

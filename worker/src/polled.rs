@@ -224,8 +224,14 @@ impl<S: Service> Shared<S> {
         result
     }
 
-    /// Tells of a failure, and says when to try again.
-    fn failed(&self, what: &'static str, outage: &Mutex<Outage>, error: &ServiceError) -> Instant {
+    /// Tells of a failure of a call begun at `begun`, and says when to try again.
+    fn failed(
+        &self,
+        what: &'static str,
+        outage: &Mutex<Outage>,
+        begun: Instant,
+        error: &ServiceError,
+    ) -> Instant {
         metric::engine_failure();
         let mut outage = lock(outage);
         if outage.take_warning() {
@@ -233,7 +239,7 @@ impl<S: Service> Shared<S> {
         } else {
             debug!(error = %error, cause = metric::cause(error), "still cannot {what}");
         }
-        let wait = outage.next_wait(BASE, CAP, &self.effects);
+        let wait = outage.next_wait_of(begun, BASE, CAP, &self.effects);
         (Instant::now() + wait).max(self.gate.until())
     }
 

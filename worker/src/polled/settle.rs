@@ -94,6 +94,7 @@ impl<S: Service> Shared<S> {
                 jobs.map(|job| job.lease.receipt.clone()).collect()
             };
             let (done, back) = (receipts(Outcome::Done), receipts(Outcome::Back));
+            let begun = Instant::now();
             let result = self.call("settle", self.service.settle(&done, &back)).await;
             let (again, error) = match result {
                 Ok(unsettled) => {
@@ -111,10 +112,10 @@ impl<S: Service> Shared<S> {
                         continue;
                     }
                     let error = ServiceError::unavailable("some leases could not be ended");
-                    (self.failed(WHAT, &self.settling, &error), error)
+                    (self.failed(WHAT, &self.settling, begun, &error), error)
                 }
                 Err(error) => {
-                    let again = self.failed(WHAT, &self.settling, &error);
+                    let again = self.failed(WHAT, &self.settling, begun, &error);
                     self.intake.hold_off(error.clone(), again + AFTER_ATTEMPT);
                     (again, error)
                 }
