@@ -69,20 +69,20 @@ impl Held {
         Self { holds: Mutex::default(), lease }
     }
 
-    /// Notes a message that came by a call begun at `begun`.
-    pub(super) fn take(&self, received: &Received, begun: Instant) -> Arrival {
-        let lease = Lease { receipt: received.receipt.clone(), until: begun + self.lease };
+    /// Notes a message leased at `leased`, at the earliest.
+    pub(super) fn take(&self, received: &Received, leased: Instant) -> Arrival {
+        let lease = Lease { receipt: received.receipt.clone(), until: leased + self.lease };
         let mut holds = self.lock();
         match holds.entry(received.key.clone()) {
             hash_map::Entry::Vacant(place) => {
-                place.insert(Hold { lease, since: begun, repeats: 0, over: false, ending: None });
+                place.insert(Hold { lease, since: leased, repeats: 0, over: false, ending: None });
                 Arrival::New
             }
             hash_map::Entry::Occupied(mut place) => {
                 let hold = place.get_mut();
                 // What is on its way back is nobody's already.
                 if hold.ending == Some(Outcome::Back) || hold.repeats >= MAX_REPEATS {
-                    *hold = Hold { lease, since: begun, repeats: 0, over: false, ending: None };
+                    *hold = Hold { lease, since: leased, repeats: 0, over: false, ending: None };
                     return Arrival::New;
                 }
                 (hold.lease, hold.over) = (lease, false);

@@ -177,7 +177,9 @@ impl Intake {
         let count = free.min(self.terms.receive_batch);
         let wait = match self.terms.idle {
             Idle::Pause(_) => Duration::ZERO,
-            Idle::LongPoll(longest) => state.until.saturating_duration_since(now).min(longest),
+            Idle::LongPoll(longest) => {
+                state.until.saturating_duration_since(now).max(state.pace.wait()).min(longest)
+            }
         };
         state.under_way += count;
         state.calls += 1;

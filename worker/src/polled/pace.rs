@@ -8,6 +8,8 @@ use super::service::{Idle, Terms};
 
 /// The pause after the first call that brought nothing; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest that a call waits for messages when no lease waits as long.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Asks more where there is more: calls that come back full allow for another one beside them, calls that come back
 /// with less are let fill up, and while there is nothing there are pauses.
@@ -16,7 +18,7 @@ pub(super) struct Pace {
     terms: Terms,
     /// Calls at the same time.
     allowed: usize,
-    /// The last pause between calls that brought nothing.
+    /// The last pause between calls that brought nothing, or how long the next call is to wait.
     pause: Duration,
     /// When it was found. What calls brought that were under way then is no news.
     paused_at: Option<Instant>,
@@ -47,6 +49,12 @@ impl Pace {
     /// When the next call may begin.
     pub(super) fn not_before(&self) -> Instant {
         self.paused_until.max(self.held_off_until)
+    }
+
+    /// How long a call waits for messages where the service can, though a lease waits less: ever longer while there are
+    /// none, since calls are paid for. What comes when nobody leases is offered to the next lease.
+    pub(super) fn wait(&self) -> Duration {
+        self.pause
     }
 
     /// A call begun at `begun` that asked for so many messages brought so many.
@@ -80,7 +88,10 @@ impl Pace {
                 }
             }
             // Where the service waits, its call was the pause; one that does not wait is not asked all the time.
-            Idle::LongPoll(_) => self.paused_until = self.paused_until.max(begun + FIRST_PAUSE),
+            Idle::LongPoll(_) => {
+                self.pause = self.pause.saturating_mul(2).clamp(FIRST_PAUSE, LONGEST_WAIT);
+                self.paused_until = self.paused_until.max(begun + FIRST_PAUSE);
+            }
         }
     }
 

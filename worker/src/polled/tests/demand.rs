@@ -6,8 +6,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{LONG, keys, lease, spawn_lease};
 use crate::fakes::eventually;
-use crate::polled::fake::{Call, Fake, ROUND_TRIP, TERMS};
-use crate::polled::{Idle, Terms};
+use crate::polled::fake::{Call, Fake, ROUND_TRIP, TERMS, down};
+use crate::polled::{Engine, Idle, Terms};
 use crate::queue::Queue as _;
 
 fn receives(calls: &[Call]) -> Vec<usize> {
@@ -80,6 +80,72 @@ async fn a_long_poll_waits_as_long_as_its_lease_and_brings_what_comes() {
     let begun = Instant::now();
     assert!(engine.lease(5, Duration::from_secs(2)).await.unwrap().is_empty());
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+const LONG_POLL: Terms = Terms {
+    idle: Idle::LongPoll(Duration::from_secs(20)),
+    receive_batch: 10,
+    lease: Duration::from_secs(6),
+    ..TERMS
+};
+
+/// An engine that leased for so long as the pipeline does, and got nothing.
+async fn idle(fake: &Fake, time: Duration) -> Engine<Fake> {
+    let engine = fake.engine();
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        assert!(engine.lease(1_000, Duration::from_millis(500)).await.unwrap().is_empty());
+    }
+    engine
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_service_that_waits_is_asked_six_times_a_minute() {
+    let fake = Fake::new(LONG_POLL);
+    let engine = idle(&fake, LONG * 60).await;
+    let calls = fake.calls().len();
+    assert!((340..=370).contains(&calls), "{calls} calls in an hour");
+    fake.put(1);
+    let begun = Instant::now();
+    assert_eq!(engine.lease(1_000, Duration::from_millis(500)).await.unwrap().len(), 1);
+    assert!(begun.elapsed() <= ROUND_TRIP, "{:?}", begun.elapsed());
+    fake.calls();
+    for _ in 0..10 {
+        engine.lease(1_000, Duration::from_millis(500)).await.unwrap();
+    }
+    assert!(fake.calls().len() >= 4, "calls wait longer only while nothing comes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_between_leases_is_offered_to_the_next() {
+    let fake = Fake::new(LONG_POLL);
+    let engine = idle(&fake, LONG).await;
+    fake.put(1);
+    sleep(ROUND_TRIP).await;
+    assert_eq!(fake.visible(), 0);
+    assert_eq!(engine.lease(10, Duration::ZERO).await.unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_does_not_wait_for_a_call_that_only_waits() {
+    let fake = Fake::new(LONG_POLL);
+    let engine = idle(&fake, LONG).await;
+    let begun = Instant::now();
+    engine.close().await;
+    assert!(begun.elapsed() <= Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_of_what_was_waited_for_begins_when_it_comes() {
+    let fake = Fake::new(LONG_POLL);
+    let engine = fake.engine();
+    let waiting = spawn_lease(&engine, 1);
+    sleep(Duration::from_secs(15)).await;
+    fake.put(1);
+    let held = waiting.await.unwrap();
+    fake.fail_with([down(), down()]);
+    engine.acknowledge(keys(&held)).await.unwrap();
+    assert_eq!(fake.left(), 0);
 }
 
 #[tokio::test(start_paused = true)]
