@@ -3,14 +3,14 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::service::ServiceError;
 
 /// How long a service is left alone that does not say how long.
 const USUAL: Duration = Duration::from_secs(1);
 
-/// Closed while the service wants no calls of any kind.
+/// Closed while the service wants no calls.
 #[derive(Debug)]
 pub(super) struct Gate(Mutex<Instant>);
 
@@ -32,14 +32,7 @@ impl Gate {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until it is open.
-    pub(super) async fn opened(&self) {
-        while self.until() > Instant::now() {
-            sleep_until(self.until()).await;
-        }
-    }
-
-    /// Fails while it is closed, for who cannot wait.
+    /// Fails while it is closed.
     pub(super) fn check(&self) -> Result<(), ServiceError> {
         match self.until().saturating_duration_since(Instant::now()) {
             Duration::ZERO => Ok(()),

@@ -82,13 +82,15 @@ impl<S: Service> Shared<S> {
     /// Ends leases, again and again while they last.
     async fn settle_batch(&self, mut jobs: Vec<Job>) {
         loop {
-            self.gate.opened().await;
-            for job in &mut jobs {
-                // It may have come again meanwhile.
-                if let Some(lease) = self.held.renewed(&job.key).filter(|_| job.outcome == Outcome::Done) {
-                    job.lease = lease;
+            while let Err(closed) = self.gate.check() {
+                let opens = self.gate.until();
+                jobs = self.give_up(jobs, opens, &closed);
+                if jobs.is_empty() {
+                    return;
                 }
+                sleep_until(opens).await;
             }
+            self.renew(&mut jobs);
             let receipts = |outcome| -> Vec<Receipt> {
                 let jobs = jobs.iter().filter(|job| job.outcome == outcome);
                 jobs.map(|job| job.lease.receipt.clone()).collect()
@@ -143,8 +145,18 @@ impl<S: Service> Shared<S> {
         left
     }
 
+    /// Takes up the newest leases: messages may have come again meanwhile, or their leases may have been extended.
+    fn renew(&self, jobs: &mut [Job]) {
+        for job in jobs {
+            if let Some(lease) = self.held.renewed(&job.key).filter(|_| job.outcome == Outcome::Done) {
+                job.lease = lease;
+            }
+        }
+    }
+
     /// Gives up what cannot be tried again before its lease is over; gives the rest.
-    fn give_up(&self, jobs: Vec<Job>, again: Instant, error: &ServiceError) -> Vec<Job> {
+    fn give_up(&self, mut jobs: Vec<Job>, again: Instant, error: &ServiceError) -> Vec<Job> {
+        self.renew(&mut jobs);
         let (left, over): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.lease.until > again);
         self.intake.free(over.len());
         for job in over {

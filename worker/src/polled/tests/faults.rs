@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{LONG, keys, lease, spawn_lease};
 use crate::error::EngineError;
 use crate::fakes::eventually;
-use crate::polled::ServiceError;
 use crate::polled::fake::{Call, Fake, ROUND_TRIP, TERMS, down};
+use crate::polled::{ServiceError, Terms};
 use crate::queue::{EnqueueError, Queue as _};
 
 #[tokio::test(start_paused = true)]
@@ -64,6 +64,37 @@ async fn leases_that_would_be_over_are_not_ended_after_a_long_silence() {
     let begun = Instant::now();
     assert!(engine.acknowledge(keys(&held)).await.is_err());
     assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_that_end_before_a_silence_does_are_given_up_at_once() {
+    let fake = Fake::new(TERMS);
+    let engine = fake.engine();
+    fake.put(1);
+    let held = lease(&engine, 1).await;
+    fake.fail_with([ServiceError::Throttled { retry_after: Some(LONG * 5) }]);
+    assert!(engine.enqueue("x".to_owned()).await.is_err());
+    fake.calls();
+    let begun = Instant::now();
+    assert!(engine.acknowledge(keys(&held)).await.is_err());
+    assert!(begun.elapsed() < ROUND_TRIP, "{:?}", begun.elapsed());
+    assert_eq!(fake.calls(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_extended_while_it_cannot_be_ended_is_not_given_up() {
+    let fake = Fake::new(Terms { lease: Duration::from_secs(6), extend_for: LONG, ..TERMS });
+    let (engine, begun) = (fake.engine(), Instant::now());
+    fake.put(1);
+    let held = lease(&engine, 1).await;
+    // While it is being extended.
+    sleep_until(begun + Duration::from_secs(3) + ROUND_TRIP / 2).await;
+    assert_eq!(fake.calls(), [Call::Receive(1), Call::Extend(1)]);
+    // It would be too late then, but for that.
+    fake.fail_with([ServiceError::Throttled { retry_after: Some(Duration::from_secs(4)) }]);
+    engine.acknowledge(keys(&held)).await.unwrap();
+    assert!(begun.elapsed() > Duration::from_secs(6));
+    assert_eq!(fake.left(), 0);
 }
 
 #[tokio::test(start_paused = true)]
