@@ -78,7 +78,10 @@ struct Shared<S> {
     terms: Terms,
     intake: Intake,
     held: Held,
+    /// For calls of any kind.
     gate: Gate,
+    /// For questions of the depth, besides: they are often asked, and must not be what keeps messages waiting.
+    depth_gate: Gate,
     /// Of calls that ask for messages.
     receiving: Mutex<Outage>,
     /// Of calls that end leases.
@@ -102,6 +105,7 @@ impl<S: Service> Engine<S> {
             intake: Intake::new(terms),
             held: Held::new(terms.lease),
             gate: Gate::new(),
+            depth_gate: Gate::new(),
             receiving: Mutex::default(),
             settling: Mutex::default(),
             settlements: Mutex::new(Some(settlements)),
@@ -199,8 +203,11 @@ impl<S: Service> Queue for Engine<S> {
 
     async fn depth(&self) -> Result<QueueDepth, EngineError> {
         self.shared.check_open()?;
-        self.shared.gate.check()?;
-        let waiting = self.shared.call("depth", self.shared.service.depth()).await?;
+        let shared = &self.shared;
+        shared.gate.check()?;
+        shared.depth_gate.check()?;
+        let depth = counted("depth", shared.service.depth()).await;
+        let waiting = depth.inspect_err(|error| shared.depth_gate.note(error))?;
         Ok(QueueDepth { waiting, limit: u64::MAX })
     }
 }
@@ -210,18 +217,13 @@ impl<S: Service> Shared<S> {
         if self.intake.is_closed() { Err(EngineError::Closed) } else { Ok(()) }
     }
 
-    /// Counts a call and what came of it.
+    /// Makes a call after which there may have to be a while without any.
     async fn call<T>(
         &self,
         kind: &'static str,
         call: impl Future<Output = Result<T, ServiceError>>,
     ) -> Result<T, ServiceError> {
-        let result = call.await;
-        metric::queue_call(kind, result.as_ref().err().map_or("ok", ServiceError::as_str));
-        if let Err(error) = &result {
-            self.gate.note(error);
-        }
-        result
+        counted(kind, call).await.inspect_err(|error| self.gate.note(error))
     }
 
     /// Tells of a failure of a call begun at `begun`, and says when to try again.
@@ -249,6 +251,16 @@ impl<S: Service> Shared<S> {
             info!("can {what} again");
         }
     }
+}
+
+/// Counts a call and what came of it.
+async fn counted<T>(
+    kind: &'static str,
+    call: impl Future<Output = Result<T, ServiceError>>,
+) -> Result<T, ServiceError> {
+    let result = call.await;
+    metric::queue_call(kind, result.as_ref().err().map_or("ok", ServiceError::as_str));
+    result
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -34,6 +34,7 @@ pub(super) enum Call {
     Settle { done: usize, back: usize },
     Extend(usize),
     Send(usize),
+    Depth,
 }
 
 #[derive(Clone)]
@@ -277,6 +278,6 @@ impl Service for Fake {
     }
 
     async fn depth(&self) -> Result<u64, ServiceError> {
-        Ok(u64::try_from(self.left()).unwrap())
+        self.call(Call::Depth, async || Ok(u64::try_from(self.left()).unwrap())).await
     }
 }

@@ -98,6 +98,23 @@ async fn a_lease_that_is_extended_while_it_cannot_be_ended_is_not_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_depth_that_may_not_be_asked_for_keeps_no_message_waiting() {
+    let fake = Fake::new(TERMS);
+    let engine = fake.engine();
+    fake.put(1);
+    fake.fail_with([ServiceError::Throttled { retry_after: Some(LONG) }]);
+    let begun = Instant::now();
+    assert!(engine.depth().await.is_err());
+    assert!(engine.depth().await.is_err());
+    let held = lease(&engine, 1).await;
+    engine.acknowledge(keys(&held)).await.unwrap();
+    assert_eq!(fake.calls(), [Call::Depth, Call::Receive(1), Call::Settle { done: 1, back: 0 }]);
+    assert_eq!(begun.elapsed(), ROUND_TRIP * 3);
+    sleep(LONG).await;
+    assert_eq!(engine.depth().await.unwrap().waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_answer_costs_a_lease_and_no_message() {
     let fake = Fake::new(TERMS);
     let engine = fake.engine();
