@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use chargegate_core::full_jitter;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::effects::Effects;
 use crate::error::{EngineError, Fate};
 use crate::metric;
+use crate::outage::Outage;
 
 const BASE: Duration = Duration::from_millis(100);
 const CAP: Duration = Duration::from_secs(5);
@@ -31,19 +31,25 @@ impl Persist {
     where
         F: Future<Output = Result<T, EngineError>>,
     {
-        let mut failures = 0_u32;
+        let mut outage = Outage::default();
         loop {
             let error = match write().await {
                 Ok(done) => return Some(done),
                 Err(error) => error,
             };
-            let wait = full_jitter(BASE, failures, CAP, self.effects.random.jitter());
-            warn!(error = %error, cause = metric::cause(&error), retry_ms = wait.as_millis(), "could not {what}");
+            let wait = outage.next_wait(BASE, CAP, &self.effects);
+            let (cause, retry_ms) = (metric::cause(&error), wait.as_millis());
+            let stop = error.fate() == Fate::Stop;
+            // An engine tells of an outage as well; it is the same at each attempt.
+            if outage.take_warning() || stop {
+                warn!(error = %error, cause, retry_ms, "could not {what}");
+            } else {
+                debug!(error = %error, cause, retry_ms, "still could not {what}");
+            }
             metric::engine_failure();
-            if error.fate() == Fate::Stop {
+            if stop {
                 return None;
             }
-            failures = failures.saturating_add(1);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.abandon.cancelled() => return None,
