@@ -206,7 +206,10 @@ mod tests {
         let emptied = balance(KNOWN, &seen(0, (0, 0)), Books { unrecorded: 0, ..books() });
         assert_eq!((emptied.enqueued, emptied.lost(), emptied.forgotten), (Some(8), Some(1), 8));
         let part_deleted = balance(KNOWN, &seen(1, (4, 8)), Books { unrecorded: 1, ..books() });
-        assert_eq!((part_deleted.enqueued, part_deleted.lost(), part_deleted.forgotten), (Some(8), Some(0), 7));
+        assert_eq!(
+            (part_deleted.enqueued, part_deleted.lost(), part_deleted.forgotten),
+            (Some(8), Some(0), 7)
+        );
     }
 
     #[test]
