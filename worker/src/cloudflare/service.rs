@@ -155,6 +155,8 @@ impl Service for Cloudflare {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
 
     #[test]
@@ -172,7 +174,7 @@ mod tests {
             r#"{"ackCount":1,"retryCount":1,"warnings":{"other":"lease not found"}}"#,
         ] {
             let read: Option<Settled> = serde_json::from_str(settled).unwrap();
-            let unsettled = read.unwrap_or_default().unsettled(&[known.clone()], &[unknown.clone()]);
+            let unsettled = read.unwrap_or_default().unsettled(slice::from_ref(&known), slice::from_ref(&unknown));
             assert_eq!(unsettled, [], "{settled}");
         }
         for warning in [r#""lease not found""#, "null", "[]"] {
