@@ -91,17 +91,17 @@ struct ConsumerSettings {
 
 /// Looks at the queue and its consumer, and whether the token may acknowledge.
 pub(super) async fn check(api: &Api) -> Result<Vec<Warning>, OpenError> {
-    // Settling nothing takes the permission to settle, and the queue.
+    let warnings = match api.get::<Queue>("").await {
+        Ok(queue) => weigh(queue)?,
+        Err(ApiFailure::Token { .. }) => vec![Warning::SettingsHidden],
+        Err(failure) => return Err(failure.into()),
+    };
+    // Settling nothing takes the permission to settle, and the queue. Whether nothing may be settled is not documented,
+    // and an outage that begins now is sat out like a later one: only what lacks is a reason not to start.
     let nothing = serde_json::json!({ "acks": [], "retries": [] });
     match api.post::<serde::de::IgnoredAny>("/messages/ack", &nothing).await {
-        // Whether nothing may be settled is not documented; who is told so has the permission.
-        Ok(_) | Err(ApiFailure::Refused { .. }) => {}
-        Err(failure) => return Err(failure.into()),
-    }
-    match api.get::<Queue>("").await {
-        Ok(queue) => weigh(queue),
-        Err(ApiFailure::Token { .. }) => Ok(vec![Warning::SettingsHidden]),
-        Err(failure) => Err(failure.into()),
+        Err(failure @ (ApiFailure::Token { .. } | ApiFailure::NoQueue)) => Err(failure.into()),
+        _ => Ok(warnings),
     }
 }
 
