@@ -174,7 +174,8 @@ mod tests {
             r#"{"ackCount":1,"retryCount":1,"warnings":{"other":"lease not found"}}"#,
         ] {
             let read: Option<Settled> = serde_json::from_str(settled).unwrap();
-            let unsettled = read.unwrap_or_default().unsettled(slice::from_ref(&known), slice::from_ref(&unknown));
+            let unsettled =
+                read.unwrap_or_default().unsettled(slice::from_ref(&known), slice::from_ref(&unknown));
             assert_eq!(unsettled, [], "{settled}");
         }
         for warning in [r#""lease not found""#, "null", "[]"] {
