@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chargegate_cloudflare_emulator::{
-    Access, Consumer, Emulator, PullSettings, QueueSettings, Settings as Emulated, TokenSettings,
+    Access, Consumer, Emulator, Endpoint, Fault, Garbage, PullSettings, QueueSettings, Settings as Emulated,
+    TokenSettings,
 };
 use chargegate_worker::Effects;
 use chargegate_worker::cloudflare::{Engine, OpenError, Settings, Warning};
@@ -64,6 +65,18 @@ async fn a_service_that_is_not_there_is_named() {
     let emulator = emulator().await;
     emulator.stop_listening().await;
     names(opened(settings(&emulator)).await, &["QUEUE_URL", "CLOUDFLARE_BASE_URL"]);
+}
+
+#[tokio::test]
+async fn only_what_lacks_for_acknowledging_is_a_reason_not_to_start() {
+    let emulator = emulator().await;
+    for fault in [Fault::Throttled(None), Fault::Internal, Fault::Garbage(Garbage::OtherShape)] {
+        emulator.inject(Endpoint::Ack, fault, 1);
+        assert_eq!(opened(settings(&emulator)).await.unwrap(), [], "{fault:?}");
+        assert_eq!(emulator.faults_left(Endpoint::Ack), 0, "it was asked");
+    }
+    emulator.inject(Endpoint::Ack, Fault::Forbidden, 1);
+    names(opened(settings(&emulator)).await, &["CLOUDFLARE_API_TOKEN"]);
 }
 
 #[tokio::test]
