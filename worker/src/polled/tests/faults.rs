@@ -161,6 +161,22 @@ async fn a_message_that_comes_again_to_its_holder_is_not_given_out_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_comes_again_while_it_is_acknowledged_has_its_new_lease_ended() {
+    let fake = Fake::new(TERMS);
+    let engine = fake.engine();
+    fake.put(1);
+    let held = lease(&engine, 1).await;
+    sleep(TERMS.lease).await;
+    let leasing = spawn_lease(&engine, 1);
+    sleep(ROUND_TRIP / 10).await;
+    assert_eq!(fake.visible(), 1, "the call is on its way to the service");
+    let acknowledging = engine.acknowledge(keys(&held));
+    tokio::time::timeout(LONG, acknowledging).await.expect("it ends").unwrap();
+    assert_eq!(fake.left(), 0);
+    leasing.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_engine_that_is_dropped_ends_its_work() {
     let fake = Fake::new(TERMS);
     let engine = fake.engine();
