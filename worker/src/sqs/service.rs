@@ -18,8 +18,9 @@ use crate::polled::{Cause, Idle, Receipt, Received, Service, ServiceError, Terms
 const BATCH: usize = 10;
 /// Bytes of the messages of one call.
 const BATCH_BYTES: usize = 1024 * 1024;
-/// The longest that the service waits for a message.
-const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// The longest that a call waits for a message. The service would wait for 20 s, but what it gives to the call of a
+/// worker that died meanwhile is nobody's until a lease ends: both together must leave time to decide.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// A call takes no longer, its wait for messages aside.
 pub(super) const CALL: Duration = Duration::from_secs(5);
 /// What the service counts messages by: those that wait, are leased, or come later.

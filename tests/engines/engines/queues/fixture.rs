@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 pub(crate) const NO_WAIT: Duration = Duration::ZERO;
 /// The longest that a test waits for what must happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The lease of messages whose holder dies, where only its end gives them free.
 const UNNOTICED: Duration = Duration::from_secs(8);
