@@ -43,7 +43,8 @@ async fn a_waiting_lease_costs_few_calls() {
     let waited = engine.lease(10, Duration::from_secs(4)).await.unwrap();
     assert!(waited.is_empty());
     let calls = setting.proxy.calls("ReceiveMessage");
-    assert!((1..=3).contains(&calls), "{calls}");
+    // A call waits for 2 s at most: what it is given after its worker died must come again in time.
+    assert!((2..=3).contains(&calls), "{calls}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
