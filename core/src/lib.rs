@@ -13,6 +13,7 @@ mod charset;
 mod deadline;
 mod decision;
 mod driver_token;
+mod enqueue_error;
 mod idempotency;
 pub mod json;
 mod message;
@@ -36,6 +37,7 @@ pub use decision::{
     read_answer,
 };
 pub use driver_token::{DriverToken, DriverTokenError};
+pub use enqueue_error::EnqueueError;
 pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
 pub use message::{DecodeError, MAX_MESSAGE_BYTES, Message, MessageToken};
 pub use message_group::{message_group, message_group_of};
