@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chargegate_core::json::write_string;
 use chargegate_core::{Scheme, UnixMillis, message_group_of};
-use chargegate_sigv4::{Request, Scope, sign};
+use chargegate_sigv4::{SigningScope, UnsignedRequest, sign};
 
 use crate::settings::Settings;
 
@@ -28,7 +28,7 @@ impl Post {
     /// Signs a request with `body`, to be sent at once: services take a signature for some minutes.
     pub(crate) fn signed(settings: &Settings, body: &str, now: UnixMillis) -> Self {
         let own = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "AmazonSQS.SendMessage")];
-        let request = Request {
+        let request = UnsignedRequest {
             method: "POST",
             host: &settings.host,
             path: "/",
@@ -36,7 +36,7 @@ impl Post {
             headers: &own,
             body: body.as_bytes(),
         };
-        let scope = Scope { region: &settings.region, service: "sqs" };
+        let scope = SigningScope { region: &settings.region, service: "sqs" };
         let signature = sign(&request, scope, &settings.credentials, now);
         let length = ("content-length", body.len().to_string());
         let others = own.into_iter().chain(signature.headers());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chargegate_core::{Scheme, sqs};
 use chargegate_queue::{SettingError, number};
-use chargegate_sigv4::{Credentials, CredentialsError};
+use chargegate_sigv4::{AwsCredentials, AwsCredentialsError};
 
 /// What an operator may set.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Settings {
     /// The queue's name within requests.
     pub(crate) queue: String,
     pub(crate) region: String,
-    pub(crate) credentials: Credentials,
+    pub(crate) credentials: AwsCredentials,
     /// For everything that one message takes.
     pub(crate) timeout: Duration,
 }
@@ -54,14 +54,16 @@ impl Settings {
         let region = region(set("aws_region"), &host)?;
         let key_id = set("aws_access_key_id").ok_or(SettingError("aws_access_key_id is not set"))?;
         let secret = set("aws_secret_access_key").ok_or(SettingError("aws_secret_access_key is not set"))?;
-        let credentials = Credentials::new(&key_id, &secret, set("aws_session_token").as_deref());
+        let credentials = AwsCredentials::new(&key_id, &secret, set("aws_session_token").as_deref());
         let credentials = credentials.map_err(|error| {
             SettingError(match error {
-                CredentialsError::AccessKeyId => "aws_access_key_id has a character that cannot be in one",
-                CredentialsError::SecretAccessKey => {
+                AwsCredentialsError::AccessKeyId => "aws_access_key_id has a character that cannot be in one",
+                AwsCredentialsError::SecretAccessKey => {
                     "aws_secret_access_key has a character that cannot be in one"
                 }
-                CredentialsError::SessionToken => "aws_session_token has a character that cannot be in one",
+                AwsCredentialsError::SessionToken => {
+                    "aws_session_token has a character that cannot be in one"
+                }
             })
         })?;
         Ok(Self { scheme, host, queue, region, credentials, timeout: Duration::from_millis(timeout) })

@@ -1,20 +1,20 @@
-//! The one form that sender and service bring a request into.
+//! The canonical form of a request, which sender and service derive independently.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
-use crate::hash;
+use crate::{UnsignedRequest, hash};
 
 /// A request in canonical form.
-pub(crate) struct Request {
+pub(crate) struct CanonicalRequest {
     pub(crate) text: String,
     /// The names of its headers, separated by semicolons.
     pub(crate) signed_headers: String,
 }
 
-impl Request {
-    pub(crate) fn new(request: &crate::Request<'_>, date: &str, security_token: Option<&str>) -> Self {
+impl CanonicalRequest {
+    pub(crate) fn new(request: &UnsignedRequest<'_>, date: &str, security_token: Option<&str>) -> Self {
         let mut text = String::with_capacity(512);
         text.push_str(request.method);
         text.push('\n');
@@ -24,9 +24,9 @@ impl Request {
         text.push('\n');
 
         let mut signed_headers = String::new();
-        let own = [("host", request.host), ("x-amz-date", date)];
+        let added = [("host", request.host), ("x-amz-date", date)];
         let token = security_token.map(|token| ("x-amz-security-token", token));
-        for (name, value) in headers(request.headers.iter().copied().chain(own).chain(token)) {
+        for (name, value) in canonical_headers(request.headers.iter().copied().chain(added).chain(token)) {
             text.extend([&*name, ":", &*value, "\n"]);
             signed_headers.extend([if signed_headers.is_empty() { "" } else { ";" }, &*name]);
         }
@@ -36,7 +36,7 @@ impl Request {
     }
 }
 
-/// The path is encoded once more than it is sent, as every service but Amazon S3 has it.
+/// Writes the path, encoded once more than on the wire, as every service except Amazon S3 requires.
 fn write_path(out: &mut String, path: &str) {
     if path.is_empty() {
         out.push('/');
@@ -51,39 +51,39 @@ fn write_path(out: &mut String, path: &str) {
     }
 }
 
-/// The parameters by name, then by value, each with its equals sign.
+/// Writes the parameters sorted by name, then by value, each with an equals sign.
 fn write_query(out: &mut String, query: &str) {
     let mut sorted = Vec::new();
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        insert(&mut sorted, parameter.split_once('=').unwrap_or((parameter, "")));
+        insert_sorted(&mut sorted, parameter.split_once('=').unwrap_or((parameter, "")));
     }
     for (position, (name, value)) in sorted.into_iter().enumerate() {
         out.extend([if position == 0 { "" } else { "&" }, name, "=", value]);
     }
 }
 
-/// There are few of them: a real sort would be half of this crate's code.
-fn insert<'a>(sorted: &mut Vec<(&'a str, &'a str)>, parameter: (&'a str, &'a str)) {
+/// Inserts a parameter at its sorted position. Queries are short, and `sort` would be half of this crate's code.
+fn insert_sorted<'a>(sorted: &mut Vec<(&'a str, &'a str)>, parameter: (&'a str, &'a str)) {
     let position = sorted.partition_point(|other| *other <= parameter);
     sorted.insert(position, parameter);
 }
 
-/// Headers by name, in lower case, the values of one name joined in their order.
-fn headers<'a>(all: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
+/// Returns the headers sorted by lowercase name, the values of a repeated name joined in their order.
+fn canonical_headers<'a>(all: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = Vec::new();
     for (name, value) in all {
         let name = name.to_ascii_lowercase();
         let position = headers.partition_point(|(other, _)| *other < name);
         match headers.get_mut(position) {
-            Some((same, joined)) if *same == name => joined.extend([",", &trimmed(value)]),
-            _ => headers.insert(position, (name, trimmed(value))),
+            Some((same, joined)) if *same == name => joined.extend([",", &collapse_spaces(value)]),
+            _ => headers.insert(position, (name, collapse_spaces(value))),
         }
     }
     headers
 }
 
-/// A value without spaces at its ends, and with one where there are several.
-fn trimmed(value: &str) -> String {
+/// Trims the spaces at both ends and reduces each run of spaces to one.
+fn collapse_spaces(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
     for word in value.split(' ').filter(|word| !word.is_empty()) {
         out.extend([if out.is_empty() { "" } else { " " }, word]);

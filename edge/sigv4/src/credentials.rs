@@ -1,36 +1,37 @@
-//! Who signs.
+//! The credentials that requests are signed with.
 
 use alloc::boxed::Box;
 use core::fmt;
 
-/// An access key, with the token of its session where it is a temporary one. `Debug` shows only the key's id, which
-/// is no secret.
+/// An AWS access key, with a session token if the key is temporary.
+///
+/// `Debug` shows only the key's id, which is not secret.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
+pub struct AwsCredentials {
     access_key_id: Box<str>,
     secret_access_key: Box<str>,
     session_token: Option<Box<str>>,
 }
 
-impl Credentials {
-    /// The credentials, which must be of visible ASCII characters, as all travel in a header or stand for one.
+impl AwsCredentials {
+    /// Creates credentials from visible ASCII characters: every part is sent in a header or signs one.
     ///
     /// # Errors
-    /// [`CredentialsError`] says which part is malformed.
+    /// [`AwsCredentialsError`] names the malformed part.
     pub fn new(
         access_key_id: &str,
         secret_access_key: &str,
         session_token: Option<&str>,
-    ) -> Result<Self, CredentialsError> {
-        // It ends at these in the `authorization` header.
+    ) -> Result<Self, AwsCredentialsError> {
+        // These characters end the id in the `authorization` header.
         if !is_visible(access_key_id) || access_key_id.contains(['/', ',', '=']) {
-            return Err(CredentialsError::AccessKeyId);
+            return Err(AwsCredentialsError::AccessKeyId);
         }
         if !is_visible(secret_access_key) {
-            return Err(CredentialsError::SecretAccessKey);
+            return Err(AwsCredentialsError::SecretAccessKey);
         }
         if session_token.is_some_and(|token| !is_visible(token)) {
-            return Err(CredentialsError::SessionToken);
+            return Err(AwsCredentialsError::SessionToken);
         }
         Ok(Self {
             access_key_id: access_key_id.into(),
@@ -39,7 +40,7 @@ impl Credentials {
         })
     }
 
-    /// The id of the access key.
+    /// Returns the id of the access key.
     #[must_use]
     pub fn access_key_id(&self) -> &str {
         &self.access_key_id
@@ -58,15 +59,15 @@ fn is_visible(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-impl fmt::Debug for Credentials {
+impl fmt::Debug for AwsCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credentials({}, ..)", self.access_key_id)
+        write!(f, "AwsCredentials({}, ..)", self.access_key_id)
     }
 }
 
-/// Which part of the credentials is malformed.
+/// The part of the credentials that is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CredentialsError {
+pub enum AwsCredentialsError {
     /// The id of the access key.
     AccessKeyId,
     /// The secret access key.
@@ -75,19 +76,17 @@ pub enum CredentialsError {
     SessionToken,
 }
 
-impl fmt::Display for CredentialsError {
+impl fmt::Display for AwsCredentialsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::AccessKeyId => "the access key id is empty or has a character that cannot be in one",
-            Self::SecretAccessKey => {
-                "the secret access key is empty or has a character that cannot be in one"
-            }
-            Self::SessionToken => "the session token is empty or has a character that cannot be in one",
+            Self::AccessKeyId => "the access key id is empty or contains an invalid character",
+            Self::SecretAccessKey => "the secret access key is empty or contains an invalid character",
+            Self::SessionToken => "the session token is empty or contains an invalid character",
         })
     }
 }
 
-impl core::error::Error for CredentialsError {}
+impl core::error::Error for AwsCredentialsError {}
 
 #[cfg(test)]
 mod tests {
@@ -96,21 +95,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_in_a_header_is_refused() {
-        let good = Credentials::new("AKIDEXAMPLE", "a+/=", Some("b+/="));
+    fn characters_that_a_header_cannot_carry_are_refused() {
+        let good = AwsCredentials::new("AKIDEXAMPLE", "a+/=", Some("b+/="));
         assert_eq!(good.map(|good| good.access_key_id().len()), Ok(11));
         for id in ["", "a b", "a\n", "a/b", "a,b", "a=b", "ä"] {
-            assert_eq!(Credentials::new(id, "s", None), Err(CredentialsError::AccessKeyId), "{id:?}");
+            assert_eq!(AwsCredentials::new(id, "s", None), Err(AwsCredentialsError::AccessKeyId), "{id:?}");
         }
         for other in ["", "a b", "a\n", "ä"] {
-            assert_eq!(Credentials::new("a", other, None), Err(CredentialsError::SecretAccessKey));
-            assert_eq!(Credentials::new("a", "s", Some(other)), Err(CredentialsError::SessionToken));
+            assert_eq!(AwsCredentials::new("a", other, None), Err(AwsCredentialsError::SecretAccessKey));
+            assert_eq!(AwsCredentials::new("a", "s", Some(other)), Err(AwsCredentialsError::SessionToken));
         }
     }
 
     #[test]
-    fn what_is_printed_has_no_secret() {
-        let credentials = Credentials::new("AKIDEXAMPLE", "secret", Some("token")).unwrap();
-        assert_eq!(format!("{credentials:?}"), "Credentials(AKIDEXAMPLE, ..)");
+    fn debug_output_contains_no_secret() {
+        let credentials = AwsCredentials::new("AKIDEXAMPLE", "secret", Some("token")).unwrap();
+        assert_eq!(format!("{credentials:?}"), "AwsCredentials(AKIDEXAMPLE, ..)");
     }
 }

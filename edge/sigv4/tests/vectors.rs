@@ -1,48 +1,54 @@
-//! The public test suite of AWS, as far as it is about requests that this crate signs.
+//! The cases of AWS's public test suite that concern the requests this crate signs.
 #![cfg(test)]
 
 use chargegate_core::UnixMillis;
-use chargegate_sigv4::{Credentials, Request, Scope, sign};
+use chargegate_sigv4::{AwsCredentials, SigningScope, UnsignedRequest, sign};
 
-const SCOPE: Scope<'_> = Scope { region: "us-east-1", service: "service" };
+const SCOPE: SigningScope<'_> = SigningScope { region: "us-east-1", service: "service" };
 /// 2015-08-30T12:36:00Z.
 const AT: UnixMillis = UnixMillis(1_440_938_160_000);
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-const GET: Request<'_> =
-    Request { method: "GET", host: "example.amazonaws.com", path: "/", query: "", headers: &[], body: b"" };
-const POST: Request<'_> = Request { method: "POST", ..GET };
+const GET: UnsignedRequest<'_> = UnsignedRequest {
+    method: "GET",
+    host: "example.amazonaws.com",
+    path: "/",
+    query: "",
+    headers: &[],
+    body: b"",
+};
+const POST: UnsignedRequest<'_> = UnsignedRequest { method: "POST", ..GET };
 
 #[track_caller]
-fn check_with(token: Option<&str>, request: &Request<'_>, signed: &str, signature: &str) {
-    let credentials = Credentials::new("AKIDEXAMPLE", SECRET, token).unwrap();
+fn check_with(token: Option<&str>, request: &UnsignedRequest<'_>, signed: &str, signature: &str) {
+    let credentials = AwsCredentials::new("AKIDEXAMPLE", SECRET, token).unwrap();
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders={signed}, Signature={signature}"
     );
     let mut expected = vec![("x-amz-date", "20150830T123600Z"), ("authorization", &authorization)];
     expected.extend(token.map(|token| ("x-amz-security-token", token)));
-    let made = sign(request, SCOPE, &credentials, AT);
-    assert_eq!(made.headers().collect::<Vec<_>>(), expected);
+    let signature = sign(request, SCOPE, &credentials, AT);
+    assert_eq!(signature.headers().collect::<Vec<_>>(), expected);
 }
 
 #[track_caller]
-fn check(request: &Request<'_>, signed: &str, signature: &str) {
+fn check(request: &UnsignedRequest<'_>, signed: &str, signature: &str) {
     check_with(None, request, signed, signature);
 }
 
 #[test]
-fn plain_requests() {
-    let own = "host;x-amz-date";
-    check(&GET, own, "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31");
-    check(&POST, own, "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b");
-    let no_path = Request { path: "", ..GET };
-    check(&no_path, own, "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31");
+fn plain_requests_match_the_suite() {
+    let signed = "host;x-amz-date";
+    check(&GET, signed, "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31");
+    check(&POST, signed, "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b");
+    let no_path = UnsignedRequest { path: "", ..GET };
+    check(&no_path, signed, "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31");
     let unreserved = "/-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let unreserved = Request { path: unreserved, ..GET };
-    check(&unreserved, own, "07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f");
+    let unreserved = UnsignedRequest { path: unreserved, ..GET };
+    check(&unreserved, signed, "07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f");
 }
 
 #[test]
-fn queries() {
+fn queries_match_the_suite() {
     for (query, signature) in [
         ("Param1=value1", "a67d582fa61cc504c4bae71f336f98b97f1ea3c7a6bfe1b6e45aec72011b9aeb"),
         ("Param2=value2&Param1=value1", "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500"),
@@ -56,12 +62,12 @@ fn queries() {
             "9c3e54bfcdf0b19771a7f523ee5669cdf59bc7cc0884027167c21bb143a40197",
         ),
     ] {
-        check(&Request { query, ..GET }, "host;x-amz-date", signature);
+        check(&UnsignedRequest { query, ..GET }, "host;x-amz-date", signature);
     }
 }
 
 #[test]
-fn headers() {
+fn headers_match_the_suite() {
     let name = "My-Header1";
     let order = [(name, "value4"), (name, "value1"), (name, "value3"), (name, "value2")];
     let cases: [(_, &[_], _, _); 5] = [
@@ -97,12 +103,12 @@ fn headers() {
         ),
     ];
     for (request, headers, signed, signature) in cases {
-        check(&Request { headers, ..request }, signed, signature);
+        check(&UnsignedRequest { headers, ..request }, signed, signature);
     }
 }
 
 #[test]
-fn bodies() {
+fn bodies_match_the_suite() {
     let hash = "9095672bbd1f56dfc5b65f3e153adc8731a4a654192329106275f4c7b24d0b6e";
     for (kind, signature) in [
         (
@@ -115,13 +121,13 @@ fn bodies() {
         ),
     ] {
         let headers = [("Content-Type", kind), ("Content-Length", "13"), ("x-amz-content-sha256", hash)];
-        let request = Request { headers: &headers, body: b"Param1=value1", ..POST };
+        let request = UnsignedRequest { headers: &headers, body: b"Param1=value1", ..POST };
         check(&request, "content-length;content-type;host;x-amz-content-sha256;x-amz-date", signature);
     }
 }
 
 #[test]
-fn session_tokens() {
+fn session_tokens_match_the_suite() {
     let signed = "host;x-amz-date;x-amz-security-token";
     check_with(
         Some("6e86291e8372ff2a2260956d9b8aae1d763fbf315fa00fa31553b73ebf194267"),
@@ -140,8 +146,8 @@ fn session_tokens() {
 }
 
 #[test]
-fn what_is_printed_has_no_signature_and_no_token() {
-    let credentials = Credentials::new("AKIDEXAMPLE", SECRET, Some("token")).unwrap();
+fn debug_output_contains_no_signature_and_no_token() {
+    let credentials = AwsCredentials::new("AKIDEXAMPLE", SECRET, Some("token")).unwrap();
     let printed = format!("{:?}", sign(&GET, SCOPE, &credentials, AT));
-    assert_eq!(printed, r#"Signature { date: "20150830T123600Z", .. }"#);
+    assert_eq!(printed, r#"AwsSignature { date: "20150830T123600Z", .. }"#);
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chargegate_sigv4::{Credentials, Request as Unsigned, Scope, sign};
+use chargegate_sigv4::{
+    AwsCredentials as Credentials, SigningScope as Scope, UnsignedRequest as Unsigned, sign,
+};
 use http::header::{CONTENT_TYPE, HOST};
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;

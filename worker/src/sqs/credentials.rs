@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chargegate_core::UnixMillis;
-use chargegate_sigv4::Credentials;
+use chargegate_sigv4::AwsCredentials as Credentials;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_sigv4::Credentials;
+use chargegate_sigv4::AwsCredentials as Credentials;
 use chargegate_worker::queue::EnqueueError;
 use chargegate_worker::sqs::{CredentialsSource, Engine, Settings};
 use chargegate_worker::{Clock as _, Effects, SystemClock};

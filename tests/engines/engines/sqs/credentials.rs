@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chargegate_core::DateTime;
 use chargegate_servers::{Moto, moto};
-use chargegate_sigv4::Credentials;
+use chargegate_sigv4::AwsCredentials as Credentials;
 use chargegate_worker::queue::Queue as _;
 use chargegate_worker::sqs::{CredentialsSource, Engine, OpenError, QueueUrl, Refusal, Settings};
 use chargegate_worker::{Clock as _, Effects, SystemClock};

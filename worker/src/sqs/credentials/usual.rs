@@ -12,7 +12,7 @@ use aws_credential_types::provider::ProvideCredentials as _;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::TimeSource;
 use chargegate_core::UnixMillis;
-use chargegate_sigv4::Credentials;
+use chargegate_sigv4::AwsCredentials as Credentials;
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
