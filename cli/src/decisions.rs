@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chargegate_core::{Reason, RequestId, Status, UnixMillis};
+use chargegate_core::{DecisionReason, DecisionStatus, RequestId, UnixMillis};
 use chargegate_worker::inspect::{Cursor, DecisionFilter, Inspect};
 use chargegate_worker::{EngineError, postgres, sqlite};
 use clap::builder::PossibleValuesParser;
@@ -57,10 +57,10 @@ struct ListArgs {
     #[arg(long, env = "CHARGEGATE_LIST_DRIVER_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     driver_token: Option<String>,
     /// With this status
-    #[arg(long, env = "CHARGEGATE_LIST_STATUS", value_name = "STATUS", value_parser = PossibleValuesParser::new(Status::ALL.map(Status::as_str)))]
+    #[arg(long, env = "CHARGEGATE_LIST_STATUS", value_name = "STATUS", value_parser = PossibleValuesParser::new(DecisionStatus::ALL.map(DecisionStatus::as_str)))]
     status: Option<String>,
     /// For this reason
-    #[arg(long, env = "CHARGEGATE_LIST_REASON", value_name = "REASON", value_parser = PossibleValuesParser::new(Reason::ALL.map(Reason::as_str)))]
+    #[arg(long, env = "CHARGEGATE_LIST_REASON", value_name = "REASON", value_parser = PossibleValuesParser::new(DecisionReason::ALL.map(DecisionReason::as_str)))]
     reason: Option<String>,
     /// Whose callback is in this state; dead is given up
     #[arg(long, env = "CHARGEGATE_LIST_CALLBACK", value_name = "STATE", value_parser = ["pending", "delivered", "dead"])]

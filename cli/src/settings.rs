@@ -7,7 +7,7 @@ mod work;
 
 use std::num::NonZeroUsize;
 
-use chargegate_core::{AddressPolicy, DecisionRulesError, NetworkError};
+use chargegate_core::{AddressPolicy, DecisionRulesError, IpNetworkError};
 use chargegate_worker::AclUrlError;
 use chargegate_worker::cloudflare::{ApiTokenError, BaseUrlError};
 use chargegate_worker::postgres::DatabaseUrlError;
@@ -54,7 +54,7 @@ pub(crate) enum SettingError {
     AclUrl(#[source] AclUrlError),
     /// The networks.
     #[error("--callback-allow or CHARGEGATE_CALLBACK_ALLOW: an entry of the list")]
-    CallbackAllow(#[source] NetworkError),
+    CallbackAllow(#[source] IpNetworkError),
     /// The times.
     #[error(
         "--decision-deadline or CHARGEGATE_DECISION_DEADLINE, and --acl-timeout or CHARGEGATE_ACL_TIMEOUT"

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use chargegate_core::{DateTime, UnixMillis};
+use chargegate_core::{UnixMillis, UtcDateTime};
 
 /// A moment in RFC 3339, UTC, to the millisecond.
 pub(crate) struct Timestamp(pub(crate) UnixMillis);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DateTime { year, month, day, hour, minute, second, millisecond } = self.0.date_time();
+        let UtcDateTime { year, month, day, hour, minute, second, millisecond } = self.0.utc_date_time();
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
     }
 }

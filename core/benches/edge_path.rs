@@ -8,8 +8,8 @@ mod plain;
 use std::hint::black_box;
 
 use chargegate_core::{
-    AddressPolicy, CallbackUrl, DriverToken, IdempotencyKey, Message, RequestId, SessionRequest, StationId,
-    Traceparent, UnixMillis,
+    AddressPolicy, CallbackUrl, DriverToken, IdempotencyKey, RequestId, SessionMessage, SessionRequest,
+    StationId, Traceparent, UnixMillis,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -24,7 +24,7 @@ fn ours(body: &[u8], addresses: &AddressPolicy, random: [u8; 34]) -> String {
     let (trace, rest) = rest.split_first_chunk::<16>().unwrap();
     let (parent, _) = rest.split_first_chunk::<8>().unwrap();
     let traceparent = Traceparent::new(*trace, *parent);
-    Message::new(request, RequestId::v7(NOW, *id), NOW, Some(traceparent)).encode()
+    SessionMessage::new(request, RequestId::v7(NOW, *id), NOW, Some(traceparent)).encode()
 }
 
 fn whole(c: &mut Criterion) {
@@ -52,7 +52,7 @@ fn steps(c: &mut Criterion) {
     let request = SessionRequest::parse(BODY.as_bytes(), &addresses).unwrap();
     let id = RequestId::v7(NOW, *RANDOM.first_chunk().unwrap());
     let trace = Traceparent::new([7; 16], [9; 8]);
-    let message = Message::new(request.clone(), id, NOW, Some(trace));
+    let message = SessionMessage::new(request.clone(), id, NOW, Some(trace));
     let station = request.station_id.as_str();
     let token = request.driver_token.as_str();
     let url = request.callback_url.as_str();

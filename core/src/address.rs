@@ -7,12 +7,12 @@ use core::str::FromStr;
 
 /// A block of addresses, `192.0.2.0/24` or `2001:db8::/32`; an address alone is a block of one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Network {
+pub struct IpNetwork {
     address: IpAddr,
     prefix: u8,
 }
 
-impl Network {
+impl IpNetwork {
     const fn v4(octets: [u8; 4], prefix: u8) -> Self {
         let [a, b, c, d] = octets;
         Self { address: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), prefix }
@@ -39,25 +39,25 @@ impl Network {
     }
 }
 
-impl FromStr for Network {
-    type Err = NetworkError;
+impl FromStr for IpNetwork {
+    type Err = IpNetworkError;
 
-    fn from_str(text: &str) -> Result<Self, NetworkError> {
+    fn from_str(text: &str) -> Result<Self, IpNetworkError> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
         };
-        let address: IpAddr = address.parse().map_err(|_| NetworkError::Address)?;
+        let address: IpAddr = address.parse().map_err(|_| IpNetworkError::Address)?;
         let bits = if address.is_ipv4() { 32 } else { 128 };
         let prefix: u8 = match prefix {
             None => bits,
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-                digits.parse().map_err(|_| NetworkError::Prefix)?
+                digits.parse().map_err(|_| IpNetworkError::Prefix)?
             }
-            Some(_) => return Err(NetworkError::Prefix),
+            Some(_) => return Err(IpNetworkError::Prefix),
         };
         if prefix > bits {
-            return Err(NetworkError::Prefix);
+            return Err(IpNetworkError::Prefix);
         }
         // Mapped addresses are judged as what they map to, so a block of them is taken for that as well.
         match (address.to_canonical(), prefix.checked_sub(96)) {
@@ -69,13 +69,13 @@ impl FromStr for Network {
     }
 }
 
-impl fmt::Display for Network {
+impl fmt::Display for IpNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)
     }
 }
 
-impl fmt::Debug for Network {
+impl fmt::Debug for IpNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -83,14 +83,14 @@ impl fmt::Debug for Network {
 
 /// Why a text is no block of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NetworkError {
+pub enum IpNetworkError {
     /// What stands before the slash is no IP address.
     Address,
     /// What stands after the slash is no prefix length of that kind of address.
     Prefix,
 }
 
-impl fmt::Display for NetworkError {
+impl fmt::Display for IpNetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Address => "is no IP address or block like 10.1.0.0/16",
@@ -99,63 +99,63 @@ impl fmt::Display for NetworkError {
     }
 }
 
-impl core::error::Error for NetworkError {}
+impl core::error::Error for IpNetworkError {}
 
 /// The special-purpose blocks of the IANA registries (RFC 6890 and its updates), multicast and the transition
 /// blocks that carry an IPv4 address inside. Everything outside `2000::/3` is refused besides.
-const FORBIDDEN: &[(Network, &str)] = &[
-    (Network::v4([0, 0, 0, 0], 8), "this network"),
-    (Network::v4([10, 0, 0, 0], 8), "private use"),
-    (Network::v4([100, 64, 0, 0], 10), "shared address space"),
-    (Network::v4([127, 0, 0, 0], 8), "loopback"),
-    (Network::v4([169, 254, 0, 0], 16), "link-local"),
-    (Network::v4([172, 16, 0, 0], 12), "private use"),
-    (Network::v4([192, 0, 0, 0], 24), "protocol assignments"),
-    (Network::v4([192, 0, 2, 0], 24), "documentation"),
-    (Network::v4([192, 88, 99, 0], 24), "6to4 relay"),
-    (Network::v4([192, 168, 0, 0], 16), "private use"),
-    (Network::v4([198, 18, 0, 0], 15), "benchmarking"),
-    (Network::v4([198, 51, 100, 0], 24), "documentation"),
-    (Network::v4([203, 0, 113, 0], 24), "documentation"),
-    (Network::v4([224, 0, 0, 0], 4), "multicast"),
-    (Network::v4([240, 0, 0, 0], 4), "reserved"),
-    (Network { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), prefix: 128 }, "unspecified"),
-    (Network { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 }, "loopback"),
-    (Network::v6(0x64, 0xff9b, 0, 96), "NAT64"),
-    (Network::v6(0x64, 0xff9b, 1, 48), "NAT64"),
-    (Network::v6(0x100, 0, 0, 64), "discard only"),
-    (Network::v6(0x2001, 0, 0, 32), "Teredo"),
-    (Network::v6(0x2001, 0, 0, 23), "protocol assignments"),
-    (Network::v6(0x2001, 0xdb8, 0, 32), "documentation"),
-    (Network::v6(0x2002, 0, 0, 16), "6to4"),
-    (Network::v6(0x3fff, 0, 0, 20), "documentation"),
-    (Network::v6(0xfc00, 0, 0, 7), "unique local"),
-    (Network::v6(0xfe80, 0, 0, 10), "link-local"),
-    (Network::v6(0xfec0, 0, 0, 10), "site-local"),
-    (Network::v6(0xff00, 0, 0, 8), "multicast"),
+const FORBIDDEN: &[(IpNetwork, &str)] = &[
+    (IpNetwork::v4([0, 0, 0, 0], 8), "this network"),
+    (IpNetwork::v4([10, 0, 0, 0], 8), "private use"),
+    (IpNetwork::v4([100, 64, 0, 0], 10), "shared address space"),
+    (IpNetwork::v4([127, 0, 0, 0], 8), "loopback"),
+    (IpNetwork::v4([169, 254, 0, 0], 16), "link-local"),
+    (IpNetwork::v4([172, 16, 0, 0], 12), "private use"),
+    (IpNetwork::v4([192, 0, 0, 0], 24), "protocol assignments"),
+    (IpNetwork::v4([192, 0, 2, 0], 24), "documentation"),
+    (IpNetwork::v4([192, 88, 99, 0], 24), "6to4 relay"),
+    (IpNetwork::v4([192, 168, 0, 0], 16), "private use"),
+    (IpNetwork::v4([198, 18, 0, 0], 15), "benchmarking"),
+    (IpNetwork::v4([198, 51, 100, 0], 24), "documentation"),
+    (IpNetwork::v4([203, 0, 113, 0], 24), "documentation"),
+    (IpNetwork::v4([224, 0, 0, 0], 4), "multicast"),
+    (IpNetwork::v4([240, 0, 0, 0], 4), "reserved"),
+    (IpNetwork { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), prefix: 128 }, "unspecified"),
+    (IpNetwork { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 }, "loopback"),
+    (IpNetwork::v6(0x64, 0xff9b, 0, 96), "NAT64"),
+    (IpNetwork::v6(0x64, 0xff9b, 1, 48), "NAT64"),
+    (IpNetwork::v6(0x100, 0, 0, 64), "discard only"),
+    (IpNetwork::v6(0x2001, 0, 0, 32), "Teredo"),
+    (IpNetwork::v6(0x2001, 0, 0, 23), "protocol assignments"),
+    (IpNetwork::v6(0x2001, 0xdb8, 0, 32), "documentation"),
+    (IpNetwork::v6(0x2002, 0, 0, 16), "6to4"),
+    (IpNetwork::v6(0x3fff, 0, 0, 20), "documentation"),
+    (IpNetwork::v6(0xfc00, 0, 0, 7), "unique local"),
+    (IpNetwork::v6(0xfe80, 0, 0, 10), "link-local"),
+    (IpNetwork::v6(0xfec0, 0, 0, 10), "site-local"),
+    (IpNetwork::v6(0xff00, 0, 0, 8), "multicast"),
 ];
 
-const GLOBAL_UNICAST_V6: Network = Network::v6(0x2000, 0, 0, 3);
+const GLOBAL_UNICAST_V6: IpNetwork = IpNetwork::v6(0x2000, 0, 0, 3);
 
 /// Which addresses callbacks may go to: the public ones, and what an operator allows besides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
-    allowed: Vec<Network>,
+    allowed: Vec<IpNetwork>,
 }
 
 impl AddressPolicy {
     /// The policy that also permits the networks of a comma-separated list such as `10.1.0.0/16, fd00::/8`.
     ///
     /// # Errors
-    /// [`NetworkError`] for an entry that is no network; an empty list permits nothing more.
-    pub fn allowing(list: &str) -> Result<Self, NetworkError> {
+    /// [`IpNetworkError`] for an entry that is no network; an empty list permits nothing more.
+    pub fn allowing(list: &str) -> Result<Self, IpNetworkError> {
         let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         Ok(Self { allowed: entries.map(str::parse).collect::<Result<_, _>>()? })
     }
 
     /// The networks an operator allows.
     #[must_use]
-    pub fn allowed(&self) -> &[Network] {
+    pub fn allowed(&self) -> &[IpNetwork] {
         &self.allowed
     }
 
@@ -297,12 +297,12 @@ mod tests {
         assert!(mapped.judge([10, 1, 2, 3].into()).is_ok() && mapped.judge([10, 2, 0, 0].into()).is_err());
         assert!(AddressPolicy::allowing("0.0.0.0/0").unwrap().judge([10, 0, 0, 1].into()).is_ok());
         for (list, error) in [
-            ("10.0.0.0/33", NetworkError::Prefix),
-            ("::/129", NetworkError::Prefix),
-            ("10.0.0.0/", NetworkError::Prefix),
-            ("10.0.0.0/+8", NetworkError::Prefix),
-            ("10.0.0", NetworkError::Address),
-            ("localhost", NetworkError::Address),
+            ("10.0.0.0/33", IpNetworkError::Prefix),
+            ("::/129", IpNetworkError::Prefix),
+            ("10.0.0.0/", IpNetworkError::Prefix),
+            ("10.0.0.0/+8", IpNetworkError::Prefix),
+            ("10.0.0", IpNetworkError::Address),
+            ("localhost", IpNetworkError::Address),
         ] {
             assert_eq!(AddressPolicy::allowing(list), Err(error), "{list}");
         }

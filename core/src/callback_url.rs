@@ -10,7 +10,7 @@ use core::str::FromStr;
 
 /// The scheme of a callback URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
+pub enum CallbackScheme {
     /// `http`, port 80 by default.
     Http,
     /// `https`, port 443 by default.
@@ -19,7 +19,7 @@ pub enum Scheme {
 
 /// The host of a callback URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Host<'a> {
+pub enum CallbackHost<'a> {
     /// A name to resolve, in lower case, without a trailing dot.
     Name(&'a str),
     /// A literal address; an IPv4-mapped IPv6 address stays what it is.
@@ -49,8 +49,8 @@ impl CallbackUrl {
 
     /// The scheme.
     #[must_use]
-    pub fn scheme(&self) -> Scheme {
-        if self.text.starts_with("https:") { Scheme::Https } else { Scheme::Http }
+    pub fn scheme(&self) -> CallbackScheme {
+        if self.text.starts_with("https:") { CallbackScheme::Https } else { CallbackScheme::Http }
     }
 
     /// The host as it stands in the URL, an IPv6 address in its brackets: all of a URL that may be logged.
@@ -61,14 +61,14 @@ impl CallbackUrl {
 
     /// The host, told apart.
     #[must_use]
-    pub fn host(&self) -> Host<'_> {
+    pub fn host(&self) -> CallbackHost<'_> {
         let text = self.host_str();
         // A name's last character may be a digit; an address begins with a bracket or ends with a digit.
         if !text.starts_with('[') && !text.ends_with(|last: char| last.is_ascii_digit()) {
-            return Host::Name(text);
+            return CallbackHost::Name(text);
         }
         let literal = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-        literal.parse().map_or(Host::Name(text), Host::Address)
+        literal.parse().map_or(CallbackHost::Name(text), CallbackHost::Address)
     }
 
     /// Host and, where one is given, port: the `Host` header's value.
@@ -82,15 +82,15 @@ impl CallbackUrl {
     pub fn port(&self) -> u16 {
         let digits = self.slice(self.host.1, self.target).trim_start_matches(':');
         digits.parse().unwrap_or(match self.scheme() {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
+            CallbackScheme::Http => 80,
+            CallbackScheme::Https => 443,
         })
     }
 
     /// Path and query, as received; `/` where the URL has no path.
     #[must_use]
-    pub fn target(&self) -> Target<'_> {
-        Target(self.text.get(usize::from(self.target)..).unwrap_or_default())
+    pub fn target(&self) -> RequestTarget<'_> {
+        RequestTarget(self.text.get(usize::from(self.target)..).unwrap_or_default())
     }
 
     fn slice(&self, from: u16, to: u16) -> &str {
@@ -100,9 +100,9 @@ impl CallbackUrl {
 
 /// Path and query of a URL; displays as the target of a request line (RFC 9112 section 3.2.1). `Debug` hides it.
 #[derive(Clone, Copy)]
-pub struct Target<'a>(&'a str);
+pub struct RequestTarget<'a>(&'a str);
 
-impl fmt::Display for Target<'_> {
+impl fmt::Display for RequestTarget<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.0.starts_with('/') {
             f.write_str("/")?;
@@ -111,7 +111,7 @@ impl fmt::Display for Target<'_> {
     }
 }
 
-impl fmt::Debug for Target<'_> {
+impl fmt::Debug for RequestTarget<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Target(..)")
     }

@@ -10,40 +10,40 @@ const SKEW: Duration = Duration::from_secs(1);
 
 /// How old a message is, and what was odd about its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Age {
+pub struct MessageAge {
     /// The age when it was measured; from then on a monotonic clock counts.
     pub value: Duration,
     /// What was odd.
-    pub note: AgeNote,
+    pub timestamps: TimestampCheck,
 }
 
 /// What was odd about a message's times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AgeNote {
+pub enum TimestampCheck {
     /// Nothing.
-    Plain,
+    Consistent,
     /// The producer's time and the engine's differ by more than a second, and the engine's was taken.
     Skewed,
     /// The time lies in the future, and the age was taken for zero.
     Future,
 }
 
-impl Age {
+impl MessageAge {
     /// The age of a message at `now`, by its producer's time or, where the engine knows better, the engine's.
     #[must_use]
-    pub fn of(now: UnixMillis, accepted_at: UnixMillis, enqueued_at: Option<UnixMillis>) -> Self {
-        let (start, mut note) = match enqueued_at {
+    pub fn measure(now: UnixMillis, accepted_at: UnixMillis, enqueued_at: Option<UnixMillis>) -> Self {
+        let (start, mut timestamps) = match enqueued_at {
             Some(enqueued_at)
                 if accepted_at.since(enqueued_at).max(enqueued_at.since(accepted_at)) > SKEW =>
             {
-                (enqueued_at, AgeNote::Skewed)
+                (enqueued_at, TimestampCheck::Skewed)
             }
-            _ => (accepted_at, AgeNote::Plain),
+            _ => (accepted_at, TimestampCheck::Consistent),
         };
         if start > now {
-            note = AgeNote::Future;
+            timestamps = TimestampCheck::Future;
         }
-        Self { value: now.since(start), note }
+        Self { value: now.since(start), timestamps }
     }
 }
 
@@ -57,7 +57,7 @@ pub struct DecisionRules {
 
 /// What to do with a message of some age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum DecisionStep {
     /// Ask the authorization service, for no longer than this.
     Call {
         /// The timeout of the whole call.
@@ -100,13 +100,17 @@ impl DecisionRules {
 
     /// What to do at `age`: calls begin only while a whole one fits before the margin.
     #[must_use]
-    pub fn step(&self, age: Duration) -> Step {
-        if age <= self.shed_at() { Step::Call { timeout: self.call_timeout } } else { Step::Shed }
+    pub fn next_step(&self, age: Duration) -> DecisionStep {
+        if age <= self.shed_at() {
+            DecisionStep::Call { timeout: self.call_timeout }
+        } else {
+            DecisionStep::Shed
+        }
     }
 
     /// How long a message of `age` may still wait for its call to begin.
     #[must_use]
-    pub const fn patience(&self, age: Duration) -> Duration {
+    pub const fn max_slot_wait(&self, age: Duration) -> Duration {
         self.shed_at().saturating_sub(age)
     }
 
@@ -142,14 +146,14 @@ mod tests {
         let rules = DecisionRules::new(ms(10_000), ms(2000), ms(500)).unwrap();
         assert_eq!(rules.shed_at(), ms(7500));
         for (age, expected) in [
-            (0, Step::Call { timeout: ms(2000) }),
-            (7500, Step::Call { timeout: ms(2000) }),
-            (7501, Step::Shed),
-            (20_000, Step::Shed),
+            (0, DecisionStep::Call { timeout: ms(2000) }),
+            (7500, DecisionStep::Call { timeout: ms(2000) }),
+            (7501, DecisionStep::Shed),
+            (20_000, DecisionStep::Shed),
         ] {
-            assert_eq!(rules.step(ms(age)), expected, "{age}");
+            assert_eq!(rules.next_step(ms(age)), expected, "{age}");
         }
-        assert_eq!((rules.patience(ms(500)), rules.patience(ms(9000))), (ms(7000), ms(0)));
+        assert_eq!((rules.max_slot_wait(ms(500)), rules.max_slot_wait(ms(9000))), (ms(7000), ms(0)));
         assert_eq!((rules.is_late(ms(10_000)), rules.is_late(ms(10_001))), (false, true));
     }
 
@@ -161,18 +165,18 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(accepted: u64, enqueued: Option<u64>, expected: (u64, AgeNote)) {
-        let age = Age::of(UnixMillis(100_000), UnixMillis(accepted), enqueued.map(UnixMillis));
-        assert_eq!((age.value, age.note), (ms(expected.0), expected.1), "{accepted} {enqueued:?}");
+    fn check(accepted: u64, enqueued: Option<u64>, expected: (u64, TimestampCheck)) {
+        let age = MessageAge::measure(UnixMillis(100_000), UnixMillis(accepted), enqueued.map(UnixMillis));
+        assert_eq!((age.value, age.timestamps), (ms(expected.0), expected.1), "{accepted} {enqueued:?}");
     }
 
     #[test]
     fn the_engines_time_is_taken_where_clocks_differ() {
-        check(99_000, None, (1000, AgeNote::Plain));
-        check(99_000, Some(100_000), (1000, AgeNote::Plain));
-        check(98_999, Some(100_000), (0, AgeNote::Skewed));
-        check(100_500, Some(99_000), (1000, AgeNote::Skewed));
-        check(101_000, None, (0, AgeNote::Future));
-        check(0, Some(101_000), (0, AgeNote::Future));
+        check(99_000, None, (1000, TimestampCheck::Consistent));
+        check(99_000, Some(100_000), (1000, TimestampCheck::Consistent));
+        check(98_999, Some(100_000), (0, TimestampCheck::Skewed));
+        check(100_500, Some(99_000), (1000, TimestampCheck::Skewed));
+        check(101_000, None, (0, TimestampCheck::Future));
+        check(0, Some(101_000), (0, TimestampCheck::Future));
     }
 }

@@ -5,12 +5,12 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::driver_token::DriverToken;
-use crate::json::{self, Member, Value};
+use crate::json::{self, JsonMember, JsonValue};
 use crate::station_id::StationId;
 
 /// What a driver is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Status {
+pub enum DecisionStatus {
     /// The driver may charge.
     Allowed,
     /// The driver is known and may not charge here.
@@ -21,7 +21,7 @@ pub enum Status {
     Invalid,
 }
 
-impl Status {
+impl DecisionStatus {
     /// Every status.
     pub const ALL: [Self; 4] = [Self::Allowed, Self::NotAllowed, Self::Unknown, Self::Invalid];
 
@@ -37,15 +37,15 @@ impl Status {
     }
 }
 
-impl FromStr for Status {
-    type Err = UnknownName;
+impl FromStr for DecisionStatus {
+    type Err = UnknownDecisionName;
 
-    fn from_str(text: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(UnknownName)
+    fn from_str(text: &str) -> Result<Self, UnknownDecisionName> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(UnknownDecisionName)
     }
 }
 
-impl fmt::Display for Status {
+impl fmt::Display for DecisionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -53,7 +53,7 @@ impl fmt::Display for Status {
 
 /// Why a decision is what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
+pub enum DecisionReason {
     /// The authorization service answered in time.
     Acl,
     /// The message's token was malformed; nobody was asked.
@@ -68,7 +68,7 @@ pub enum Reason {
     Redelivered,
 }
 
-impl Reason {
+impl DecisionReason {
     /// Every reason.
     pub const ALL: [Self; 6] =
         [Self::Acl, Self::MalformedToken, Self::AclTimeout, Self::AclError, Self::Expired, Self::Redelivered];
@@ -87,15 +87,15 @@ impl Reason {
     }
 }
 
-impl FromStr for Reason {
-    type Err = UnknownName;
+impl FromStr for DecisionReason {
+    type Err = UnknownDecisionName;
 
-    fn from_str(text: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(UnknownName)
+    fn from_str(text: &str) -> Result<Self, UnknownDecisionName> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(UnknownDecisionName)
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for DecisionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -103,45 +103,46 @@ impl fmt::Display for Reason {
 
 /// The text names no status or reason of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownName;
+pub struct UnknownDecisionName;
 
-impl fmt::Display for UnknownName {
+impl fmt::Display for UnknownDecisionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("is no name this version knows")
     }
 }
 
-impl core::error::Error for UnknownName {}
+impl core::error::Error for UnknownDecisionName {}
 
 /// The one decision of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// What the driver is told.
-    pub status: Status,
+    pub status: DecisionStatus,
     /// Why.
-    pub reason: Reason,
+    pub reason: DecisionReason,
 }
 
 impl Decision {
     /// The decision the authorization service made.
     #[must_use]
-    pub const fn answered(status: Status) -> Self {
-        Self { status, reason: Reason::Acl }
+    pub const fn answered(status: DecisionStatus) -> Self {
+        Self { status, reason: DecisionReason::Acl }
     }
 
     /// The decision on a message whose token is malformed.
-    pub const MALFORMED_TOKEN: Self = Self { status: Status::Invalid, reason: Reason::MalformedToken };
+    pub const MALFORMED_TOKEN: Self =
+        Self { status: DecisionStatus::Invalid, reason: DecisionReason::MalformedToken };
 
     /// The decision when nobody could say.
     #[must_use]
-    pub const fn unknown(reason: Reason) -> Self {
-        Self { status: Status::Unknown, reason }
+    pub const fn unknown(reason: DecisionReason) -> Self {
+        Self { status: DecisionStatus::Unknown, reason }
     }
 }
 
 /// The body of a call to the authorization service.
 #[must_use]
-pub fn authorization_query(station_id: &StationId, driver_token: &DriverToken) -> String {
+pub fn authorization_body(station_id: &StationId, driver_token: &DriverToken) -> String {
     let token = driver_token.as_str();
     let mut out = String::with_capacity(80 + token.len());
     out.push_str(r#"{"station_id":""#);
@@ -157,10 +158,12 @@ pub fn authorization_query(station_id: &StationId, driver_token: &DriverToken) -
 ///
 /// # Errors
 /// [`AuthorizationAnswerError`] when it is anything else: that is no answer.
-pub fn read_answer(body: &[u8]) -> Result<Status, AuthorizationAnswerError> {
+pub fn parse_authorization_answer(body: &[u8]) -> Result<DecisionStatus, AuthorizationAnswerError> {
     let members = json::read_object(body, ["status"]).ok().flatten().ok_or(AuthorizationAnswerError)?;
     match members.named {
-        [Member::Once(Value::String(name))] => name.decode().parse().map_err(|_| AuthorizationAnswerError),
+        [JsonMember::Once(JsonValue::String(name))] => {
+            name.decode().parse().map_err(|_| AuthorizationAnswerError)
+        }
         _ => Err(AuthorizationAnswerError),
     }
 }
@@ -179,7 +182,7 @@ impl core::error::Error for AuthorizationAnswerError {}
 
 /// The body of a callback: the contract's three fields in their order. The token may be malformed.
 #[must_use]
-pub fn callback_body(station_id: &StationId, driver_token: &str, status: Status) -> String {
+pub fn callback_body(station_id: &StationId, driver_token: &str, status: DecisionStatus) -> String {
     let mut out = String::with_capacity(110 + driver_token.len());
     out.push_str(r#"{"station_id":""#);
     out.push_str(station_id.as_str());
@@ -199,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_callback_has_the_three_fields_in_order() {
-        let body = callback_body(&STATION.parse().unwrap(), "tok\"en", Status::NotAllowed);
+        let body = callback_body(&STATION.parse().unwrap(), "tok\"en", DecisionStatus::NotAllowed);
         assert_eq!(
             body,
             r#"{"station_id":"123e4567-e89b-12d3-a456-426614174000","driver_token":"tok\"en","status":"not_allowed"}"#
@@ -207,13 +210,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(body: &str, expected: Option<Status>) {
-        assert_eq!(read_answer(body.as_bytes()).ok(), expected, "{body}");
+    fn check(body: &str, expected: Option<DecisionStatus>) {
+        assert_eq!(parse_authorization_answer(body.as_bytes()).ok(), expected, "{body}");
     }
 
     #[test]
     fn only_a_known_status_is_an_answer() {
-        for status in Status::ALL {
+        for status in DecisionStatus::ALL {
             check(&alloc::format!(r#"{{"status":"{status}","note":[1]}}"#), Some(status));
             assert_eq!(status.as_str().parse(), Ok(status));
         }
@@ -233,7 +236,7 @@ mod tests {
 
     #[test]
     fn reasons_read_back() {
-        for reason in Reason::ALL {
+        for reason in DecisionReason::ALL {
             assert_eq!(reason.as_str().parse(), Ok(reason));
         }
     }

@@ -11,7 +11,7 @@ pub const MAX_DEPTH: u8 = 32;
 
 /// Why a text is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SyntaxError {
+pub enum JsonSyntaxError {
     /// It is not one whole JSON text in UTF-8.
     NotJson,
     /// It is nested deeper than [`MAX_DEPTH`].
@@ -20,20 +20,20 @@ pub enum SyntaxError {
 
 /// What was found under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Member<'a> {
+pub enum JsonMember<'a> {
     /// Nothing.
     Missing,
     /// One value.
-    Once(Value<'a>),
+    Once(JsonValue<'a>),
     /// More than one value.
     Repeated,
 }
 
 /// A value: strings and numbers as they stand, anything else only skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value<'a> {
+pub enum JsonValue<'a> {
     /// A string.
-    String(RawString<'a>),
+    String(RawJsonString<'a>),
     /// A number.
     Number(&'a str),
     /// An object, an array, `true`, `false` or `null`.
@@ -42,16 +42,16 @@ pub enum Value<'a> {
 
 /// The inside of a string literal, escapes not yet decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RawString<'a> {
+pub struct RawJsonString<'a> {
     raw: &'a str,
     escaped: bool,
 }
 
 /// The named members of an object.
 #[derive(Debug)]
-pub struct Members<'a, const N: usize> {
+pub struct JsonMembers<'a, const N: usize> {
     /// What stands under each name, in the order of the names asked for.
-    pub named: [Member<'a>; N],
+    pub named: [JsonMember<'a>; N],
     /// Whether there were members of other names.
     pub others: bool,
 }
@@ -59,14 +59,14 @@ pub struct Members<'a, const N: usize> {
 /// Reads `text` and picks the members called `names`; `None` when it is JSON and no object.
 ///
 /// # Errors
-/// [`SyntaxError`].
+/// [`JsonSyntaxError`].
 pub fn read_object<'a, const N: usize>(
     text: &'a [u8],
     names: [&str; N],
-) -> Result<Option<Members<'a, N>>, SyntaxError> {
-    let mut found = [Member::Missing; N];
+) -> Result<Option<JsonMembers<'a, N>>, JsonSyntaxError> {
+    let mut found = [JsonMember::Missing; N];
     let others = read_members(text, &names, &mut found)?;
-    Ok(others.map(|others| Members { named: found, others }))
+    Ok(others.map(|others| JsonMembers { named: found, others }))
 }
 
 /// Notes what is found under each name, and tells whether there were others; not generic, since each number of names
@@ -74,10 +74,10 @@ pub fn read_object<'a, const N: usize>(
 fn read_members<'a>(
     text: &'a [u8],
     names: &[&str],
-    found: &mut [Member<'a>],
-) -> Result<Option<bool>, SyntaxError> {
-    let text = core::str::from_utf8(text).map_err(|_| SyntaxError::NotJson)?;
-    let mut reader = Reader { text, at: 0 };
+    found: &mut [JsonMember<'a>],
+) -> Result<Option<bool>, JsonSyntaxError> {
+    let text = core::str::from_utf8(text).map_err(|_| JsonSyntaxError::NotJson)?;
+    let mut reader = JsonReader { text, at: 0 };
     reader.skip_space();
     if reader.peek() != Some(b'{') {
         reader.value(0)?;
@@ -87,8 +87,8 @@ fn read_members<'a>(
     let mut others = false;
     reader.object(1, |name, value| {
         match found.iter_mut().zip(names).find(|(_, wanted)| name.is(wanted)) {
-            Some((slot @ Member::Missing, _)) => *slot = Member::Once(value),
-            Some((slot, _)) => *slot = Member::Repeated,
+            Some((slot @ JsonMember::Missing, _)) => *slot = JsonMember::Once(value),
+            Some((slot, _)) => *slot = JsonMember::Repeated,
             None => others = true,
         }
     })?;
@@ -96,12 +96,12 @@ fn read_members<'a>(
     Ok(Some(others))
 }
 
-struct Reader<'a> {
+struct JsonReader<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -112,8 +112,8 @@ impl<'a> Reader<'a> {
         Some(byte)
     }
 
-    fn expect(&mut self, wanted: u8) -> Result<(), SyntaxError> {
-        if self.next() == Some(wanted) { Ok(()) } else { Err(SyntaxError::NotJson) }
+    fn expect(&mut self, wanted: u8) -> Result<(), JsonSyntaxError> {
+        if self.next() == Some(wanted) { Ok(()) } else { Err(JsonSyntaxError::NotJson) }
     }
 
     fn skip_space(&mut self) {
@@ -126,38 +126,38 @@ impl<'a> Reader<'a> {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    fn end(&mut self) -> Result<(), SyntaxError> {
+    fn end(&mut self) -> Result<(), JsonSyntaxError> {
         self.skip_space();
-        if self.peek().is_none() { Ok(()) } else { Err(SyntaxError::NotJson) }
+        if self.peek().is_none() { Ok(()) } else { Err(JsonSyntaxError::NotJson) }
     }
 
-    fn value(&mut self, depth: u8) -> Result<Value<'a>, SyntaxError> {
+    fn value(&mut self, depth: u8) -> Result<JsonValue<'a>, JsonSyntaxError> {
         match self.peek() {
-            Some(b'"') => Ok(Value::String(self.string()?)),
-            Some(b'-' | b'0'..=b'9') => Ok(Value::Number(self.number()?)),
-            Some(b'{') => self.object(depth + 1, |_, _| {}).map(|()| Value::Other),
-            Some(b'[') => self.array(depth + 1).map(|()| Value::Other),
+            Some(b'"') => Ok(JsonValue::String(self.string()?)),
+            Some(b'-' | b'0'..=b'9') => Ok(JsonValue::Number(self.number()?)),
+            Some(b'{') => self.object(depth + 1, |_, _| {}).map(|()| JsonValue::Other),
+            Some(b'[') => self.array(depth + 1).map(|()| JsonValue::Other),
             Some(b't') => self.literal("true"),
             Some(b'f') => self.literal("false"),
             Some(b'n') => self.literal("null"),
-            _ => Err(SyntaxError::NotJson),
+            _ => Err(JsonSyntaxError::NotJson),
         }
     }
 
-    fn literal(&mut self, word: &str) -> Result<Value<'a>, SyntaxError> {
+    fn literal(&mut self, word: &str) -> Result<JsonValue<'a>, JsonSyntaxError> {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         if !rest.starts_with(word.as_bytes()) {
-            return Err(SyntaxError::NotJson);
+            return Err(JsonSyntaxError::NotJson);
         }
         self.at += word.len();
-        Ok(Value::Other)
+        Ok(JsonValue::Other)
     }
 
     fn object(
         &mut self,
         depth: u8,
-        mut member: impl FnMut(RawString<'a>, Value<'a>),
-    ) -> Result<(), SyntaxError> {
+        mut member: impl FnMut(RawJsonString<'a>, JsonValue<'a>),
+    ) -> Result<(), JsonSyntaxError> {
         self.list(depth, b'}', |reader| {
             let name = reader.string()?;
             reader.skip_space();
@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn array(&mut self, depth: u8) -> Result<(), SyntaxError> {
+    fn array(&mut self, depth: u8) -> Result<(), JsonSyntaxError> {
         self.list(depth, b']', |reader| reader.value(depth).map(drop))
     }
 
@@ -178,10 +178,10 @@ impl<'a> Reader<'a> {
         &mut self,
         depth: u8,
         close: u8,
-        mut item: impl FnMut(&mut Self) -> Result<(), SyntaxError>,
-    ) -> Result<(), SyntaxError> {
+        mut item: impl FnMut(&mut Self) -> Result<(), JsonSyntaxError>,
+    ) -> Result<(), JsonSyntaxError> {
         if depth > MAX_DEPTH {
-            return Err(SyntaxError::TooDeep);
+            return Err(JsonSyntaxError::TooDeep);
         }
         self.at += 1;
         self.skip_space();
@@ -195,12 +195,12 @@ impl<'a> Reader<'a> {
             match self.next() {
                 Some(b',') => self.skip_space(),
                 Some(byte) if byte == close => return Ok(()),
-                _ => return Err(SyntaxError::NotJson),
+                _ => return Err(JsonSyntaxError::NotJson),
             }
         }
     }
 
-    fn string(&mut self) -> Result<RawString<'a>, SyntaxError> {
+    fn string(&mut self) -> Result<RawJsonString<'a>, JsonSyntaxError> {
         self.expect(b'"')?;
         let start = self.at;
         let mut escaped = false;
@@ -210,34 +210,34 @@ impl<'a> Reader<'a> {
                 Some(b'"') => {
                     let raw = self.since(start);
                     self.at += 1;
-                    return Ok(RawString { raw, escaped });
+                    return Ok(RawJsonString { raw, escaped });
                 }
                 Some(b'\\') => {
                     escaped = true;
                     self.at += 1;
                     self.escape()?;
                 }
-                _ => return Err(SyntaxError::NotJson),
+                _ => return Err(JsonSyntaxError::NotJson),
             }
         }
     }
 
-    fn escape(&mut self) -> Result<(), SyntaxError> {
+    fn escape(&mut self) -> Result<(), JsonSyntaxError> {
         match self.next() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
             Some(b'u') => {
                 for _ in 0..4 {
                     if !self.next().is_some_and(|byte| byte.is_ascii_hexdigit()) {
-                        return Err(SyntaxError::NotJson);
+                        return Err(JsonSyntaxError::NotJson);
                     }
                 }
                 Ok(())
             }
-            _ => Err(SyntaxError::NotJson),
+            _ => Err(JsonSyntaxError::NotJson),
         }
     }
 
-    fn number(&mut self) -> Result<&'a str, SyntaxError> {
+    fn number(&mut self) -> Result<&'a str, JsonSyntaxError> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -261,16 +261,16 @@ impl<'a> Reader<'a> {
         Ok(self.since(start))
     }
 
-    fn digits(&mut self) -> Result<(), SyntaxError> {
+    fn digits(&mut self) -> Result<(), JsonSyntaxError> {
         let start = self.at;
         while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        if self.at > start { Ok(()) } else { Err(SyntaxError::NotJson) }
+        if self.at > start { Ok(()) } else { Err(JsonSyntaxError::NotJson) }
     }
 }
 
-impl<'a> RawString<'a> {
+impl<'a> RawJsonString<'a> {
     fn is(&self, text: &str) -> bool {
         if self.escaped { self.decode() == text } else { self.raw == text }
     }

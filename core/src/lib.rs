@@ -29,26 +29,26 @@ mod stream;
 mod time;
 mod traceparent;
 
-pub use address::{AddressPolicy, ForbiddenAddress, Network, NetworkError};
-pub use callback_url::{CallbackUrl, CallbackUrlError, Host, Scheme, Target};
-pub use deadline::{Age, AgeNote, DecisionRules, DecisionRulesError, Step};
+pub use address::{AddressPolicy, ForbiddenAddress, IpNetwork, IpNetworkError};
+pub use callback_url::{CallbackHost, CallbackScheme, CallbackUrl, CallbackUrlError, RequestTarget};
+pub use deadline::{DecisionRules, DecisionRulesError, DecisionStep, MessageAge, TimestampCheck};
 pub use decision::{
-    AuthorizationAnswerError, Decision, Reason, Status, UnknownName, authorization_query, callback_body,
-    read_answer,
+    AuthorizationAnswerError, Decision, DecisionReason, DecisionStatus, UnknownDecisionName,
+    authorization_body, callback_body, parse_authorization_answer,
 };
 pub use driver_token::{DriverToken, DriverTokenError};
 pub use enqueue_error::EnqueueError;
 pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
-pub use message::{DecodeError, MAX_MESSAGE_BYTES, Message, MessageToken};
+pub use message::{MAX_MESSAGE_BYTES, MessageDecodeError, MessageToken, SessionMessage};
 pub use message_group::{message_group, message_group_of};
-pub use problem::{Problem, ProblemKind};
-pub use request::{ErrorCode, FieldError, MAX_BODY_BYTES, Rejection, SessionRequest};
+pub use problem::{ProblemDetails, ProblemKind};
+pub use request::{FieldError, FieldErrorCode, MAX_BODY_BYTES, RequestRejection, SessionRequest};
 pub use request_id::{RequestId, RequestIdError};
-pub use retry::{AttemptOutcome, GiveUp, Next, RetryPolicy, full_jitter};
+pub use retry::{AttemptOutcome, GiveUpReason, NextAttempt, RetryPolicy, full_jitter};
 pub use retry_budget::RetryBudget;
 pub use station_id::{StationId, StationIdError};
 pub use stream::{
     STREAM_COUNT, STREAM_FIELD, STREAM_GROUP, STREAM_PREFIX, history_key, stream_for, stream_key,
 };
-pub use time::{DateTime, UnixMillis};
+pub use time::{UnixMillis, UtcDateTime};
 pub use traceparent::Traceparent;

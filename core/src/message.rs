@@ -6,7 +6,7 @@ use core::fmt;
 
 use crate::callback_url::CallbackUrl;
 use crate::driver_token::DriverToken;
-use crate::json::{self, Member, Value};
+use crate::json::{self, JsonMember, JsonValue};
 use crate::request::SessionRequest;
 use crate::request_id::RequestId;
 use crate::station_id::StationId;
@@ -21,7 +21,7 @@ const NAMES: [&str; 7] =
 
 /// An accepted request on its way to a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub struct SessionMessage {
     /// The request's id.
     pub id: RequestId,
     /// Where the driver wants to charge.
@@ -71,7 +71,7 @@ impl fmt::Debug for MessageToken {
     }
 }
 
-impl Message {
+impl SessionMessage {
     /// The message of a request the edge accepts now.
     #[must_use]
     pub fn new(
@@ -122,36 +122,36 @@ impl Message {
     /// malformed `traceparent` is dropped, as its specification asks; a malformed token is kept as such.
     ///
     /// # Errors
-    /// [`DecodeError`]: the message is poison.
-    pub fn decode(text: &[u8]) -> Result<Self, DecodeError> {
+    /// [`MessageDecodeError`]: the message is poison.
+    pub fn decode(text: &[u8]) -> Result<Self, MessageDecodeError> {
         if text.len() > MAX_MESSAGE_BYTES {
-            return Err(DecodeError::TooLarge);
+            return Err(MessageDecodeError::TooLarge);
         }
-        let members = json::read_object(text, NAMES).map_err(|_| DecodeError::NotAnObject)?;
-        let members = members.ok_or(DecodeError::NotAnObject)?;
+        let members = json::read_object(text, NAMES).map_err(|_| MessageDecodeError::NotAnObject)?;
+        let members = members.ok_or(MessageDecodeError::NotAnObject)?;
         let [version, id, station_id, driver_token, callback_url, accepted_at, traceparent] = members.named;
-        if version != Member::Once(Value::Number("1")) {
-            return Err(DecodeError::Version);
+        if version != JsonMember::Once(JsonValue::Number("1")) {
+            return Err(MessageDecodeError::Version);
         }
         if members.others {
-            return Err(DecodeError::UnknownField);
+            return Err(MessageDecodeError::UnknownField);
         }
         Ok(Self {
-            id: text_of(id).and_then(|text| text.parse().ok()).ok_or(DecodeError::Id)?,
+            id: text_of(id).and_then(|text| text.parse().ok()).ok_or(MessageDecodeError::Id)?,
             station_id: text_of(station_id)
                 .and_then(|text| text.parse().ok())
-                .ok_or(DecodeError::StationId)?,
+                .ok_or(MessageDecodeError::StationId)?,
             driver_token: text_of(driver_token)
                 .map(|text| (&*text).into())
-                .ok_or(DecodeError::DriverToken)?,
+                .ok_or(MessageDecodeError::DriverToken)?,
             callback_url: text_of(callback_url)
                 .and_then(|text| text.parse().ok())
-                .ok_or(DecodeError::CallbackUrl)?,
-            accepted_at: moment(accepted_at).ok_or(DecodeError::AcceptedAt)?,
+                .ok_or(MessageDecodeError::CallbackUrl)?,
+            accepted_at: moment(accepted_at).ok_or(MessageDecodeError::AcceptedAt)?,
             traceparent: match traceparent {
-                Member::Missing => None,
+                JsonMember::Missing => None,
                 present => {
-                    let text = text_of(present).ok_or(DecodeError::Traceparent)?;
+                    let text = text_of(present).ok_or(MessageDecodeError::Traceparent)?;
                     Traceparent::from_header(text.as_bytes())
                 }
             },
@@ -159,15 +159,15 @@ impl Message {
     }
 }
 
-fn text_of(member: Member<'_>) -> Option<alloc::borrow::Cow<'_, str>> {
+fn text_of(member: JsonMember<'_>) -> Option<alloc::borrow::Cow<'_, str>> {
     match member {
-        Member::Once(Value::String(text)) => Some(text.decode()),
+        JsonMember::Once(JsonValue::String(text)) => Some(text.decode()),
         _ => None,
     }
 }
 
-fn moment(member: Member<'_>) -> Option<UnixMillis> {
-    let Member::Once(Value::Number(digits)) = member else { return None };
+fn moment(member: JsonMember<'_>) -> Option<UnixMillis> {
+    let JsonMember::Once(JsonValue::Number(digits)) = member else { return None };
     digits.parse().ok().map(UnixMillis).filter(|at| *at <= UnixMillis::MAX)
 }
 
@@ -187,7 +187,7 @@ fn write_number(out: &mut String, mut number: u64) {
 
 /// Why a message is poison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DecodeError {
+pub enum MessageDecodeError {
     /// It is longer than [`MAX_MESSAGE_BYTES`].
     TooLarge,
     /// It is no JSON object.
@@ -210,7 +210,7 @@ pub enum DecodeError {
     Traceparent,
 }
 
-impl DecodeError {
+impl MessageDecodeError {
     /// The reason as stored beside a poison message.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -229,13 +229,13 @@ impl DecodeError {
     }
 }
 
-impl fmt::Display for DecodeError {
+impl fmt::Display for MessageDecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the message cannot be decoded ({})", self.as_str())
     }
 }
 
-impl core::error::Error for DecodeError {}
+impl core::error::Error for MessageDecodeError {}
 
 #[cfg(test)]
 mod tests {
@@ -251,43 +251,49 @@ mod tests {
 
     #[test]
     fn a_message_is_written_as_the_contract_says() {
-        let message = Message::decode(GOOD.as_bytes()).unwrap();
+        let message = SessionMessage::decode(GOOD.as_bytes()).unwrap();
         assert_eq!(message.encode(), GOOD);
         assert!(matches!(message.driver_token, MessageToken::Valid(_)));
     }
 
     #[track_caller]
-    fn check(from: &str, to: &str, expected: Result<(), DecodeError>) {
+    fn check(from: &str, to: &str, expected: Result<(), MessageDecodeError>) {
         assert!(GOOD.contains(from), "{from}");
         let text = GOOD.replacen(from, to, 1);
-        assert_eq!(Message::decode(text.as_bytes()).map(drop), expected, "{text}");
+        assert_eq!(SessionMessage::decode(text.as_bytes()).map(drop), expected, "{text}");
     }
 
     #[test]
     fn anything_else_is_poison() {
         for version in ["0", "2", "1.0", "\"1\"", "1e0", "null"] {
-            check("\"v\":1", &format!("\"v\":{version}"), Err(DecodeError::Version));
+            check("\"v\":1", &format!("\"v\":{version}"), Err(MessageDecodeError::Version));
         }
-        check("\"v\":1,", "", Err(DecodeError::Version));
-        check("\"v\":1", "\"v\":1,\"v\":1", Err(DecodeError::Version));
-        check("\"v\":1", "\"v\":1,\"x\":1", Err(DecodeError::UnknownField));
-        check("019aa9a4", "x19aa9a4", Err(DecodeError::Id));
-        check("123e4567", "123e456", Err(DecodeError::StationId));
-        check("\"driver-allowed-0000000001\"", "1", Err(DecodeError::DriverToken));
-        check("https", "ftp", Err(DecodeError::CallbackUrl));
+        check("\"v\":1,", "", Err(MessageDecodeError::Version));
+        check("\"v\":1", "\"v\":1,\"v\":1", Err(MessageDecodeError::Version));
+        check("\"v\":1", "\"v\":1,\"x\":1", Err(MessageDecodeError::UnknownField));
+        check("019aa9a4", "x19aa9a4", Err(MessageDecodeError::Id));
+        check("123e4567", "123e456", Err(MessageDecodeError::StationId));
+        check("\"driver-allowed-0000000001\"", "1", Err(MessageDecodeError::DriverToken));
+        check("https", "ftp", Err(MessageDecodeError::CallbackUrl));
         for time in ["-1", "1.5", "1e3", "9007199254740992", "18446744073709551616", "\"1\"", "null"] {
-            check("1763800000000", time, Err(DecodeError::AcceptedAt));
+            check("1763800000000", time, Err(MessageDecodeError::AcceptedAt));
         }
         check("1763800000000", "9007199254740991", Ok(()));
         check(
             "\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\"",
             "1",
-            Err(DecodeError::Traceparent),
+            Err(MessageDecodeError::Traceparent),
         );
         check("00-4bf", "zz-4bf", Ok(()));
-        assert_eq!(Message::decode(&alloc::vec![b' '; MAX_MESSAGE_BYTES + 1]), Err(DecodeError::TooLarge));
-        assert_eq!(Message::decode(b"[]"), Err(DecodeError::NotAnObject));
-        assert_eq!(Message::decode(&GOOD.as_bytes()[..GOOD.len() - 1]), Err(DecodeError::NotAnObject));
+        assert_eq!(
+            SessionMessage::decode(&alloc::vec![b' '; MAX_MESSAGE_BYTES + 1]),
+            Err(MessageDecodeError::TooLarge)
+        );
+        assert_eq!(SessionMessage::decode(b"[]"), Err(MessageDecodeError::NotAnObject));
+        assert_eq!(
+            SessionMessage::decode(&GOOD.as_bytes()[..GOOD.len() - 1]),
+            Err(MessageDecodeError::NotAnObject)
+        );
     }
 
     proptest! {
@@ -296,7 +302,7 @@ mod tests {
             id: [u8; 16], station: [u8; 16], token: String, path in "[a-z0-9/?=&]{0,30}", at in 0..1_u64 << 53,
             trace in proptest::option::of((any::<[u8; 16]>(), any::<[u8; 8]>())),
         ) {
-            let message = Message {
+            let message = SessionMessage {
                 id: RequestId::from_bytes(id),
                 station_id: RequestId::from_bytes(station).to_string().parse().unwrap(),
                 driver_token: token.as_str().into(),
@@ -306,16 +312,16 @@ mod tests {
             };
             let text = message.encode();
             prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
-            prop_assert_eq!(Message::decode(text.as_bytes()), Ok(message));
+            prop_assert_eq!(SessionMessage::decode(text.as_bytes()), Ok(message));
         }
 
         #[test]
         fn no_bytes_panic(text: Vec<u8>, at: prop::sample::Index, byte: u8) {
-            let _ = Message::decode(&text);
+            let _ = SessionMessage::decode(&text);
             let mut near = GOOD.as_bytes().to_vec();
             let at = at.index(near.len());
             near[at] = byte;
-            let _ = Message::decode(&near);
+            let _ = SessionMessage::decode(&near);
         }
     }
 }

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 
 use crate::callback_url::CallbackUrl;
-use crate::json::{self, Member, Value};
+use crate::json::{self, JsonMember, JsonValue};
 
 /// The group of messages that are called back at one host: 64-bit FNV-1a of the host, in hexadecimal digits.
 ///
@@ -22,7 +22,7 @@ pub fn message_group(callback_url: &CallbackUrl) -> String {
 #[must_use]
 pub fn message_group_of(message: &str) -> Option<String> {
     let [url] = json::read_object(message.as_bytes(), ["callback_url"]).ok()??.named;
-    let Member::Once(Value::String(url)) = url else { return None };
+    let JsonMember::Once(JsonValue::String(url)) = url else { return None };
     url.decode().parse().ok().map(|url| message_group(&url))
 }
 

@@ -4,11 +4,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::json::write_string;
-use crate::request::{FieldError, Rejection};
+use crate::request::{FieldError, RequestRejection};
 
 /// A problem to be told as `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct ProblemDetails {
     /// What kind of problem it is.
     pub kind: ProblemKind,
     /// What is wrong this time, if the kind does not say it all. It never echoes input.
@@ -96,7 +96,7 @@ impl ProblemKind {
     }
 }
 
-impl Problem {
+impl ProblemDetails {
     /// A problem that its kind says all about.
     #[must_use]
     pub const fn new(kind: ProblemKind) -> Self {
@@ -141,12 +141,12 @@ impl Problem {
     }
 }
 
-impl From<Rejection> for Problem {
-    fn from(rejection: Rejection) -> Self {
+impl From<RequestRejection> for ProblemDetails {
+    fn from(rejection: RequestRejection) -> Self {
         match rejection {
-            Rejection::NotJson => Self::new(ProblemKind::NotJson),
-            Rejection::TooDeep => Self::new(ProblemKind::TooDeep),
-            Rejection::Invalid(errors) => Self { errors, ..Self::new(ProblemKind::InvalidFields) },
+            RequestRejection::NotJson => Self::new(ProblemKind::NotJson),
+            RequestRejection::TooDeep => Self::new(ProblemKind::TooDeep),
+            RequestRejection::Invalid(errors) => Self { errors, ..Self::new(ProblemKind::InvalidFields) },
         }
     }
 }
@@ -159,7 +159,8 @@ mod tests {
     #[test]
     fn a_problem_lists_every_bad_field_and_echoes_none() {
         let body = br#"{"station_id":"secret-value","driver_token":"secret value"}"#;
-        let problem = Problem::from(SessionRequest::parse(body, &AddressPolicy::default()).unwrap_err());
+        let problem =
+            ProblemDetails::from(SessionRequest::parse(body, &AddressPolicy::default()).unwrap_err());
         let json = problem.to_json();
         assert!(!json.contains("secret"));
         let document: serde_json::Value = serde_json::from_str(&json).unwrap();

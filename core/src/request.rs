@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::address::AddressPolicy;
-use crate::callback_url::{CallbackUrl, CallbackUrlError, Host};
+use crate::callback_url::{CallbackHost, CallbackUrl, CallbackUrlError};
 use crate::driver_token::{DriverToken, DriverTokenError};
-use crate::json::{self, Member, SyntaxError, Value};
+use crate::json::{self, JsonMember, JsonSyntaxError, JsonValue};
 use crate::station_id::StationId;
 
 /// The longest request body, in bytes.
@@ -31,27 +31,28 @@ impl SessionRequest {
     /// A literal address in `callback_url` is judged by `addresses`; a name is judged when it is resolved.
     ///
     /// # Errors
-    /// [`Rejection`], with every bad field.
-    pub fn parse(body: &[u8], addresses: &AddressPolicy) -> Result<Self, Rejection> {
+    /// [`RequestRejection`], with every bad field.
+    pub fn parse(body: &[u8], addresses: &AddressPolicy) -> Result<Self, RequestRejection> {
         let members = match json::read_object(body, ["station_id", "driver_token", "callback_url"]) {
             Ok(Some(members)) => members.named,
             Ok(None) => {
-                return Err(Rejection::Invalid(
-                    [FieldError { pointer: "", code: ErrorCode::NotAnObject }].into(),
+                return Err(RequestRejection::Invalid(
+                    [FieldError { pointer: "", code: FieldErrorCode::NotAnObject }].into(),
                 ));
             }
-            Err(SyntaxError::NotJson) => return Err(Rejection::NotJson),
-            Err(SyntaxError::TooDeep) => return Err(Rejection::TooDeep),
+            Err(JsonSyntaxError::NotJson) => return Err(RequestRejection::NotJson),
+            Err(JsonSyntaxError::TooDeep) => return Err(RequestRejection::TooDeep),
         };
         let [station_id, driver_token, callback_url] = members;
-        let station_id = text(station_id).and_then(|text| text.parse().map_err(|_| ErrorCode::Uuid));
-        let driver_token = text(driver_token).and_then(|text| text.parse().map_err(ErrorCode::DriverToken));
+        let station_id = text(station_id).and_then(|text| text.parse().map_err(|_| FieldErrorCode::Uuid));
+        let driver_token =
+            text(driver_token).and_then(|text| text.parse().map_err(FieldErrorCode::DriverToken));
         let callback_url = text(callback_url).and_then(|text| callable(&text, addresses));
         match (station_id, driver_token, callback_url) {
             (Ok(station_id), Ok(driver_token), Ok(callback_url)) => {
                 Ok(Self { station_id, driver_token, callback_url })
             }
-            (station_id, driver_token, callback_url) => Err(Rejection::Invalid(
+            (station_id, driver_token, callback_url) => Err(RequestRejection::Invalid(
                 [
                     ("/station_id", station_id.err()),
                     ("/driver_token", driver_token.err()),
@@ -65,26 +66,28 @@ impl SessionRequest {
     }
 }
 
-fn text(member: Member<'_>) -> Result<Cow<'_, str>, ErrorCode> {
+fn text(member: JsonMember<'_>) -> Result<Cow<'_, str>, FieldErrorCode> {
     match member {
-        Member::Once(Value::String(text)) => Ok(text.decode()),
-        Member::Once(_) => Err(ErrorCode::NotAString),
-        Member::Missing => Err(ErrorCode::Required),
-        Member::Repeated => Err(ErrorCode::Repeated),
+        JsonMember::Once(JsonValue::String(text)) => Ok(text.decode()),
+        JsonMember::Once(_) => Err(FieldErrorCode::NotAString),
+        JsonMember::Missing => Err(FieldErrorCode::Required),
+        JsonMember::Repeated => Err(FieldErrorCode::Repeated),
     }
 }
 
-fn callable(text: &str, addresses: &AddressPolicy) -> Result<CallbackUrl, ErrorCode> {
-    let url: CallbackUrl = text.parse().map_err(ErrorCode::CallbackUrl)?;
+fn callable(text: &str, addresses: &AddressPolicy) -> Result<CallbackUrl, FieldErrorCode> {
+    let url: CallbackUrl = text.parse().map_err(FieldErrorCode::CallbackUrl)?;
     match url.host() {
-        Host::Address(address) if addresses.judge(address).is_err() => Err(ErrorCode::ForbiddenAddress),
+        CallbackHost::Address(address) if addresses.judge(address).is_err() => {
+            Err(FieldErrorCode::ForbiddenAddress)
+        }
         _ => Ok(url),
     }
 }
 
 /// Why a body is no request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rejection {
+pub enum RequestRejection {
     /// It is not one JSON text in UTF-8.
     NotJson,
     /// It is nested deeper than 32 levels.
@@ -93,7 +96,7 @@ pub enum Rejection {
     Invalid(Vec<FieldError>),
 }
 
-impl fmt::Display for Rejection {
+impl fmt::Display for RequestRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotJson => "the body is not JSON in UTF-8",
@@ -103,7 +106,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-impl core::error::Error for Rejection {}
+impl core::error::Error for RequestRejection {}
 
 /// One bad field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,12 +114,12 @@ pub struct FieldError {
     /// Where it stands: a JSON pointer (RFC 6901); empty for the whole body.
     pub pointer: &'static str,
     /// What is wrong.
-    pub code: ErrorCode,
+    pub code: FieldErrorCode,
 }
 
 /// What is wrong with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorCode {
+pub enum FieldErrorCode {
     /// The body is no JSON object.
     NotAnObject,
     /// The field is missing.
@@ -135,7 +138,7 @@ pub enum ErrorCode {
     ForbiddenAddress,
 }
 
-impl ErrorCode {
+impl FieldErrorCode {
     /// The machine-readable name, stable across releases.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -163,7 +166,7 @@ impl ErrorCode {
     }
 }
 
-impl fmt::Display for ErrorCode {
+impl fmt::Display for FieldErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotAnObject => "must be a JSON object",
@@ -190,13 +193,13 @@ mod tests {
     const STATION: &str = "123e4567-e89b-12d3-a456-426614174000";
     const TOKEN: &str = "driver-allowed-0000000001";
 
-    fn parse(body: &str) -> Result<SessionRequest, Rejection> {
+    fn parse(body: &str) -> Result<SessionRequest, RequestRejection> {
         SessionRequest::parse(body.as_bytes(), &AddressPolicy::default())
     }
 
     #[track_caller]
     fn check(body: &str, expected: &[(&str, &str)]) {
-        let Err(Rejection::Invalid(errors)) = parse(body) else {
+        let Err(RequestRejection::Invalid(errors)) = parse(body) else {
             panic!("{body} was not refused for its fields")
         };
         let found: Vec<_> = errors.iter().map(|error| (error.pointer, error.code.as_str())).collect();
@@ -249,13 +252,13 @@ mod tests {
     #[test]
     fn what_is_not_json_is_told_apart() {
         for body in ["", " ", "{", "{}x", "nul", "{'a':1}", "{\"a\":\"\u{0}\"}", "{\"a\":1,}"] {
-            assert_eq!(parse(body), Err(Rejection::NotJson), "{body:?}");
+            assert_eq!(parse(body), Err(RequestRejection::NotJson), "{body:?}");
         }
         assert_eq!(
             SessionRequest::parse(b"{\"a\":\"\xff\"}", &AddressPolicy::default()),
-            Err(Rejection::NotJson)
+            Err(RequestRejection::NotJson)
         );
-        assert_eq!(parse(&"[".repeat(100)), Err(Rejection::TooDeep));
+        assert_eq!(parse(&"[".repeat(100)), Err(RequestRejection::TooDeep));
     }
 
     #[test]

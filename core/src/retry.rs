@@ -21,7 +21,7 @@ pub enum AttemptOutcome {
 
 /// What follows an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextAttempt {
     /// The callback has arrived.
     Delivered,
     /// Try again after this wait.
@@ -30,12 +30,12 @@ pub enum Next {
         after: Duration,
     },
     /// Put it with the dead letters.
-    GiveUp(GiveUp),
+    GiveUp(GiveUpReason),
 }
 
 /// Why a callback is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GiveUp {
+pub enum GiveUpReason {
     /// The receiver answered 410 Gone.
     Gone,
     /// The address is one that is never called.
@@ -46,7 +46,7 @@ pub enum GiveUp {
     Time,
 }
 
-impl GiveUp {
+impl GiveUpReason {
     /// The name in the store.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -88,22 +88,28 @@ impl RetryPolicy {
     /// What follows the attempt numbered `attempt`, `age` after the decision, with `jitter` drawn evenly from all
     /// of `u32`.
     #[must_use]
-    pub fn next(&self, outcome: AttemptOutcome, attempt: NonZeroU32, age: Duration, jitter: u32) -> Next {
+    pub fn next_attempt(
+        &self,
+        outcome: AttemptOutcome,
+        attempt: NonZeroU32,
+        age: Duration,
+        jitter: u32,
+    ) -> NextAttempt {
         let asked = match outcome {
-            AttemptOutcome::Answered { status: 200..=299, .. } => return Next::Delivered,
-            AttemptOutcome::Answered { status: 410, .. } => return Next::GiveUp(GiveUp::Gone),
-            AttemptOutcome::Blocked => return Next::GiveUp(GiveUp::Blocked),
+            AttemptOutcome::Answered { status: 200..=299, .. } => return NextAttempt::Delivered,
+            AttemptOutcome::Answered { status: 410, .. } => return NextAttempt::GiveUp(GiveUpReason::Gone),
+            AttemptOutcome::Blocked => return NextAttempt::GiveUp(GiveUpReason::Blocked),
             AttemptOutcome::Answered { retry_after, .. } => retry_after.unwrap_or_default(),
             AttemptOutcome::Failed => Duration::ZERO,
         };
         if attempt >= self.max_attempts {
-            return Next::GiveUp(GiveUp::Attempts);
+            return NextAttempt::GiveUp(GiveUpReason::Attempts);
         }
         let after = self.wait(attempt, jitter).max(asked).min(self.cap);
         if age.saturating_add(after) > self.give_up_after {
-            return Next::GiveUp(GiveUp::Time);
+            return NextAttempt::GiveUp(GiveUpReason::Time);
         }
-        Next::Retry { after }
+        NextAttempt::Retry { after }
     }
 
     /// "Full jitter": even between zero and the doubling bound, which spreads a crowd best.
@@ -138,32 +144,33 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(outcome: AttemptOutcome, n: u32, age_s: u64, expected: Next) {
-        let found = RetryPolicy::default().next(outcome, attempt(n), Duration::from_secs(age_s), HALF);
+    fn check(outcome: AttemptOutcome, n: u32, age_s: u64, expected: NextAttempt) {
+        let found =
+            RetryPolicy::default().next_attempt(outcome, attempt(n), Duration::from_secs(age_s), HALF);
         let rounded = match found {
-            Next::Retry { after } => {
-                Next::Retry { after: Duration::from_millis(u64::try_from(after.as_millis()).unwrap()) }
+            NextAttempt::Retry { after } => {
+                NextAttempt::Retry { after: Duration::from_millis(u64::try_from(after.as_millis()).unwrap()) }
             }
             other => other,
         };
         assert_eq!(rounded, expected, "{outcome:?} {n} {age_s}");
     }
 
-    fn retry(ms: u64) -> Next {
-        Next::Retry { after: Duration::from_millis(ms) }
+    fn retry(ms: u64) -> NextAttempt {
+        NextAttempt::Retry { after: Duration::from_millis(ms) }
     }
 
     #[test]
     fn only_2xx_is_delivered_and_410_gives_up() {
         for status in [200, 201, 204, 299] {
-            check(answered(status), 1, 0, Next::Delivered);
+            check(answered(status), 1, 0, NextAttempt::Delivered);
         }
         for status in [0, 199, 300, 301, 302, 307, 308, 400, 401, 404, 408, 409, 411, 429, 500, 503, 599, 999]
         {
             check(answered(status), 1, 0, retry(500));
         }
-        check(answered(410), 1, 0, Next::GiveUp(GiveUp::Gone));
-        check(AttemptOutcome::Blocked, 1, 0, Next::GiveUp(GiveUp::Blocked));
+        check(answered(410), 1, 0, NextAttempt::GiveUp(GiveUpReason::Gone));
+        check(AttemptOutcome::Blocked, 1, 0, NextAttempt::GiveUp(GiveUpReason::Blocked));
         check(AttemptOutcome::Failed, 1, 0, retry(500));
     }
 
@@ -173,10 +180,10 @@ mod tests {
         check(AttemptOutcome::Failed, 12, 0, retry(1_024_000));
         check(AttemptOutcome::Failed, 13, 0, retry(1_800_000));
         check(AttemptOutcome::Failed, 59, 0, retry(1_800_000));
-        check(AttemptOutcome::Failed, 60, 0, Next::GiveUp(GiveUp::Attempts));
+        check(AttemptOutcome::Failed, 60, 0, NextAttempt::GiveUp(GiveUpReason::Attempts));
         check(AttemptOutcome::Failed, 13, 84_599, retry(1_800_000));
-        check(AttemptOutcome::Failed, 13, 84_601, Next::GiveUp(GiveUp::Time));
-        check(answered(200), 60, 99_999, Next::Delivered);
+        check(AttemptOutcome::Failed, 13, 84_601, NextAttempt::GiveUp(GiveUpReason::Time));
+        check(answered(200), 60, 99_999, NextAttempt::Delivered);
     }
 
     #[test]
@@ -192,7 +199,7 @@ mod tests {
         fn no_wait_exceeds_the_cap_or_the_time(n in 1..u32::MAX, age: Duration, asked: Option<Duration>, jitter: u32) {
             let policy = RetryPolicy::default();
             let outcome = AttemptOutcome::Answered { status: 500, retry_after: asked };
-            if let Next::Retry { after } = policy.next(outcome, attempt(n), age, jitter) {
+            if let NextAttempt::Retry { after } = policy.next_attempt(outcome, attempt(n), age, jitter) {
                 prop_assert!(after <= policy.cap && age + after <= policy.give_up_after);
             }
         }

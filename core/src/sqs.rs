@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::{String, ToString as _};
 
-use crate::json::{self, Member, Value};
+use crate::json::{self, JsonMember, JsonValue};
 
 /// The region in a host name of Amazon's: the label after `sqs` or `sqs-fips`, be it an endpoint of the public, of IPv6
 /// or within a private network.
@@ -46,7 +46,7 @@ impl Said {
             .ok()??
             .named
             .map(|member| match member {
-                Member::Once(Value::String(text)) => Some(text.decode().into_owned()),
+                JsonMember::Once(JsonValue::String(text)) => Some(text.decode().into_owned()),
                 _ => None,
             });
         Some(Self { code: code.unwrap_or_default(), message: message.or(capital).unwrap_or_default() })

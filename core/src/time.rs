@@ -32,10 +32,10 @@ impl UnixMillis {
 
     /// The moment in UTC.
     #[must_use]
-    pub const fn date_time(self) -> DateTime {
+    pub const fn utc_date_time(self) -> UtcDateTime {
         let seconds = self.0 / 1000;
         let (year, month, day) = date(seconds / 86_400);
-        DateTime {
+        UtcDateTime {
             year,
             month,
             day,
@@ -74,7 +74,7 @@ fn digits(text: &str, count: usize, least: u64, most: u64) -> Option<u64> {
 /// A moment by the Gregorian calendar and the clock, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it all")]
-pub struct DateTime {
+pub struct UtcDateTime {
     pub year: u64,
     pub month: u64,
     pub day: u64,
@@ -114,7 +114,8 @@ mod tests {
 
     #[track_caller]
     fn check(millis: u64, date: [u64; 3], time: [u64; 4]) {
-        let DateTime { year, month, day, hour, minute, second, millisecond } = UnixMillis(millis).date_time();
+        let UtcDateTime { year, month, day, hour, minute, second, millisecond } =
+            UnixMillis(millis).utc_date_time();
         assert_eq!(([year, month, day], [hour, minute, second, millisecond]), (date, time));
     }
 
@@ -126,7 +127,7 @@ mod tests {
         check(4_107_542_399_000, [2100, 2, 28], [23, 59, 59, 0]);
         check(4_107_542_400_000, [2100, 3, 1], [0, 0, 0, 0]);
         // No number is too large.
-        assert_eq!(UnixMillis(u64::MAX).date_time().hour, 14);
+        assert_eq!(UnixMillis(u64::MAX).utc_date_time().hour, 14);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From a request to its answer.
 
-use chargegate_core::{Problem, ProblemKind};
+use chargegate_core::{ProblemDetails, ProblemKind};
 
 use crate::body::Body;
 use crate::host::Host;
@@ -39,12 +39,12 @@ impl Route {
             "/v1/charging-sessions" => (Self::Sessions, "POST"),
             "/healthz" => (Self::Health, "GET, HEAD"),
             "/openapi.json" => (Self::Openapi, "GET, HEAD"),
-            _ => return Err(problem::response(&Problem::new(ProblemKind::NotFound))),
+            _ => return Err(problem::response(&ProblemDetails::new(ProblemKind::NotFound))),
         };
         if allowed.split(", ").any(|method| method == request.method) {
             Ok(route)
         } else {
-            let refused = problem::response(&Problem::new(ProblemKind::MethodNotAllowed));
+            let refused = problem::response(&ProblemDetails::new(ProblemKind::MethodNotAllowed));
             Err(refused.with("allow", allowed))
         }
     }

@@ -1,6 +1,6 @@
 //! The one place where what went wrong becomes an HTTP answer.
 
-use chargegate_core::{Problem, ProblemKind};
+use chargegate_core::{ProblemDetails, ProblemKind};
 
 use crate::body::{BodyError, ReadError};
 use crate::host::QueueError;
@@ -11,7 +11,7 @@ use crate::settings::SettingError;
 const RETRY_AFTER: &str = "1";
 
 /// The problem as an answer (RFC 9457 section 3).
-pub(crate) fn response(problem: &Problem) -> Response {
+pub(crate) fn response(problem: &ProblemDetails) -> Response {
     let response = Response::new(problem.kind.status(), "application/problem+json", problem.to_json());
     match problem.kind {
         ProblemKind::NotConfirmed => response.with("retry-after", RETRY_AFTER),
@@ -19,19 +19,19 @@ pub(crate) fn response(problem: &Problem) -> Response {
     }
 }
 
-impl From<ReadError> for Problem {
+impl From<ReadError> for ProblemDetails {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::TooLarge => Problem::new(ProblemKind::BodyTooLarge),
+            ReadError::TooLarge => ProblemDetails::new(ProblemKind::BodyTooLarge),
             ReadError::Incomplete(BodyError::Cut) => {
-                Problem::new(ProblemKind::NotJson).with_detail("the body did not arrive whole")
+                ProblemDetails::new(ProblemKind::NotJson).with_detail("the body did not arrive whole")
             }
-            ReadError::Incomplete(BodyError::Late) => Problem::new(ProblemKind::BodyTooLate),
+            ReadError::Incomplete(BodyError::Late) => ProblemDetails::new(ProblemKind::BodyTooLate),
         }
     }
 }
 
-impl From<QueueError> for Problem {
+impl From<QueueError> for ProblemDetails {
     fn from(error: QueueError) -> Self {
         let (kind, detail) = match error {
             QueueError::Full => (ProblemKind::NotConfirmed, "the queue is full"),
@@ -43,12 +43,12 @@ impl From<QueueError> for Problem {
             ),
             QueueError::Unavailable => (ProblemKind::NotConfirmed, "the queue is unavailable"),
         };
-        Problem::new(kind).with_detail(detail)
+        ProblemDetails::new(kind).with_detail(detail)
     }
 }
 
-impl From<SettingError> for Problem {
+impl From<SettingError> for ProblemDetails {
     fn from(error: SettingError) -> Self {
-        Problem::new(ProblemKind::NotConfirmed).with_detail(error.as_str())
+        ProblemDetails::new(ProblemKind::NotConfirmed).with_detail(error.as_str())
     }
 }

@@ -1,7 +1,8 @@
 //! `POST /v1/charging-sessions`.
 
 use chargegate_core::{
-    IdempotencyKey, MAX_BODY_BYTES, Message, Problem, ProblemKind, RequestId, SessionRequest, Traceparent,
+    IdempotencyKey, MAX_BODY_BYTES, ProblemDetails, ProblemKind, RequestId, SessionMessage, SessionRequest,
+    Traceparent,
 };
 
 use crate::body::{self, Body};
@@ -22,11 +23,15 @@ pub(crate) async fn start(request: &Request<'_>, body: &mut impl Body, host: &im
 /// A request that is in order, and its message not yet on the queue.
 struct Pending {
     id: RequestId,
-    message: Message,
+    message: SessionMessage,
     patience: std::time::Duration,
 }
 
-async fn read(request: &Request<'_>, body: &mut impl Body, host: &impl Host) -> Result<Pending, Problem> {
+async fn read(
+    request: &Request<'_>,
+    body: &mut impl Body,
+    host: &impl Host,
+) -> Result<Pending, ProblemDetails> {
     check_length(request)?;
     check_media_type(request)?;
     let key = match request.only("idempotency-key") {
@@ -48,7 +53,7 @@ async fn read(request: &Request<'_>, body: &mut impl Body, host: &impl Host) -> 
         Field::Absent | Field::Repeated => None,
     };
     let traceparent = traceparent.unwrap_or_else(|| Traceparent::new(host.random(), host.random()));
-    let message = Message::new(session, id, now, Some(traceparent));
+    let message = SessionMessage::new(session, id, now, Some(traceparent));
     Ok(Pending { id, message, patience: settings.enqueue_timeout })
 }
 
@@ -64,18 +69,18 @@ impl Pending {
 }
 
 /// Refuses by the announced length, before anything is read. What is announced wrongly shows in the reading.
-fn check_length(request: &Request<'_>) -> Result<(), Problem> {
+fn check_length(request: &Request<'_>) -> Result<(), ProblemDetails> {
     let announced = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
     let limit = u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX);
     if request.values("content-length").filter_map(announced).any(|length| length > limit) {
-        return Err(Problem::new(ProblemKind::BodyTooLarge));
+        return Err(ProblemDetails::new(ProblemKind::BodyTooLarge));
     }
     Ok(())
 }
 
 /// JSON and nothing else, not compressed; parameters such as a charset change nothing (RFC 8259 section 11).
-fn check_media_type(request: &Request<'_>) -> Result<(), Problem> {
-    let unsupported = || Problem::new(ProblemKind::UnsupportedMediaType);
+fn check_media_type(request: &Request<'_>) -> Result<(), ProblemDetails> {
+    let unsupported = || ProblemDetails::new(ProblemKind::UnsupportedMediaType);
     let Field::Once(value) = request.only("content-type") else { return Err(unsupported()) };
     let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     if !essence.eq_ignore_ascii_case(b"application/json") {
@@ -87,6 +92,6 @@ fn check_media_type(request: &Request<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn bad_key() -> Problem {
-    Problem::new(ProblemKind::BadIdempotencyKey)
+fn bad_key() -> ProblemDetails {
+    ProblemDetails::new(ProblemKind::BadIdempotencyKey)
 }

@@ -5,7 +5,7 @@ mod http;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::{DriverToken, Reason, StationId, Status, Traceparent};
+use chargegate_core::{DecisionReason, DecisionStatus, DriverToken, StationId, Traceparent};
 
 pub use self::http::{AclUrl, AclUrlError, HttpAuthorizer};
 
@@ -27,7 +27,7 @@ pub trait Authorizer: Send + Sync {
     ///
     /// # Errors
     /// [`NoAnswer`]: whatever is not a known status is no answer.
-    async fn ask(&self, question: Question<'_>, timeout: Duration) -> Result<Status, NoAnswer>;
+    async fn ask(&self, question: Question<'_>, timeout: Duration) -> Result<DecisionStatus, NoAnswer>;
 }
 
 /// A call had no answer.
@@ -50,10 +50,10 @@ pub enum NoAnswer {
 impl NoAnswer {
     /// The reason of a decision made without an answer.
     #[must_use]
-    pub const fn reason(self) -> Reason {
+    pub const fn reason(self) -> DecisionReason {
         match self {
-            Self::TimedOut => Reason::AclTimeout,
-            Self::Unreachable | Self::Status(_) | Self::Unreadable => Reason::AclError,
+            Self::TimedOut => DecisionReason::AclTimeout,
+            Self::Unreachable | Self::Status(_) | Self::Unreadable => DecisionReason::AclError,
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chargegate_core::{Message, MessageToken, RequestId, UnixMillis};
+use chargegate_core::{MessageToken, RequestId, SessionMessage, UnixMillis};
 use tokio::time::Instant;
 
 pub(crate) use self::acl::FakeAcl;
@@ -69,10 +69,10 @@ pub(crate) fn effects() -> Effects {
 }
 
 /// The `n`th request, accepted at `accepted_at`.
-pub(crate) fn message(n: u32, accepted_at: UnixMillis) -> Message {
+pub(crate) fn message(n: u32, accepted_at: UnixMillis) -> SessionMessage {
     let mut number = [0; 10];
     number[..4].copy_from_slice(&n.to_be_bytes());
-    Message {
+    SessionMessage {
         id: RequestId::v7(UnixMillis(1), number),
         station_id: STATION.parse().unwrap(),
         driver_token: MessageToken::from(TOKEN),

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use chargegate_core::{AgeNote, Decision, Next};
+use chargegate_core::{Decision, NextAttempt, TimestampCheck};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::authorizer::NoAnswer;
@@ -107,11 +107,11 @@ pub(crate) fn poison(reason: &'static str) {
     counter!("chargegate_poison_total", "reason" => reason).increment(1);
 }
 
-pub(crate) fn clock(note: AgeNote) {
-    let kind = match note {
-        AgeNote::Plain => return,
-        AgeNote::Skewed => "skewed",
-        AgeNote::Future => "future",
+pub(crate) fn clock(check: TimestampCheck) {
+    let kind = match check {
+        TimestampCheck::Consistent => return,
+        TimestampCheck::Skewed => "skewed",
+        TimestampCheck::Future => "future",
     };
     counter!("chargegate_clock_skew_total", "kind" => kind).increment(1);
 }
@@ -126,15 +126,15 @@ pub(crate) fn acl_retry() {
     counter!("chargegate_acl_retries_total").increment(1);
 }
 
-pub(crate) fn attempt(result: AttemptResult, next: Next, took: Duration) {
+pub(crate) fn attempt(result: AttemptResult, next: NextAttempt, took: Duration) {
     counter!("chargegate_callback_attempts_total", "result" => result.as_str()).increment(1);
     histogram!("chargegate_callback_seconds").record(took);
     match next {
-        Next::Delivered => counter!("chargegate_callbacks_delivered_total").increment(1),
-        Next::GiveUp(reason) => {
+        NextAttempt::Delivered => counter!("chargegate_callbacks_delivered_total").increment(1),
+        NextAttempt::GiveUp(reason) => {
             counter!("chargegate_callbacks_dead_total", "reason" => reason.as_str()).increment(1);
         }
-        Next::Retry { .. } => {}
+        NextAttempt::Retry { .. } => {}
     }
 }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chargegate_core::{
-    CallbackUrl, Decision, DecodeError, GiveUp, Message, RequestId, StationId, Traceparent, UnixMillis,
+    CallbackUrl, Decision, GiveUpReason, MessageDecodeError, RequestId, SessionMessage, StationId,
+    Traceparent, UnixMillis,
 };
 
 pub(crate) use self::verdict::Verdict;
@@ -44,7 +45,7 @@ pub struct DecidedMessage {
     /// The message's name in the queue.
     pub key: MessageKey,
     /// What it asked.
-    pub message: Message,
+    pub message: SessionMessage,
     /// What was decided.
     pub decision: Decision,
     /// When, by the worker's clock.
@@ -61,7 +62,7 @@ pub struct PoisonMessage {
     /// What was enqueued. It may hold secrets: it is masked wherever shown.
     pub body: Vec<u8>,
     /// What is wrong with it.
-    pub reason: DecodeError,
+    pub reason: MessageDecodeError,
     /// When it was found, by the worker's clock.
     pub found_at: UnixMillis,
 }
@@ -202,7 +203,7 @@ pub enum AfterAttempt {
         /// When.
         at: UnixMillis,
         /// Why.
-        reason: GiveUp,
+        reason: GiveUpReason,
     },
 }
 

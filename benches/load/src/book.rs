@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-use chargegate_core::Status;
+use chargegate_core::DecisionStatus;
 use tokio::time::Instant;
 
 use crate::latency::Latencies;
@@ -263,7 +263,7 @@ pub(crate) fn station(number: u64) -> String {
 fn read_status(number: u64, body: &[u8]) -> Option<u8> {
     let own = format!(r#"{{"station_id":"{}","driver_token":"{DRIVER_TOKEN}","status":""#, station(number));
     let status = body.strip_prefix(own.as_bytes())?.strip_suffix(b"\"}")?;
-    let at = Status::ALL.iter().position(|known| known.as_str().as_bytes() == status)?;
+    let at = DecisionStatus::ALL.iter().position(|known| known.as_str().as_bytes() == status)?;
     u8::try_from(at + 1).ok()
 }
 

@@ -2,7 +2,9 @@
 
 use std::num::NonZeroU16;
 
-use chargegate_core::{Message, MessageToken, RequestId, STREAM_FIELD, UnixMillis, stream_for, stream_key};
+use chargegate_core::{
+    MessageToken, RequestId, STREAM_FIELD, SessionMessage, UnixMillis, stream_for, stream_key,
+};
 use redis::aio::MultiplexedConnection;
 
 use crate::book::{Answer, Book, DRIVER_TOKEN, station};
@@ -49,10 +51,10 @@ pub(crate) async fn fill(
     Ok(())
 }
 
-fn message(number: u64, callback_url: &str, now: u64) -> Option<Message> {
+fn message(number: u64, callback_url: &str, now: u64) -> Option<SessionMessage> {
     let mut random = [0; 10];
     random.iter_mut().zip(number.to_be_bytes()).for_each(|(to, from)| *to = from);
-    Some(Message {
+    Some(SessionMessage {
         id: RequestId::v7(UnixMillis(now), random),
         station_id: station(number).parse().ok()?,
         driver_token: MessageToken::from(DRIVER_TOKEN),
@@ -70,7 +72,7 @@ mod tests {
     fn messages_are_as_the_edge_makes_them() {
         let made: Vec<_> = (0..3).map(|number| message(number, "http://127.0.0.1:1", 5).unwrap()).collect();
         for message in &made {
-            assert_eq!(Message::decode(message.encode().as_bytes()).as_ref(), Ok(message));
+            assert_eq!(SessionMessage::decode(message.encode().as_bytes()).as_ref(), Ok(message));
             assert!(matches!(message.driver_token, MessageToken::Valid(_)));
         }
         assert!(made[0].id != made[1].id && made[1].id != made[2].id, "one request each");

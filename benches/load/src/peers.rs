@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chargegate_core::Status;
+use chargegate_core::DecisionStatus;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -134,7 +134,10 @@ async fn authorize(request: Request<Incoming>, calls: &Calls, delay: Duration) -
         tokio::time::sleep(delay).await;
     }
     calls.now.fetch_sub(1, Ordering::Relaxed);
-    let status = Status::ALL.get(number % Status::ALL.len()).copied().unwrap_or(Status::Unknown);
+    let status = DecisionStatus::ALL
+        .get(number % DecisionStatus::ALL.len())
+        .copied()
+        .unwrap_or(DecisionStatus::Unknown);
     let mut response = Response::new(Full::from(format!(r#"{{"status":"{status}"}}"#)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if read.is_err() {

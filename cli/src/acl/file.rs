@@ -177,7 +177,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use chargegate_core::Status;
+    use chargegate_core::DecisionStatus;
 
     const ROW: &str = "[[token]]\ntoken = \"a-secret-token\"\n";
 
@@ -189,12 +189,12 @@ mod tests {
         let check = |station, token, expected| {
             assert_eq!(table.authorize(StationId(station), token, now), expected, "{token}");
         };
-        check(Uuid::nil(), "driver-allowed-0000000001", Status::Allowed);
-        check(Uuid::nil(), "driver-blocked-0000000001", Status::NotAllowed);
-        check(Uuid::nil(), "driver-revoked-0000000001", Status::Invalid);
-        check(Uuid::nil(), "driver-garage-00000000001", Status::NotAllowed);
-        check(garage, "driver-garage-00000000001", Status::Allowed);
-        check(Uuid::nil(), "driver-unlisted-000000001", Status::Unknown);
+        check(Uuid::nil(), "driver-allowed-0000000001", DecisionStatus::Allowed);
+        check(Uuid::nil(), "driver-blocked-0000000001", DecisionStatus::NotAllowed);
+        check(Uuid::nil(), "driver-revoked-0000000001", DecisionStatus::Invalid);
+        check(Uuid::nil(), "driver-garage-00000000001", DecisionStatus::NotAllowed);
+        check(garage, "driver-garage-00000000001", DecisionStatus::Allowed);
+        check(Uuid::nil(), "driver-unlisted-000000001", DecisionStatus::Unknown);
     }
 
     #[test]

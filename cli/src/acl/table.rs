@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
-use chargegate_core::Status;
+use chargegate_core::DecisionStatus;
 use serde::de::{self, Deserialize, Deserializer};
 use uuid::Uuid;
 
@@ -47,16 +47,16 @@ impl Table {
     }
 
     /// Whether the driver may charge at the station at the time `now`.
-    pub(crate) fn authorize(&self, station: StationId, token: &str, now: SystemTime) -> Status {
-        let Some(entry) = self.entries.get(token) else { return Status::Unknown };
+    pub(crate) fn authorize(&self, station: StationId, token: &str, now: SystemTime) -> DecisionStatus {
+        let Some(entry) = self.entries.get(token) else { return DecisionStatus::Unknown };
         if entry.expires.is_some_and(|expires| expires <= now) {
-            return Status::Invalid;
+            return DecisionStatus::Invalid;
         }
         match &entry.access {
-            Access::All => Status::Allowed,
-            Access::Stations(stations) if stations.contains(&station) => Status::Allowed,
-            Access::Stations(_) | Access::Blocked => Status::NotAllowed,
-            Access::Revoked => Status::Invalid,
+            Access::All => DecisionStatus::Allowed,
+            Access::Stations(stations) if stations.contains(&station) => DecisionStatus::Allowed,
+            Access::Stations(_) | Access::Blocked => DecisionStatus::NotAllowed,
+            Access::Revoked => DecisionStatus::Invalid,
         }
     }
 }
@@ -102,17 +102,17 @@ mod tests {
             let mut table = Table::default();
             table.insert("listed", Entry { access, expires: expires.map(at) }).unwrap();
             assert_eq!(table.authorize(station, "listed", at(100)), expected);
-            assert_eq!(table.authorize(station, "unlisted", at(100)), Status::Unknown);
+            assert_eq!(table.authorize(station, "unlisted", at(100)), DecisionStatus::Unknown);
         };
         let some = || Access::Stations(HashSet::from([HERE]));
-        check(Access::All, None, HERE, Status::Allowed);
-        check(some(), None, HERE, Status::Allowed);
-        check(some(), None, THERE, Status::NotAllowed);
-        check(Access::Stations(HashSet::new()), None, HERE, Status::NotAllowed);
-        check(Access::Blocked, None, HERE, Status::NotAllowed);
-        check(Access::Revoked, None, HERE, Status::Invalid);
-        check(Access::All, Some(101), HERE, Status::Allowed);
-        check(Access::All, Some(100), HERE, Status::Invalid);
-        check(Access::Blocked, Some(99), HERE, Status::Invalid);
+        check(Access::All, None, HERE, DecisionStatus::Allowed);
+        check(some(), None, HERE, DecisionStatus::Allowed);
+        check(some(), None, THERE, DecisionStatus::NotAllowed);
+        check(Access::Stations(HashSet::new()), None, HERE, DecisionStatus::NotAllowed);
+        check(Access::Blocked, None, HERE, DecisionStatus::NotAllowed);
+        check(Access::Revoked, None, HERE, DecisionStatus::Invalid);
+        check(Access::All, Some(101), HERE, DecisionStatus::Allowed);
+        check(Access::All, Some(100), HERE, DecisionStatus::Invalid);
+        check(Access::Blocked, Some(99), HERE, DecisionStatus::Invalid);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chargegate_core::Status;
+use chargegate_core::DecisionStatus;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -14,7 +14,11 @@ use super::ledger::Contradiction;
 /// # Errors
 /// It is not exactly `station_id`, `driver_token` and `status`, in that order, with the request's own values
 /// and one of the four statuses.
-pub(super) fn read(body: &[u8], station_id: &str, driver_token: &str) -> Result<Status, Contradiction> {
+pub(super) fn read(
+    body: &[u8],
+    station_id: &str,
+    driver_token: &str,
+) -> Result<DecisionStatus, Contradiction> {
     let Ok(Fields(fields)) = serde_json::from_slice(body) else { return Err(Contradiction::Shape) };
     let [(a, station), (b, token), (c, status)] = fields.as_slice() else { return Err(Contradiction::Shape) };
     if [a, b, c] != ["station_id", "driver_token", "status"] {
@@ -60,10 +64,13 @@ mod tests {
     #[test]
     fn exactly_the_three_fields_in_order() {
         let check = |body: &str, expected| assert_eq!(read(body.as_bytes(), "S", "T"), expected, "{body}");
-        check(r#"{"station_id":"S","driver_token":"T","status":"allowed"}"#, Ok(Status::Allowed));
-        check(r#"{"station_id":"S","driver_token":"T","status":"not_allowed"}"#, Ok(Status::NotAllowed));
-        check(r#"{"station_id":"S","driver_token":"T","status":"unknown"}"#, Ok(Status::Unknown));
-        check(r#"{"station_id":"S","driver_token":"T","status":"invalid"}"#, Ok(Status::Invalid));
+        check(r#"{"station_id":"S","driver_token":"T","status":"allowed"}"#, Ok(DecisionStatus::Allowed));
+        check(
+            r#"{"station_id":"S","driver_token":"T","status":"not_allowed"}"#,
+            Ok(DecisionStatus::NotAllowed),
+        );
+        check(r#"{"station_id":"S","driver_token":"T","status":"unknown"}"#, Ok(DecisionStatus::Unknown));
+        check(r#"{"station_id":"S","driver_token":"T","status":"invalid"}"#, Ok(DecisionStatus::Invalid));
         for body in [
             "",
             "[]",

@@ -42,7 +42,7 @@ pub(super) fn show_callback(ledger: &Ledger) {
     ledger.for_each(|entry| {
         match (entry.received(), entry.ack()) {
             (Some(received), _) => {
-                let status = received.status.map_or("unreadable", chargegate_core::Status::as_str);
+                let status = received.status.map_or("unreadable", chargegate_core::DecisionStatus::as_str);
                 line(format_args!("callback after {}: {status}", Millis(received.after)));
             }
             (None, Ack::Accepted { .. }) => error_line("error: accepted, but not called back in time"),

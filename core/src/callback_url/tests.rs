@@ -16,21 +16,26 @@ fn refused(text: &str, expected: CallbackUrlError) {
 }
 
 #[track_caller]
-fn check(text: &str, host: Host<'_>, port: u16, target: &str) {
+fn check(text: &str, host: CallbackHost<'_>, port: u16, target: &str) {
     let url: CallbackUrl = text.parse().unwrap();
     assert_eq!((url.host(), url.port(), url.target().to_string().as_str()), (host, port, target), "{text}");
 }
 
 #[test]
 fn the_parts_are_told_apart() {
-    check("https://example.com/cb", Host::Name("example.com"), 443, "/cb");
-    check("http://example.com", Host::Name("example.com"), 80, "/");
-    check("http://example.com?a=b", Host::Name("example.com"), 80, "/?a=b");
-    check("HTTPS://Example.COM:8443/Path?Query=%7E", Host::Name("example.com"), 8443, "/Path?Query=%7E");
-    check("http://127.0.0.1:3003/", Host::Address(Ipv4Addr::LOCALHOST.into()), 3003, "/");
-    check("http://[::1]:1/x", Host::Address(Ipv6Addr::LOCALHOST.into()), 1, "/x");
-    check("http://my_host/", Host::Name("my_host"), 80, "/");
-    check("http://xn--bcher-kva.example/", Host::Name("xn--bcher-kva.example"), 80, "/");
+    check("https://example.com/cb", CallbackHost::Name("example.com"), 443, "/cb");
+    check("http://example.com", CallbackHost::Name("example.com"), 80, "/");
+    check("http://example.com?a=b", CallbackHost::Name("example.com"), 80, "/?a=b");
+    check(
+        "HTTPS://Example.COM:8443/Path?Query=%7E",
+        CallbackHost::Name("example.com"),
+        8443,
+        "/Path?Query=%7E",
+    );
+    check("http://127.0.0.1:3003/", CallbackHost::Address(Ipv4Addr::LOCALHOST.into()), 3003, "/");
+    check("http://[::1]:1/x", CallbackHost::Address(Ipv6Addr::LOCALHOST.into()), 1, "/x");
+    check("http://my_host/", CallbackHost::Name("my_host"), 80, "/");
+    check("http://xn--bcher-kva.example/", CallbackHost::Name("xn--bcher-kva.example"), 80, "/");
     let url: CallbackUrl = "http://[::1]:8080/x".parse().unwrap();
     assert_eq!((url.host_str(), url.authority()), ("[::1]", "[::1]:8080"));
 }
@@ -174,11 +179,11 @@ fn agrees_with_the_url_crate(text: &str) -> Result<(), TestCaseError> {
         Err(_) if ours.host_str().contains("xn--") => return Ok(()),
         Err(error) => return Err(TestCaseError::fail(format!("{text}: {error}"))),
     };
-    prop_assert_eq!(theirs.scheme() == "https", ours.scheme() == Scheme::Https);
+    prop_assert_eq!(theirs.scheme() == "https", ours.scheme() == CallbackScheme::Https);
     let same_host = match (ours.host(), theirs.host()) {
-        (Host::Name(ours), Some(url::Host::Domain(theirs))) => ours == theirs,
-        (Host::Address(ours), Some(url::Host::Ipv4(theirs))) => ours == theirs,
-        (Host::Address(ours), Some(url::Host::Ipv6(theirs))) => ours == theirs,
+        (CallbackHost::Name(ours), Some(url::Host::Domain(theirs))) => ours == theirs,
+        (CallbackHost::Address(ours), Some(url::Host::Ipv4(theirs))) => ours == theirs,
+        (CallbackHost::Address(ours), Some(url::Host::Ipv6(theirs))) => ours == theirs,
         _ => false,
     };
     prop_assert!(same_host, "{text}");

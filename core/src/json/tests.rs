@@ -72,7 +72,7 @@ proptest! {
         write_string(&mut out, &text);
         out.push('}');
         let members = read_object(out.as_bytes(), ["a"]).unwrap().unwrap();
-        let [Member::Once(Value::String(found))] = members.named else { panic!("{out}") };
+        let [JsonMember::Once(JsonValue::String(found))] = members.named else { panic!("{out}") };
         prop_assert_eq!(found.decode(), text.as_str());
         let theirs: serde_json::Value = serde_json::from_str(&out).unwrap();
         prop_assert_eq!(theirs["a"].as_str(), Some(text.as_str()));
@@ -88,12 +88,12 @@ proptest! {
         let members = read_object(text.as_bytes(), ["a", "b"]).unwrap().unwrap();
         for (name, member) in ["a", "b"].into_iter().zip(members.named) {
             match (object.get(name), member) {
-                (Some(serde_json::Value::String(theirs)), Member::Once(Value::String(ours))) => {
+                (Some(serde_json::Value::String(theirs)), JsonMember::Once(JsonValue::String(ours))) => {
                     prop_assert_eq!(ours.decode(), theirs.as_str());
                 }
-                (None, Member::Missing)
-                | (Some(serde_json::Value::Number(_)), Member::Once(Value::Number(_))) => {}
-                (Some(theirs), Member::Once(Value::Other)) => prop_assert!(!theirs.is_string() && !theirs.is_number()),
+                (None, JsonMember::Missing)
+                | (Some(serde_json::Value::Number(_)), JsonMember::Once(JsonValue::Number(_))) => {}
+                (Some(theirs), JsonMember::Once(JsonValue::Other)) => prop_assert!(!theirs.is_string() && !theirs.is_number()),
                 (theirs, ours) => prop_assert!(false, "{theirs:?} {ours:?}"),
             }
         }
@@ -104,21 +104,21 @@ proptest! {
 fn nesting_ends_at_the_limit() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(read_object(nested(32).as_bytes(), ["a"]).is_ok());
-    assert_eq!(read_object(nested(33).as_bytes(), ["a"]).err(), Some(SyntaxError::TooDeep));
-    assert_eq!(read_object("[".repeat(8192).as_bytes(), ["a"]).err(), Some(SyntaxError::TooDeep));
-    assert_eq!(read_object("{\"a\":".repeat(1600).as_bytes(), ["a"]).err(), Some(SyntaxError::TooDeep));
+    assert_eq!(read_object(nested(33).as_bytes(), ["a"]).err(), Some(JsonSyntaxError::TooDeep));
+    assert_eq!(read_object("[".repeat(8192).as_bytes(), ["a"]).err(), Some(JsonSyntaxError::TooDeep));
+    assert_eq!(read_object("{\"a\":".repeat(1600).as_bytes(), ["a"]).err(), Some(JsonSyntaxError::TooDeep));
 }
 
 #[test]
 fn a_repeated_name_is_told_even_when_it_is_escaped() {
     let members = read_object(br#"{"a":1,"\u0061":2,"b":3}"#, ["a", "c"]).unwrap().unwrap();
-    assert_eq!(members.named, [Member::Repeated, Member::Missing]);
+    assert_eq!(members.named, [JsonMember::Repeated, JsonMember::Missing]);
     assert!(members.others);
 }
 
 #[test]
 fn surrogates_are_paired_or_replaced() {
-    let decode = |text: &'static str| RawString { raw: text, escaped: true }.decode().to_string();
+    let decode = |text: &'static str| RawJsonString { raw: text, escaped: true }.decode().to_string();
     assert_eq!(decode(r"\ud83d\ude00!"), "\u{1f600}!");
     assert_eq!(decode(r"\ud83d!"), "\u{fffd}!");
     assert_eq!(decode(r"\ud83d\u0041"), "\u{fffd}A");

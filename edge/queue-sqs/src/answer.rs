@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chargegate_core::UnixMillis;
-use chargegate_core::json::{self, Member, Value};
+use chargegate_core::json::{self, JsonMember, JsonValue};
 use chargegate_core::sqs::{Fault, Said};
 
 use crate::QueueError;
@@ -49,7 +49,7 @@ pub(crate) fn sent(answer: &Answer, now: UnixMillis) -> Result<(), QueueError> {
 fn has_message_id(body: &[u8]) -> bool {
     let Ok(Some(members)) = json::read_object(body, ["MessageId"]) else { return false };
     let [id] = members.named;
-    matches!(id, Member::Once(Value::String(id)) if !id.decode().is_empty())
+    matches!(id, JsonMember::Once(JsonValue::String(id)) if !id.decode().is_empty())
 }
 
 fn refusal(answer: &Answer, now: UnixMillis) -> Cause {

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
-use chargegate_core::{Scheme, UnixMillis};
+use chargegate_core::{CallbackScheme, UnixMillis};
 use chargegate_queue::Spin;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, Method, Request, RequestOptions, Response};
@@ -43,8 +43,8 @@ async fn send(post: Post) -> Result<Response, NoAnswer> {
     let (end, trailers) = wit_future::new(|| Ok(None));
     let (request, _) = Request::new(headers(&post)?, Some(body), trailers, Some(options(post.timeout)?));
     let scheme = match post.scheme {
-        Scheme::Http => types::Scheme::Http,
-        Scheme::Https => types::Scheme::Https,
+        CallbackScheme::Http => types::Scheme::Http,
+        CallbackScheme::Https => types::Scheme::Https,
     };
     let complete = request
         .set_method(&Method::Post)

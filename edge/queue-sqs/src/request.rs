@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chargegate_core::json::write_string;
-use chargegate_core::{Scheme, UnixMillis, message_group_of};
+use chargegate_core::{CallbackScheme, UnixMillis, message_group_of};
 use chargegate_sigv4::{SigningScope, UnsignedRequest, sign};
 
 use crate::settings::Settings;
@@ -13,7 +13,7 @@ use crate::settings::Settings;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Post {
     /// The scheme.
-    pub scheme: Scheme,
+    pub scheme: CallbackScheme,
     /// Host and, unless it is the scheme's own, port.
     pub host: String,
     /// All headers but `Host`.

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use chargegate_core::{Scheme, sqs};
+use chargegate_core::{CallbackScheme, sqs};
 use chargegate_queue::{SettingError, number};
 use chargegate_sigv4::{AwsCredentials, AwsCredentialsError};
 
 /// What an operator may set.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
-    pub(crate) scheme: Scheme,
+    pub(crate) scheme: CallbackScheme,
     /// The value of the `Host` header.
     pub(crate) host: String,
     /// The queue's name within requests.
@@ -47,8 +47,8 @@ impl Settings {
         ))?;
         check_path(&path)?;
         let name = match scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
+            CallbackScheme::Http => "http",
+            CallbackScheme::Https => "https",
         };
         let queue = format!("{name}://{host}{path}");
         let region = region(set("aws_region"), &host)?;
@@ -80,14 +80,14 @@ impl fmt::Debug for Settings {
 }
 
 /// Scheme and host. `queue_url` is also what a manifest allows to be reached, and there nothing more may stand.
-fn server(url: &str) -> Result<(Scheme, String), SettingError> {
+fn server(url: &str) -> Result<(CallbackScheme, String), SettingError> {
     let malformed = SettingError(
         "queue_url must be https://host or http://host:port, like https://sqs.eu-central-1.amazonaws.com; the queue itself is in queue_path",
     );
     let (scheme, host) = url.split_once("://").ok_or(malformed)?;
     let (scheme, own_port) = match scheme {
-        "https" => (Scheme::Https, ":443"),
-        "http" => (Scheme::Http, ":80"),
+        "https" => (CallbackScheme::Https, ":443"),
+        "http" => (CallbackScheme::Http, ":80"),
         _ => return Err(malformed),
     };
     let host = host.strip_suffix('/').unwrap_or(host);

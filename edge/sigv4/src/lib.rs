@@ -19,7 +19,7 @@ use alloc::string::String;
 use core::fmt;
 
 use canonical::CanonicalRequest;
-use chargegate_core::{DateTime, UnixMillis};
+use chargegate_core::{UnixMillis, UtcDateTime};
 
 /// A request as it is sent, without the headers that an [`AwsSignature`] adds.
 #[derive(Clone, Copy)]
@@ -77,7 +77,7 @@ pub fn sign<'a>(
     credentials: &'a AwsCredentials,
     at: UnixMillis,
 ) -> AwsSignature<'a> {
-    let DateTime { year, month, day, hour, minute, second, .. } = at.date_time();
+    let UtcDateTime { year, month, day, hour, minute, second, .. } = at.utc_date_time();
     let day = format!("{year:04}{month:02}{day:02}");
     let date = format!("{day}T{hour:02}{minute:02}{second:02}Z");
     let security_token = credentials.session_token();

@@ -1,6 +1,6 @@
 //! Requests that go well, and the limits of the queue.
 
-use chargegate_core::{Message, stream_for};
+use chargegate_core::{SessionMessage, stream_for};
 use chargegate_servers::{Redis, redis_server, valkey_server};
 
 use super::host::Spin;
@@ -25,7 +25,7 @@ fn a_message_is_in_its_stream_to_the_byte_when_it_is_acknowledged() {
         for number in 0..8 {
             for text in streams.messages(number) {
                 assert_eq!(stream_for(&text, 8.try_into().unwrap()), number);
-                let message = Message::decode(text.as_bytes()).unwrap();
+                let message = SessionMessage::decode(text.as_bytes()).unwrap();
                 assert_eq!(message.encode(), text);
                 assert_eq!(message.callback_url.as_str(), "https://client.example/cb?a=%7B");
                 found.push(message.id.to_string());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chargegate_core::{Status, authorization_query, read_answer};
+use chargegate_core::{DecisionStatus, authorization_body, parse_authorization_answer};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::uri::Scheme;
 use http::{Method, Request, StatusCode, Uri};
@@ -74,8 +74,8 @@ impl HttpAuthorizer {
         Self { client, endpoint: url.0 }
     }
 
-    async fn exchange(&self, question: Question<'_>) -> Result<Status, NoAnswer> {
-        let query = authorization_query(question.station_id, question.driver_token);
+    async fn exchange(&self, question: Question<'_>) -> Result<DecisionStatus, NoAnswer> {
+        let query = authorization_body(question.station_id, question.driver_token);
         let request = Request::builder()
             .method(Method::POST)
             .uri(self.endpoint.clone())
@@ -99,7 +99,7 @@ impl HttpAuthorizer {
                 NoAnswer::Unreachable
             }
         })?;
-        read_answer(&body.to_bytes()).map_err(|_| NoAnswer::Unreadable)
+        parse_authorization_answer(&body.to_bytes()).map_err(|_| NoAnswer::Unreadable)
     }
 }
 
@@ -111,7 +111,7 @@ fn is_json(content_type: &[u8]) -> bool {
 
 #[async_trait]
 impl Authorizer for HttpAuthorizer {
-    async fn ask(&self, question: Question<'_>, timeout: Duration) -> Result<Status, NoAnswer> {
+    async fn ask(&self, question: Question<'_>, timeout: Duration) -> Result<DecisionStatus, NoAnswer> {
         tokio::time::timeout(timeout, self.exchange(question)).await.unwrap_or(Err(NoAnswer::TimedOut))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chargegate_core::{Status, Traceparent};
+use chargegate_core::{DecisionStatus, Traceparent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -14,12 +14,12 @@ const LONG: Duration = Duration::from_mins(1);
 /// For what must run out of time.
 const SHORT: Duration = Duration::from_millis(100);
 
-async fn ask(port: u16, timeout: Duration) -> Result<Status, NoAnswer> {
+async fn ask(port: u16, timeout: Duration) -> Result<DecisionStatus, NoAnswer> {
     let authorizer = HttpAuthorizer::new(format!("http://127.0.0.1:{port}").parse().unwrap(), 4);
     ask_with(&authorizer, timeout).await
 }
 
-async fn ask_with(authorizer: &HttpAuthorizer, timeout: Duration) -> Result<Status, NoAnswer> {
+async fn ask_with(authorizer: &HttpAuthorizer, timeout: Duration) -> Result<DecisionStatus, NoAnswer> {
     let (station_id, driver_token) = (STATION.parse().unwrap(), TOKEN.parse().unwrap());
     let question = Question {
         station_id: &station_id,
@@ -37,7 +37,7 @@ fn answer(status: &str, content_type: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n{body}")
 }
 
-async fn check(raw: impl Into<Vec<u8>>, expected: Result<Status, NoAnswer>) {
+async fn check(raw: impl Into<Vec<u8>>, expected: Result<DecisionStatus, NoAnswer>) {
     let raw = raw.into();
     let shown = raw.get(..raw.len().min(80)).unwrap().escape_ascii().to_string();
     let peer = Peer::answering(raw).await;
@@ -58,7 +58,7 @@ async fn the_question_is_the_contracts() {
         }
     })
     .await;
-    assert_eq!(ask(peer.port(), LONG).await, Ok(Status::Allowed));
+    assert_eq!(ask(peer.port(), LONG).await, Ok(DecisionStatus::Allowed));
     let request = told.recv().await.unwrap();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST /v1/authorizations HTTP/1.1\r\n"), "{head}");
@@ -75,10 +75,10 @@ async fn the_question_is_the_contracts() {
 
 #[tokio::test]
 async fn every_status_is_read() {
-    for status in Status::ALL {
+    for status in DecisionStatus::ALL {
         check(answer("200 OK", JSON, &format!(r#"{{"status":"{status}"}}"#)), Ok(status)).await;
     }
-    check(answer("200 OK", "application/json; charset=utf-8", ALLOWED), Ok(Status::Allowed)).await;
+    check(answer("200 OK", "application/json; charset=utf-8", ALLOWED), Ok(DecisionStatus::Allowed)).await;
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn a_connection_is_used_again() {
     .await;
     let authorizer = HttpAuthorizer::new(format!("http://127.0.0.1:{}", peer.port()).parse().unwrap(), 4);
     for _ in 0..5 {
-        assert_eq!(ask_with(&authorizer, LONG).await, Ok(Status::Allowed));
+        assert_eq!(ask_with(&authorizer, LONG).await, Ok(DecisionStatus::Allowed));
     }
     assert_eq!(peer.connections(), 1);
 }
@@ -198,7 +198,7 @@ async fn a_connection_is_used_again() {
 async fn no_proxy_is_taken_from_the_environment() {
     const PROXIES: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
     if std::env::var_os("http_proxy").as_deref() == Some("http://127.0.0.1:9".as_ref()) {
-        return check(answer("200 OK", JSON, ALLOWED), Ok(Status::Allowed)).await;
+        return check(answer("200 OK", JSON, ALLOWED), Ok(DecisionStatus::Allowed)).await;
     }
     let mut again = std::process::Command::new(std::env::current_exe().unwrap());
     again.args(["--exact", "authorizer::tests::no_proxy_is_taken_from_the_environment"]);

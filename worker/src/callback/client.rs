@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chargegate_core::{AddressPolicy, CallbackUrl, Scheme, Traceparent, callback_body};
+use chargegate_core::{AddressPolicy, CallbackScheme, CallbackUrl, Traceparent, callback_body};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
@@ -120,8 +120,8 @@ fn request(job: &CallbackJob, traceparent: Option<Traceparent>) -> Option<Reques
 
 fn uri(url: &CallbackUrl) -> Option<Uri> {
     let scheme = match url.scheme() {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
+        CallbackScheme::Http => "http",
+        CallbackScheme::Https => "https",
     };
     let target = url.target().to_string();
     Uri::builder().scheme(scheme).authority(url.authority()).path_and_query(target).build().ok()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chargegate_core::{AttemptOutcome, Next, RetryPolicy, full_jitter};
+use chargegate_core::{AttemptOutcome, NextAttempt, RetryPolicy, full_jitter};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -165,16 +165,16 @@ impl Shared {
             _ => AttemptOutcome::Failed,
         };
         let age = now.since(job.round_started_at);
-        let next = self.retry.next(outcome, job.round_attempt, age, self.effects.random.jitter());
+        let next = self.retry.next_attempt(outcome, job.round_attempt, age, self.effects.random.jitter());
         metric::attempt(result, next, took);
         debug!(
             request.id = %job.request_id, attempt.n = job.attempt.get(), callback.host = job.callback_url.host_str(),
             result = result.as_str(), took_ms = took.as_millis(), "attempted a callback",
         );
         let next = match next {
-            Next::Delivered => AfterAttempt::Delivered { at: now },
-            Next::Retry { after } => AfterAttempt::Retry { due_at: now.plus(after) },
-            Next::GiveUp(reason) => {
+            NextAttempt::Delivered => AfterAttempt::Delivered { at: now },
+            NextAttempt::Retry { after } => AfterAttempt::Retry { due_at: now.plus(after) },
+            NextAttempt::GiveUp(reason) => {
                 warn!(
                     request.id = %job.request_id, attempt.n = job.attempt.get(),
                     callback.host = job.callback_url.host_str(), result = result.as_str(),

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::{AddressPolicy, Decision, RequestId, Status, Traceparent, UnixMillis};
+use chargegate_core::{AddressPolicy, Decision, DecisionStatus, RequestId, Traceparent, UnixMillis};
 
 use super::{CallbackClient, Resolve};
 use crate::fakes::{STATION, TOKEN};
@@ -84,7 +84,7 @@ pub(super) fn job(n: u8, url: &str) -> CallbackJob {
         callback_url: url.parse().unwrap(),
         station_id: STATION.parse().unwrap(),
         driver_token: TOKEN.into(),
-        decision: Decision::answered(Status::Allowed),
+        decision: Decision::answered(DecisionStatus::Allowed),
         accepted_at: UnixMillis(1000),
         decided_at: UnixMillis(2000),
         traceparent: Some(trace()),

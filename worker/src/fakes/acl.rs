@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::Status;
+use chargegate_core::DecisionStatus;
 use tokio::time::{sleep, timeout};
 
 use crate::authorizer::{Authorizer, NoAnswer, Question};
 
-type Answer = Result<Status, NoAnswer>;
+type Answer = Result<DecisionStatus, NoAnswer>;
 
 /// Answers by a script, and watches how it is called.
 pub(crate) struct FakeAcl {
@@ -38,7 +38,7 @@ impl FakeAcl {
 
     /// No call ever ends by itself.
     pub(crate) fn hung() -> Self {
-        Self::always(Duration::from_hours(1000), Ok(Status::Allowed))
+        Self::always(Duration::from_hours(1000), Ok(DecisionStatus::Allowed))
     }
 
     pub(crate) fn calls(&self) -> usize {

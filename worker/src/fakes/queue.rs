@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::{Message, UnixMillis};
+use chargegate_core::{SessionMessage, UnixMillis};
 use tokio::sync::Notify;
 
 use super::{Event, Journal};
@@ -41,7 +41,7 @@ impl MemoryQueue {
         Self { journal, ..Self::default() }
     }
 
-    pub(crate) fn enqueue(&self, message: &Message) {
+    pub(crate) fn enqueue(&self, message: &SessionMessage) {
         self.enqueue_body(message.encode().into_bytes(), None);
     }
 
@@ -55,7 +55,7 @@ impl MemoryQueue {
     }
 
     /// Enqueues a message whose next delivery is this one.
-    pub(crate) fn enqueue_redelivered(&self, message: &Message, delivery: u32) {
+    pub(crate) fn enqueue_redelivered(&self, message: &SessionMessage, delivery: u32) {
         self.enqueue(message);
         if let Some(mut last) = self.state.lock().unwrap().messages.last_entry() {
             last.get_mut().deliveries = delivery - 1;

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use chargegate_core::{GiveUp, RequestId, UnixMillis};
+use chargegate_core::{GiveUpReason, RequestId, UnixMillis};
 use tokio::sync::Semaphore;
 
 use super::{Event, Journal};
@@ -26,7 +26,7 @@ pub(crate) enum CallbackState {
     /// It has arrived.
     Delivered,
     /// It is a dead letter.
-    Dead(GiveUp),
+    Dead(GiveUpReason),
 }
 
 /// A store in memory, that notes the order of things and fails when told to.

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chargegate_core::{
-    Age, AgeNote, Decision, DecisionRules, DriverToken, Message, MessageToken, Reason, RetryBudget, Step,
-    Traceparent, full_jitter,
+    Decision, DecisionReason, DecisionRules, DecisionStep, DriverToken, MessageAge, MessageToken,
+    RetryBudget, SessionMessage, TimestampCheck, Traceparent, full_jitter,
 };
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -66,7 +66,7 @@ impl Decider {
     /// for it.
     pub(super) async fn decide(&self, leased: LeasedMessage) -> Option<(Outcome, Instant)> {
         let now = self.effects.clock.now();
-        let message = match Message::decode(&leased.body) {
+        let message = match SessionMessage::decode(&leased.body) {
             Ok(message) => message,
             Err(reason) => {
                 warn!(
@@ -78,19 +78,20 @@ impl Decider {
                 return Some((Outcome::Poison(poison), Instant::now()));
             }
         };
-        let Age { value: at_lease, note } = Age::of(now, message.accepted_at, leased.enqueued_at);
-        metric::clock(note);
-        if note != AgeNote::Plain {
-            warn!(request.id = %message.id, ?note, "the times of a message are odd");
+        let MessageAge { value: at_lease, timestamps } =
+            MessageAge::measure(now, message.accepted_at, leased.enqueued_at);
+        metric::clock(timestamps);
+        if timestamps != TimestampCheck::Consistent {
+            warn!(request.id = %message.id, ?timestamps, "the times of a message are odd");
         }
         let aging = Aging { at_lease, leased: Instant::now() };
         let trace = message.traceparent.unwrap_or_else(|| self.new_trace());
-        let message = Message { traceparent: Some(trace), ..message };
+        let message = SessionMessage { traceparent: Some(trace), ..message };
 
         let decision = match &message.driver_token {
             MessageToken::Malformed(_) => Decision::MALFORMED_TOKEN,
             MessageToken::Valid(_) if leased.deliveries > MAX_DELIVERIES => {
-                Decision::unknown(Reason::Redelivered)
+                Decision::unknown(DecisionReason::Redelivered)
             }
             MessageToken::Valid(token) => self.ask(&message, token, trace, aging).await?,
         };
@@ -107,7 +108,7 @@ impl Decider {
     /// Asks until there is an answer, or time or budget run out.
     async fn ask(
         &self,
-        message: &Message,
+        message: &SessionMessage,
         token: &DriverToken,
         trace: Traceparent,
         aging: Aging,
@@ -115,8 +116,8 @@ impl Decider {
         let mut last: Option<NoAnswer> = None;
         let mut calls = 0_u32;
         loop {
-            let out_of_time = Decision::unknown(last.map_or(Reason::Expired, NoAnswer::reason));
-            let patience = self.rules.patience(aging.now());
+            let out_of_time = Decision::unknown(last.map_or(DecisionReason::Expired, NoAnswer::reason));
+            let patience = self.rules.max_slot_wait(aging.now());
             let slot = tokio::select! {
                 biased;
                 // A stopping worker begins no call, and does not decide for another that could still ask.
@@ -124,7 +125,9 @@ impl Decider {
                 slot = self.slots.acquire() => slot.ok()?,
                 () = tokio::time::sleep(patience) => return Some(out_of_time),
             };
-            let Step::Call { timeout } = self.rules.step(aging.now()) else { return Some(out_of_time) };
+            let DecisionStep::Call { timeout } = self.rules.next_step(aging.now()) else {
+                return Some(out_of_time);
+            };
             if calls == 0 {
                 self.update_budget(|budget| Some(budget.earn()));
             } else {
@@ -147,7 +150,7 @@ impl Decider {
             debug!(request.id = %message.id, attempt.n = calls, error = %no_answer, "no answer");
             let gives_up = Decision::unknown(no_answer.reason());
             let wait = full_jitter(RETRY_BASE, calls - 1, RETRY_CAP, self.effects.random.jitter());
-            let fits = self.rules.step(aging.now().saturating_add(wait)) != Step::Shed;
+            let fits = self.rules.next_step(aging.now().saturating_add(wait)) != DecisionStep::Shed;
             if !fits || !self.update_budget(RetryBudget::spend) {
                 return Some(gives_up);
             }

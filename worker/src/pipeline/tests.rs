@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_core::{AddressPolicy, Decision, DecisionRules, Message, UnixMillis};
+use chargegate_core::{AddressPolicy, Decision, DecisionRules, SessionMessage, UnixMillis};
 use tokio_util::sync::CancellationToken;
 
 use super::{Parts, Pipeline, PipelineSettings};
@@ -105,7 +105,7 @@ impl Line {
     }
 
     /// Enqueues one message and waits for its decision.
-    async fn decide(&self, message: &Message) -> (Decision, bool) {
+    async fn decide(&self, message: &SessionMessage) -> (Decision, bool) {
         self.queue.enqueue(message);
         self.drained(Duration::from_secs(30)).await;
         let decided = self.store.decisions().pop().unwrap();

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chargegate_core::{Decision, DecodeError, GiveUp, Message, RequestId, Status, UnixMillis};
+use chargegate_core::{
+    Decision, DecisionStatus, GiveUpReason, MessageDecodeError, RequestId, SessionMessage, UnixMillis,
+};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
@@ -137,7 +139,7 @@ impl Bench {
     }
 
     async fn give_up(&self, job: &CallbackJob) {
-        let next = AfterAttempt::Dead { at: self.now(), reason: GiveUp::Gone };
+        let next = AfterAttempt::Dead { at: self.now(), reason: GiveUpReason::Gone };
         self.report(job, AttemptResult::Answered(410), next).await;
     }
 }
@@ -152,8 +154,8 @@ fn request_id(request: u32) -> RequestId {
     RequestId::v7(UnixMillis(START), random)
 }
 
-fn message(request: u32, host: &str) -> Message {
-    Message {
+fn message(request: u32, host: &str) -> SessionMessage {
+    SessionMessage {
         id: request_id(request),
         station_id: "123e4567-e89b-12d3-a456-426614174000".parse().unwrap(),
         driver_token: "driver-allowed-0000000001".into(),
@@ -163,11 +165,11 @@ fn message(request: u32, host: &str) -> Message {
     }
 }
 
-fn decided(key: &str, message: Message, at: UnixMillis) -> Outcome {
+fn decided(key: &str, message: SessionMessage, at: UnixMillis) -> Outcome {
     Outcome::Decided(DecidedMessage {
         key: MessageKey::from(key.to_owned()),
         message,
-        decision: Decision::answered(Status::Allowed),
+        decision: Decision::answered(DecisionStatus::Allowed),
         decided_at: at,
         late: false,
     })
@@ -177,7 +179,7 @@ fn poison(key: &str) -> Outcome {
     Outcome::Poison(PoisonMessage {
         key: MessageKey::from(key.to_owned()),
         body: b"\xff not \0 json".to_vec(),
-        reason: DecodeError::NotAnObject,
+        reason: MessageDecodeError::NotAnObject,
         found_at: UnixMillis(START),
     })
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_core::{AddressPolicy, DecisionRules, Message, Status};
+use chargegate_core::{AddressPolicy, DecisionRules, DecisionStatus, SessionMessage};
 
 use super::{Worker, WorkerSettings};
 use crate::callback::{CallbackClient, DeliverySettings, SystemResolver};
@@ -43,11 +43,11 @@ fn start(acl: FakeAcl) -> Plant {
 #[tokio::test]
 async fn what_is_enqueued_is_decided_and_called_back_and_a_stop_finishes() {
     let peer = Peer::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
-    let plant = start(FakeAcl::always(Duration::from_millis(1), Ok(Status::Allowed)));
+    let plant = start(FakeAcl::always(Duration::from_millis(1), Ok(DecisionStatus::Allowed)));
     let url = format!("http://127.0.0.1:{}/", peer.port());
     for n in 0..100 {
         let message = message(n, effects().clock.now());
-        plant.queue.enqueue(&Message { callback_url: url.parse().unwrap(), ..message });
+        plant.queue.enqueue(&SessionMessage { callback_url: url.parse().unwrap(), ..message });
     }
     eventually(Duration::from_secs(20), || plant.queue.len() == 0).await;
     assert!(plant.worker.is_running());
@@ -60,7 +60,7 @@ async fn what_is_enqueued_is_decided_and_called_back_and_a_stop_finishes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_with_its_grace_and_says_so() {
-    let plant = start(FakeAcl::always(Duration::from_millis(1), Ok(Status::Allowed)));
+    let plant = start(FakeAcl::always(Duration::from_millis(1), Ok(DecisionStatus::Allowed)));
     plant.store.hang();
     plant.queue.enqueue(&message(1, effects().clock.now()));
     eventually(Duration::from_secs(5), || plant.queue.leased() == 1).await;

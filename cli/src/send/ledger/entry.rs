@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_core::Status;
+use chargegate_core::DecisionStatus;
 use tokio::time::Instant;
 
 use crate::send::client::Loss;
@@ -35,7 +35,7 @@ pub(crate) enum Ack {
 pub(crate) struct Received {
     pub(crate) after: Duration,
     pub(crate) webhook_id: Option<Box<str>>,
-    pub(crate) status: Result<Status, Contradiction>,
+    pub(crate) status: Result<DecisionStatus, Contradiction>,
 }
 
 /// What a callback may not be.

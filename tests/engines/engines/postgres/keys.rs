@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chargegate_core::DecodeError;
+use chargegate_core::MessageDecodeError;
 use chargegate_worker::Watermark;
 use chargegate_worker::store::{Outcome, PoisonMessage, Recorded, Store as _};
 
@@ -24,7 +24,7 @@ async fn a_key_given_twice_by_a_queue_that_forgot_is_two_messages() {
     let other = Outcome::Poison(PoisonMessage {
         key: key("s/1-0"),
         body: b"other".to_vec(),
-        reason: DecodeError::NotAnObject,
+        reason: MessageDecodeError::NotAnObject,
         found_at: now,
     });
     let recorded = rig.engine.record(vec![poison("s/1-0"), other, poison("s/1-0")]).await.unwrap();

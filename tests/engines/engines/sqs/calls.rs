@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chargegate_core::{Message, MessageToken, RequestId, UnixMillis, message_group};
+use chargegate_core::{MessageToken, RequestId, SessionMessage, UnixMillis, message_group};
 use chargegate_worker::queue::Queue as _;
 use serde_json::json;
 
@@ -67,7 +67,7 @@ async fn a_message_is_in_the_group_of_its_client() {
     let setting = Setting::new().await;
     let engine = setting.open().await;
     let callback_url = "https://client.example/done?token=secret".parse().unwrap();
-    let message = Message {
+    let message = SessionMessage {
         id: RequestId::v7(UnixMillis(1), [7; 10]),
         station_id: "123e4567-e89b-12d3-a456-426614174000".parse().unwrap(),
         driver_token: MessageToken::from("driver-allowed-0000000001"),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chargegate_core::DateTime;
+use chargegate_core::UtcDateTime;
 use chargegate_servers::{Moto, moto};
 use chargegate_sigv4::AwsCredentials as Credentials;
 use chargegate_worker::queue::Queue as _;
@@ -159,7 +159,8 @@ async fn serve(endpoint: Arc<Endpoint>) -> String {
 }
 
 fn credentials_body(Session { id, secret, token }: &Session, lasts: Duration) -> String {
-    let DateTime { year, month, day, hour, minute, second, .. } = SystemClock.now().plus(lasts).date_time();
+    let UtcDateTime { year, month, day, hour, minute, second, .. } =
+        SystemClock.now().plus(lasts).utc_date_time();
     let expiration = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z");
     json!({ "AccessKeyId": id, "SecretAccessKey": secret, "Token": token, "Expiration": expiration })
         .to_string()

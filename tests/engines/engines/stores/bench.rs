@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chargegate_core::{GiveUp, UnixMillis};
+use chargegate_core::{GiveUpReason, UnixMillis};
 use chargegate_worker::inspect::Inspect;
 use chargegate_worker::store::{
     AfterAttempt, AttemptResult, Backlog, CallbackJob, ClaimLimits, Outcome, Recorded, Store,
@@ -182,7 +182,7 @@ impl Bench {
     }
 
     pub(crate) async fn give_up(&self, job: &CallbackJob) {
-        let next = AfterAttempt::Dead { at: self.now(), reason: GiveUp::Gone };
+        let next = AfterAttempt::Dead { at: self.now(), reason: GiveUpReason::Gone };
         self.report(job, AttemptResult::Answered(410), next).await;
     }
 

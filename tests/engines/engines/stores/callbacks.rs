@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chargegate_core::{GiveUp, UnixMillis};
+use chargegate_core::{GiveUpReason, UnixMillis};
 use chargegate_worker::store::{AfterAttempt, AttemptResult, CallbackJob, ClaimLimits};
 
 use super::*;
@@ -99,7 +99,7 @@ pub(super) async fn of_two_reports_of_one_attempt_one_counts(bench: Bench) {
             &first,
             bench.now(),
             AttemptResult::Answered(410),
-            AfterAttempt::Dead { at: bench.now(), reason: GiveUp::Gone },
+            AfterAttempt::Dead { at: bench.now(), reason: GiveUpReason::Gone },
         ),
     ];
     bench.store.report(reports).await.unwrap();
@@ -114,7 +114,7 @@ pub(super) async fn many_reports_of_all_kinds_in_one_batch_count(bench: Bench) {
     for (n, recorded) in (0..).zip(bench.record(outcomes.collect()).await) {
         let next = match n % 3 {
             0 => AfterAttempt::Delivered { at: bench.now() },
-            1 => AfterAttempt::Dead { at: bench.now(), reason: GiveUp::Blocked },
+            1 => AfterAttempt::Dead { at: bench.now(), reason: GiveUpReason::Blocked },
             _ => retry_at(bench.now()),
         };
         reports.push(report(&job(recorded), bench.now(), AttemptResult::Unreachable, next));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chargegate_core::{Decision, Reason, RequestId};
+use chargegate_core::{Decision, DecisionReason, RequestId};
 use chargegate_worker::inspect::{Cursor, DecisionFilter, Page};
 use chargegate_worker::store::{DecidedMessage, Outcome};
 
@@ -53,7 +53,7 @@ pub(super) async fn decisions_are_listed_newest_first_in_pages(bench: Bench) {
 pub(super) async fn decisions_are_filtered(bench: Bench) {
     three(&bench).await;
     let since = bench.now();
-    let late = chargegate_core::Message {
+    let late = chargegate_core::SessionMessage {
         station_id: "00000000-0000-4000-8000-000000000001".parse().unwrap(),
         driver_token: "another-token-000000001".into(),
         ..message(4, "b.example")
@@ -62,7 +62,7 @@ pub(super) async fn decisions_are_filtered(bench: Bench) {
         .record(vec![Outcome::Decided(DecidedMessage {
             key: key("s/4-0"),
             message: late,
-            decision: Decision::unknown(Reason::Expired),
+            decision: Decision::unknown(DecisionReason::Expired),
             decided_at: since,
             late: true,
         })])

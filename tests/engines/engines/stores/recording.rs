@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chargegate_core::{Decision, Reason, Status};
+use chargegate_core::{Decision, DecisionReason, DecisionStatus};
 use chargegate_worker::inspect::DecisionFilter;
 use chargegate_worker::store::{DecidedMessage, Outcome, Recorded};
 
@@ -10,11 +10,11 @@ use super::*;
 
 pub(super) async fn the_first_decision_of_a_request_wins(bench: Bench) {
     let first = bench.decide(1, "a.example").await;
-    assert_eq!(first.decision.status, Status::Allowed);
+    assert_eq!(first.decision.status, DecisionStatus::Allowed);
     let other = Outcome::Decided(DecidedMessage {
         key: key("s/99-0"),
         message: message(1, "a.example"),
-        decision: Decision::unknown(Reason::Expired),
+        decision: Decision::unknown(DecisionReason::Expired),
         decided_at: bench.now(),
         late: true,
     });
@@ -148,7 +148,7 @@ pub(super) async fn an_empty_batch_is_nothing(bench: Bench) {
 
 pub(super) async fn a_token_may_hold_any_character(bench: Bench) {
     let token = "\0 \u{7f}'\" \u{fffd} žeton {},\\";
-    let message = chargegate_core::Message { driver_token: token.into(), ..message(1, "a.example") };
+    let message = chargegate_core::SessionMessage { driver_token: token.into(), ..message(1, "a.example") };
     bench.record(vec![decided("s/1-0", message, bench.now())]).await;
     bench.advance(bench.lease * 2).await;
     assert_eq!(&*bench.claim(limits(1, 1)).await[0].driver_token, token);

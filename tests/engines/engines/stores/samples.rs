@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use chargegate_core::{Decision, DecodeError, Message, RequestId, Status, UnixMillis};
+use chargegate_core::{Decision, DecisionStatus, MessageDecodeError, RequestId, SessionMessage, UnixMillis};
 use chargegate_worker::queue::MessageKey;
 use chargegate_worker::store::{
     AfterAttempt, AttemptReport, AttemptResult, CallbackJob, ClaimLimits, DecidedMessage, Outcome,
@@ -24,8 +24,8 @@ pub(crate) fn request_id(request: u32) -> RequestId {
     RequestId::v7(UnixMillis(START), random)
 }
 
-pub(crate) fn message(request: u32, host: &str) -> Message {
-    Message {
+pub(crate) fn message(request: u32, host: &str) -> SessionMessage {
+    SessionMessage {
         id: request_id(request),
         station_id: "123e4567-E89B-12d3-a456-426614174000".parse().unwrap(),
         driver_token: TOKEN.into(),
@@ -35,11 +35,11 @@ pub(crate) fn message(request: u32, host: &str) -> Message {
     }
 }
 
-pub(crate) fn decided(key_text: &str, message: Message, at: UnixMillis) -> Outcome {
+pub(crate) fn decided(key_text: &str, message: SessionMessage, at: UnixMillis) -> Outcome {
     Outcome::Decided(DecidedMessage {
         key: key(key_text),
         message,
-        decision: Decision::answered(Status::Allowed),
+        decision: Decision::answered(DecisionStatus::Allowed),
         decided_at: at,
         late: false,
     })
@@ -49,7 +49,7 @@ pub(crate) fn poison(key_text: &str) -> Outcome {
     Outcome::Poison(PoisonMessage {
         key: key(key_text),
         body: b"\xff not \0 json".to_vec(),
-        reason: DecodeError::NotAnObject,
+        reason: MessageDecodeError::NotAnObject,
         found_at: UnixMillis(START),
     })
 }

@@ -1,6 +1,6 @@
 //! Requests that go well.
 
-use chargegate_core::{Message, message_group};
+use chargegate_core::{SessionMessage, message_group};
 
 use super::super::support::{assert_accepted, post};
 use super::{endpoint, queue, up};
@@ -20,7 +20,7 @@ fn a_message_is_on_its_queue_to_the_byte_and_in_its_group_when_it_is_acknowledge
         }
         let mut found = Vec::new();
         for taken in queue.take().unwrap() {
-            let message = Message::decode(taken.body.as_bytes()).unwrap();
+            let message = SessionMessage::decode(taken.body.as_bytes()).unwrap();
             assert_eq!(message.encode(), taken.body);
             assert_eq!(taken.group, Some(message_group(&message.callback_url)));
             found.push(message.id.to_string());

@@ -5,7 +5,7 @@ mod caps;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_core::{GiveUp, RetryPolicy, UnixMillis};
+use chargegate_core::{GiveUpReason, RetryPolicy, UnixMillis};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -101,7 +101,8 @@ async fn a_callback_is_attempted_again_when_it_is_due_and_not_before() {
 #[tokio::test]
 async fn an_answer_decides_what_follows() {
     let dead = |reason| CallbackState::Dead(reason);
-    for (answer, expected) in [("204 No Content", CallbackState::Delivered), ("410 Gone", dead(GiveUp::Gone))]
+    for (answer, expected) in
+        [("204 No Content", CallbackState::Delivered), ("410 Gone", dead(GiveUpReason::Gone))]
     {
         let peer =
             Peer::answering(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"))
@@ -112,7 +113,8 @@ async fn an_answer_decides_what_follows() {
     }
     let blocked = job(1, "http://[::1]:9/");
     let post = start(|store| store.leave(blocked.clone(), UnixMillis(0)));
-    eventually(PATIENCE, || post.store.callback(blocked.request_id) == Some(dead(GiveUp::Blocked))).await;
+    eventually(PATIENCE, || post.store.callback(blocked.request_id) == Some(dead(GiveUpReason::Blocked)))
+        .await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chargegate_core::{Message, Status};
+use chargegate_core::{DecisionStatus, SessionMessage};
 
 use super::{Line, settings};
 use crate::error::EngineError;
@@ -11,7 +11,7 @@ use crate::fakes::{Event, FakeAcl, eventually, message, outage};
 const ANSWER: Duration = Duration::from_millis(20);
 
 fn allowing() -> FakeAcl {
-    FakeAcl::always(ANSWER, Ok(Status::Allowed))
+    FakeAcl::always(ANSWER, Ok(DecisionStatus::Allowed))
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,7 +67,7 @@ async fn a_decision_whose_commit_comes_after_the_deadline_is_late() {
         line.store
             .decisions()
             .iter()
-            .all(|decided| decided.late && decided.decision.status == Status::Allowed)
+            .all(|decided| decided.late && decided.decision.status == DecisionStatus::Allowed)
     );
 }
 
@@ -98,7 +98,8 @@ async fn a_lost_acknowledgement_delivers_again_but_decides_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_delivered_twice_at_once_gets_one_decision() {
-    let line = Line::start(settings(16, 8), FakeAcl::always(Duration::from_secs(1), Ok(Status::Allowed)));
+    let line =
+        Line::start(settings(16, 8), FakeAcl::always(Duration::from_secs(1), Ok(DecisionStatus::Allowed)));
     line.enqueue([1]);
     eventually(Duration::from_millis(500), || line.acl.in_flight() == 1).await;
     line.queue.end_leases();
@@ -111,13 +112,15 @@ async fn a_message_delivered_twice_at_once_gets_one_decision() {
 async fn a_request_sent_twice_gets_one_decision() {
     let line = Line::start(
         settings(16, 8),
-        FakeAcl::new(|n| (ANSWER, Ok(if n == 0 { Status::Allowed } else { Status::NotAllowed }))),
+        FakeAcl::new(|n| {
+            (ANSWER, Ok(if n == 0 { DecisionStatus::Allowed } else { DecisionStatus::NotAllowed }))
+        }),
     );
     let asked = message(1, line.now());
     line.decide(&asked).await;
-    let again = Message { accepted_at: line.now(), ..asked };
+    let again = SessionMessage { accepted_at: line.now(), ..asked };
     let (decision, _) = line.decide(&again).await;
-    assert_eq!(decision.status, Status::Allowed, "the first decision stands");
+    assert_eq!(decision.status, DecisionStatus::Allowed, "the first decision stands");
     assert_eq!(line.store.repeats(), (1, 0));
 }
 

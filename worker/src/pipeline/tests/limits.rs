@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chargegate_core::{Decision, Reason, Status};
+use chargegate_core::{Decision, DecisionReason, DecisionStatus};
 
 use super::{Line, settings};
 use crate::authorizer::NoAnswer;
@@ -14,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 async fn calls_in_flight_never_exceed_the_slots() {
     let acl = FakeAcl::new(|n| match n % 5 {
         0 => (Duration::from_millis(20), Err(NoAnswer::Status(500))),
-        step => (Duration::from_millis(u64::try_from(step).unwrap() * 10), Ok(Status::Allowed)),
+        step => (Duration::from_millis(u64::try_from(step).unwrap() * 10), Ok(DecisionStatus::Allowed)),
     });
     let line = Line::start(settings(256, 7), acl);
     line.enqueue(0..600);
@@ -89,7 +89,7 @@ async fn what_a_long_stop_left_overdue_is_decided_at_once_and_counted_late() {
     line.drained(Duration::from_secs(1)).await;
     let decisions = line.store.decisions();
     assert_eq!(decisions.len(), 10_000);
-    let overdue = Decision::unknown(Reason::Expired);
+    let overdue = Decision::unknown(DecisionReason::Expired);
     assert!(decisions.iter().all(|decided| decided.late && decided.decision == overdue));
     assert_eq!(line.acl.calls(), 0);
     assert!(line.queue.most_leased() <= 256, "a backlog never fills memory");

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use chargegate_core::{DecisionRules, Status};
+use chargegate_core::{DecisionRules, DecisionStatus};
 
 use super::{Line, PipelineSettings, rules};
 use crate::fakes::FakeAcl;
@@ -27,7 +27,8 @@ async fn overload(rules: DecisionRules) -> Goodput {
         rules,
         pace: Duration::ZERO,
     };
-    let line = Line::start(settings, FakeAcl::always(Duration::from_millis(100), Ok(Status::Allowed)));
+    let line =
+        Line::start(settings, FakeAcl::always(Duration::from_millis(100), Ok(DecisionStatus::Allowed)));
     let arrivals = 2 * CAPACITY_PER_SECOND * SECONDS;
     for n in 0..arrivals {
         line.enqueue([n]);
@@ -42,7 +43,7 @@ async fn overload(rules: DecisionRules) -> Goodput {
     for decided in decisions {
         if decided.decided_at.since(decided.message.accepted_at) > DEADLINE {
             goodput.late += 1;
-        } else if decided.decision.status == Status::Allowed {
+        } else if decided.decision.status == DecisionStatus::Allowed {
             goodput.allowed += 1;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chargegate_core::{Decision, Status};
+use chargegate_core::{Decision, DecisionStatus};
 
 use super::{Line, settings};
 use crate::authorizer::NoAnswer;
@@ -11,7 +11,8 @@ use crate::fakes::{Event, FakeAcl, eventually, outage};
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_finishes_calls_in_flight_and_hands_back_what_waits_for_a_slot() {
-    let line = Line::start(settings(16, 2), FakeAcl::always(Duration::from_secs(1), Ok(Status::Allowed)));
+    let line =
+        Line::start(settings(16, 2), FakeAcl::always(Duration::from_secs(1), Ok(DecisionStatus::Allowed)));
     line.enqueue(0..10);
     eventually(Duration::from_secs(1), || line.queue.leased() == 10).await;
     eventually(Duration::from_secs(1), || line.acl.in_flight() == 2).await;
@@ -60,7 +61,7 @@ async fn a_stop_does_not_wait_for_a_queue_that_is_down() {
 async fn a_stop_while_the_store_is_down_waits_for_it_until_abandoned() {
     let line = Line::start_with(
         settings(16, 4),
-        FakeAcl::always(Duration::from_millis(20), Ok(Status::Allowed)),
+        FakeAcl::always(Duration::from_millis(20), Ok(DecisionStatus::Allowed)),
         |_, store, _| store.fail_records((0..1_000_000).map(|_| EngineError::Full)),
     );
     line.enqueue(0..4);

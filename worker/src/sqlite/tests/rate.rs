@@ -64,7 +64,7 @@ async fn work(engine: Engine) -> usize {
         done += leased.len();
         let keys = leased.iter().map(|message| message.key.clone()).collect();
         let outcomes = leased.iter().map(|leased| {
-            decided(leased.key.as_str(), Message::decode(&leased.body).unwrap(), UnixMillis(START))
+            decided(leased.key.as_str(), SessionMessage::decode(&leased.body).unwrap(), UnixMillis(START))
         });
         let recorded = engine.record(outcomes.collect()).await.unwrap();
         engine.acknowledge(keys).await.unwrap();
