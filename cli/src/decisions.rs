@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chargegate_core::{DecisionReason, DecisionStatus, RequestId, UnixMillis};
-use chargegate_worker::inspect::{Cursor, DecisionFilter, Inspect};
-use chargegate_worker::{EngineError, postgres, sqlite};
+use chargegate_postgres as postgres;
+use chargegate_sqlite as sqlite;
+use chargegate_storage::EngineError;
+use chargegate_storage::inspect::{Cursor, DecisionFilter, Inspect};
 use clap::builder::PossibleValuesParser;
 
 use crate::settings::{DatabaseArgs, SettingError};

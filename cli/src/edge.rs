@@ -5,7 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use chargegate_host::{Drain, Host, LoadError};
-use chargegate_worker::{Effects, MetricsError, Ops, install_metrics};
+use chargegate_storage::Effects;
+use chargegate_worker::{MetricsError, Ops, install_metrics};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 

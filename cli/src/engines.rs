@@ -5,9 +5,12 @@ mod remote_queue;
 
 use std::sync::Arc;
 
-use chargegate_worker::queue::Queue;
-use chargegate_worker::store::Store;
-use chargegate_worker::{Effects, HistoryWatch, postgres, sqlite};
+use chargegate_postgres as postgres;
+use chargegate_sqlite as sqlite;
+use chargegate_storage::Effects;
+use chargegate_storage::history::HistoryWatch;
+use chargegate_storage::queue::Queue;
+use chargegate_storage::store::Store;
 use tracing::warn;
 
 pub(crate) use self::edge_queue::EdgeQueue;

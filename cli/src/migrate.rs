@@ -1,6 +1,7 @@
 //! `chargegate migrate`: brings the database to the schema of this version.
 
-use chargegate_worker::postgres::{self, MigrateError, Migrated};
+use chargegate_postgres as postgres;
+use chargegate_postgres::{self, MigrateError, Migrated};
 
 use crate::output;
 use crate::settings::{DatabaseArgs, SettingError};

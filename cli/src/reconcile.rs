@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chargegate_core::RequestId;
-use chargegate_worker::{
-    Effects, EngineError, Reconciliation, SequenceRange, postgres, reconcile, reconcile_uncounted, redis,
-    sqlite,
-};
+use chargegate_postgres as postgres;
+use chargegate_redis as redis;
+use chargegate_sqlite as sqlite;
+use chargegate_storage::reconcile::{Reconciliation, SequenceRange, reconcile, reconcile_uncounted};
+use chargegate_storage::{Effects, EngineError};
 use serde_json::json;
 
 use crate::engines::{QueueOpenError, RemoteQueue};

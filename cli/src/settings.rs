@@ -8,9 +8,9 @@ mod work;
 use std::num::NonZeroUsize;
 
 use chargegate_core::{AddressPolicy, DecisionRulesError, IpNetworkError};
+use chargegate_postgres::DatabaseUrlError;
+use chargegate_pull::cloudflare::{ApiTokenError, BaseUrlError};
 use chargegate_worker::AclUrlError;
-use chargegate_worker::cloudflare::{ApiTokenError, BaseUrlError};
-use chargegate_worker::postgres::DatabaseUrlError;
 
 pub(crate) use self::database::DatabaseArgs;
 pub(crate) use self::edge::EdgeArgs;

@@ -5,14 +5,16 @@ mod args;
 mod demo;
 mod edge;
 
+use chargegate_sqlite as sqlite;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chargegate_host::LoadError;
-use chargegate_worker::sqlite::{self, OpenError};
+use chargegate_sqlite::{self, OpenError};
+use chargegate_storage::Effects;
 use chargegate_worker::{
-    AclUrlError, CallbackClient, CallbackClientError, Effects, HttpAuthorizer, MetricsError, Ops, Parts,
+    AclUrlError, CallbackClient, CallbackClientError, HttpAuthorizer, MetricsError, Ops, Parts,
     SystemResolver, Worker, install_metrics,
 };
 use tokio::net::TcpListener;

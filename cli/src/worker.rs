@@ -5,9 +5,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chargegate_storage::Effects;
 use chargegate_worker::{
-    AclUrl, CallbackClient, CallbackClientError, Effects, HttpAuthorizer, MetricsError, Ops, Parts,
-    SystemResolver, Worker, install_metrics,
+    AclUrl, CallbackClient, CallbackClientError, HttpAuthorizer, MetricsError, Ops, Parts, SystemResolver,
+    Worker, install_metrics,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::info;

@@ -15,8 +15,8 @@ use serde::Serialize;
 use tokio::time::MissedTickBehavior;
 
 use crate::metric;
-use crate::queue::Queue;
-use crate::store::Store;
+use chargegate_storage::queue::Queue;
+use chargegate_storage::store::Store;
 
 /// No check of an engine takes longer.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);

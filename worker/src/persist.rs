@@ -5,10 +5,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::effects::Effects;
-use crate::error::{EngineError, Fate};
-use crate::metric;
-use crate::outage::Outage;
+use chargegate_storage::Effects;
+use chargegate_storage::Outage;
+use chargegate_storage::{EngineError, Fate};
 
 const BASE: Duration = Duration::from_millis(100);
 const CAP: Duration = Duration::from_secs(5);
@@ -38,7 +37,7 @@ impl Persist {
                 Err(error) => error,
             };
             let wait = outage.next_wait(BASE, CAP, &self.effects);
-            let (cause, retry_ms) = (metric::cause(&error), wait.as_millis());
+            let (cause, retry_ms) = (chargegate_storage::metric::cause(&error), wait.as_millis());
             let stop = error.fate() == Fate::Stop;
             // An engine tells of an outage as well; it is the same at each attempt.
             if outage.take_warning() || stop {
@@ -46,7 +45,7 @@ impl Persist {
             } else {
                 debug!(error = %error, cause, retry_ms, "still could not {what}");
             }
-            metric::engine_failure();
+            chargegate_storage::metric::engine_failure();
             if stop {
                 return None;
             }

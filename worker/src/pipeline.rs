@@ -26,12 +26,12 @@ use tracing::warn;
 use self::decide::Decider;
 use crate::authorizer::Authorizer;
 use crate::callback::{self, Dispatcher};
-use crate::effects::Effects;
-use crate::gather::Gather;
 use crate::metric;
 use crate::persist::Persist;
-use crate::queue::{LeasedMessage, MessageKey, Queue};
-use crate::store::{Outcome, Recorded, Store};
+use chargegate_storage::Effects;
+use chargegate_storage::Gather;
+use chargegate_storage::queue::{LeasedMessage, MessageKey, Queue};
+use chargegate_storage::store::{Outcome, Recorded, Store};
 
 /// The longest wait of one lease, and so of a stop that finds the queue empty.
 const LEASE_WAIT: Duration = Duration::from_millis(500);
@@ -213,7 +213,7 @@ async fn hand_back(mut returned: mpsc::Receiver<MessageKey>, queue: Arc<dyn Queu
     let mut keys = Vec::new();
     while returned.recv_many(&mut keys, RECORD_BATCH).await > 0 {
         if let Err(error) = queue.release(std::mem::take(&mut keys)).await {
-            warn!(error = %error, cause = metric::cause(&error), "could not hand back messages; their leases will end");
+            warn!(error = %error, cause = chargegate_storage::metric::cause(&error), "could not hand back messages; their leases will end");
         }
     }
 }
@@ -261,7 +261,7 @@ async fn record(
         acknowledging.spawn(async move {
             let acknowledged = async {
                 if let Err(error) = parts.queue.acknowledge(keys).await {
-                    warn!(error = %error, cause = metric::cause(&error), "could not acknowledge messages; they come again");
+                    warn!(error = %error, cause = chargegate_storage::metric::cause(&error), "could not acknowledge messages; they come again");
                 }
             };
             tokio::join!(acknowledged, callback::release(parts.store.as_ref(), left));
@@ -281,7 +281,7 @@ fn mark_late(outcomes: &mut [Outcome], dues: &[Instant]) {
 }
 
 /// Counts what became of a batch and takes out the callbacks to deliver.
-fn count(outcomes: &[Outcome], recorded: Vec<Recorded>) -> Vec<crate::store::CallbackJob> {
+fn count(outcomes: &[Outcome], recorded: Vec<Recorded>) -> Vec<chargegate_storage::store::CallbackJob> {
     let mut jobs = Vec::new();
     for (outcome, recorded) in outcomes.iter().zip(recorded) {
         match (outcome, recorded) {

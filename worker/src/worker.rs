@@ -10,11 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::callback::{CallbackClient, Delivery, DeliverySettings};
-use crate::effects::Effects;
-use crate::metric;
 use crate::pipeline::{Parts, Pipeline, PipelineSettings};
-use crate::store::Store;
-use crate::watched::spawn_watched;
+use chargegate_storage::Effects;
+use chargegate_storage::spawn_watched;
+use chargegate_storage::store::Store;
 
 /// How often what is older than the retention is deleted.
 const PURGE_EVERY: Duration = Duration::from_mins(1);
@@ -116,7 +115,7 @@ async fn purge(store: Arc<dyn Store>, effects: Effects, retention: Duration, sto
                 Ok(true) if !stop.is_cancelled() => tokio::task::yield_now().await,
                 Ok(_) => break,
                 Err(error) => {
-                    warn!(error = %error, cause = metric::cause(&error), "could not delete what is past retention");
+                    warn!(error = %error, cause = chargegate_storage::metric::cause(&error), "could not delete what is past retention");
                     break;
                 }
             }

@@ -1,7 +1,7 @@
 //! Decisions as text and as JSON.
 
 use chargegate_core::UnixMillis;
-use chargegate_worker::inspect::{Attempt, Cursor, DecisionDetail, DecisionLine, Page};
+use chargegate_storage::inspect::{Attempt, Cursor, DecisionDetail, DecisionLine, Page};
 use serde_json::{Value, json};
 
 use crate::output::{Foreign, line};

@@ -3,7 +3,8 @@
 use std::error::Error as _;
 
 use chargegate_host::{Enqueue, EnqueueError};
-use chargegate_worker::{queue, sqlite};
+use chargegate_sqlite as sqlite;
+use chargegate_storage::queue;
 use tracing::debug;
 
 use super::RemoteQueue;

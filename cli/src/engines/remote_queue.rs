@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use chargegate_worker::queue::{EnqueueError, Queue};
-use chargegate_worker::{Effects, Observe, cloudflare, redis, sqs};
+use chargegate_pull::cloudflare;
+use chargegate_pull::sqs;
+use chargegate_redis as redis;
+use chargegate_storage::Effects;
+use chargegate_storage::history::Observe;
+use chargegate_storage::queue::{EnqueueError, Queue};
 use tracing::warn;
 
 use crate::settings::QueueSettings;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use chargegate_worker::postgres;
+use chargegate_postgres as postgres;
 
 use super::SettingError;
 

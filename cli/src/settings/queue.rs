@@ -5,9 +5,10 @@ use std::io::Read as _;
 use std::num::{NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
 
-use chargegate_worker::cloudflare::{self, ApiToken};
-use chargegate_worker::redis::RedisUrlError;
-use chargegate_worker::{redis, sqs};
+use chargegate_pull::cloudflare::{self, ApiToken};
+use chargegate_pull::sqs;
+use chargegate_redis as redis;
+use chargegate_redis::RedisUrlError;
 
 use super::{SettingError, WorkArgs};
 

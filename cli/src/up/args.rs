@@ -5,7 +5,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chargegate_worker::{AclUrl, postgres, sqlite};
+use chargegate_postgres as postgres;
+use chargegate_sqlite as sqlite;
+use chargegate_worker::AclUrl;
 
 use super::edge::EdgeUrl;
 use crate::settings::{

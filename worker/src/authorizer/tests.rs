@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::{Authorizer, HttpAuthorizer, NoAnswer, Question};
-use crate::fakes::{Peer, STATION, TOKEN, read_request};
+use chargegate_storage::testing::{Peer, STATION, TOKEN, read_request};
 
 /// Longer than any test takes: what ends before ended for another reason.
 const LONG: Duration = Duration::from_mins(1);

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::connector::{ConnectError, GuardedConnector, Resolve};
 use crate::bounded::Bounded;
 use crate::retry_after::retry_after;
-use crate::store::{AttemptResult, CallbackJob};
+use chargegate_storage::store::{AttemptResult, CallbackJob};
 
 /// A receiver's answer is its status. This much of its body is read, so that the connection can be used again; a
 /// longer body costs the connection.

@@ -13,12 +13,14 @@ use tracing::{debug, warn};
 
 use super::client::{Attempt, CallbackClient};
 use super::hosts::{Hosts, Place};
-use crate::effects::Effects;
-use crate::gather::Gather;
 use crate::metric;
 use crate::persist::Persist;
-use crate::store::{AfterAttempt, AttemptReport, AttemptResult, CallbackJob, ClaimLimits, Store};
-use crate::watched::spawn_watched;
+use chargegate_storage::Effects;
+use chargegate_storage::Gather;
+use chargegate_storage::spawn_watched;
+use chargegate_storage::store::{
+    AfterAttempt, AttemptReport, AttemptResult, CallbackJob, ClaimLimits, Store,
+};
 
 /// The longest wait after claims that failed.
 const CLAIM_RETRY_CAP: Duration = Duration::from_secs(5);
@@ -236,9 +238,9 @@ async fn claim(dispatcher: Dispatcher, store: Arc<dyn Store>, poll: Duration) {
             Err(error) => {
                 let wait = full_jitter(poll, failures, CLAIM_RETRY_CAP, shared.effects.random.jitter());
                 failures = failures.saturating_add(1);
-                metric::engine_failure();
+                chargegate_storage::metric::engine_failure();
                 warn!(
-                    error = %error, cause = metric::cause(&error), retry_ms = wait.as_millis(),
+                    error = %error, cause = chargegate_storage::metric::cause(&error), retry_ms = wait.as_millis(),
                     "could not claim callbacks",
                 );
                 let _ = shared.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
@@ -254,7 +256,7 @@ pub(crate) async fn release(store: &dyn Store, jobs: Vec<CallbackJob>) {
     }
     let jobs = jobs.iter().map(|job| (job.request_id, job.attempt)).collect();
     if let Err(error) = store.release(jobs).await {
-        warn!(error = %error, cause = metric::cause(&error), "could not hand back callbacks; their leases will end");
+        warn!(error = %error, cause = chargegate_storage::metric::cause(&error), "could not hand back callbacks; their leases will end");
     }
 }
 

@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use chargegate_core::{AddressPolicy, Decision, DecisionStatus, RequestId, Traceparent, UnixMillis};
 
 use super::{CallbackClient, Resolve};
-use crate::fakes::{STATION, TOKEN};
-use crate::store::CallbackJob;
+use chargegate_storage::store::CallbackJob;
+use chargegate_storage::testing::{STATION, TOKEN};
 
 /// Longer than any test takes: what ends before ended for another reason.
 pub(super) const LONG: Duration = Duration::from_mins(1);

@@ -10,8 +10,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tower_service::Service;
 
 use super::{Ops, metric};
-use crate::error::EngineError;
-use crate::fakes::{Journal, MemoryQueue, MemoryStore, effects, message, outage};
+use chargegate_storage::EngineError;
+use chargegate_storage::testing::{Journal, MemoryQueue, MemoryStore, effects, message, outage};
 
 struct Port {
     ops: Ops,

@@ -14,10 +14,10 @@ use tracing::{debug, warn};
 
 use super::{Parts, PipelineSettings};
 use crate::authorizer::{Authorizer, NoAnswer, Question};
-use crate::effects::Effects;
 use crate::metric;
-use crate::queue::LeasedMessage;
-use crate::store::{DecidedMessage, Outcome, PoisonMessage};
+use chargegate_storage::Effects;
+use chargegate_storage::queue::LeasedMessage;
+use chargegate_storage::store::{DecidedMessage, Outcome, PoisonMessage};
 
 /// Bounds of the wait before a call without an answer is repeated.
 const RETRY_BASE: Duration = Duration::from_millis(50);

@@ -6,6 +6,7 @@ mod overload;
 mod stop;
 mod table;
 
+use crate::fake_acl::FakeAcl;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Parts, Pipeline, PipelineSettings};
 use crate::callback::{CallbackClient, Delivery, DeliverySettings, SystemResolver};
-use crate::effects::Effects;
-use crate::fakes::{FakeAcl, Journal, MemoryQueue, MemoryStore, effects, eventually, message};
+use chargegate_storage::Effects;
+use chargegate_storage::testing::{Journal, MemoryQueue, MemoryStore, effects, eventually, message};
 
 /// A running pipeline and everything around it. Nothing is called back: every callback overflows to the store.
 struct Line {

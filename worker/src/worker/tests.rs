@@ -1,5 +1,6 @@
 //! The worker as a whole over engines in memory.
 
+use crate::fake_acl::FakeAcl;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +9,10 @@ use chargegate_core::{AddressPolicy, DecisionRules, DecisionStatus, SessionMessa
 
 use super::{Worker, WorkerSettings};
 use crate::callback::{CallbackClient, DeliverySettings, SystemResolver};
-use crate::fakes::{
-    CallbackState, FakeAcl, Journal, MemoryQueue, MemoryStore, Peer, effects, eventually, message,
-};
 use crate::pipeline::{Parts, PipelineSettings};
+use chargegate_storage::testing::{
+    CallbackState, Journal, MemoryQueue, MemoryStore, Peer, effects, eventually, message,
+};
 
 struct Plant {
     queue: Arc<MemoryQueue>,

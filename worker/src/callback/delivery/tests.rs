@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::tests::{FakeResolver, LONG, SHORT, client_with, job};
 use super::{Delivery, DeliverySettings, Dispatcher};
-use crate::fakes::{CallbackState, Journal, MemoryStore, Peer, effects, eventually, outage, read_request};
-use crate::store::{AfterAttempt, AttemptResult, CallbackJob};
+use chargegate_storage::store::{AfterAttempt, AttemptResult, CallbackJob};
+use chargegate_storage::testing::{
+    CallbackState, Journal, MemoryStore, Peer, effects, eventually, outage, read_request,
+};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(20);

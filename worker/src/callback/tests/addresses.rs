@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{FakeResolver, LONG, client_with, job};
-use crate::fakes::Peer;
-use crate::store::AttemptResult;
+use chargegate_storage::store::AttemptResult;
+use chargegate_storage::testing::Peer;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 

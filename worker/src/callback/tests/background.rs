@@ -12,8 +12,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{Barrier, Notify, mpsc};
 
 use super::{CallbackClient, KEPT, LONG, Resolve, client, job};
-use crate::fakes::{Peer, eventually, read_request};
-use crate::store::AttemptResult;
+use chargegate_storage::store::AttemptResult;
+use chargegate_storage::testing::{Peer, eventually, read_request};
 
 /// Answers the first look-up; the others never end, and tell when they are given up.
 struct OnceResolver {

@@ -6,8 +6,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 use super::{LONG, client, job, trace};
-use crate::fakes::{Peer, read_request};
-use crate::store::AttemptResult;
+use chargegate_storage::store::AttemptResult;
+use chargegate_storage::testing::{Peer, read_request};
 
 #[tokio::test]
 async fn the_request_is_the_contracts_to_the_byte() {

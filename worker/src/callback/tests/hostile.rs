@@ -6,8 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::{LONG, SHORT, client, job};
-use crate::fakes::{Peer, read_request};
-use crate::store::AttemptResult;
+use chargegate_storage::store::AttemptResult;
+use chargegate_storage::testing::{Peer, read_request};
 
 /// What sockets and client may buffer of what a peer pours, with ample room; without a cap, a peer pours
 /// gigabytes before the deadline.

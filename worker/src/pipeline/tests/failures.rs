@@ -1,12 +1,13 @@
 //! Engines that fail, and messages that come twice.
 
+use crate::fake_acl::FakeAcl;
 use std::time::Duration;
 
 use chargegate_core::{DecisionStatus, SessionMessage};
 
 use super::{Line, settings};
-use crate::error::EngineError;
-use crate::fakes::{Event, FakeAcl, eventually, message, outage};
+use chargegate_storage::EngineError;
+use chargegate_storage::testing::{Event, eventually, message, outage};
 
 const ANSWER: Duration = Duration::from_millis(20);
 

@@ -1,12 +1,13 @@
 //! Slots, window and retry budget.
 
+use crate::fake_acl::FakeAcl;
 use std::time::Duration;
 
 use chargegate_core::{Decision, DecisionReason, DecisionStatus};
 
 use super::{Line, settings};
 use crate::authorizer::NoAnswer;
-use crate::fakes::{FakeAcl, message};
+use chargegate_storage::testing::message;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 

@@ -1,12 +1,12 @@
 //! Fed at twice what the authorization service can do.
 
+use crate::fake_acl::FakeAcl;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use chargegate_core::{DecisionRules, DecisionStatus};
 
 use super::{Line, PipelineSettings, rules};
-use crate::fakes::FakeAcl;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const SECONDS: u32 = 60;

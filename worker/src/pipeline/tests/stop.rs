@@ -1,13 +1,14 @@
 //! Stopping: what was begun is finished, the rest is handed back.
 
+use crate::fake_acl::FakeAcl;
 use std::time::Duration;
 
 use chargegate_core::{Decision, DecisionStatus};
 
 use super::{Line, settings};
 use crate::authorizer::NoAnswer;
-use crate::error::EngineError;
-use crate::fakes::{Event, FakeAcl, eventually, outage};
+use chargegate_storage::EngineError;
+use chargegate_storage::testing::{Event, eventually, outage};
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_finishes_calls_in_flight_and_hands_back_what_waits_for_a_slot() {

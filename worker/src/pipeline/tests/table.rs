@@ -1,5 +1,6 @@
 //! The decision table, row by row.
 
+use crate::fake_acl::FakeAcl;
 use std::time::Duration;
 
 use chargegate_core::{
@@ -8,7 +9,7 @@ use chargegate_core::{
 
 use super::{Line, settings};
 use crate::authorizer::NoAnswer;
-use crate::fakes::{CallbackState, FakeAcl, TOKEN, message};
+use chargegate_storage::testing::{CallbackState, TOKEN, message};
 
 const MOMENT: Duration = Duration::from_millis(20);
 

@@ -7,7 +7,7 @@ use chargegate_core::UnixMillis;
 
 use super::super::{DeliverySettings, release};
 use super::{FakeResolver, LONG, OK, PATIENCE, Post, job};
-use crate::fakes::{CallbackState, Peer, eventually};
+use chargegate_storage::testing::{CallbackState, Peer, eventually};
 
 fn settings(concurrency: usize, per_host: usize, poll: Duration) -> DeliverySettings {
     DeliverySettings { concurrency, per_host, poll, ..DeliverySettings::default() }

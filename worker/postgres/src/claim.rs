@@ -1,0 +1,195 @@
+//! Claiming due callbacks, hosts taking turns.
+//!
+//! A search gives the hosts whose turn it is. Then each gives up to its share of rows, passing over those that another
+//! worker is claiming at the moment. A search that finds nothing due writes nothing.
+
+mod index;
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use chargegate_core::{RequestId, UnixMillis};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+
+use self::index::Index;
+use super::failure::Failure;
+use super::rows::{duration, moment, request_id, uuid};
+use chargegate_storage::store::saved::{self, Claimed, Saved, UnreadableColumn};
+use chargegate_storage::store::turns;
+use chargegate_storage::store::{CallbackJob, ClaimLimits};
+
+/// Leases the oldest due callbacks of the hosts in $1, of each as many as in $2, no more than $5 in all.
+const LEASE: &str = "WITH picked AS MATERIALIZED ( \
+        SELECT due.request_id FROM unnest($1::text[], $2::bigint[]) AS turn (host, share), \
+        LATERAL ( \
+            SELECT request_id FROM callback WHERE host = turn.host AND due_at <= (SELECT clock()) + $3 \
+            ORDER BY due_at LIMIT turn.share FOR UPDATE SKIP LOCKED) AS due LIMIT $5) \
+    UPDATE callback SET leased = true, attempt = attempt + 1, due_at = (SELECT clock()) + $4 \
+    FROM picked WHERE callback.request_id = picked.request_id \
+    RETURNING callback.request_id, recorded_at, host, attempt, round_first, round_started_at";
+
+/// A host in its turn.
+struct Turn {
+    host: String,
+    /// What it may still have.
+    free: usize,
+    /// What it is to have now.
+    share: usize,
+}
+
+/// A callback that is the caller's now, and in which partition its decision is.
+struct Placed {
+    recorded_at: i64,
+    claimed: Claimed,
+}
+
+/// Leases callbacks that are due `ahead` milliseconds from now. `last` is the host that had its turn last.
+pub(super) async fn claim(
+    connection: &mut PgConnection,
+    limits: &ClaimLimits,
+    ahead: i64,
+    lease: Duration,
+    last: &mut String,
+) -> Result<Vec<CallbackJob>, Failure> {
+    let free = |host: &str| limits.per_host.saturating_sub(limits.under_way.get(host).copied().unwrap_or(0));
+    if limits.total == 0 || limits.per_host == 0 {
+        return Ok(Vec::new());
+    }
+    let saturated: Vec<&str> =
+        limits.under_way.keys().map(|host| &**host).filter(|host| free(host) == 0).collect();
+    let most = i64::try_from(limits.total).unwrap_or(i64::MAX);
+    let mut index = Index { connection: &mut *connection, ahead, saturated };
+    let found = turns::search(&mut index, last, most).await?;
+    let mut turns: Vec<Turn> = found
+        .hosts
+        .into_iter()
+        .map(|host| Turn { free: free(&host), share: 0, host })
+        .filter(|turn| turn.free > 0)
+        .collect();
+    let mut claimed = Vec::new();
+    if let Some(end) = deal(&mut turns, limits.total) {
+        take(connection, &mut turns, ahead, lease, limits.total, &mut claimed).await?;
+        *last = end;
+    }
+    // A search that did not come round goes on where it ended, whoever had a turn.
+    if let Some(ended_at) = found.ended_at {
+        *last = ended_at;
+    }
+    // Where hosts had less than their share, the others may have what is left of it.
+    let left = limits.total.saturating_sub(claimed.len());
+    if left > 0 && !turns.is_empty() {
+        for turn in &mut turns {
+            turn.share = turn.free.min(left);
+        }
+        take(connection, &mut turns, ahead, lease, left, &mut claimed).await?;
+    }
+    load_jobs(connection, claimed).await
+}
+
+/// Gives each host in turn one more, until `total` are given; says which host was last.
+fn deal(turns: &mut [Turn], mut total: usize) -> Option<String> {
+    let mut last = None;
+    loop {
+        let before = total;
+        for (at, turn) in turns.iter_mut().enumerate() {
+            if total > 0 && turn.share < turn.free {
+                turn.share += 1;
+                total -= 1;
+                last = Some(at);
+            }
+        }
+        if total == before {
+            return last.and_then(|last| turns.get(last)).map(|turn| turn.host.clone());
+        }
+    }
+}
+
+async fn take(
+    connection: &mut PgConnection,
+    turns: &mut Vec<Turn>,
+    ahead: i64,
+    lease: Duration,
+    most: usize,
+    claimed: &mut Vec<Placed>,
+) -> Result<(), Failure> {
+    turns.retain(|turn| turn.share > 0);
+    let rows = sqlx::query(LEASE)
+        .bind(turns.iter().map(|turn| turn.host.as_str()).collect::<Vec<_>>())
+        .bind(turns.iter().map(|turn| i64::try_from(turn.share).unwrap_or(i64::MAX)).collect::<Vec<_>>())
+        .bind(ahead)
+        .bind(duration(lease))
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut got: HashMap<&str, usize> = HashMap::new();
+    for row in &rows {
+        *got.entry(row.try_get("host")?).or_default() += 1;
+        claimed.push(read_claimed(row)?);
+    }
+    // A host that gave less than its share has no more.
+    turns.retain_mut(|turn| {
+        let of_host = got.get(turn.host.as_str()).copied().unwrap_or(0);
+        turn.free = turn.free.saturating_sub(of_host);
+        of_host >= turn.share && turn.free > 0
+    });
+    Ok(())
+}
+
+fn read_claimed(row: &PgRow) -> Result<Placed, Failure> {
+    let number = |number: i32| {
+        u32::try_from(number)
+            .ok()
+            .and_then(NonZeroU32::new)
+            .ok_or_else(|| Failure::Sql(sqlx::Error::Decode("an attempt has a number from 1 on".into())))
+    };
+    let (attempt, first): (i32, i32) = (row.try_get("attempt")?, row.try_get("round_first")?);
+    let claimed = Claimed {
+        request_id: request_id(row)?,
+        attempt: number(attempt)?,
+        round_attempt: number(attempt.saturating_sub(first).saturating_add(1))?,
+        round_started_at: moment(row, "round_started_at")?,
+    };
+    Ok(Placed { recorded_at: row.try_get("recorded_at")?, claimed })
+}
+
+/// Adds to claimed callbacks what they report.
+async fn load_jobs(connection: &mut PgConnection, claimed: Vec<Placed>) -> Result<Vec<CallbackJob>, Failure> {
+    if claimed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(
+        "SELECT decision.request_id, station_id, driver_token, callback_url, status, reason, accepted_at, decided_at, \
+         traceparent FROM unnest($1::bigint[], $2::uuid[]) AS claimed (recorded_at, request_id) \
+         JOIN decision ON decision.recorded_at = claimed.recorded_at AND decision.request_id = claimed.request_id",
+    )
+    .bind(claimed.iter().map(|placed| placed.recorded_at).collect::<Vec<_>>())
+    .bind(claimed.iter().map(|placed| uuid(&placed.claimed.request_id)).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let mut decisions: HashMap<RequestId, DecisionRow> = HashMap::with_capacity(rows.len());
+    for row in rows {
+        decisions.insert(request_id(&row)?, DecisionRow(row));
+    }
+    Ok(saved::jobs(claimed.into_iter().map(|placed| placed.claimed), &decisions))
+}
+
+/// A row of the table `decision`.
+struct DecisionRow(PgRow);
+
+impl Saved for DecisionRow {
+    fn text(&self, column: &'static str) -> Result<Option<&str>, UnreadableColumn> {
+        let unreadable = |_| UnreadableColumn { column };
+        if column != "driver_token" {
+            return self.0.try_get(column).map_err(unreadable);
+        }
+        // What a message had there need not be text to the database.
+        let token: Option<&[u8]> = self.0.try_get(column).map_err(unreadable)?;
+        token.map(std::str::from_utf8).transpose().map_err(|_| UnreadableColumn { column })
+    }
+
+    fn moment(&self, column: &'static str) -> Result<UnixMillis, UnreadableColumn> {
+        moment(&self.0, column).map_err(|_| UnreadableColumn { column })
+    }
+}

@@ -1,0 +1,192 @@
+//! The books: every decision is accounted for, and so is every message whose key is told.
+
+use async_trait::async_trait;
+use chargegate_core::RequestId;
+use sqlx::postgres::PgRow;
+use sqlx::{Connection as _, PgConnection};
+
+use super::Inspector;
+use crate::failure::Failure;
+use crate::rows::{count, request_id};
+use crate::sessions::until;
+use crate::watermark;
+use chargegate_storage::EngineError;
+use chargegate_storage::history::Watermark;
+use chargegate_storage::queue::MessageKey;
+use chargegate_storage::reconcile::{Books, CountedStore};
+
+/// Ids that are named at most.
+const NAMED: i64 = 100;
+
+/// What retention has not passed of a partitioned table.
+macro_rules! live {
+    ($table:literal) => {
+        concat!(
+            "slice CROSS JOIN LATERAL (SELECT * FROM ",
+            $table,
+            " WHERE ",
+            $table,
+            ".recorded_at >= begins_at AND ",
+            $table,
+            ".recorded_at < ends_at AND (",
+            $table,
+            ".recorded_at, ",
+            $table,
+            ".request_id) > (passed_at, passed_id)) AS ",
+            $table
+        )
+    };
+}
+
+/// All counts, slice by slice.
+const COUNTS: &str = concat!(
+    "SELECT ledger.decided + (SELECT count(*) FROM ",
+    live!("decision"),
+    ") AS decided, ledger.duplicates + (SELECT count(*) FROM ",
+    live!("duplicate"),
+    ") AS duplicates, ledger.poison + (SELECT count(*) FROM poison) AS poison, ledger.delivered + closed.delivered \
+     AS delivered, ledger.dead + closed.dead AS dead, (SELECT count(*) FROM callback) AS in_flight \
+     FROM ledger, (SELECT count(*) FILTER (WHERE give_up IS NULL) AS delivered, \
+     count(*) FILTER (WHERE give_up IS NOT NULL) AS dead FROM ",
+    live!("attempt"),
+    " WHERE closed_at IS NOT NULL) AS closed"
+);
+
+/// Of the keys in $1, those of no decision, duplicate or poison. A message is recorded after it was enqueued, so where
+/// every key tells when that was, older partitions are not read: with an hour between the clocks allowed for.
+const UNRECORDED: &str = "WITH waiting AS MATERIALIZED (SELECT DISTINCT unnest($1::text[]) AS message_key), \
+    recorded (message_key) AS ( \
+        SELECT message_key FROM decision WHERE recorded_at >= $2 \
+        UNION ALL SELECT message_key FROM duplicate \
+        UNION ALL SELECT message_key FROM poison) \
+    SELECT count(*) AS unrecorded FROM waiting \
+    WHERE NOT EXISTS (SELECT FROM recorded WHERE recorded.message_key = waiting.message_key)";
+
+/// Messages recorded in the last hour whose number is above the newest of their stream, $1 to $3.
+const NEWER: &str = "WITH newest AS MATERIALIZED ( \
+        SELECT * FROM unnest($1::text[], $2::text[]::numeric[], $3::text[]::numeric[]) AS newest (stream, ms, seq)), \
+    recorded (message_key) AS ( \
+        SELECT message_key FROM decision WHERE recorded_at >= clock() - 3600000 \
+        UNION ALL SELECT message_key FROM duplicate WHERE found_at >= clock() - 3600000 \
+        UNION ALL SELECT message_key FROM poison WHERE recorded_at >= clock() - 3600000), \
+    named AS ( \
+        SELECT regexp_match(message_key, '^(.*)/([0-9]{1,20})-([0-9]{1,20})$') AS part FROM recorded) \
+    SELECT count(*) AS newer FROM named JOIN newest ON part[1] = stream \
+    WHERE (part[2]::numeric, part[3]::numeric) > (newest.ms, newest.seq)";
+
+/// Decisions with neither a pending callback nor an attempt that closed one.
+const WITHOUT_CALLBACK: &str = concat!(
+    "SELECT decision.request_id FROM ",
+    live!("decision"),
+    " WHERE NOT EXISTS (SELECT FROM callback WHERE callback.request_id = decision.request_id) \
+     AND NOT EXISTS (SELECT FROM attempt WHERE attempt.recorded_at = decision.recorded_at \
+         AND attempt.request_id = decision.request_id AND closed_at IS NOT NULL) LIMIT $1"
+);
+
+/// Pending callbacks, and attempts that closed one, with no decision.
+const WITHOUT_DECISION: &str = concat!(
+    "SELECT callback.request_id FROM callback WHERE NOT EXISTS (SELECT FROM decision \
+         WHERE decision.recorded_at = callback.recorded_at AND decision.request_id = callback.request_id) \
+     UNION SELECT attempt.request_id FROM ",
+    live!("attempt"),
+    " WHERE closed_at IS NOT NULL AND NOT EXISTS (SELECT FROM decision \
+         WHERE decision.recorded_at = attempt.recorded_at AND decision.request_id = attempt.request_id) LIMIT $1"
+);
+
+#[async_trait]
+impl CountedStore for Inspector {
+    async fn watermark(&self) -> Result<Watermark, EngineError> {
+        let mut session = self.sessions.begin().await?;
+        let ends = session.ends();
+        let result = until(ends, watermark::read(session.connection())).await;
+        session.settle(result)
+    }
+
+    /// Reads the books in one transaction, so that they are exact at any moment. `waiting` are the keys of the messages
+    /// in the queue, `newest` the key of the newest message of each stream.
+    ///
+    /// It reads every row kept: seconds for some millions.
+    ///
+    /// # Errors
+    /// [`EngineError`]; a standby is refused, because what it has not heard of yet would look like a loss.
+    async fn books(&self, waiting: &[MessageKey], newest: &[MessageKey]) -> Result<Books, EngineError> {
+        let mut session = self.sessions.begin().await?;
+        let ends = session.ends();
+        let result = until(ends, read(session.connection(), waiting, newest)).await;
+        session.settle(result)
+    }
+}
+
+async fn read(
+    connection: &mut PgConnection,
+    waiting: &[MessageKey],
+    newest: &[MessageKey],
+) -> Result<Books, Failure> {
+    if sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut *connection).await? {
+        return Err(Failure::Standby);
+    }
+    let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    // Before the snapshot is taken: no partition that is in it is dropped until it is read.
+    sqlx::query("LOCK TABLE decision, attempt, duplicate IN ACCESS SHARE MODE")
+        .execute(&mut *snapshot)
+        .await?;
+    let counts = sqlx::query(COUNTS).fetch_one(&mut *snapshot).await?;
+    let books = Books {
+        decided: count(&counts, "decided")?,
+        duplicates: count(&counts, "duplicates")?,
+        poison: count(&counts, "poison")?,
+        delivered: count(&counts, "delivered")?,
+        dead: count(&counts, "dead")?,
+        in_flight: count(&counts, "in_flight")?,
+        unrecorded: unrecorded(&mut snapshot, waiting).await?,
+        newer: newer(&mut snapshot, newest).await?,
+        watermark: watermark::read(&mut snapshot).await?,
+        decisions_without_callback: named(&mut snapshot, WITHOUT_CALLBACK).await?,
+        callbacks_without_decision: named(&mut snapshot, WITHOUT_DECISION).await?,
+    };
+    snapshot.rollback().await?;
+    Ok(books)
+}
+
+async fn unrecorded(snapshot: &mut PgConnection, waiting: &[MessageKey]) -> Result<u64, Failure> {
+    const HOUR: i64 = 3_600_000;
+    if waiting.is_empty() {
+        return Ok(0);
+    }
+    let times = waiting.iter().map(|key| Some(numbered(key)?.1.parse::<i64>().unwrap_or(0)));
+    let oldest = times.collect::<Option<Vec<_>>>().and_then(|times| times.into_iter().min()).unwrap_or(0);
+    let row = sqlx::query(UNRECORDED)
+        .bind(waiting.iter().map(MessageKey::as_str).collect::<Vec<_>>())
+        .bind(oldest.saturating_sub(HOUR))
+        .fetch_one(snapshot)
+        .await?;
+    Ok(count(&row, "unrecorded")?)
+}
+
+async fn newer(snapshot: &mut PgConnection, newest: &[MessageKey]) -> Result<u64, Failure> {
+    let newest: Vec<(&str, &str, &str)> = newest.iter().filter_map(numbered).collect();
+    if newest.is_empty() {
+        return Ok(0);
+    }
+    let row = sqlx::query(NEWER)
+        .bind(newest.iter().map(|(stream, ..)| *stream).collect::<Vec<_>>())
+        .bind(newest.iter().map(|(_, ms, _)| *ms).collect::<Vec<_>>())
+        .bind(newest.iter().map(|(.., seq)| *seq).collect::<Vec<_>>())
+        .fetch_one(snapshot)
+        .await?;
+    Ok(count(&row, "newer")?)
+}
+
+/// The stream, the milliseconds and the sequence of a key of the form `{stream}/{ms}-{seq}`.
+fn numbered(key: &MessageKey) -> Option<(&str, &str, &str)> {
+    let (stream, number) = key.as_str().rsplit_once('/')?;
+    let (ms, seq) = number.split_once('-')?;
+    let digits =
+        |text: &str| (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(ms) && digits(seq)).then_some((stream, ms, seq))
+}
+
+async fn named(snapshot: &mut PgConnection, sql: &'static str) -> Result<Vec<RequestId>, Failure> {
+    let rows: Vec<PgRow> = sqlx::query(sql).bind(NAMED).fetch_all(snapshot).await?;
+    rows.iter().map(|row| request_id(row).map_err(Failure::from)).collect()
+}

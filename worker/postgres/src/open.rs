@@ -1,0 +1,249 @@
+//! Opening: whether the server and the database are what the store needs, in words that say what to do.
+
+use std::fmt;
+
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+use tokio::time::timeout;
+
+use super::failure::Failure;
+use super::schema::{self, Kind};
+use super::sessions::CONNECT;
+use super::url::DatabaseUrl;
+use chargegate_storage::EngineError;
+
+/// The oldest server that works, as `server_version_num` has it.
+const OLDEST: i32 = 150_000;
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Nobody answers, or not in time.
+    #[error("no PostgreSQL server answers at {place}: start it, or correct DATABASE_URL (--database-url)")]
+    Unreachable {
+        /// Host and port, or socket.
+        place: String,
+        /// Why.
+        #[source]
+        source: Option<sqlx::Error>,
+    },
+    /// The server does not let the user in.
+    #[error(
+        "the PostgreSQL server at {place} refuses the user or the password of DATABASE_URL (--database-url): correct them"
+    )]
+    Credentials {
+        /// Host and port, or socket.
+        place: String,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The server has no such database.
+    #[error(
+        "the PostgreSQL server at {place} has no database {database}: create it, or correct DATABASE_URL (--database-url)"
+    )]
+    NoDatabase {
+        /// Host and port, or socket.
+        place: String,
+        /// The database's name.
+        database: String,
+    },
+    /// The server has no place for one more session.
+    #[error(
+        "the PostgreSQL server at {place} of DATABASE_URL (--database-url) has no connection left: raise its max_connections, or run less on it"
+    )]
+    Crowded {
+        /// Host and port, or socket.
+        place: String,
+    },
+    /// The server is older than 15.
+    #[error(
+        "the server of DATABASE_URL (--database-url) is PostgreSQL {found}, and 15 is the oldest that works: upgrade it, or name another"
+    )]
+    TooOld {
+        /// Its version.
+        found: String,
+    },
+    /// The database takes no writes.
+    #[error(
+        "the database of DATABASE_URL (--database-url) takes no writes, being a standby or set read-only: name the primary"
+    )]
+    ReadOnly,
+    /// The schema is missing or older than this program.
+    #[error(
+        "the database of DATABASE_URL (--database-url) has schema version {found}, and this program needs {known}: run `chargegate migrate`"
+    )]
+    NotMigrated {
+        /// Its version; 0 is an empty database.
+        found: i64,
+        /// The version needed.
+        known: i64,
+    },
+    /// The schema was made by a newer version of this program.
+    #[error(
+        "the database of DATABASE_URL (--database-url) has schema version {found}, and this program knows {known}: run the newer program, or name another database"
+    )]
+    Newer {
+        /// Its version.
+        found: i64,
+        /// The newest version known here.
+        known: i64,
+    },
+    /// Its tables are not ours.
+    #[error(
+        "the database of DATABASE_URL (--database-url) belongs to another program, which has tables in it: name one of chargegate's own"
+    )]
+    Foreign,
+    /// The user lacks privileges.
+    #[error(
+        "the user of DATABASE_URL (--database-url) lacks privileges in the schema chargegate: grant what worker/postgres/migrations/ROLE.md lists"
+    )]
+    Denied(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database failed.
+    #[error(
+        "the database of DATABASE_URL (--database-url) failed when it was opened: see the cause and the server's log"
+    )]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A setting of the server that puts at risk what the store promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// `fsync` is off.
+    Fsync,
+    /// `synchronous_commit` is off.
+    SynchronousCommit,
+    /// `full_page_writes` is off.
+    FullPageWrites,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fsync => {
+                "the server of DATABASE_URL (--database-url) has fsync off: a crash of its machine can lose and damage decisions that were confirmed; turn it on"
+            }
+            Self::SynchronousCommit => {
+                "the server of DATABASE_URL (--database-url) has synchronous_commit off: a crash can lose decisions that were confirmed; turn it on"
+            }
+            Self::FullPageWrites => {
+                "the server of DATABASE_URL (--database-url) has full_page_writes off: a crash of its machine can damage the database; turn it on"
+            }
+        })
+    }
+}
+
+impl OpenError {
+    pub(super) fn unreachable(url: &DatabaseUrl, source: Option<sqlx::Error>) -> Self {
+        Self::Unreachable { place: url.place(), source }
+    }
+
+    pub(super) fn newer(found: i64) -> Self {
+        Self::Newer { found, known: schema::NEWEST }
+    }
+
+    /// What a failed connection means.
+    pub(super) fn connecting(url: &DatabaseUrl, error: sqlx::Error) -> Self {
+        let place = url.place();
+        let sqlx::Error::Database(refused) = &error else {
+            return Self::unreachable(url, Some(error));
+        };
+        match refused.code().as_deref() {
+            Some(state) if state.starts_with("28") => Self::Credentials { place, source: error },
+            Some("3D000") => Self::NoDatabase { place, database: url.database().to_owned() },
+            Some("53300") => Self::Crowded { place },
+            Some("42501") => Self::Denied(error.into()),
+            _ => Self::unreachable(url, Some(error)),
+        }
+    }
+
+    /// What a failed statement means.
+    pub(super) fn from_sql(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(refused) if refused.code().as_deref() == Some("42501") => {
+                Self::Denied(error.into())
+            }
+            _ => Self::Failed(error.into()),
+        }
+    }
+
+    /// What a failed operation of the store means.
+    pub(super) fn failed(error: EngineError) -> Self {
+        match error {
+            EngineError::Unavailable(source)
+                if source.downcast_ref::<Failure>().is_some_and(Failure::is_denial) =>
+            {
+                Self::Denied(source)
+            }
+            error => Self::Failed(error.into()),
+        }
+    }
+}
+
+/// Checks server, database and schema, and says what of the server's settings is a risk.
+pub(super) async fn check(url: &DatabaseUrl) -> Result<Vec<Warning>, OpenError> {
+    let examined = timeout(CONNECT, async {
+        let mut connection =
+            url.options().connect().await.map_err(|error| OpenError::connecting(url, error))?;
+        let warnings = examine(&mut connection).await;
+        let _ = connection.close().await;
+        warnings
+    });
+    examined.await.unwrap_or_else(|_elapsed| Err(OpenError::unreachable(url, None)))
+}
+
+/// Checks that there is a database of ours; it need not take writes.
+pub(super) async fn check_view(url: &DatabaseUrl) -> Result<(), OpenError> {
+    let examined = timeout(CONNECT, async {
+        let mut connection =
+            url.options().connect().await.map_err(|error| OpenError::connecting(url, error))?;
+        let checked = check_schema(&mut connection).await;
+        let _ = connection.close().await;
+        checked
+    });
+    examined.await.unwrap_or_else(|_elapsed| Err(OpenError::unreachable(url, None)))
+}
+
+async fn check_schema(connection: &mut PgConnection) -> Result<(), OpenError> {
+    match schema::kind(connection).await.map_err(OpenError::from_sql)? {
+        Kind::Ours(schema::NEWEST) => Ok(()),
+        Kind::Ours(found) if found > schema::NEWEST => Err(OpenError::newer(found)),
+        Kind::Ours(found) => Err(OpenError::NotMigrated { found, known: schema::NEWEST }),
+        Kind::Empty => Err(OpenError::NotMigrated { found: 0, known: schema::NEWEST }),
+        Kind::Foreign => Err(OpenError::Foreign),
+    }
+}
+
+async fn examine(connection: &mut PgConnection) -> Result<Vec<Warning>, OpenError> {
+    check_server(connection).await?;
+    check_schema(connection).await?;
+    let (fsync, synchronous_commit, full_page_writes): (String, String, String) = sqlx::query_as(
+        "SELECT current_setting('fsync'), current_setting('synchronous_commit'), current_setting('full_page_writes')",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(OpenError::from_sql)?;
+    let risks = [
+        (fsync, Warning::Fsync),
+        (synchronous_commit, Warning::SynchronousCommit),
+        (full_page_writes, Warning::FullPageWrites),
+    ];
+    Ok(risks.into_iter().filter(|(value, _)| value == "off").map(|(_, warning)| warning).collect())
+}
+
+/// Checks the server's version and that it takes writes.
+pub(super) async fn check_server(connection: &mut PgConnection) -> Result<(), OpenError> {
+    let (number, version, read_only): (i32, String, bool) = sqlx::query_as(
+        "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), \
+         pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(OpenError::from_sql)?;
+    if number < OLDEST {
+        return Err(OpenError::TooOld { found: version });
+    }
+    if read_only {
+        return Err(OpenError::ReadOnly);
+    }
+    Ok(())
+}

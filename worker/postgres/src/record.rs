@@ -1,0 +1,145 @@
+//! Recording outcomes: a decision and its callback in one transaction, once.
+//!
+//! A request id is this request's first where it goes into `request`; whoever comes second waits there for the first
+//! to commit, and learns that it is a repeat. Rows go in by the order of their ids, so that two batches with the same
+//! ids wait for each other and never in a circle.
+
+mod poison;
+mod repeats;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use chargegate_core::{Traceparent, UnixMillis};
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use super::failure::Failure;
+use super::rows::{duration, millis, uuid};
+use chargegate_storage::store::{DecidedMessage, Outcome, Verdict};
+
+/// How a caller's own decisions are treated.
+pub(super) struct Ours {
+    /// Requests that an earlier call may have recorded without its caller being told.
+    pub(super) doubted: HashSet<Uuid>,
+    /// How long a callback is leased to the caller.
+    pub(super) lease: Duration,
+}
+
+/// Records outcomes and says what became of each, in the same order.
+pub(super) async fn record(
+    connection: &mut PgConnection,
+    outcomes: &[Outcome],
+    ours: &Ours,
+    now: UnixMillis,
+) -> Result<Vec<Verdict>, Failure> {
+    let mut transaction = connection.begin().await?;
+    let first = decide(&mut transaction, outcomes, ours.lease).await?;
+    let repeated: Vec<(usize, &DecidedMessage)> = outcomes
+        .iter()
+        .enumerate()
+        .filter_map(|(at, outcome)| match outcome {
+            Outcome::Decided(decided) if first.get(&uuid(&decided.message.id)) != Some(&at) => {
+                Some((at, decided))
+            }
+            _ => None,
+        })
+        .collect();
+    let mut repeats: HashMap<usize, Verdict> = HashMap::new();
+    if !repeated.is_empty() {
+        repeats = repeats::repeat(&mut transaction, &repeated, &first, ours, now).await?;
+    }
+    let poisoned = poison::put_aside(&mut transaction, outcomes).await?;
+    transaction.commit().await?;
+    Ok((0..outcomes.len())
+        .map(|at| match repeats.get(&at) {
+            Some(verdict) => *verdict,
+            None if poisoned.redelivered.contains(&at) => Verdict::Redelivered,
+            None if poisoned.new.contains(&at) => Verdict::Poison,
+            None => Verdict::Decided,
+        })
+        .collect())
+}
+
+/// Inserts the decisions that are their request's first, with their callbacks; says which outcome each is.
+async fn decide(
+    transaction: &mut PgConnection,
+    outcomes: &[Outcome],
+    lease: Duration,
+) -> Result<BTreeMap<Uuid, usize>, Failure> {
+    let mut first: BTreeMap<Uuid, usize> = BTreeMap::new();
+    for (at, outcome) in outcomes.iter().enumerate() {
+        if let Outcome::Decided(decided) = outcome {
+            first.entry(uuid(&decided.message.id)).or_insert(at);
+        }
+    }
+    if first.is_empty() {
+        return Ok(first);
+    }
+    let ids: Vec<Uuid> = first.keys().copied().collect();
+    let new: Vec<Uuid> = sqlx::query_scalar(
+        "INSERT INTO request (recorded_at, request_id) \
+         SELECT (SELECT clock()), new.request_id FROM unnest($1::uuid[]) AS new (request_id) \
+         ON CONFLICT DO NOTHING RETURNING request_id",
+    )
+    .bind(&ids)
+    .fetch_all(&mut *transaction)
+    .await?;
+    if new.len() < ids.len() {
+        let new: HashSet<Uuid> = new.into_iter().collect();
+        first.retain(|id, _| new.contains(id));
+    }
+    let decided: Vec<&DecidedMessage> = first
+        .values()
+        .filter_map(|at| match outcomes.get(*at) {
+            Some(Outcome::Decided(decided)) => Some(decided),
+            _ => None,
+        })
+        .collect();
+    if !decided.is_empty() {
+        insert(transaction, first.keys().copied().collect(), &decided, lease).await?;
+    }
+    Ok(first)
+}
+
+async fn insert(
+    transaction: &mut PgConnection,
+    ids: Vec<Uuid>,
+    decided: &[&DecidedMessage],
+    lease: Duration,
+) -> Result<(), Failure> {
+    let messages = || decided.iter().map(|decided| &decided.message);
+    let decided_at: Vec<i64> = decided.iter().map(|decided| millis(decided.decided_at)).collect();
+    sqlx::query(
+        "INSERT INTO decision (recorded_at, accepted_at, decided_at, request_id, late, status, reason, station_id, \
+         message_key, driver_token, callback_url, traceparent) \
+         SELECT (SELECT clock()), * FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::boolean[], $5::text[], \
+         $6::text[], $7::text[], $8::text[], $9::bytea[], $10::text[], $11::text[])",
+    )
+    .bind(messages().map(|message| millis(message.accepted_at)).collect::<Vec<_>>())
+    .bind(&decided_at)
+    .bind(&ids)
+    .bind(decided.iter().map(|decided| decided.late).collect::<Vec<_>>())
+    .bind(decided.iter().map(|decided| decided.decision.status.as_str()).collect::<Vec<_>>())
+    .bind(decided.iter().map(|decided| decided.decision.reason.as_str()).collect::<Vec<_>>())
+    .bind(messages().map(|message| message.station_id.as_str()).collect::<Vec<_>>())
+    .bind(decided.iter().map(|decided| decided.key.as_str()).collect::<Vec<_>>())
+    .bind(messages().map(|message| message.driver_token.as_str().as_bytes()).collect::<Vec<_>>())
+    .bind(messages().map(|message| message.callback_url.as_str()).collect::<Vec<_>>())
+    .bind(messages().map(|message| message.traceparent.as_ref().map(Traceparent::as_str)).collect::<Vec<_>>())
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query(
+        "INSERT INTO callback (recorded_at, due_at, round_started_at, request_id, attempt, round_first, leased, host) \
+         SELECT moment, moment + $1, new.round_started_at, new.request_id, 1, 1, true, new.host \
+         FROM (SELECT clock() AS moment OFFSET 0) AS clock, \
+         unnest($2::bigint[], $3::uuid[], $4::text[]) AS new (round_started_at, request_id, host)",
+    )
+    .bind(duration(lease))
+    .bind(decided_at)
+    .bind(ids)
+    .bind(messages().map(|message| message.callback_url.host_str()).collect::<Vec<_>>())
+    .execute(&mut *transaction)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! Decisions that are not their request's first: the message came again, or another asked the same.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use chargegate_core::{CallbackUrl, UnixMillis};
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::Ours;
+use crate::failure::Failure;
+use crate::rows::{duration, millis, uuid};
+use chargegate_storage::store::{DecidedMessage, Verdict};
+
+/// A repeat of a request has its callback sent again no sooner than this after it was last finished.
+const RESEND_AFTER: Duration = Duration::from_mins(1);
+
+/// What stands of a repeated request.
+struct Known {
+    recorded_at: i64,
+    decided_at: i64,
+    message_key: String,
+    host: String,
+}
+
+/// Enters repeats, and opens the callbacks that are to be sent again; gives the verdict on each.
+///
+/// The same message is known by its request and its key together: a queue that lost writes may give a key twice.
+pub(super) async fn repeat(
+    transaction: &mut PgConnection,
+    repeated: &[(usize, &DecidedMessage)],
+    decided_now: &BTreeMap<Uuid, usize>,
+    ours: &Ours,
+    now: UnixMillis,
+) -> Result<HashMap<usize, Verdict>, Failure> {
+    let ids: BTreeSet<Uuid> = repeated.iter().map(|(_, decided)| uuid(&decided.message.id)).collect();
+    let known = load(transaction, ids.into_iter().collect()).await?;
+    let mut verdicts: HashMap<usize, Verdict> =
+        repeated.iter().map(|(at, _)| (*at, Verdict::Redelivered)).collect();
+
+    let mut asked_again: BTreeMap<(Uuid, &str), usize> = BTreeMap::new();
+    let mut own: BTreeMap<Uuid, usize> = BTreeMap::new();
+    for (at, decided) in repeated {
+        let id = uuid(&decided.message.id);
+        let first = known.get(&id).ok_or(Failure::Overtaken)?;
+        if first.message_key != decided.key.as_str() {
+            asked_again.entry((id, decided.key.as_str())).or_insert(*at);
+        } else if ours.doubted.contains(&id)
+            && !decided_now.contains_key(&id)
+            && first.decided_at == millis(decided.decided_at)
+        {
+            own.entry(id).or_insert(*at);
+        }
+    }
+    for id in take_up(transaction, own.keys().copied().collect(), ours.lease).await? {
+        verdicts.extend(own.get(&id).map(|at| (*at, Verdict::Decided)));
+    }
+    if asked_again.is_empty() {
+        return Ok(verdicts);
+    }
+    let new = enter(transaction, &asked_again, &known).await?;
+    // The first repeat of the batch is the one that has the callback sent again.
+    let mut in_order: Vec<(usize, Uuid)> = new
+        .iter()
+        .filter_map(|(id, key)| asked_again.get(&(*id, key.as_str())).map(|at| (*at, *id)))
+        .collect();
+    in_order.sort_unstable();
+    let mut opened = open_again(transaction, &in_order, &known, now).await?;
+    for (at, id) in in_order {
+        verdicts.insert(at, Verdict::Duplicate { resent: opened.remove(&id) });
+    }
+    Ok(verdicts)
+}
+
+/// Reads what stands of requests, and keeps retention from forgetting them meanwhile.
+async fn load(transaction: &mut PgConnection, ids: Vec<Uuid>) -> Result<HashMap<Uuid, Known>, Failure> {
+    sqlx::query(
+        "SELECT hold_slices(ARRAY(SELECT recorded_at FROM request WHERE request_id = ANY ($1::uuid[])))",
+    )
+    .bind(&ids)
+    .execute(&mut *transaction)
+    .await?;
+    let rows = sqlx::query(
+        "SELECT request.request_id, request.recorded_at, decided_at, message_key, callback_url \
+         FROM unnest($1::uuid[]) AS asked (request_id) JOIN request USING (request_id) \
+         JOIN decision ON decision.recorded_at = request.recorded_at AND decision.request_id = request.request_id",
+    )
+    .bind(&ids)
+    .fetch_all(&mut *transaction)
+    .await?;
+    let mut known = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let url: &str = row.try_get("callback_url")?;
+        let first = Known {
+            recorded_at: row.try_get("recorded_at")?,
+            decided_at: row.try_get("decided_at")?,
+            message_key: row.try_get("message_key")?,
+            host: url.parse::<CallbackUrl>().map_or_else(|_| String::new(), |url| url.host_str().to_owned()),
+        };
+        known.insert(row.try_get("request_id")?, first);
+    }
+    Ok(known)
+}
+
+/// Takes up the first attempts that a commit leased to the caller, whose answer was lost; gives their requests. Nobody
+/// else knows of such an attempt, and its lease would have to end before anybody makes it.
+async fn take_up(
+    transaction: &mut PgConnection,
+    ids: Vec<Uuid>,
+    lease: Duration,
+) -> Result<Vec<Uuid>, Failure> {
+    if ids.is_empty() {
+        return Ok(ids);
+    }
+    let taken = sqlx::query_scalar(
+        "UPDATE callback SET due_at = (SELECT clock()) + $2 FROM unnest($1::uuid[]) AS own (request_id) \
+         WHERE callback.request_id = own.request_id AND attempt = 1 AND round_first = 1 AND leased \
+         RETURNING callback.request_id",
+    )
+    .bind(ids)
+    .bind(duration(lease))
+    .fetch_all(transaction)
+    .await?;
+    Ok(taken)
+}
+
+/// Enters messages that asked again, and gives those that were not entered before.
+async fn enter(
+    transaction: &mut PgConnection,
+    asked_again: &BTreeMap<(Uuid, &str), usize>,
+    known: &HashMap<Uuid, Known>,
+) -> Result<Vec<(Uuid, String)>, Failure> {
+    let recorded_at = |id: &Uuid| known.get(id).map_or(0, |known| known.recorded_at);
+    let new = sqlx::query_as(
+        "INSERT INTO duplicate (recorded_at, found_at, request_id, message_key) \
+         SELECT new.recorded_at, (SELECT clock()), new.request_id, new.message_key \
+         FROM unnest($1::bigint[], $2::uuid[], $3::text[]) AS new (recorded_at, request_id, message_key) \
+         ON CONFLICT DO NOTHING RETURNING request_id, message_key",
+    )
+    .bind(asked_again.keys().map(|(id, _)| recorded_at(id)).collect::<Vec<_>>())
+    .bind(asked_again.keys().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(asked_again.keys().map(|(_, key)| *key).collect::<Vec<_>>())
+    .fetch_all(&mut *transaction)
+    .await?;
+    Ok(new)
+}
+
+/// Makes callbacks pending again that were finished long enough ago; gives their requests.
+async fn open_again(
+    transaction: &mut PgConnection,
+    new: &[(usize, Uuid)],
+    known: &HashMap<Uuid, Known>,
+    now: UnixMillis,
+) -> Result<BTreeSet<Uuid>, Failure> {
+    let ids: BTreeSet<Uuid> = new.iter().map(|(_, id)| *id).collect();
+    let of = || ids.iter().filter_map(|id| known.get(id).map(|known| (id, known)));
+    // A pending callback has no closed attempt, so it is left alone. Of two that open the same, the second waits for
+    // the first and finds the attempt open.
+    let opened: Vec<Uuid> = sqlx::query_scalar(
+        "WITH opened AS ( \
+             UPDATE attempt SET closed_at = NULL, finished_at = NULL, give_up = NULL \
+             FROM unnest($1::bigint[], $2::uuid[], $3::text[]) AS again (recorded_at, request_id, host) \
+             WHERE attempt.recorded_at = again.recorded_at AND attempt.request_id = again.request_id \
+             AND attempt.closed_at < (SELECT clock()) - $4 \
+             RETURNING again.recorded_at, again.request_id, again.host, attempt.attempt) \
+         INSERT INTO callback \
+             (recorded_at, due_at, round_started_at, request_id, attempt, round_first, leased, host) \
+         SELECT recorded_at, (SELECT clock()), $5, request_id, attempt, attempt + 1, false, host FROM opened \
+         RETURNING request_id",
+    )
+    .bind(of().map(|(_, known)| known.recorded_at).collect::<Vec<_>>())
+    .bind(of().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(of().map(|(_, known)| known.host.as_str()).collect::<Vec<_>>())
+    .bind(duration(RESEND_AFTER))
+    .bind(millis(now))
+    .fetch_all(&mut *transaction)
+    .await?;
+    Ok(opened.into_iter().collect())
+}

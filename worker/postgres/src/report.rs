@@ -1,0 +1,156 @@
+//! What attempts came to, fenced: only the holder of a callback's newest attempt is heard.
+
+use std::collections::HashSet;
+use std::num::NonZeroU32;
+
+use chargegate_core::{RequestId, UnixMillis};
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use super::failure::Failure;
+use super::rows::{duration, millis, uuid};
+use chargegate_storage::store::{AfterAttempt, AttemptReport, AttemptResult};
+
+/// An attempt that ended its callback: the row goes from the hot table into the history.
+const CLOSE: &str = "WITH closed AS ( \
+        DELETE FROM callback USING unnest($1::uuid[], $2::integer[], $3::bigint[], $4::bigint[], $5::text[], \
+        $6::smallint[], $7::bigint[], $8::text[]) \
+        AS report (request_id, attempt, started_at, took_ms, result, http_status, finished_at, give_up) \
+        WHERE callback.request_id = report.request_id AND callback.attempt = report.attempt AND callback.leased \
+        RETURNING callback.recorded_at, report.*) \
+    INSERT INTO attempt (recorded_at, started_at, took_ms, closed_at, finished_at, request_id, attempt, http_status, \
+        result, give_up) \
+    SELECT recorded_at, started_at, took_ms, (SELECT clock()), finished_at, request_id, attempt, http_status, result, \
+        give_up FROM closed ON CONFLICT DO NOTHING";
+
+/// An attempt after which another is due.
+const RETRY: &str = "WITH retried AS ( \
+        UPDATE callback SET due_at = (SELECT clock()) + report.delay, leased = false \
+        FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::bigint[], $5::text[], $6::smallint[], $7::bigint[]) \
+        AS report (request_id, attempt, started_at, took_ms, result, http_status, delay) \
+        WHERE callback.request_id = report.request_id AND callback.attempt = report.attempt AND callback.leased \
+        RETURNING callback.recorded_at, report.*) \
+    INSERT INTO attempt (recorded_at, started_at, took_ms, request_id, attempt, http_status, result) \
+    SELECT recorded_at, started_at, took_ms, request_id, attempt, http_status, result FROM retried \
+    ON CONFLICT DO NOTHING";
+
+/// Reports as columns.
+#[derive(Default)]
+struct Columns {
+    ids: Vec<Uuid>,
+    attempts: Vec<i32>,
+    started_at: Vec<i64>,
+    took: Vec<i64>,
+    results: Vec<&'static str>,
+    statuses: Vec<Option<i16>>,
+    /// When it was finished, or after which delay it is due again.
+    times: Vec<i64>,
+    give_up: Vec<Option<&'static str>>,
+}
+
+/// Records what attempts came to. What is due again is due by the database's clock, as much later than its `now` as it
+/// was to be later than the caller's.
+pub(super) async fn report(
+    connection: &mut PgConnection,
+    reports: &[AttemptReport],
+    now: UnixMillis,
+) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
+    let mut reports: Vec<&AttemptReport> = reports
+        .iter()
+        // Of two reports of one attempt the first counts: a statement would take either.
+        .filter(|report| seen.insert((report.request_id, report.attempt)))
+        .collect();
+    // In the order of ids, so that two batches never wait for each other in a circle.
+    reports.sort_unstable_by_key(|report| report.request_id);
+    let (mut closed, mut retried) = (Columns::default(), Columns::default());
+    for report in reports {
+        match report.next {
+            AfterAttempt::Delivered { at } => closed.push(report, millis(at), None),
+            AfterAttempt::Dead { at, reason } => closed.push(report, millis(at), Some(reason.as_str())),
+            AfterAttempt::Retry { due_at } => retried.push(report, duration(due_at.since(now)), None),
+        }
+    }
+    match (closed.ids.is_empty(), retried.ids.is_empty()) {
+        (true, true) => Ok(()),
+        (false, true) => close(connection, closed).await,
+        (true, false) => retry(connection, retried).await,
+        (false, false) => {
+            let mut transaction = connection.begin().await?;
+            close(&mut transaction, closed).await?;
+            retry(&mut transaction, retried).await?;
+            transaction.commit().await?;
+            Ok(())
+        }
+    }
+}
+
+impl Columns {
+    fn push(&mut self, report: &AttemptReport, time: i64, give_up: Option<&'static str>) {
+        self.ids.push(uuid(&report.request_id));
+        self.attempts.push(number(report.attempt));
+        self.started_at.push(millis(report.started_at));
+        self.took.push(duration(report.took));
+        self.results.push(report.result.as_str());
+        self.statuses.push(match report.result {
+            AttemptResult::Answered(status) => i16::try_from(status).ok(),
+            _ => None,
+        });
+        self.times.push(time);
+        self.give_up.push(give_up);
+    }
+}
+
+async fn close(connection: &mut PgConnection, columns: Columns) -> Result<(), Failure> {
+    let Columns { ids, attempts, started_at, took, results, statuses, times, give_up } = columns;
+    sqlx::query(CLOSE)
+        .bind(ids)
+        .bind(attempts)
+        .bind(started_at)
+        .bind(took)
+        .bind(results)
+        .bind(statuses)
+        .bind(times)
+        .bind(give_up)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn retry(connection: &mut PgConnection, columns: Columns) -> Result<(), Failure> {
+    let Columns { ids, attempts, started_at, took, results, statuses, times, .. } = columns;
+    sqlx::query(RETRY)
+        .bind(ids)
+        .bind(attempts)
+        .bind(started_at)
+        .bind(took)
+        .bind(results)
+        .bind(statuses)
+        .bind(times)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Hands callbacks back unattempted.
+pub(super) async fn hand_back(
+    connection: &mut PgConnection,
+    jobs: &[(RequestId, NonZeroU32)],
+) -> Result<(), Failure> {
+    let mut jobs = jobs.to_vec();
+    jobs.sort_unstable();
+    sqlx::query(
+        "UPDATE callback SET due_at = (SELECT clock()), leased = false, attempt = callback.attempt - 1 \
+         FROM unnest($1::uuid[], $2::integer[]) AS held (request_id, attempt) \
+         WHERE callback.request_id = held.request_id AND callback.attempt = held.attempt AND callback.leased",
+    )
+    .bind(jobs.iter().map(|(id, _)| uuid(id)).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|(_, attempt)| number(*attempt)).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn number(attempt: NonZeroU32) -> i32 {
+    i32::try_from(attempt.get()).unwrap_or(i32::MAX)
+}

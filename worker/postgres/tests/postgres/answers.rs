@@ -1,0 +1,74 @@
+//! A commit whose answer is lost.
+
+use chargegate_storage::store::{Recorded, Store as _};
+use tokio::time::Instant;
+
+use super::{PATIENCE, Rig, open, outcomes, unavailable};
+use crate::database::{Database, execute};
+use chargegate_storage::conformance::stores::{attempt, job, limits};
+use chargegate_storage::testing::Proxy;
+
+const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+const RECORDED: &str = "SELECT count(*) FROM decision";
+
+async fn until(database: &Database, sql: &str, wanted: i64) {
+    let start = Instant::now();
+    while database.number(sql).await != wanted {
+        assert!(start.elapsed() < PATIENCE, "{sql}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_delays_no_callback() {
+    let rig = Rig::new().await;
+    let url = rig.database.worker_url();
+    let (user, place) = url.rsplit_once('@').unwrap();
+    let (server, name) = place.split_once('/').unwrap();
+    let (host, port) = server.rsplit_once(':').unwrap();
+    let proxy = Proxy::to(port.parse().unwrap()).await;
+    let engine = open(&format!("{user}@{host}:{}/{name}", proxy.port()), &rig.clock).await;
+    // Its commits wait for somebody who works by hand.
+    rig.database
+        .execute(
+            "CREATE FUNCTION public.wait() RETURNS trigger LANGUAGE plpgsql AS $$ \
+             BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NULL; END $$; \
+             CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON request DEFERRABLE INITIALLY DEFERRED \
+             FOR EACH ROW EXECUTE FUNCTION public.wait()",
+        )
+        .await;
+    let mut owner = rig.database.by_hand().await;
+    execute(&mut owner, "SELECT pg_advisory_lock(7)").await;
+    // The last is the first again: it was delivered twice.
+    let batch = || {
+        let mut batch = outcomes(1, 3);
+        batch.extend(outcomes(1, 1));
+        batch
+    };
+    let recording = engine.clone();
+    let first = tokio::spawn(async move { recording.record(batch()).await });
+    until(&rig.database, WAITING, 1).await;
+    proxy.swallow_answers(true);
+    execute(&mut owner, "SELECT pg_advisory_unlock(7)").await;
+    until(&rig.database, RECORDED, 3).await;
+    proxy.cut();
+    unavailable(&first.await.unwrap());
+    proxy.swallow_answers(false);
+
+    // To another worker it is a message that came again.
+    let others = rig.engine.record(outcomes(1, 3)).await.unwrap();
+    assert!(others.iter().all(|recorded| matches!(recorded, Recorded::Redelivered)), "{others:?}");
+    let mut again = engine.record(batch()).await.unwrap();
+    assert!(matches!(again.pop(), Some(Recorded::Redelivered)));
+    for recorded in again {
+        assert_eq!(job(recorded).attempt, attempt(1));
+    }
+    // It is still leased, and once it is known to be recorded it is as any other.
+    assert!(
+        engine.claim(chargegate_storage::Clock::now(&*rig.clock), limits(9, 9)).await.unwrap().is_empty()
+    );
+    let later = engine.record(batch()).await.unwrap();
+    assert!(later.iter().all(|recorded| matches!(recorded, Recorded::Redelivered)), "{later:?}");
+    assert_eq!(rig.decided().await, 3);
+}

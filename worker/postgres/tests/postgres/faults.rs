@@ -1,0 +1,161 @@
+//! Sessions that fail while the server goes on.
+
+use std::time::Duration;
+
+use chargegate_storage::EngineError;
+use chargegate_storage::store::Store as _;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::{Rig, outcomes, terminate, unavailable, until_ok};
+use crate::database::execute;
+use chargegate_storage::conformance::stores::limits;
+
+/// Makes the engine hold several idle sessions.
+async fn warm(rig: &Rig, sessions: u32) {
+    let mut tasks = JoinSet::new();
+    for n in 0..sessions {
+        let engine = rig.engine.clone();
+        let outcomes = outcomes(90_000 + n * 100, 100);
+        tasks.spawn(async move { engine.record(outcomes).await.unwrap() });
+    }
+    tasks.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_were_ended_cost_one_failure_in_all() {
+    let rig = Rig::new().await;
+    warm(&rig, 6).await;
+    terminate(&rig).await;
+    let mut failures = 0;
+    for n in 0..20 {
+        failures += usize::from(rig.record(n, 1).await.is_err());
+    }
+    assert_eq!(failures, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_read_only_for_a_while_is_waited_for() {
+    let rig = Rig::new().await;
+    warm(&rig, 3).await;
+    let name = rig.database.name();
+    rig.database.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+    terminate(&rig).await;
+    let (_, _) = until_ok(|| rig.engine.backlog()).await;
+    for n in 0..5 {
+        unavailable(&rig.record(n, 1).await);
+    }
+    // By hand it has to be switched off for the session that switches it.
+    let mut owner = rig.database.by_hand().await;
+    execute(&mut owner, "SET default_transaction_read_only = off").await;
+    execute(&mut owner, &format!("ALTER DATABASE {name} RESET default_transaction_read_only")).await;
+    // A session that was refused is not used again, though it lives.
+    rig.record(0, 5).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_connections_is_waited_for() {
+    let rig = Rig::new().await;
+    let name = rig.database.name();
+    rig.database.execute(&format!("ALTER DATABASE {name} CONNECTION LIMIT 0")).await;
+    terminate(&rig).await;
+    for n in 0..3 {
+        unavailable(&rig.record(n, 1).await);
+    }
+    rig.database.execute(&format!("ALTER DATABASE {name} CONNECTION LIMIT -1")).await;
+    rig.record(0, 5).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_is_waited_for_only_so_long() {
+    let rig = Rig::new().await;
+    let mut owner = rig.database.by_hand().await;
+    execute(&mut owner, "BEGIN; LOCK TABLE request IN ACCESS EXCLUSIVE MODE").await;
+    let start = Instant::now();
+    unavailable(&rig.record(0, 1).await);
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    execute(&mut owner, "COMMIT").await;
+    rig.record(0, 1).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_may_take_only_so_long() {
+    let rig = Rig::new().await;
+    rig.database
+        .execute(
+            "CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ \
+             BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$; \
+             CREATE TRIGGER dawdle AFTER INSERT ON request EXECUTE FUNCTION public.dawdle()",
+        )
+        .await;
+    let start = Instant::now();
+    let error = rig.record(0, 1).await.unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("statement timeout"), "{cause}");
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+    rig.database.execute("DROP TRIGGER dawdle ON request").await;
+    rig.record(0, 1).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_was_given_up_leaves_nothing_behind() {
+    let rig = Rig::new().await;
+    let mut owner = rig.database.by_hand().await;
+    execute(&mut owner, "BEGIN; LOCK TABLE decision IN ACCESS EXCLUSIVE MODE").await;
+    for _ in 0..20 {
+        // The caller stops waiting in the middle of the transaction: more often than there are sessions.
+        let waited = tokio::time::timeout(Duration::from_millis(100), rig.record(0, 5)).await;
+        assert!(waited.is_err());
+    }
+    execute(&mut owner, "COMMIT").await;
+    rig.record(0, 5).await.unwrap();
+    assert_eq!(rig.decided().await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_callers_than_sessions_take_turns() {
+    let rig = Rig::new().await;
+    let mut tasks = JoinSet::new();
+    for n in 0..40 {
+        let engine = rig.engine.clone();
+        let outcomes = outcomes(n * 10, 10);
+        tasks.spawn(async move { engine.record(outcomes).await.unwrap().len() });
+    }
+    assert_eq!(tasks.join_all().await.into_iter().sum::<usize>(), 400);
+    let sessions = rig
+        .database
+        .number("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'chargegate'")
+        .await;
+    assert!((1..=8).contains(&sessions), "{sessions}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_schema_stops_the_worker() {
+    for damage in ["ALTER TABLE callback RENAME TO gone", "ALTER TABLE callback RENAME COLUMN leased TO held"]
+    {
+        let rig = Rig::new().await;
+        rig.database.execute(damage).await;
+        let error = rig.record(0, 1).await.unwrap_err();
+        assert!(matches!(error, EngineError::Unreadable(_)), "{error:?}");
+        assert_eq!(rig.database.number("SELECT count(*) FROM decision").await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decision_of_a_newer_version_is_left_to_it() {
+    let rig = Rig::new().await;
+    rig.record(1, 2).await.unwrap();
+    rig.database.execute("UPDATE decision SET reason = 'of_tomorrow' WHERE message_key = 's/1-0'").await;
+    rig.database.age(Duration::from_mins(2)).await;
+    let now = chargegate_storage::Clock::now(&*rig.clock);
+    assert_eq!(rig.engine.claim(now, limits(9, 9)).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_store_says_so() {
+    let rig = Rig::new().await;
+    rig.record(0, 1).await.unwrap();
+    rig.engine.close().await;
+    let error = rig.record(1, 1).await.unwrap_err();
+    assert!(matches!(error, EngineError::Closed), "{error:?}");
+}

@@ -1,0 +1,113 @@
+//! Messages by their keys: what the books of a queue elsewhere need.
+
+use chargegate_storage::reconcile::CountedStore as _;
+use std::time::Duration;
+
+use chargegate_core::MessageDecodeError;
+use chargegate_storage::history::{Remember as _, Watermark};
+use chargegate_storage::store::{Outcome, PoisonMessage, Recorded, Store as _};
+
+use super::{Rig, open};
+use chargegate_storage::conformance::stores::{START, decided, job, key, message, poison, request_id};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_given_twice_by_a_queue_that_forgot_is_two_messages() {
+    let rig = Rig::new().await;
+    let now = chargegate_core::UnixMillis(START);
+    let ask = async |request| {
+        let outcome = decided("s/1-0", message(request, "a.example"), now);
+        rig.engine.record(vec![outcome]).await.unwrap().remove(0)
+    };
+    job(ask(1).await);
+    job(ask(2).await);
+    assert!(matches!(ask(1).await, Recorded::Redelivered));
+    assert!(matches!(ask(2).await, Recorded::Redelivered));
+    let other = Outcome::Poison(PoisonMessage {
+        key: key("s/1-0"),
+        body: b"other".to_vec(),
+        reason: MessageDecodeError::NotAnObject,
+        found_at: now,
+    });
+    let recorded = rig.engine.record(vec![poison("s/1-0"), other, poison("s/1-0")]).await.unwrap();
+    assert!(
+        matches!(recorded[..], [Recorded::Poison, Recorded::Poison, Recorded::Redelivered]),
+        "{recorded:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_messages_without_an_outcome_are_counted() {
+    let rig = Rig::new().await;
+    let now = chargegate_core::UnixMillis(START);
+    let recorded = vec![
+        decided("a/1700000000000-1", message(1, "a.example"), now),
+        decided("a/1700000000000-2", message(1, "a.example"), now),
+        poison("a/1700000000000-3"),
+    ];
+    rig.engine.record(recorded).await.unwrap();
+    let view = rig.engine.inspector();
+    let keys = |texts: &[&str]| texts.iter().map(|text| key(text)).collect::<Vec<_>>();
+    let count = async |waiting: &[&str]| view.books(&keys(waiting), &[]).await.unwrap().unrecorded;
+    assert_eq!(count(&[]).await, 0);
+    assert_eq!(count(&["a/1700000000000-1", "a/1700000000000-2", "a/1700000000000-3"]).await, 0);
+    assert_eq!(count(&["a/1700000000000-1", "a/1700000000000-4", "b/1700000000000-1"]).await, 2);
+    assert_eq!(count(&["17", "a/1700000000000-1"]).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_newer_than_the_queue_knows_are_counted() {
+    let rig = Rig::new().await;
+    let now = chargegate_core::UnixMillis(START);
+    let recorded = vec![
+        decided("a/1700000000000-9", message(1, "a.example"), now),
+        decided("a/1700000000000-10", message(2, "a.example"), now),
+        decided("a/1700000000000-11", message(2, "a.example"), now),
+        poison("a/1700000000001-0"),
+        decided("b/c/5-5", message(3, "a.example"), now),
+        decided("7", message(4, "a.example"), now),
+    ];
+    rig.engine.record(recorded).await.unwrap();
+    let view = rig.engine.inspector();
+    let keys = |texts: &[&str]| texts.iter().map(|text| key(text)).collect::<Vec<_>>();
+    let count = async |newest: &[&str]| view.books(&[], &keys(newest)).await.unwrap().newer;
+    assert_eq!(count(&[]).await, 0);
+    assert_eq!(count(&["a/1700000000001-0", "b/c/5-5"]).await, 0);
+    // Numbers, not texts: 10 is more than 9.
+    assert_eq!(count(&["a/1700000000000-9", "b/c/5-5"]).await, 3);
+    assert_eq!(count(&["a/999-0", "b/c/5-4"]).await, 5);
+    assert_eq!(count(&["a/18446744073709551615-18446744073709551615", "b/c/6-0"]).await, 0);
+    assert_eq!(count(&["7"]).await, 0);
+    rig.database.age(Duration::from_hours(2)).await;
+    // Of what was recorded longer ago than an hour the queue need not know: only the duplicate's own time is younger.
+    assert!(count(&["a/1-0"]).await <= 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn halves_of_a_decision_are_named() {
+    let rig = Rig::new().await;
+    rig.record(1, 4).await.unwrap();
+    rig.database
+        .execute(
+            "DELETE FROM callback WHERE request_id = (SELECT request_id FROM decision WHERE message_key = 's/1-0'); \
+             DELETE FROM decision WHERE message_key = 's/2-0'",
+        )
+        .await;
+    let books = rig.engine.inspector().books(&[], &[]).await.unwrap();
+    assert_eq!(books.decisions_without_callback, [request_id(1)]);
+    assert_eq!(books.callbacks_without_decision, [request_id(2)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_notes_that_knew_the_same_one_counts() {
+    let rig = Rig::new().await;
+    let other = open(&rig.database.worker_url(), &rig.clock).await;
+    let was = rig.engine.watermark().await.unwrap();
+    assert_eq!(was, Watermark::default());
+    let note = |beat| Watermark { version: 1, beat, enqueued: 5, forgotten: 2 };
+    let (one, two) = tokio::join!(rig.engine.note(was, note(3)), other.note(was, note(4)));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert!(one != two, "{one} {two}");
+    let noted = if one { note(3) } else { note(4) };
+    assert_eq!(other.watermark().await.unwrap(), noted);
+    assert_eq!(rig.engine.inspector().books(&[], &[]).await.unwrap().watermark, noted);
+}

@@ -1,0 +1,108 @@
+//! What only PostgreSQL can suffer, and what is promised of it alone.
+#![cfg(test)]
+
+mod answers;
+mod backlog;
+mod clocks;
+mod database;
+mod faults;
+mod keys;
+mod outages;
+mod plans;
+mod rate;
+mod retention;
+mod rights;
+mod standby;
+mod start;
+mod store;
+
+use chargegate_storage::reconcile::CountedStore as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chargegate_postgres::{Engine, Settings};
+use chargegate_storage::EngineError;
+use chargegate_storage::store::{Outcome, Recorded, Store as _};
+use tokio::time::Instant;
+
+use self::database::{Database, OLDEST, parsed};
+use chargegate_storage::conformance::stores::{ManualClock, START, decided, effects, message};
+
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A worker's store on a database of its own.
+struct Rig {
+    engine: Engine,
+    clock: Arc<ManualClock>,
+    database: Database,
+}
+
+impl Rig {
+    async fn new() -> Self {
+        Self::on(OLDEST.database().await).await
+    }
+
+    async fn on(database: Database) -> Self {
+        let clock = ManualClock::at(START);
+        let engine = open(&database.worker_url(), &clock).await;
+        Self { engine, clock, database }
+    }
+
+    async fn record(&self, from: u32, count: u32) -> Result<Vec<Recorded>, EngineError> {
+        self.engine.record(outcomes(from, count)).await
+    }
+
+    async fn decided(&self) -> u64 {
+        self.engine.inspector().books(&[], &[]).await.unwrap().decided
+    }
+}
+
+/// Outcomes of as many requests, from `from` on.
+fn outcomes(from: u32, count: u32) -> Vec<Outcome> {
+    use chargegate_storage::Clock as _;
+    let now = ManualClock::at(START).now();
+    (from..from + count).map(|n| decided(&format!("s/{n}-0"), message(n, "a.example"), now)).collect()
+}
+
+fn settings(url: &str) -> Settings {
+    Settings { retention: Duration::from_secs(80), ..Settings::new(parsed(url)) }
+}
+
+async fn open(url: &str, clock: &Arc<ManualClock>) -> Engine {
+    let (engine, warnings) = Engine::open(settings(url), effects(clock)).await.unwrap();
+    assert_eq!(warnings, []);
+    engine
+}
+
+/// Repeats `attempt` until it succeeds, as workers do; gives how often it failed.
+async fn until_ok<T, F>(mut attempt: impl FnMut() -> F) -> (T, usize)
+where
+    F: Future<Output = Result<T, EngineError>>,
+{
+    let start = Instant::now();
+    let mut failures = 0;
+    loop {
+        match attempt().await {
+            Ok(done) => return (done, failures),
+            Err(EngineError::Unavailable(_)) if start.elapsed() < PATIENCE => failures += 1,
+            Err(error) => panic!("{error:?} after {failures} failures"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Ends the sessions of a rig's workers.
+async fn terminate(rig: &Rig) {
+    rig.database
+        .execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+}
+
+#[track_caller]
+fn unavailable<T: std::fmt::Debug>(result: &Result<T, EngineError>) {
+    assert!(matches!(result, Err(EngineError::Unavailable(_))), "{result:?}");
+}

@@ -1,0 +1,185 @@
+//! Statements stay cheap as tables grow, whatever the planner was told.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chargegate_core::UnixMillis;
+use chargegate_postgres::{Engine, Settings};
+use chargegate_storage::Clock as _;
+use chargegate_storage::store::{AfterAttempt, AttemptResult, ClaimLimits, Store as _};
+use tokio::time::Instant;
+
+use super::{PATIENCE, Rig, terminate, unavailable, until_ok};
+use crate::database::{Database, OLDEST, parsed};
+use chargegate_storage::conformance::stores::{
+    ManualClock, START, decided, delivered, effects, job, limits, message, report,
+};
+
+/// Index entries read by all sessions that have ended.
+const READ: &str = "SELECT coalesce(sum(idx_tup_read), 0)::bigint FROM pg_stat_user_indexes \
+    WHERE schemaname = 'chargegate'";
+/// Scans of whole tables that may grow.
+const SCANS: &str = "SELECT coalesce(sum(seq_scan), 0)::bigint FROM pg_stat_user_tables \
+    WHERE schemaname = 'chargegate' AND relname !~ '^(slice|ledger|watermark|_sqlx)'";
+const SESSIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+    AND application_name = 'chargegate'";
+
+/// A worker's store with partitions for days.
+async fn start(database: &Database) -> Engine {
+    let settings = Settings::new(parsed(&database.worker_url()));
+    Engine::open(settings, effects(&ManualClock::at(START))).await.unwrap().0
+}
+
+/// Closes it, so that its sessions tell what they counted.
+async fn end(engine: Engine, database: &Database) {
+    engine.close().await;
+    let start = Instant::now();
+    while database.number(SESSIONS).await > 0 {
+        assert!(start.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Every hot statement, over batches of 100.
+async fn work(engine: &Engine, from: u32) {
+    let now = UnixMillis(START);
+    let outcomes = |key: u32| {
+        (from..from + 100)
+            .map(|n| decided(&format!("s/{n}-{key}"), message(n, &format!("h{}.example", n % 7)), now))
+            .collect::<Vec<_>>()
+    };
+    let jobs: Vec<_> = engine.record(outcomes(0)).await.unwrap().into_iter().map(job).collect();
+    engine.record(outcomes(1)).await.unwrap();
+    let retry = AfterAttempt::Retry { due_at: now };
+    let (done, failed) = jobs.split_at(50);
+    let mut reports: Vec<_> = done.iter().map(|job| delivered(job, now)).collect();
+    reports.extend(failed.iter().map(|job| report(job, now, AttemptResult::TimedOut, retry)));
+    engine.report(reports).await.unwrap();
+    let claimed = engine.claim(now, limits(50, 50)).await.unwrap();
+    assert_eq!(claimed.len(), 50);
+    engine.release(claimed.iter().map(|job| (job.request_id, job.attempt)).collect()).await.unwrap();
+    let claimed = engine.claim(now, limits(50, 50)).await.unwrap();
+    engine.report(claimed.iter().map(|job| delivered(job, now)).collect()).await.unwrap();
+    assert!(engine.claim(now, limits(50, 50)).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_hot_statement_scans_a_table() {
+    let mut read = Vec::new();
+    for rows in [0, 300_000] {
+        let database = OLDEST.database().await;
+        let engine = start(&database).await;
+        work(&engine, 1).await;
+        end(engine, &database).await;
+        // The planner is told that the tables are tiny, plans for that, and is asked no more.
+        database.execute("ALTER TABLE callback SET (autovacuum_enabled = off)").await;
+        database.execute("VACUUM ANALYZE").await;
+        let (scans, before) = (database.number(SCANS).await, database.number(READ).await);
+        let engine = start(&database).await;
+        work(&engine, 1001).await;
+        database
+            .execute(&format!(
+                "WITH new AS (SELECT gen_random_uuid() AS id FROM generate_series(1, {rows})), \
+                 r AS (INSERT INTO request SELECT clock(), id FROM new RETURNING request_id), \
+                 d AS (INSERT INTO decision SELECT clock(), 0, 0, request_id, false, 'allowed', 'acl', 's', 'k', \
+                     't', 'u', NULL FROM r) \
+                 INSERT INTO callback SELECT clock(), clock() + 3600000, 0, request_id, 1, 1, true, \
+                     'h' || (abs(hashtext(request_id::text)) % 7) || '.example' FROM r"
+            ))
+            .await;
+        work(&engine, 2001).await;
+        end(engine, &database).await;
+        assert_eq!(database.number(SCANS).await - scans, 0, "with {rows} rows");
+        read.push(database.number(READ).await - before);
+    }
+    let [few, many] = read[..] else { panic!("two sizes") };
+    assert!(
+        few > 0 && many < few * 2 + 500,
+        "{few} index entries in an empty database, {many} in a full one"
+    );
+}
+
+/// Callbacks of a host that are due, or will be in an hour.
+async fn pend(database: &Database, host: &str, rows: u32, due: &str) {
+    database
+        .execute(&format!(
+            "INSERT INTO callback SELECT clock(), clock() {due}, 0, gen_random_uuid(), 1, 1, false, {host} \
+             FROM generate_series(1, {rows}) AS n"
+        ))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_with_nothing_due_cost_a_search_nothing() {
+    const FAR: u32 = 100_000;
+    let database = OLDEST.database().await;
+    let engine = start(&database).await;
+    let now = UnixMillis(START);
+    let one = engine.record(vec![decided("s/1-0", message(1, "m.example"), now)]).await.unwrap();
+    let one: Vec<_> = one.into_iter().map(job).map(|job| (job.request_id, job.attempt)).collect();
+    pend(&database, "'h' || n || '.example'", FAR, "+ 3600000").await;
+    end(engine, &database).await;
+    let before = database.number(READ).await;
+    let engine = start(&database).await;
+    assert!(engine.claim(now, limits(50, 8)).await.unwrap().is_empty());
+    engine.release(one.clone()).await.unwrap();
+    assert_eq!(engine.claim(now, limits(50, 8)).await.unwrap().len(), 1);
+    end(engine, &database).await;
+    let read = database.number(READ).await - before;
+    assert!((1..500).contains(&read), "{read} index entries");
+
+    // A host that is at its limit, and has been due for longest, hides the others for some searches and not for good.
+    pend(&database, "'busy.example'", 5_000, "- 60000").await;
+    let engine = start(&database).await;
+    engine.release(one).await.unwrap();
+    let before = database.number(READ).await;
+    let mut searches = 0;
+    loop {
+        searches += 1;
+        assert!(searches <= FAR / 1_000, "the host has no turn");
+        let limits = ClaimLimits { under_way: [("busy.example".into(), 8)].into(), ..limits(50, 8) };
+        if !engine.claim(now, limits).await.unwrap().is_empty() {
+            break;
+        }
+    }
+    end(engine, &database).await;
+    let each = (database.number(READ).await - before) / i64::from(searches);
+    assert!(each < 10_000, "{each} index entries a search, {searches} searches");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_take_turns_whatever_is_due() {
+    let database = OLDEST.database().await;
+    let engine = start(&database).await;
+    let now = UnixMillis(START);
+    let hosts = ["a.example", "b.example", "c.example", "d.example", "e.example"];
+    for (at, host) in (1..).zip(hosts) {
+        let outcomes = (0..20).map(|n| decided(&format!("s/{at}-{n}"), message(at * 100 + n, host), now));
+        let jobs: Vec<_> = engine.record(outcomes.collect()).await.unwrap().into_iter().map(job).collect();
+        engine.release(jobs.iter().map(|job| (job.request_id, job.attempt)).collect()).await.unwrap();
+    }
+    // More is due, and for longer, than a search looks at.
+    pend(&database, "'busy.example'", 5_000, "- 60000").await;
+    let mut turns: HashMap<String, usize> = HashMap::new();
+    for _ in 0..12 {
+        for job in engine.claim(now, limits(2, 8)).await.unwrap() {
+            *turns.entry(job.callback_url.host_str().to_owned()).or_default() += 1;
+        }
+    }
+    // Of 24 each of six hosts had four; those of the busy one have no decision, and so make no jobs.
+    assert_eq!(turns, hosts.map(|host| (host.to_owned(), 4)).into());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_with_nothing_due_writes_nothing() {
+    let rig = Rig::new().await;
+    rig.record(1, 100).await.unwrap();
+    // What writes is refused.
+    let name = rig.database.name();
+    rig.database.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+    terminate(&rig).await;
+    let search = || rig.engine.claim(rig.clock.now(), limits(50, 50));
+    assert!(until_ok(search).await.0.is_empty());
+    unavailable(&rig.record(200, 1).await);
+    assert!(until_ok(search).await.0.is_empty());
+}

@@ -1,0 +1,265 @@
+//! Partitions: cut ahead of time, dropped when all in them is old, and in nobody's way.
+
+use chargegate_storage::reconcile::CountedStore as _;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chargegate_core::UnixMillis;
+use chargegate_postgres::{Engine, Settings};
+use chargegate_storage::Clock as _;
+use chargegate_storage::inspect::{DecisionFilter, Inspect as _};
+use chargegate_storage::store::{Recorded, Store as _};
+use sqlx::Connection as _;
+use tokio::time::Instant;
+
+use super::{PATIENCE, Rig, open, outcomes, settings, unavailable};
+use crate::database::execute;
+use chargegate_storage::conformance::stores::{decided, delivered, effects, job, limits, message};
+
+const HOUR: Duration = Duration::from_hours(1);
+const PARTITIONS: &str = "SELECT count(*) FROM pg_class WHERE relispartition AND relkind = 'r' \
+     AND relnamespace = 'chargegate'::regnamespace";
+
+async fn deliver(rig: &Rig, from: u32, count: u32) {
+    let recorded = rig.record(from, count).await.unwrap();
+    let reports = recorded.into_iter().map(|recorded| delivered(&job(recorded), rig.clock.now())).collect();
+    rig.engine.report(reports).await.unwrap();
+}
+
+async fn purge(rig: &Rig, kept: Duration) {
+    while rig.engine.purge(rig.clock.now().minus(kept)).await.unwrap() {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_are_cut_ahead_by_whoever_comes_first() {
+    let rig = Rig::new().await;
+    let ahead = "SELECT (max(ends_at) - clock()) / 1000 FROM slice";
+    assert!((19..=30).contains(&rig.database.number(ahead).await));
+    let before = rig.database.number("SELECT count(*) FROM slice").await;
+    rig.database.age(Duration::from_secs(15)).await;
+    let other = open(&rig.database.worker_url(), &rig.clock).await;
+    assert!((19..=30).contains(&rig.database.number(ahead).await));
+    // Many at once cut each slice once, and none overlaps another.
+    rig.database.age(HOUR).await;
+    let before_now = rig.clock.now().minus(HOUR * 9);
+    let all = (0..8).map(|n| if n % 2 == 0 { rig.engine.clone() } else { other.clone() });
+    let all: Vec<_> =
+        all.map(|engine| tokio::spawn(async move { engine.purge(before_now).await.unwrap() })).collect();
+    for one in all {
+        one.await.unwrap();
+    }
+    assert!(rig.database.number("SELECT count(*) FROM slice").await > before);
+    let overlaps = "SELECT count(*) FROM slice a JOIN slice b \
+         ON a.id < b.id AND a.begins_at < b.ends_at AND b.begins_at < a.ends_at";
+    assert_eq!(rig.database.number(overlaps).await, 0);
+    assert_eq!(
+        rig.database.number(PARTITIONS).await,
+        3 * rig.database.number("SELECT count(*) FROM slice").await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_insert_never_fails_for_lack_of_a_partition() {
+    let rig = Rig::new().await;
+    rig.record(1, 2).await.unwrap();
+    // Everybody slept for an hour.
+    rig.database.age(HOUR).await;
+    let (one, two) = tokio::join!(rig.record(3, 2), rig.record(5, 2));
+    assert!(one.unwrap().iter().chain(&two.unwrap()).all(|it| matches!(it, Recorded::Decided(_))));
+    assert_eq!(rig.decided().await, 6);
+    // Partitions stand an hour ahead, as where the server's clock was wrong and is put right.
+    let rig = Rig::new().await;
+    rig.record(1, 2).await.unwrap();
+    rig.database.age_backwards(HOUR).await;
+    assert!(matches!(rig.record(3, 1).await.unwrap()[..], [Recorded::Decided(_)]));
+    assert_eq!(rig.decided().await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_partitions_are_dropped_and_nothing_of_them_is_left() {
+    let rig = Rig::new().await;
+    for age in 0..3_u32 {
+        deliver(&rig, age * 1000, 500).await;
+        rig.engine
+            .record(vec![decided(&format!("s/x-{age}"), message(age * 1000, "a.example"), rig.clock.now())])
+            .await
+            .unwrap();
+        rig.database.age(HOUR).await;
+    }
+    let before = rig.engine.inspector().books(&[], &[]).await.unwrap();
+    assert_eq!((before.decided, before.duplicates, before.delivered), (1500, 3, 1500));
+    purge(&rig, HOUR + HOUR / 2).await;
+    assert_eq!(rig.engine.inspector().books(&[], &[]).await.unwrap(), before);
+    assert_eq!(rig.database.number("SELECT count(*) FROM decision").await, 500);
+    assert_eq!(rig.database.number("SELECT count(*) FROM request").await, 500);
+    assert_eq!(rig.database.number("SELECT count(*) FROM attempt").await, 500);
+    assert_eq!(rig.database.number("SELECT count(*) FROM duplicate").await, 1);
+    let slices = rig.database.number("SELECT count(*) FROM slice WHERE NOT passed").await;
+    assert_eq!(rig.database.number("SELECT count(*) FROM slice").await, slices);
+    assert_eq!(rig.database.number(PARTITIONS).await, 3 * slices);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_slice_of_a_pending_callback_waits_for_it() {
+    let rig = Rig::new().await;
+    deliver(&rig, 0, 10).await;
+    let pending = job(rig.record(10, 1).await.unwrap().remove(0));
+    rig.database.age(HOUR).await;
+    deliver(&rig, 20, 10).await;
+    rig.database.age(HOUR).await;
+    purge(&rig, HOUR / 2).await;
+    // The younger slice is gone; of the older, what stands before the pending one is passed.
+    assert_eq!(rig.database.number("SELECT count(*) FROM request").await, 1);
+    assert_eq!(rig.decided().await, 21);
+    let shown = rig.engine.inspector();
+    let listed = shown.decisions(&DecisionFilter::default(), 99, None).await.unwrap();
+    assert_eq!(listed.decisions.len(), 1);
+    assert_eq!(listed.decisions[0].request_id, pending.request_id);
+    rig.engine.report(vec![delivered(&pending, rig.clock.now())]).await.unwrap();
+    rig.database.age(HOUR).await;
+    purge(&rig, HOUR / 2).await;
+    assert_eq!(rig.database.number("SELECT count(*) FROM request").await, 0);
+    let books = shown.books(&[], &[]).await.unwrap();
+    assert_eq!((books.decided, books.delivered, books.in_flight), (21, 21, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_of_old_partitions_delays_retention_and_retention_delays_nobody() {
+    let rig = Rig::new().await;
+    deliver(&rig, 0, 10).await;
+    rig.database.age(HOUR).await;
+    let mut reader = rig.database.by_hand().await;
+    let mut reading = reader.begin().await.unwrap();
+    execute(&mut reading, "SELECT count(*) FROM decision").await;
+    let start = Instant::now();
+    purge(&rig, HOUR / 2).await;
+    deliver(&rig, 10, 10).await;
+    assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
+    let left = rig.database.number("SELECT count(*) FROM slice WHERE passed").await;
+    assert!(left > 0);
+    assert_eq!(rig.decided().await, 20);
+    reading.rollback().await.unwrap();
+    purge(&rig, HOUR / 2).await;
+    assert_eq!(rig.database.number("SELECT count(*) FROM slice WHERE passed").await, 0);
+    assert_eq!(rig.decided().await, 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_and_retention_agree_on_a_request() {
+    // The repeat comes first, and holds the slice: retention waits for it and finds the callback opened again.
+    let rig = Rig::new().await;
+    deliver(&rig, 1, 1).await;
+    rig.database.age(HOUR).await;
+    let mut repeat = rig.database.by_hand().await;
+    let mut held = repeat.begin().await.unwrap();
+    execute(&mut held, "SELECT hold_slices(ARRAY(SELECT recorded_at FROM request))").await;
+    execute(
+        &mut held,
+        "UPDATE attempt SET closed_at = NULL, finished_at = NULL; \
+         INSERT INTO callback SELECT recorded_at, clock(), 0, request_id, 1, 2, false, 'a.example' FROM request",
+    )
+    .await;
+    let engine = rig.engine.clone();
+    let before = rig.clock.now().minus(HOUR / 2);
+    let purging = tokio::spawn(async move { engine.purge(before).await });
+    wait_for_a_lock(&rig, || assert!(!purging.is_finished(), "retention does not wait for the repeat")).await;
+    held.commit().await.unwrap();
+    purging.await.unwrap().unwrap();
+    assert_eq!(rig.database.number("SELECT count(*) FROM request").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_waits_for_retention_and_is_decided_anew() {
+    let rig = Rig::new().await;
+    deliver(&rig, 1, 1).await;
+    rig.database.age(HOUR).await;
+    rig.engine.purge(rig.clock.now().minus(HOUR * 2)).await.unwrap();
+    let mut retention = rig.database.by_hand().await;
+    let mut passing = retention.begin().await.unwrap();
+    execute(&mut passing, "SELECT FROM slice FOR UPDATE").await;
+    let engine = rig.engine.clone();
+    let repeat = tokio::spawn(async move { engine.record(outcomes(1, 1)).await });
+    wait_for_a_lock(&rig, || assert!(!repeat.is_finished(), "the repeat does not wait for retention")).await;
+    execute(&mut passing, "DELETE FROM request").await;
+    passing.commit().await.unwrap();
+    // What was forgotten under it is an error to repeat, and then a first decision.
+    unavailable(&repeat.await.unwrap());
+    assert!(matches!(rig.record(1, 1).await.unwrap()[..], [Recorded::Decided(_)]));
+}
+
+/// Waits until somebody waits for a lock in the rig's database.
+async fn wait_for_a_lock(rig: &Rig, check: impl Fn()) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity \
+         WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    while rig.database.number(waiting).await == 0 {
+        check();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_workers_keep_the_books_while_they_record_and_forget() {
+    let rig = Rig::new().await;
+    let other = open(&rig.database.worker_url(), &rig.clock).await;
+    for n in 0..6 {
+        deliver(&rig, n * 1000, 1000).await;
+        rig.database.age(HOUR / 10).await;
+    }
+    let before = rig.clock.now().minus(HOUR / 5);
+    let forgetting: Vec<_> = [rig.engine.clone(), other.clone()]
+        .map(|engine| tokio::spawn(async move { while engine.purge(before).await.unwrap() {} }))
+        .into();
+    let mut totals = BTreeSet::new();
+    for n in 0..20 {
+        other.record(outcomes(100_000 + n * 10, 10)).await.unwrap();
+        totals.insert(rig.decided().await);
+    }
+    for one in forgetting {
+        one.await.unwrap();
+    }
+    purge(&rig, HOUR / 5).await;
+    // Never does a decision count twice or not at all, however far retention is.
+    assert_eq!(totals.into_iter().collect::<Vec<_>>(), (1..=20).map(|n| 6000 + n * 10).collect::<Vec<_>>());
+    assert!(rig.database.number("SELECT count(*) FROM decision").await < 3000);
+    assert_eq!(rig.decided().await, 6200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_that_cannot_be_cut_ahead_keep_no_callback_waiting() {
+    let rig = Rig::new().await;
+    // Slices of two seconds: half of that later a claim cuts ahead again.
+    let narrow = Settings { retention: Duration::from_secs(16), ..settings(&rig.database.worker_url()) };
+    let (engine, _) = Engine::open(narrow, effects(&rig.clock)).await.unwrap();
+    let mut owner = rig.database.by_hand().await;
+    execute(&mut owner, "SELECT pg_advisory_lock(hashtextextended('chargegate.slice', 0))").await;
+    rig.database.age(Duration::from_secs(18)).await;
+    let start = Instant::now();
+    loop {
+        let claimed = Instant::now();
+        engine.claim(rig.clock.now(), limits(9, 9)).await.unwrap();
+        // It waited for the lock until that failed.
+        if claimed.elapsed() > Duration::from_millis(900) {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_since_a_moment_are_sought_among_those_recorded_since() {
+    let rig = Rig::new().await;
+    let now = rig.database.number("SELECT clock()").await;
+    let since = UnixMillis(u64::try_from(now).unwrap());
+    // By the clock of a worker that is hours ahead.
+    let ahead = since.plus(HOUR * 9);
+    rig.engine.record(vec![decided("s/1-0", message(1, "a.example"), ahead)]).await.unwrap();
+    let view = rig.engine.inspector();
+    let filter = DecisionFilter { since: Some(since), ..DecisionFilter::default() };
+    let found = async || view.decisions(&filter, 9, None).await.unwrap().decisions.len();
+    assert_eq!(found().await, 1);
+    rig.database.age(Duration::from_mins(59)).await;
+    assert_eq!(found().await, 1);
+    rig.database.age(Duration::from_mins(2)).await;
+    assert_eq!(found().await, 0);
+}

@@ -1,0 +1,32 @@
+//! A standby shows decisions, and keeps no books.
+
+use chargegate_postgres::{Inspector, migrate};
+use chargegate_servers::{Postgres, postgres_bin};
+use chargegate_storage::EngineError;
+use chargegate_storage::inspect::{DecisionFilter, Inspect as _};
+use chargegate_storage::reconcile::CountedStore as _;
+use chargegate_storage::store::Store as _;
+
+use super::{open, outcomes};
+use crate::database::{connect, parsed};
+use chargegate_storage::conformance::stores::{ManualClock, START};
+
+#[tokio::test]
+async fn a_standby_shows_decisions_and_keeps_no_books() {
+    let mut server = Postgres::start(&postgres_bin(), &[]).unwrap();
+    migrate(&parsed(&server.url())).await.unwrap();
+    let engine = open(&server.url(), &ManualClock::at(START)).await;
+    engine.record(outcomes(1, 3)).await.unwrap();
+    engine.close().await;
+    let folder: String =
+        sqlx::query_scalar("SHOW data_directory").fetch_one(&mut connect(&server.url()).await).await.unwrap();
+    server.stop().unwrap();
+    // It follows a primary that has nothing new.
+    std::fs::write(std::path::Path::new(&folder).join("standby.signal"), "").unwrap();
+    server.restart().unwrap();
+    let view = Inspector::open(&parsed(&server.url())).await.unwrap();
+    assert_eq!(view.decisions(&DecisionFilter::default(), 9, None).await.unwrap().decisions.len(), 3);
+    let error = view.books(&[], &[]).await.unwrap_err();
+    assert!(matches!(error, EngineError::Standby), "{error:?}");
+    assert!(error.to_string().contains("DATABASE_URL must name the primary"));
+}

@@ -1,0 +1,197 @@
+//! What stands in the way of a start, in words that name the variable and the remedy.
+
+use chargegate_postgres::{Engine, Inspector, MigrateError, Migrated, OpenError, Warning, migrate};
+use chargegate_servers::{Postgres, postgres_bin};
+use tokio::net::TcpListener;
+
+use super::settings;
+use crate::database::{Database, NEXT, OLDEST, connect, execute, grant, of_database, parsed};
+use chargegate_storage::conformance::stores::{ManualClock, START, effects};
+
+async fn refused(url: &str) -> OpenError {
+    Engine::open(settings(url), effects(&ManualClock::at(START))).await.unwrap_err()
+}
+
+async fn check(url: &str, line: &str) {
+    let place = parsed(&OLDEST.url());
+    let place = format!("{place:?}");
+    let place = place.trim_start_matches("DatabaseUrl(").split('/').next().unwrap();
+    assert_eq!(refused(url).await.to_string(), line.replace("PLACE", place));
+}
+
+#[tokio::test]
+async fn nobody_answers() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
+    let line = format!(
+        "no PostgreSQL server answers at 127.0.0.1:{port}: start it, or correct DATABASE_URL (--database-url)"
+    );
+    // It takes the connection and says nothing; then it is gone.
+    assert_eq!(refused(&url).await.to_string(), line);
+    drop(silent);
+    assert_eq!(refused(&url).await.to_string(), line);
+    assert_eq!(Inspector::open(&parsed(&url)).await.unwrap_err().to_string(), line);
+    assert_eq!(migrate(&parsed(&url)).await.unwrap_err().to_string(), line);
+}
+
+#[tokio::test]
+async fn a_user_is_not_let_in() {
+    let url = OLDEST.url().replace("postgres@", "nobody_of_ours@");
+    check(
+        &url,
+        "the PostgreSQL server at PLACE refuses the user or the password of DATABASE_URL (--database-url): correct them",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn there_is_no_such_database() {
+    check(
+        &of_database(&OLDEST.url(), "no_database_of_ours"),
+        "the PostgreSQL server at PLACE has no database no_database_of_ours: create it, or correct DATABASE_URL (--database-url)",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn there_is_no_connection_left() {
+    let database = OLDEST.database().await;
+    database.execute(&format!("ALTER DATABASE {} CONNECTION LIMIT 0", database.name())).await;
+    check(
+        &database.worker_url(),
+        "the PostgreSQL server at PLACE of DATABASE_URL (--database-url) has no connection left: raise its max_connections, or run less on it",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_server_is_too_old() {
+    let database = OLDEST.database().await;
+    database
+        .execute(&format!(
+            "CREATE SCHEMA old;
+            CREATE FUNCTION old.current_setting(name text) RETURNS text LANGUAGE sql AS $$
+                SELECT CASE name WHEN 'server_version_num' THEN '140013' WHEN 'server_version' THEN '14.13'
+                    ELSE pg_catalog.current_setting(name) END $$;
+            ALTER DATABASE {} SET search_path = old, pg_catalog",
+            database.name()
+        ))
+        .await;
+    let line = "the server of DATABASE_URL (--database-url) is PostgreSQL 14.13, and 15 is the oldest that works: upgrade it, or name another";
+    check(&database.url(), line).await;
+}
+
+#[tokio::test]
+async fn the_schema_is_missing() {
+    let database = OLDEST.empty_database().await;
+    let line = "the database of DATABASE_URL (--database-url) has schema version 0, and this program needs 1: run `chargegate migrate`";
+    check(&database.url(), line).await;
+    assert_eq!(Inspector::open(&parsed(&database.url())).await.unwrap_err().to_string(), line);
+}
+
+#[tokio::test]
+async fn the_schema_is_newer() {
+    let database = OLDEST.database().await;
+    database
+        .execute("INSERT INTO _sqlx_migrations VALUES (2, 'chargegate: next', now(), true, '\\x00', 1)")
+        .await;
+    let line = "the database of DATABASE_URL (--database-url) has schema version 2, and this program knows 1: run the newer program, or name another database";
+    check(&database.url(), line).await;
+    assert_eq!(migrate(&parsed(&database.url())).await.unwrap_err().to_string(), line);
+}
+
+#[tokio::test]
+async fn the_database_is_somebody_elses() {
+    let line = "the database of DATABASE_URL (--database-url) belongs to another program, which has tables in it: name one of chargegate's own";
+    for theirs in [
+        "CREATE TABLE public.orders (id integer)",
+        "CREATE TABLE public._sqlx_migrations (version bigint)",
+        "CREATE SCHEMA app; CREATE TABLE app.orders (id integer) PARTITION BY HASH (id)",
+        "CREATE SCHEMA chargegate; CREATE TABLE chargegate._sqlx_migrations (version bigint, description text, \
+         success boolean, checksum bytea); INSERT INTO chargegate._sqlx_migrations VALUES (1, 'init', true, '\\x00')",
+    ] {
+        let database = OLDEST.empty_database().await;
+        database.execute(theirs).await;
+        check(&database.url(), line).await;
+        assert_eq!(migrate(&parsed(&database.url())).await.unwrap_err().to_string(), line);
+        assert_eq!(Inspector::open(&parsed(&database.url())).await.unwrap_err().to_string(), line);
+    }
+}
+
+#[tokio::test]
+async fn the_database_takes_no_writes() {
+    let database = OLDEST.database().await;
+    database
+        .execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()))
+        .await;
+    let line = "the database of DATABASE_URL (--database-url) takes no writes, being a standby or set read-only: name the primary";
+    check(&database.worker_url(), line).await;
+    assert_eq!(migrate(&parsed(&database.url())).await.unwrap_err().to_string(), line);
+    Inspector::open(&parsed(&database.worker_url())).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_user_lacks_privileges() {
+    let line = "the user of DATABASE_URL (--database-url) lacks privileges in the schema chargegate: grant what worker/postgres/migrations/ROLE.md lists";
+    for revoke in [
+        "REVOKE USAGE ON SCHEMA chargegate FROM chargegate_worker",
+        "REVOKE SELECT ON chargegate._sqlx_migrations FROM chargegate_worker",
+        "REVOKE EXECUTE ON FUNCTION chargegate.cut_slices(bigint) FROM chargegate_worker",
+    ] {
+        let database = OLDEST.database().await;
+        database.execute(revoke).await;
+        check(&database.worker_url(), line).await;
+    }
+}
+
+#[tokio::test]
+async fn what_puts_decisions_at_risk_is_warned_of() {
+    let server =
+        Postgres::start(&postgres_bin(), &["fsync=off", "full_page_writes=off", "synchronous_commit=off"])
+            .unwrap();
+    migrate(&parsed(&server.url())).await.unwrap();
+    let (_engine, warnings) =
+        Engine::open(settings(&server.url()), effects(&ManualClock::at(START))).await.unwrap();
+    assert_eq!(warnings, [Warning::Fsync, Warning::SynchronousCommit, Warning::FullPageWrites]);
+    for warning in warnings {
+        let text = warning.to_string();
+        assert!(text.contains("DATABASE_URL") && text.ends_with("turn it on"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn migrating_twice_is_harmless_one_after_another_and_at_once() {
+    for server in [&OLDEST, &NEXT] {
+        let database = server.empty_database().await;
+        let url = parsed(&database.url());
+        let both = tokio::join!(migrate(&url), migrate(&url));
+        let mut both = [both.0.unwrap(), both.1.unwrap()];
+        both.sort_by_key(|migrated| migrated.from);
+        assert_eq!(both, [Migrated { from: 0, to: 1 }, Migrated { from: 1, to: 1 }]);
+        assert_eq!(migrate(&url).await.unwrap(), Migrated { from: 1, to: 1 });
+        grant(&mut database.by_hand().await).await;
+        Engine::open(settings(&database.worker_url()), effects(&ManualClock::at(START))).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_migration_that_was_changed_is_refused() {
+    let database = OLDEST.database().await;
+    database.execute("UPDATE _sqlx_migrations SET checksum = '\\x00'").await;
+    let error = migrate(&parsed(&database.url())).await.unwrap_err();
+    assert!(matches!(error, MigrateError::Changed { version: 1 }), "{error:?}");
+}
+
+#[tokio::test]
+async fn only_an_owner_may_migrate() {
+    let database = OLDEST.empty_database().await;
+    let role: Database = OLDEST.database().await;
+    let error = migrate(&parsed(&database.worker_url())).await.unwrap_err();
+    assert!(matches!(error, MigrateError::Denied(_)), "{error:?}");
+    drop(role);
+    // A schema made for it is enough.
+    database.execute("CREATE SCHEMA chargegate AUTHORIZATION chargegate_worker").await;
+    assert_eq!(migrate(&parsed(&database.worker_url())).await.unwrap(), Migrated { from: 0, to: 1 });
+    execute(&mut connect(&database.worker_url()).await, "SELECT chargegate.cut_slices(1000)").await;
+}

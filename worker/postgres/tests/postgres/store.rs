@@ -1,0 +1,55 @@
+//! The store suite, on the oldest server that is supported and on a recent one.
+
+use chargegate_storage::reconcile::CountedStore as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chargegate_postgres::{Engine, Settings};
+use chargegate_storage::conformance::stores::{Backend, Bench, ManualClock, START, Totals, effects};
+
+use crate::database::{Database, Server, parsed};
+
+struct Aging {
+    engine: Engine,
+    database: Database,
+}
+
+#[async_trait]
+impl Backend for Aging {
+    async fn age(&self, by: Duration) {
+        self.database.age(by).await;
+    }
+
+    async fn totals(&self) -> Totals {
+        Totals::from(&self.engine.inspector().books(&[], &[]).await.unwrap())
+    }
+}
+
+/// The workers have the role that the documentation gives them.
+async fn bench(server: &Server) -> Bench {
+    let clock = ManualClock::at(START);
+    let database = server.database().await;
+    let settings =
+        Settings { retention: Duration::from_secs(80), ..Settings::new(parsed(&database.worker_url())) };
+    let lease = settings.callback_lease;
+    let (engine, warnings) = Engine::open(settings.clone(), effects(&clock)).await.unwrap();
+    assert_eq!(warnings, []);
+    let (other, _) = Engine::open(settings, effects(&clock)).await.unwrap();
+    Bench {
+        store: Arc::new(engine.clone()),
+        other: Arc::new(other),
+        view: Arc::new(engine.inspector()),
+        clock,
+        lease,
+        backend: Box::new(Aging { engine, database }),
+    }
+}
+
+mod oldest {
+    chargegate_storage::store_suite!(super::bench(&crate::database::OLDEST).await);
+}
+
+mod next {
+    chargegate_storage::store_suite!(super::bench(&crate::database::NEXT).await);
+}

@@ -1,0 +1,216 @@
+//! What an answer of the API says.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::engine::{Answer, CallError, ServiceError};
+
+/// Codes with which the API says, under whatever status, that it does not know the token: none or a malformed one, one
+/// of the wrong form, an unknown one, and no permission.
+const TOKEN_CODES: [u64; 6] = [6003, 6111, 9106, 9109, 10_000, 10_001];
+
+/// Why a call to Cloudflare's API did not do what it was to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiFailure {
+    /// No whole answer came.
+    #[error("no answer of Cloudflare's API")]
+    NoAnswer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An answer came that is none of the API's.
+    #[error("the answer, with status {status}, is none of Cloudflare's API")]
+    Unreadable {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The API failed.
+    #[error("Cloudflare's API failed with status {status} and code {code}")]
+    Failed {
+        /// The HTTP status.
+        status: u16,
+        /// Its code; 0 where there is none.
+        code: u64,
+    },
+    /// The API wants fewer calls.
+    #[error("Cloudflare's API asks for fewer calls")]
+    Throttled {
+        /// How long it wants to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The token is wrong, or does not permit the call.
+    #[error(
+        "Cloudflare's API does not accept the token (code {code}): let CLOUDFLARE_API_TOKEN hold one of the account in QUEUE_URL (--queue-url) that is not expired and has the permission Queues Edit"
+    )]
+    Token {
+        /// Its code.
+        code: u64,
+    },
+    /// There is no such queue.
+    #[error(
+        "there is no queue of the id in QUEUE_URL (--queue-url) in that account: `npx wrangler queues list` shows the ids, `npx wrangler queues create` makes a queue"
+    )]
+    NoQueue,
+    /// The API will not do it.
+    #[error(
+        "Cloudflare's API refuses with status {status} and code {code}: see that the queue of QUEUE_URL (--queue-url) has an HTTP pull consumer (`npx wrangler queues consumer http add NAME`) and that CLOUDFLARE_BASE_URL is right"
+    )]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// Its code.
+        code: u64,
+    },
+}
+
+/// The envelope of every answer.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    success: bool,
+    errors: Option<Vec<ApiError>>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+}
+
+/// Its message is not read: it is not known to keep secrets.
+#[derive(Deserialize)]
+struct ApiError {
+    #[serde(default)]
+    code: u64,
+}
+
+impl From<CallError> for ApiFailure {
+    fn from(error: CallError) -> Self {
+        Self::NoAnswer(error.into())
+    }
+}
+
+impl From<ApiFailure> for ServiceError {
+    fn from(failure: ApiFailure) -> Self {
+        match failure {
+            ApiFailure::Throttled { retry_after } => Self::Throttled { retry_after },
+            ApiFailure::NoAnswer(_) | ApiFailure::Unreadable { .. } | ApiFailure::Failed { .. } => {
+                Self::unavailable(failure)
+            }
+            ApiFailure::Token { .. } | ApiFailure::NoQueue | ApiFailure::Refused { .. } => {
+                Self::Refused(failure.to_string().into())
+            }
+        }
+    }
+}
+
+/// Reads the result out of an answer.
+pub(super) fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, ApiFailure> {
+    let unreadable = ApiFailure::Unreadable { status: answer.status.as_u16() };
+    let envelope: Option<Envelope<'_>> = serde_json::from_slice(&answer.body).ok();
+    let errors = envelope.as_ref().and_then(|envelope| envelope.errors.as_ref());
+    let code = errors.and_then(|errors| errors.first()).map_or(0, |error| error.code);
+    if answer.status.is_success() {
+        let Some(envelope) = envelope else { return Err(unreadable) };
+        if !envelope.success {
+            return Err(failure(answer, code));
+        }
+        let result = envelope.result.map_or("null", RawValue::get);
+        return serde_json::from_str(result).map_err(|_| unreadable);
+    }
+    Err(failure(answer, code))
+}
+
+fn failure(answer: &Answer, code: u64) -> ApiFailure {
+    let status = answer.status.as_u16();
+    match answer.status {
+        StatusCode::TOO_MANY_REQUESTS => ApiFailure::Throttled { retry_after: answer.retry_after() },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ApiFailure::Token { code },
+        _ if TOKEN_CODES.contains(&code) => ApiFailure::Token { code },
+        StatusCode::NOT_FOUND => ApiFailure::NoQueue,
+        StatusCode::REQUEST_TIMEOUT => ApiFailure::Failed { status, code },
+        _ if answer.status.is_client_error() => ApiFailure::Refused { status, code },
+        _ => ApiFailure::Failed { status, code },
+    }
+}
+
+/// A body that was sent.
+pub(super) fn json(value: &impl serde::Serialize) -> Bytes {
+    // Nothing that is sent has keys other than strings, the one thing that cannot be written.
+    serde_json::to_vec(value).map(Bytes::from).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http::header::RETRY_AFTER;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, "7".parse().unwrap());
+        let status = StatusCode::from_u16(status).unwrap();
+        Answer { status, headers, body: Bytes::from(body.to_owned()) }
+    }
+
+    #[track_caller]
+    fn check(status: u16, body: &str, fate: &str, text: &str) {
+        let failure = read::<Value>(&answer(status, body)).unwrap_err();
+        let said = failure.to_string();
+        assert!(said.contains(text), "{status} {body}: {said}");
+        assert_eq!(ServiceError::from(failure).as_str(), fate, "{status} {body}");
+    }
+
+    fn refused(code: u64) -> String {
+        format!(r#"{{"success":false,"errors":[{{"code":{code},"message":"m"}}],"result":null}}"#)
+    }
+
+    #[test]
+    fn each_refusal_names_what_to_do() {
+        check(401, "", "refused", "CLOUDFLARE_API_TOKEN");
+        check(403, &refused(10_000), "refused", "Queues Edit");
+        for code in TOKEN_CODES {
+            check(400, &refused(code), "refused", "CLOUDFLARE_API_TOKEN");
+        }
+        check(404, &refused(11_000), "refused", "QUEUE_URL");
+        check(400, &refused(0), "refused", "consumer http add");
+        check(200, &refused(4_711), "unavailable", "4711");
+        check(429, "no json", "throttled", "fewer calls");
+        check(500, &refused(15_000), "unavailable", "15000");
+        check(503, "<html>", "unavailable", "503");
+        check(408, "", "unavailable", "408");
+        check(301, "", "unavailable", "301");
+    }
+
+    #[test]
+    fn an_answer_that_is_none_is_an_outage() {
+        for body in ["", "<html>", "[]", "{}", r#"{"success":true,"res"#, r#"{"success":"yes"}"#] {
+            check(200, body, "unavailable", "none of Cloudflare's API");
+        }
+        let result: Result<u8, _> = read(&answer(200, r#"{"success":true,"result":{}}"#));
+        assert!(matches!(result, Err(ApiFailure::Unreadable { status: 200 })));
+    }
+
+    #[test]
+    fn a_wait_that_is_asked_for_is_kept() {
+        let failure = read::<Value>(&answer(429, "")).unwrap_err();
+        let expected = Some(Duration::from_secs(7));
+        assert!(matches!(failure, ApiFailure::Throttled { retry_after } if retry_after == expected));
+    }
+
+    #[test]
+    fn a_result_is_read() {
+        let result: Vec<u8> = read(&answer(200, r#"{"success":true,"errors":[],"result":[1]}"#)).unwrap();
+        assert_eq!(result, [1]);
+    }
+
+    #[test]
+    fn what_is_null_is_none() {
+        for rest in ["", r#","errors":null"#, r#","result":null"#, r#","errors":null,"result":null"#] {
+            let body = format!(r#"{{"success":true{rest}}}"#);
+            let result: Option<u8> = read(&answer(200, &body)).unwrap();
+            assert_eq!(result, None, "{body}");
+        }
+        check(200, r#"{"success":false,"errors":null}"#, "unavailable", "code 0");
+        check(400, r#"{"success":false,"errors":[]}"#, "refused", "code 0");
+    }
+}

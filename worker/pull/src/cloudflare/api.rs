@@ -1,0 +1,78 @@
+//! Calls to Cloudflare's API.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request};
+use http_body_util::Full;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::answer::{self, ApiFailure};
+use super::{ApiToken, Settings};
+use crate::engine::{CallError, Client};
+
+/// A call takes no longer.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// A hundred messages of 128 KB in base64, and what is around them.
+const MAX_ANSWER_BYTES: usize = 20 * 1024 * 1024;
+
+/// The API, as far as one queue goes.
+pub(super) struct Api {
+    client: Client,
+    /// The queue's own URL.
+    queue: String,
+    token: ApiToken,
+}
+
+impl Api {
+    /// Nothing is called yet.
+    ///
+    /// # Errors
+    /// The TLS library offers no usable protocol version.
+    pub(super) fn new(settings: &Settings) -> Result<Self, rustls::Error> {
+        let client = Client::new(settings.pullers.saturating_mul(2), MAX_ANSWER_BYTES)?;
+        let queue = format!("{}{}", settings.base_url.as_str(), settings.url.path());
+        Ok(Self { client, queue, token: settings.token.clone() })
+    }
+
+    /// Reads what is below the queue at `path`.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiFailure> {
+        self.call(Method::GET, path, Bytes::new()).await
+    }
+
+    /// Posts to what is below the queue at `path`.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ApiFailure> {
+        self.call(Method::POST, path, answer::json(body)).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ApiFailure> {
+        const JSON: HeaderValue = HeaderValue::from_static("application/json");
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.queue))
+            .header(AUTHORIZATION, self.token.header())
+            .header(CONTENT_TYPE, JSON)
+            .header(ACCEPT, JSON)
+            .body(Full::new(body))
+            .map_err(|error| CallError::Broken(error.into()))?;
+        answer::read(&self.client.call(request, DEADLINE).await?)
+    }
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").field("queue", &self.queue).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,190 @@
+//! The service, as the engine needs it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tracing::warn;
+
+use super::Settings;
+use super::api::Api;
+use super::open::whole;
+use super::pulled::Pulled;
+use crate::engine::{Cause, Idle, Receipt, Received, Service, ServiceError, Terms, Unsettled};
+
+/// Messages of one call, either way. How many leases one call may end is not documented; that many are pulled.
+const BATCH: usize = 100;
+/// Bytes of the messages of one call: 256 KB are allowed, and how they are counted is not documented.
+const BATCH_BYTES: usize = 128_000;
+/// How long what does not fill a call waits for more.
+const LINGER: Duration = Duration::from_millis(200);
+/// The longest lease there is.
+const LONGEST_LEASE: Duration = Duration::from_hours(12);
+
+/// Cloudflare Queues, for one queue.
+#[derive(Debug)]
+pub struct Cloudflare {
+    api: Api,
+    lease: Duration,
+    idle_pause: Duration,
+    pullers: usize,
+}
+
+impl Cloudflare {
+    pub(super) fn new(api: Api, settings: &Settings) -> Self {
+        let lease = settings.message_lease.min(LONGEST_LEASE);
+        Self { api, lease, idle_pause: settings.idle_pause, pullers: settings.pullers }
+    }
+}
+
+#[derive(Serialize)]
+struct Pull {
+    batch_size: usize,
+    visibility_timeout_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Settling<'a> {
+    acks: Vec<Lease<'a>>,
+    retries: Vec<Lease<'a>>,
+}
+
+#[derive(Serialize)]
+struct Lease<'a> {
+    lease_id: &'a str,
+    /// The consumer's own delay would hold back what is handed back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_seconds: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+struct Settled {
+    /// What there is to say about leases, by lease; what is no map says nothing.
+    #[serde(default)]
+    warnings: Value,
+}
+
+impl Settled {
+    /// Those of the leases that did not end.
+    fn unsettled(&self, done: &[Receipt], back: &[Receipt]) -> Vec<Unsettled> {
+        let Some(warnings) = self.warnings.as_object() else { return Vec::new() };
+        let warned = done.iter().chain(back).filter(|receipt| warnings.contains_key(receipt.as_str()));
+        // A lease that Cloudflare does not know now it will not know later.
+        warned.map(|receipt| Unsettled { receipt: receipt.clone(), cause: Cause::Over }).collect()
+    }
+}
+
+#[derive(Serialize)]
+struct Batch<'a> {
+    messages: Vec<Text<'a>>,
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    body: &'a str,
+    content_type: &'static str,
+}
+
+fn text(body: &String) -> Text<'_> {
+    Text { body, content_type: "text" }
+}
+
+#[derive(Deserialize)]
+struct Metrics {
+    backlog_count: f64,
+}
+
+#[async_trait]
+impl Service for Cloudflare {
+    fn terms(&self) -> Terms {
+        Terms {
+            receive_batch: BATCH,
+            settle_batch: BATCH,
+            send_batch: BATCH,
+            send_bytes: BATCH_BYTES,
+            lease: self.lease,
+            extend_for: Duration::ZERO,
+            idle: Idle::Pause(self.idle_pause),
+            linger: LINGER.min(self.lease / 4),
+            pullers: self.pullers,
+        }
+    }
+
+    async fn receive(&self, max: usize, _: Duration) -> Result<Vec<Received>, ServiceError> {
+        let lease = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
+        let pull = Pull { batch_size: max, visibility_timeout_ms: lease };
+        let pulled: Option<Pulled> = self.api.post("/messages/pull", &pull).await?;
+        let (received, nameless) = pulled.unwrap_or_default().into_received();
+        if nameless > 0 {
+            warn!(messages = nameless, "pulled messages without id or lease, which cannot be settled");
+        }
+        Ok(received)
+    }
+
+    async fn settle(&self, done: &[Receipt], back: &[Receipt]) -> Result<Vec<Unsettled>, ServiceError> {
+        let ack = |receipt| Lease { lease_id: Receipt::as_str(receipt), delay_seconds: None };
+        let retry = |receipt| Lease { lease_id: Receipt::as_str(receipt), delay_seconds: Some(0) };
+        let settling =
+            Settling { acks: done.iter().map(ack).collect(), retries: back.iter().map(retry).collect() };
+        let settled: Option<Settled> = self.api.post("/messages/ack", &settling).await?;
+        Ok(settled.unwrap_or_default().unsettled(done, back))
+    }
+
+    async fn extend(&self, _: &[Receipt]) -> Result<Vec<Unsettled>, ServiceError> {
+        // There is no call for it; the terms say so.
+        Ok(Vec::new())
+    }
+
+    async fn send(&self, bodies: &[String]) -> Result<Vec<Result<(), ServiceError>>, ServiceError> {
+        if let [body] = bodies {
+            self.api.post::<IgnoredAny>("/messages", &text(body)).await?;
+        } else {
+            let batch = Batch { messages: bodies.iter().map(text).collect() };
+            self.api.post::<IgnoredAny>("/messages/batch", &batch).await?;
+        }
+        Ok(bodies.iter().map(|_| Ok(())).collect())
+    }
+
+    async fn depth(&self) -> Result<u64, ServiceError> {
+        let metrics: Metrics = self.api.get("/metrics").await?;
+        Ok(whole(metrics.backlog_count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice;
+
+    use super::*;
+
+    #[test]
+    fn only_a_map_of_warnings_says_that_leases_did_not_end() {
+        let [known, unknown] = ["known", "unknown"].map(|lease| Receipt::from(lease.to_owned()));
+        for settled in [
+            "null",
+            "{}",
+            "[]",
+            r#"{"warnings":null}"#,
+            r#"{"warnings":[]}"#,
+            r#"{"warnings":["unknown"]}"#,
+            r#"{"warnings":"unknown"}"#,
+            r#"{"warnings":{}}"#,
+            r#"{"ackCount":1,"retryCount":1,"warnings":{"other":"lease not found"}}"#,
+        ] {
+            let read: Option<Settled> = serde_json::from_str(settled).unwrap();
+            let unsettled =
+                read.unwrap_or_default().unsettled(slice::from_ref(&known), slice::from_ref(&unknown));
+            assert_eq!(unsettled, [], "{settled}");
+        }
+        for warning in [r#""lease not found""#, "null", "[]"] {
+            let settled = format!(r#"{{"warnings":{{"unknown":{warning}}}}}"#);
+            let read: Settled = serde_json::from_str(&settled).unwrap();
+            let over = |receipt: &Receipt| [Unsettled { receipt: receipt.clone(), cause: Cause::Over }];
+            let (known, unknown) = (std::slice::from_ref(&known), std::slice::from_ref(&unknown));
+            assert_eq!(read.unsettled(known, unknown), over(&unknown[0]), "{settled}");
+            assert_eq!(read.unsettled(unknown, known), over(&unknown[0]), "{settled}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The queue of a service behind an HTTP API, which leases messages in batches; Amazon SQS and Cloudflare Queues are
+//! such services.
+
+mod bounded;
+pub mod cloudflare;
+mod engine;
+mod retry_after;
+pub mod sqs;

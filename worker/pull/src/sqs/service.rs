@@ -1,0 +1,223 @@
+//! The service, as the engine needs it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chargegate_core::{UnixMillis, message_group_of};
+use serde::Serialize;
+
+use super::api::Api;
+use super::wire::{
+    Attributes, Batch, ChangeVisibility, Delete, GetQueueAttributes, Message, Messages, Outcomes,
+    ReceiveMessage, Send,
+};
+use crate::engine::{Cause, Idle, Receipt, Received, Service, ServiceError, Terms, Unsettled};
+
+/// Entries of one call.
+const BATCH: usize = 10;
+/// Bytes of the messages of one call.
+const BATCH_BYTES: usize = 1024 * 1024;
+/// The longest that a call waits for a message. The service would wait for 20 s, but what it gives to the call of a
+/// worker that died meanwhile is nobody's until a lease ends: both together must leave time to decide.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// A call takes no longer, its wait for messages aside.
+pub(super) const CALL: Duration = Duration::from_secs(5);
+/// What the service counts messages by: those that wait, are leased, or come later.
+const COUNTS: [&str; 3] = [
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+];
+
+/// Said of a message that no edge sends.
+const UNSENDABLE: &str = "a message for the queue of QUEUE_URL (--queue-url) is empty or has a character that Amazon SQS does not take: send what an edge sends";
+
+/// Amazon SQS, for one queue.
+#[derive(Debug)]
+pub struct Sqs {
+    api: Api,
+    /// How long a lease lasts, in seconds.
+    lease: u64,
+    extend_for: Duration,
+    pullers: usize,
+}
+
+impl Sqs {
+    /// Leases last `lease`, rounded up to a second, and are extended for `extend_for`.
+    pub(super) fn new(api: Api, lease: Duration, extend_for: Duration, pullers: usize) -> Self {
+        Self { api, lease: whole_seconds(lease).max(1), extend_for, pullers }
+    }
+
+    /// Makes leases last so many seconds from now on.
+    async fn change_visibility(
+        &self,
+        receipts: &[Receipt],
+        seconds: u64,
+    ) -> Result<Vec<Unsettled>, ServiceError> {
+        let entry =
+            |id, receipt| ChangeVisibility { id, receipt_handle: receipt, visibility_timeout: seconds };
+        self.settle_with("ChangeMessageVisibilityBatch", receipts, entry).await
+    }
+
+    async fn settle_with<'a, E: Serialize>(
+        &self,
+        operation: &'static str,
+        receipts: &'a [Receipt],
+        entry: impl Fn(String, &'a str) -> E,
+    ) -> Result<Vec<Unsettled>, ServiceError> {
+        if receipts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let entries =
+            receipts.iter().enumerate().map(|(id, receipt)| entry(id.to_string(), receipt.as_str()));
+        let causes = self.batch(operation, entries.collect()).await?;
+        let unsettled = receipts.iter().zip(causes).filter_map(|(receipt, failed)| {
+            let cause = if failed?.sender_fault { Cause::Over } else { Cause::Failed };
+            Some(Unsettled { receipt: receipt.clone(), cause })
+        });
+        Ok(unsettled.collect())
+    }
+
+    /// What failed of each entry, whose ids are their positions.
+    async fn batch<E: Serialize>(
+        &self,
+        operation: &'static str,
+        entries: Vec<E>,
+    ) -> Result<Vec<Option<EntryFailure>>, ServiceError> {
+        let count = entries.len();
+        let batch = Batch { queue_url: self.api.queue(), entries };
+        let outcomes: Outcomes = self.api.call(operation, &batch, CALL).await?;
+        let mut failures: HashMap<_, _> = outcomes
+            .failed
+            .into_iter()
+            .map(|failed| (failed.id, EntryFailure { code: failed.code, sender_fault: failed.sender_fault }))
+            .collect();
+        let done: Vec<_> = outcomes.successful.into_iter().map(|done| done.id).collect();
+        let outcome = |position: usize| {
+            let id = position.to_string();
+            if done.contains(&id) {
+                return None;
+            }
+            // What the service says nothing about may have failed.
+            let unknown = || EntryFailure { code: "no outcome".to_owned(), sender_fault: false };
+            Some(failures.remove(&id).unwrap_or_else(unknown))
+        };
+        Ok((0..count).map(outcome).collect())
+    }
+}
+
+/// Why an entry of a call was not done.
+struct EntryFailure {
+    code: String,
+    sender_fault: bool,
+}
+
+#[async_trait]
+impl Service for Sqs {
+    fn terms(&self) -> Terms {
+        Terms {
+            receive_batch: BATCH,
+            settle_batch: BATCH,
+            send_batch: BATCH,
+            send_bytes: BATCH_BYTES,
+            lease: Duration::from_secs(self.lease),
+            extend_for: self.extend_for,
+            idle: Idle::LongPoll(LONGEST_WAIT),
+            linger: Duration::from_millis(50),
+            pullers: self.pullers,
+        }
+    }
+
+    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Received>, ServiceError> {
+        let wait = whole_seconds(wait.min(LONGEST_WAIT));
+        let question = ReceiveMessage {
+            queue_url: self.api.queue(),
+            max_number_of_messages: max.clamp(1, BATCH),
+            wait_time_seconds: wait,
+            visibility_timeout: self.lease,
+            message_system_attribute_names: ["SentTimestamp", "ApproximateReceiveCount"],
+        };
+        let deadline = CALL + Duration::from_secs(wait);
+        let answer: Messages = self.api.call("ReceiveMessage", &question, deadline).await?;
+        Ok(answer.messages.unwrap_or_default().into_iter().map(received).collect())
+    }
+
+    async fn settle(&self, done: &[Receipt], back: &[Receipt]) -> Result<Vec<Unsettled>, ServiceError> {
+        let delete = |id, receipt| Delete { id, receipt_handle: receipt };
+        let (done, back) = tokio::join!(
+            self.settle_with("DeleteMessageBatch", done, delete),
+            self.change_visibility(back, 0)
+        );
+        let mut unsettled = done?;
+        unsettled.extend(back?);
+        Ok(unsettled)
+    }
+
+    async fn extend(&self, receipts: &[Receipt]) -> Result<Vec<Unsettled>, ServiceError> {
+        self.change_visibility(receipts, self.lease).await
+    }
+
+    async fn send(&self, bodies: &[String]) -> Result<Vec<Result<(), ServiceError>>, ServiceError> {
+        let fit = bodies.iter().filter(|body| can_be_sent(body));
+        let entries = fit.enumerate().map(|(id, body)| Send {
+            id: id.to_string(),
+            message_body: body,
+            message_group_id: message_group_of(body),
+        });
+        let entries: Vec<_> = entries.collect();
+        let failures =
+            if entries.is_empty() { Vec::new() } else { self.batch("SendMessageBatch", entries).await? };
+        let mut failures = failures.into_iter();
+        let results = bodies.iter().map(|body| {
+            if !can_be_sent(body) {
+                return Err(ServiceError::Refused(UNSENDABLE.into()));
+            }
+            failures.next().flatten().map_or(Ok(()), |failed| Err(failed.into()))
+        });
+        Ok(results.collect())
+    }
+
+    async fn depth(&self) -> Result<u64, ServiceError> {
+        let question = GetQueueAttributes { queue_url: self.api.queue(), attribute_names: &COUNTS };
+        let Attributes { attributes } = self.api.call("GetQueueAttributes", &question, CALL).await?;
+        let counts = COUNTS.iter().map(|name| attributes.get(*name)?.parse::<u64>().ok());
+        counts
+            .sum::<Option<u64>>()
+            .ok_or_else(|| ServiceError::unavailable("GetQueueAttributes: the answer has no counts"))
+    }
+}
+
+fn received(message: Message) -> Received {
+    let Message { id, receipt_handle, body, attributes } = message;
+    let number = |name: &str| attributes.get(name)?.parse::<u64>().ok();
+    let deliveries = number("ApproximateReceiveCount").unwrap_or(1);
+    Received {
+        key: id.into(),
+        receipt: receipt_handle.into(),
+        body: body.into_bytes(),
+        enqueued_at: number("SentTimestamp").map(|at| UnixMillis(at).min(UnixMillis::MAX)),
+        deliveries: u32::try_from(deliveries).unwrap_or(u32::MAX),
+    }
+}
+
+/// Whether the service takes it: what XML 1.0 can hold, and something.
+fn can_be_sent(body: &str) -> bool {
+    let fits = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    !body.is_empty() && body.chars().all(fits)
+}
+
+/// Rounded up: a wait of less than a second would be none.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
+}
+
+impl From<EntryFailure> for ServiceError {
+    fn from(failed: EntryFailure) -> Self {
+        let cause = format!("a message was not taken: {}", failed.code);
+        Self::unavailable(cause)
+    }
+}
+
+#[cfg(test)]
+mod tests;

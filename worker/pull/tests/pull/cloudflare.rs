@@ -1,0 +1,45 @@
+//! What only a queue behind Cloudflare's API can suffer, each on an emulator of its own.
+
+mod faults;
+mod opening;
+mod rate;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chargegate_cloudflare_emulator::{Emulator, QueueView};
+use chargegate_pull::cloudflare::{Engine, Settings};
+use tokio::time::Instant;
+
+use crate::queues::cloudflare::{QUEUE, emulated, settings};
+use chargegate_storage::conformance::queues::{PATIENCE, Worker};
+
+async fn emulator() -> Emulator {
+    Emulator::start(emulated()).await.unwrap()
+}
+
+/// Settings under which tests need not wait for long.
+fn quick(emulator: &Emulator) -> Settings {
+    let message_lease = Duration::from_secs(3);
+    Settings { message_lease, idle_pause: Duration::from_millis(250), ..settings(emulator) }
+}
+
+fn worker(engine: &Engine) -> Worker {
+    Arc::new(engine.clone())
+}
+
+fn view(emulator: &Emulator) -> QueueView {
+    emulator.queue(QUEUE).unwrap()
+}
+
+/// Waits until `so` gives something.
+async fn eventually<T>(what: &str, mut so: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE * 6;
+    loop {
+        if let Some(done) = so().await {
+            return done;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

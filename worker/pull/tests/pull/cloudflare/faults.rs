@@ -1,0 +1,309 @@
+//! The service fails; the engine goes on by itself, and nothing accepted is lost.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chargegate_cloudflare_emulator::{Emulator, Endpoint, Fault, Garbage, JsonBodies, Message};
+use chargegate_core::UnixMillis;
+use chargegate_pull::cloudflare::{Engine, Settings};
+use chargegate_storage::queue::EnqueueError;
+use chargegate_storage::{Clock, Effects, EngineError, SystemClock};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::{emulator, eventually, quick, view, worker};
+use crate::queues::cloudflare::{QUEUE, TOKEN, open};
+use chargegate_storage::conformance::queues::{NO_WAIT, PATIENCE, Worker, acknowledge, bodies, keys, lease};
+
+const MESSAGES: usize = 400;
+
+/// Puts messages into the queue while things go wrong, and takes them out; all of them come, and the queue is empty in
+/// the end.
+async fn nothing_is_lost_through(emulator: &Emulator, faults: impl AsyncFnOnce()) {
+    let settings = quick(emulator);
+    let engine = open(&settings).await;
+    let (stop, stopped) = watch::channel(false);
+    let edge = produce(&engine, stopped.clone());
+    let consumer = consume(&worker(&engine));
+    faults().await;
+    // What goes on afterwards is as it was before.
+    eventually("something is confirmed", async || engine.enqueue("in between".to_owned()).await.ok()).await;
+    stop.send(true).unwrap();
+    let confirmed = edge.await.unwrap();
+    eventually("all is drained", async || (emulator.messages(QUEUE).is_empty()).then_some(())).await;
+    let come = consumer.stop().await;
+    let lost: Vec<_> = confirmed.difference(&come).collect();
+    assert!(confirmed.len() > 20, "{} confirmed", confirmed.len());
+    assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), confirmed.len());
+    let outcomes = view(emulator).outcomes;
+    assert_eq!((outcomes.deleted, outcomes.dead_lettered, outcomes.expired), (0, 0, 0));
+    engine.close().await;
+}
+
+/// Enqueues until told to stop; gives what was confirmed.
+fn produce(engine: &Engine, stopped: watch::Receiver<bool>) -> JoinHandle<HashSet<String>> {
+    let engine = engine.clone();
+    tokio::spawn(async move {
+        let mut confirmed = HashSet::new();
+        for n in 0.. {
+            if *stopped.borrow() {
+                break;
+            }
+            let body = format!("message {n}");
+            if engine.enqueue(body.clone()).await.is_ok() {
+                confirmed.insert(body);
+            }
+            // Those that go wrong are what matters, not how many go well.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        confirmed
+    })
+}
+
+/// Leases and acknowledges through whatever errors.
+struct Consumer {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<HashSet<String>>,
+}
+
+fn consume(worker: &Worker) -> Consumer {
+    let (stop, stopped) = watch::channel(false);
+    let worker = Arc::clone(worker);
+    let task = tokio::spawn(async move {
+        let mut come = HashSet::new();
+        while !*stopped.borrow() {
+            match worker.lease(50, Duration::from_millis(100)).await {
+                Ok(leased) => {
+                    let acknowledging = Arc::clone(&worker);
+                    let done = keys(&leased);
+                    tokio::spawn(async move { acknowledging.acknowledge(done).await });
+                    come.extend(bodies(&leased));
+                }
+                Err(EngineError::Closed) => panic!("it was not closed"),
+                Err(_) => {}
+            }
+        }
+        come
+    });
+    Consumer { stop, task }
+}
+
+impl Consumer {
+    async fn stop(self) -> HashSet<String> {
+        self.stop.send(true).unwrap();
+        self.task.await.unwrap()
+    }
+}
+
+/// Puts so many messages into the queue, past the API.
+fn put(emulator: &Emulator, count: usize) {
+    for n in 0..count {
+        assert!(emulator.put(QUEUE, Message::text(n.to_string())));
+    }
+}
+
+/// Waits until all faults of an endpoint have come.
+async fn all_come(emulator: &Emulator, endpoint: Endpoint) {
+    eventually("the faults come", async || (emulator.faults_left(endpoint) == 0).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_is_gone_and_comes_back() {
+    let emulator = emulator().await;
+    nothing_is_lost_through(&emulator, async || {
+        for _ in 0..3 {
+            emulator.stop_listening().await;
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            eventually("the port is free", async || emulator.listen_again().await.ok()).await;
+            let pulls = emulator.calls(Endpoint::Pull).calls;
+            eventually("it is pulled", async || (emulator.calls(Endpoint::Pull).calls > pulls).then_some(()))
+                .await;
+        }
+    })
+    .await;
+}
+
+/// Each fault of pulls and acknowledgements, several times.
+async fn each_of(faults: &[Fault], times: u32) {
+    let emulator = emulator().await;
+    nothing_is_lost_through(&emulator, async || {
+        for fault in faults {
+            for endpoint in [Endpoint::Pull, Endpoint::Ack, Endpoint::Send] {
+                emulator.inject(endpoint, *fault, times);
+                all_come(&emulator, endpoint).await;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_fail() {
+    each_of(&[Fault::Internal, Fault::Forbidden], 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_lost() {
+    each_of(&[Fault::CutBefore, Fault::CutAfter, Fault::CutWithin], 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_garbage() {
+    let garbage = [Garbage::NotJson, Garbage::OtherShape, Garbage::Half, Garbage::Endless];
+    each_of(&garbage.map(Fault::Garbage), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_slow() {
+    each_of(&[Fault::Slow(Duration::from_millis(800))], 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_are_duplicated_and_leases_are_wrong() {
+    let emulator = emulator().await;
+    nothing_is_lost_through(&emulator, async || {
+        for fault in [Fault::Duplicate, Fault::WrongLeases] {
+            emulator.inject(Endpoint::Pull, fault, 3);
+            all_come(&emulator, Endpoint::Pull).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_hangs_ends() {
+    let emulator = emulator().await;
+    let engine = open(&quick(&emulator)).await;
+    put(&emulator, 1);
+    emulator.inject(Endpoint::Pull, Fault::Hang, 1);
+    let began = Instant::now();
+    let mut leased = Vec::new();
+    eventually("it comes", async || {
+        leased = worker(&engine).lease(1, Duration::from_secs(1)).await.unwrap_or_default();
+        (!leased.is_empty()).then_some(())
+    })
+    .await;
+    assert!(began.elapsed() >= Duration::from_secs(9), "{:?}", began.elapsed());
+    acknowledge(&worker(&engine), &leased).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_asks_to_wait_is_left_alone() {
+    let emulator = emulator().await;
+    let engine = open(&quick(&emulator)).await;
+    let worker = worker(&engine);
+    put(&emulator, 2);
+    let held = lease(&worker, 1).await;
+    emulator.inject(Endpoint::Pull, Fault::Throttled(Some(Duration::from_secs(2))), 1);
+    let failed = worker.lease(1, Duration::from_millis(500)).await;
+    let began = Instant::now();
+    assert!(matches!(failed, Err(EngineError::Unavailable(_))), "{failed:?}");
+    let calls = || {
+        [Endpoint::Pull, Endpoint::Ack, Endpoint::Send, Endpoint::Metrics].map(|at| emulator.calls(at).calls)
+    };
+    let before = calls();
+    assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueError::Unavailable(_))));
+    assert!(worker.depth().await.is_err());
+    assert_eq!(calls(), before, "no call of any kind");
+    acknowledge(&worker, &held).await;
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(lease(&worker, 1).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_is_withdrawn_is_told_of() {
+    let emulator = emulator().await;
+    let engine = open(&quick(&emulator)).await;
+    emulator.revoke(TOKEN);
+    let failed =
+        eventually("it fails", async || worker(&engine).lease(1, Duration::from_secs(1)).await.err()).await;
+    let EngineError::Unavailable(cause) = failed else { panic!("{failed:?}") };
+    assert!(cause.to_string().contains("CLOUDFLARE_API_TOKEN"), "{cause}");
+    assert!(!format!("{cause:?} {engine:?}").contains(TOKEN_IN_TEXT), "{cause:?}");
+    assert!(worker(&engine).depth().await.is_err());
+}
+
+/// As it would be sent.
+const TOKEN_IN_TEXT: &str = "Bearer";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_acknowledgements_are_refused_nothing_more_is_pulled() {
+    let emulator = emulator().await;
+    let settings = Settings { message_lease: Duration::from_secs(20), ..quick(&emulator) };
+    let worker = worker(&open(&settings).await);
+    put(&emulator, MESSAGES);
+    let held = lease(&worker, 1).await;
+    emulator.inject(Endpoint::Ack, Fault::Forbidden, 6);
+    let acknowledging = {
+        let (worker, held) = (Arc::clone(&worker), keys(&held));
+        tokio::spawn(async move { worker.acknowledge(held).await })
+    };
+    eventually("it fails", async || (emulator.faults_left(Endpoint::Ack) < 6).then_some(())).await;
+    // What was on its way then aside.
+    eventually("it is told of", async || worker.lease(1, NO_WAIT).await.err()).await;
+    let pulls = emulator.calls(Endpoint::Pull).calls;
+    let waiting = {
+        let worker = Arc::clone(&worker);
+        tokio::spawn(async move { worker.lease(100, PATIENCE * 3).await })
+    };
+    acknowledging.await.unwrap().unwrap();
+    assert_eq!(emulator.calls(Endpoint::Pull).calls, pulls);
+    assert!(!waiting.await.unwrap().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_held_message_whose_lease_ended_is_not_given_out_twice_and_can_be_acknowledged() {
+    let emulator = emulator().await;
+    let worker = worker(&open(&quick(&emulator)).await);
+    put(&emulator, 1);
+    let held = lease(&worker, 1).await;
+    emulator.advance_clock(Duration::from_mins(1));
+    let pulled = emulator.calls(Endpoint::Pull).messages;
+    eventually("it is pulled again", async || {
+        let again = worker.lease(1, Duration::from_millis(300)).await.unwrap();
+        assert!(again.is_empty(), "{again:?}");
+        (emulator.calls(Endpoint::Pull).messages > pulled).then_some(())
+    })
+    .await;
+    acknowledge(&worker, &held).await;
+    assert_eq!(emulator.messages(QUEUE), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_form_of_a_body_comes_out_as_it_went_in() {
+    let emulator = emulator().await;
+    let worker = worker(&open(&quick(&emulator)).await);
+    for form in [JsonBodies::Base64, JsonBodies::Text, JsonBodies::Value] {
+        emulator.set_json_bodies(form);
+        let json = r#"{"v":1}"#;
+        let kind = chargegate_cloudflare_emulator::ContentType::Json;
+        assert!(emulator.put(QUEUE, Message::new(kind, json).unwrap()));
+        let leased = lease(&worker, 1).await;
+        assert_eq!(bodies(&leased), [json], "{form:?}");
+        acknowledge(&worker, &leased).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clocks_that_are_minutes_apart_harm_nothing() {
+    #[derive(Debug)]
+    struct Ahead;
+    #[async_trait]
+    impl Clock for Ahead {
+        fn now(&self) -> UnixMillis {
+            SystemClock.now().plus(Duration::from_mins(7))
+        }
+    }
+    let emulator = emulator().await;
+    let effects = Effects { clock: Arc::new(Ahead), ..Effects::system() };
+    let engine = Engine::open(quick(&emulator), effects).await.unwrap().0;
+    engine.enqueue("a".to_owned()).await.unwrap();
+    let leased = lease(&worker(&engine), 1).await;
+    let apart = Ahead.now().since(leased[0].enqueued_at.unwrap());
+    assert!(apart > Duration::from_mins(6), "the service's own time: {apart:?}");
+    acknowledge(&worker(&engine), &leased).await;
+    assert_eq!(emulator.messages(QUEUE), []);
+}

@@ -1,0 +1,102 @@
+//! What is looked at before a queue is trusted.
+
+use std::time::Duration;
+
+use chargegate_cloudflare_emulator::{
+    Access, Consumer, Emulator, Endpoint, Fault, Garbage, PullSettings, QueueSettings, Settings as Emulated,
+    TokenSettings,
+};
+use chargegate_pull::cloudflare::{Engine, OpenError, Settings, Warning};
+use chargegate_storage::Effects;
+
+use super::emulator;
+use crate::queues::cloudflare::{ACCOUNT, QUEUE, TOKEN, emulated, settings};
+
+async fn opened(settings: Settings) -> Result<Vec<Warning>, OpenError> {
+    Engine::open(settings, Effects::system()).await.map(|(_, warnings)| warnings)
+}
+
+async fn with(change: impl FnOnce(&mut Emulated)) -> (Emulator, Result<Vec<Warning>, OpenError>) {
+    let mut start = emulated();
+    change(&mut start);
+    let emulator = Emulator::start(start).await.unwrap();
+    let result = opened(settings(&emulator)).await;
+    (emulator, result)
+}
+
+#[track_caller]
+fn names(result: Result<Vec<Warning>, OpenError>, texts: &[&str]) {
+    let said = result.expect_err("it is refused").to_string();
+    for text in texts {
+        assert!(said.contains(text), "{said}");
+    }
+    assert!(!said.contains(TOKEN) || said.contains("the token"), "{said}");
+}
+
+fn access(access: Access) -> impl FnOnce(&mut Emulated) {
+    move |start| start.tokens = vec![TokenSettings::new(ACCOUNT, TOKEN, access)]
+}
+
+#[tokio::test]
+async fn a_queue_as_readme_has_it_needs_no_warning() {
+    let (_emulator, result) = with(|_| {}).await;
+    assert_eq!(result.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_token_that_is_wrong_or_may_too_little_is_named() {
+    let wanted = ["CLOUDFLARE_API_TOKEN", "Queues Edit"];
+    names(with(|start| start.tokens.clear()).await.1, &wanted);
+    names(with(access(Access::Read)).await.1, &wanted);
+    names(with(access(Access::Pull)).await.1, &wanted);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_not_there_or_cannot_be_pulled_is_named() {
+    names(with(|start| start.queues.clear()).await.1, &["QUEUE_URL", "queues create"]);
+    for consumer in [Consumer::None, Consumer::Worker { script: "w".to_owned() }] {
+        let (_emulator, result) = with(|start| start.queues[0].consumer = consumer).await;
+        names(result, &["QUEUE_URL", "queues consumer http add jobs"]);
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_named() {
+    let emulator = emulator().await;
+    emulator.stop_listening().await;
+    names(opened(settings(&emulator)).await, &["QUEUE_URL", "CLOUDFLARE_BASE_URL"]);
+}
+
+#[tokio::test]
+async fn only_what_lacks_for_acknowledging_is_a_reason_not_to_start() {
+    let emulator = emulator().await;
+    for fault in [Fault::Throttled(None), Fault::Internal, Fault::Garbage(Garbage::OtherShape)] {
+        emulator.inject(Endpoint::Ack, fault, 1);
+        assert_eq!(opened(settings(&emulator)).await.unwrap(), [], "{fault:?}");
+        assert_eq!(emulator.faults_left(Endpoint::Ack), 0, "it was asked");
+    }
+    emulator.inject(Endpoint::Ack, Fault::Forbidden, 1);
+    names(opened(settings(&emulator)).await, &["CLOUDFLARE_API_TOKEN"]);
+}
+
+#[tokio::test]
+async fn a_queue_that_would_lose_messages_is_warned_of() {
+    let (_emulator, result) = with(|start| {
+        let jobs = &mut start.queues[0];
+        *jobs = QueueSettings::new(ACCOUNT, QUEUE, "jobs");
+        jobs.consumer = Consumer::HttpPull(PullSettings::default());
+        jobs.retention = Duration::from_mins(1);
+        jobs.delivery_paused = true;
+        jobs.delivery_delay = Duration::from_secs(3);
+    })
+    .await;
+    let queue = || "jobs".to_owned();
+    let expected = [
+        Warning::FewRetries { queue: queue(), max_retries: 3, needed: 20 },
+        Warning::NoDeadLetterQueue { queue: queue() },
+        Warning::ShortRetention { queue: queue(), seconds: 60 },
+        Warning::Delayed { queue: queue(), seconds: 3 },
+        Warning::Paused { queue: queue() },
+    ];
+    assert_eq!(result.unwrap(), expected);
+}

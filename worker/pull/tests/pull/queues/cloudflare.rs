@@ -1,0 +1,112 @@
+//! Cloudflare Queues, as our emulator plays it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chargegate_cloudflare_emulator::{
+    Access, Consumer, ContentType, Emulator, Message, PullSettings, QueueSettings, Settings as Emulated,
+    TokenSettings,
+};
+use chargegate_pull::cloudflare::{Engine, Settings};
+use chargegate_storage::queue::EnqueueError;
+use chargegate_storage::{Clock as _, Effects, SystemClock};
+use tokio::sync::Mutex;
+
+use chargegate_storage::conformance::queues::{Fixture, Options, Worker};
+
+pub(crate) const ACCOUNT: &str = "023e105f4ecef8ad9ca31a8372d0c353";
+pub(crate) const QUEUE: &str = "cafecafecafecafecafecafecafecafe";
+const DEAD: &str = "deadbeefdeadbeefdeadbeefdeadbeef";
+pub(crate) const TOKEN: &str = "token";
+
+/// A queue as README has it created, with a token for it.
+pub(crate) fn emulated() -> Emulated {
+    let dead = QueueSettings::new(ACCOUNT, DEAD, "jobs-dead");
+    let mut jobs = QueueSettings::new(ACCOUNT, QUEUE, "jobs");
+    jobs.consumer = Consumer::HttpPull(PullSettings {
+        dead_letter_queue: Some(dead.name.clone()),
+        max_retries: 100,
+        ..PullSettings::default()
+    });
+    Emulated {
+        queues: vec![jobs, dead],
+        tokens: vec![TokenSettings::new(ACCOUNT, TOKEN, Access::Edit)],
+        messages_per_second: None,
+        ..Emulated::default()
+    }
+}
+
+/// Settings for that queue.
+pub(crate) fn settings(emulator: &Emulator) -> Settings {
+    let url = format!("cloudflare://{ACCOUNT}/{QUEUE}").parse().unwrap();
+    let base_url = emulator.api_url().parse().unwrap();
+    Settings { base_url, ..Settings::new(url, TOKEN.parse().unwrap()) }
+}
+
+pub(crate) async fn open(settings: &Settings) -> Engine {
+    Engine::open(settings.clone(), Effects::system()).await.unwrap().0
+}
+
+/// The queue of one test on an emulator of its own.
+pub(crate) struct Cloudflare {
+    emulator: Emulator,
+    settings: Settings,
+    edge: Engine,
+    /// The workers that were not killed, to close by.
+    engines: Mutex<Vec<(Worker, Engine)>>,
+}
+
+#[async_trait]
+impl Fixture for Cloudflare {
+    const ORDERED: bool = false;
+    const DEPTH_LIMIT: bool = false;
+    const RELEASE_COUNTS: bool = true;
+    const DEATH_IS_NOTICED: bool = false;
+    const PAUSE: Duration = Duration::from_secs(1);
+    const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+    const FEWER: usize = 4;
+
+    async fn start(Options { depth_limit: _, message_lease }: Options) -> Self {
+        let emulator = Emulator::start(emulated()).await.unwrap();
+        let idle_pause = Self::PAUSE / 4;
+        let settings = Settings { message_lease, idle_pause, ..settings(&emulator) };
+        let edge = open(&settings).await;
+        Self { emulator, settings, edge, engines: Mutex::default() }
+    }
+
+    async fn worker(&self) -> Worker {
+        let engine = open(&self.settings).await;
+        let worker: Worker = Arc::new(engine.clone());
+        self.engines.lock().await.push((Arc::clone(&worker), engine));
+        worker
+    }
+
+    async fn enqueue(&self, body: &str) -> Result<(), EnqueueError> {
+        self.edge.enqueue(body.to_owned()).await
+    }
+
+    async fn enqueue_no_message(&self) {
+        let message = Message::new(ContentType::Bytes, Self::NO_MESSAGE.to_vec()).unwrap();
+        assert!(self.emulator.put(QUEUE, message));
+    }
+
+    async fn kill(&self, worker: Worker) -> Worker {
+        // Without its tasks and connections it is silent, as a process that is gone.
+        self.engines.lock().await.retain(|(other, _)| !Arc::ptr_eq(other, &worker));
+        drop(worker);
+        self.worker().await
+    }
+
+    async fn close(&self, worker: &Worker) {
+        for (other, engine) in self.engines.lock().await.iter() {
+            if Arc::ptr_eq(other, worker) {
+                engine.close().await;
+            }
+        }
+    }
+
+    async fn server_time(&self) -> Option<u64> {
+        Some(SystemClock.now().0)
+    }
+}

@@ -1,0 +1,161 @@
+//! Answers that are none, or say no: nothing is lost, and all goes on when they end.
+
+use std::time::Duration;
+
+use chargegate_storage::queue::{EnqueueError, Queue as _};
+
+use super::proxy::Reply;
+use super::{Setting, all_come, body, cannot_be_had, enqueue, said, some_bodies};
+use chargegate_storage::conformance::queues::keys;
+
+/// What a service may answer that cannot serve.
+fn failures() -> [Reply; 10] {
+    let truncated = "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"Messages\":[{\"MessageId\":";
+    let text = |body: &str| Reply::Answer { status: 200, headers: String::new(), body: body.to_owned() };
+    [
+        Reply::error(500, "InternalFailure"),
+        Reply::xml(503, "ServiceUnavailable"),
+        Reply::error(400, "ThrottlingException"),
+        Reply::xml(403, "RequestThrottled"),
+        Reply::Answer { status: 502, headers: String::new(), body: "<html>Bad Gateway".to_owned() },
+        text("<html>Welcome"),
+        text(r#"{"Messages":[{"MessageId":5}],"Successful":7,"Attributes":[]}"#),
+        Reply::Bytes(truncated),
+        Reply::Bytes("garbage"),
+        Reply::Bytes(""),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_whatever_the_service_answers() {
+    let setting = Setting::new().await;
+    let engine = setting.open().await;
+    for failure in failures() {
+        let before = some_bodies(15);
+        enqueue(&engine, &before).await;
+        let held = engine.lease(5, Duration::from_secs(5)).await.unwrap();
+        setting.proxy.always(failure);
+        let not_taken = engine.enqueue("not taken".to_owned()).await;
+        assert!(matches!(not_taken, Err(EnqueueError::Unavailable(_))), "{not_taken:?}");
+        let _ = engine.acknowledge(keys(&held)).await;
+        let line = cannot_be_had(&engine).await;
+        assert!(line.contains("QUEUE_URL") && !line.contains("MessageId"), "{line}");
+        setting.proxy.always(Reply::Pass);
+        let done: Vec<_> = held.iter().map(body).collect();
+        all_come(&engine, &done, &before).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_whose_answer_was_lost_come_again() {
+    let setting = Setting::new().await;
+    let engine = setting.open().await;
+    let bodies = some_bodies(10);
+    enqueue(&engine, &bodies).await;
+    setting.proxy.once("ReceiveMessage", Reply::Lose);
+    all_come(&engine, &[], &bodies).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledgement_that_was_not_confirmed_is_made_again() {
+    let mut setting = Setting::new().await;
+    setting.settings.message_lease = Duration::from_mins(1);
+    let engine = setting.open().await;
+    for reply in [
+        Reply::Lose,
+        Reply::FailFirst { code: "InternalError", sender_fault: false },
+        Reply::Answer { status: 200, headers: String::new(), body: "{}".to_owned() },
+    ] {
+        enqueue(&engine, &some_bodies(3)).await;
+        let mut held = Vec::new();
+        while held.len() < 3 {
+            held.extend(engine.lease(3 - held.len(), Duration::from_secs(5)).await.unwrap());
+        }
+        let calls = setting.proxy.calls("DeleteMessageBatch");
+        setting.proxy.once("DeleteMessageBatch", reply.clone());
+        engine.acknowledge(keys(&held)).await.unwrap();
+        assert_eq!(engine.depth().await.unwrap().waiting, 0, "{reply:?}");
+        assert!(setting.proxy.calls("DeleteMessageBatch") > calls + 1, "{reply:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_was_over_is_no_failure_and_its_message_comes_again() {
+    let setting = Setting::new().await;
+    let engine = setting.open().await;
+    let bodies = some_bodies(3);
+    enqueue(&engine, &bodies).await;
+    let held = engine.lease(3, Duration::from_secs(5)).await.unwrap();
+    let over = Reply::FailFirst { code: "ReceiptHandleIsInvalid", sender_fault: true };
+    setting.proxy.once("DeleteMessageBatch", over);
+    engine.acknowledge(keys(&held)).await.unwrap();
+    let again = super::eventually("it comes again", async || {
+        let leased = engine.lease(3, Duration::from_secs(1)).await.unwrap();
+        let again = leased.iter().map(body).find(|body| held.iter().any(|held| self::body(held) == *body));
+        engine.acknowledge(keys(&leased)).await.unwrap();
+        again
+    })
+    .await;
+    assert!(bodies.contains(&again));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_was_not_taken_is_told_apart_from_its_neighbours() {
+    let setting = Setting::new().await;
+    let engine = setting.open().await;
+    let not_taken = Reply::FailFirst { code: "InternalError", sender_fault: false };
+    setting.proxy.rule(
+        move |call| {
+            if call.operation == "SendMessageBatch" { not_taken.clone() } else { Reply::Pass }
+        },
+    );
+    let enqueuing: Vec<_> = some_bodies(30)
+        .into_iter()
+        .map(|body| {
+            let engine = engine.clone();
+            tokio::spawn(async move { engine.enqueue(body.clone()).await.map(|()| body) })
+        })
+        .collect();
+    let (mut taken, mut refused) = (Vec::new(), 0);
+    for enqueued in enqueuing {
+        match enqueued.await.unwrap() {
+            Ok(body) => taken.push(body),
+            Err(error) => {
+                assert!(said(&error).contains("InternalError"), "{}", said(&error));
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(refused, setting.proxy.calls("SendMessageBatch"));
+    setting.proxy.always(Reply::Pass);
+    all_come(&engine, &[], &taken).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_hangs_ends() {
+    let setting = Setting::new().await;
+    let engine = setting.open().await;
+    let bodies = some_bodies(3);
+    enqueue(&engine, &bodies).await;
+    setting.proxy.always(Reply::Hang);
+    assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueError::Unavailable(_))));
+    let line = cannot_be_had(&engine).await;
+    assert!(line.contains("no answer in time"), "{line}");
+    setting.proxy.always(Reply::Pass);
+    all_come(&engine, &[], &bodies).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wait_that_a_service_asks_for_is_kept() {
+    let setting = Setting::new().await;
+    let engine = setting.open().await;
+    let Reply::Answer { status, body, .. } = Reply::error(400, "RequestThrottled") else { panic!() };
+    let throttled = Reply::Answer { status, headers: "retry-after: 3\r\n".to_owned(), body };
+    setting.proxy.once("SendMessageBatch", throttled);
+    assert!(engine.enqueue("a".to_owned()).await.is_err());
+    // A call would pass.
+    assert!(engine.enqueue("b".to_owned()).await.is_err());
+    assert_eq!(setting.proxy.calls("SendMessageBatch"), 1);
+    super::eventually("it is called again", async || engine.enqueue("c".to_owned()).await.ok()).await;
+    assert_eq!(setting.proxy.calls("SendMessageBatch"), 2);
+}

@@ -1,0 +1,47 @@
+//! The service goes away, loses the queue, or is there no more.
+
+use chargegate_servers::{Moto, moto};
+use chargegate_storage::queue::{EnqueueError, Queue as _};
+use serde_json::json;
+
+use super::by_hand::Queue;
+use super::{Setting, all_come, cannot_be_had, enqueue, eventually, some_bodies};
+use crate::queues::sqs::{open, settings};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_goes_on_when_the_service_is_back() {
+    let mut server = Moto::start(&moto()).unwrap();
+    let queue = Queue::create(&server.url());
+    let engine = open(&settings(&server.url(), &queue)).await;
+    enqueue(&engine, &some_bodies(3)).await;
+    server.kill().unwrap();
+    assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueError::Unavailable(_))));
+    assert!(engine.depth().await.is_err());
+    cannot_be_had(&engine).await;
+    server.restart().unwrap();
+    // It kept nothing, the queue included.
+    let line = eventually("the queue is missed", async || {
+        Some(cannot_be_had(&engine).await).filter(|line| line.contains("there is no queue"))
+    })
+    .await;
+    assert!(line.contains("QUEUE_URL (--queue-url)") && line.contains(&queue.name), "{line}");
+    queue.create_again(&json!({}));
+    let bodies = some_bodies(20);
+    eventually("the queue is there", async || engine.depth().await.ok()).await;
+    enqueue(&engine, &bodies).await;
+    all_come(&engine, &[], &bodies).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_was_deleted_is_used_again_when_it_is_there() {
+    let setting = Setting::new().await;
+    let engine = setting.open().await;
+    setting.queue.call("DeleteQueue", json!({}));
+    let line = cannot_be_had(&engine).await;
+    assert!(line.contains("there is no queue") && line.contains("create the queue"), "{line}");
+    setting.queue.create_again(&json!({}));
+    eventually("the queue is there", async || engine.depth().await.ok()).await;
+    let bodies = some_bodies(5);
+    enqueue(&engine, &bodies).await;
+    all_come(&engine, &[], &bodies).await;
+}

@@ -1,0 +1,99 @@
+//! A server that answers as a test wants.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Engine, Settings};
+use chargegate_storage::Effects;
+
+const INFO: &str =
+    "redis_version:7.0.0\r\nredis_mode:standalone\r\nrole:master\r\nmaxmemory:0\r\naof_enabled:0\r\n";
+
+/// What comes back for a command.
+pub(super) enum Answer {
+    /// What a healthy, empty server says.
+    Usual,
+    /// These bytes.
+    Bytes(String),
+    /// Nothing, ever.
+    Never,
+}
+
+type Script = dyn Fn(&[String]) -> Answer + Send + Sync;
+
+/// Serves while it lives.
+pub(super) struct Fake {
+    port: u16,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl Fake {
+    pub(super) async fn start(script: impl Fn(&[String]) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let script: Arc<Script> = Arc::new(script);
+        let serving = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((connection, _)) = listener.accept().await {
+                connections.spawn(serve(connection, Arc::clone(&script)));
+            }
+        });
+        Self { port, _serving: AbortOnDropHandle::new(serving) }
+    }
+
+    /// An engine with so many streams here.
+    pub(super) async fn open(&self, streams: u16, effects: Effects) -> Engine {
+        let url = format!("redis://127.0.0.1:{}", self.port).parse().unwrap();
+        let settings = Settings { streams: streams.try_into().unwrap(), ..Settings::new(url) };
+        Engine::open(settings, effects).await.unwrap().0
+    }
+}
+
+async fn serve(connection: TcpStream, script: Arc<Script>) {
+    let mut connection = BufReader::new(connection);
+    while let Some(command) = command(&mut connection).await {
+        let answer = match script(&command) {
+            Answer::Usual => usual(&command),
+            Answer::Bytes(bytes) => bytes,
+            Answer::Never => continue,
+        };
+        if connection.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The next command's words: an array of strings, each after its length.
+async fn command(connection: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    for _ in 0..number(connection).await? {
+        let mut word = vec![0; number(connection).await? + 2];
+        connection.read_exact(&mut word).await.ok()?;
+        words.push(String::from_utf8_lossy(&word).trim_end().to_owned());
+    }
+    Some(words)
+}
+
+async fn number(connection: &mut (impl AsyncBufRead + Unpin)) -> Option<usize> {
+    let mut line = String::new();
+    connection.read_line(&mut line).await.ok()?;
+    line.trim_end().get(1..)?.parse().ok()
+}
+
+fn usual(command: &[String]) -> String {
+    match command[0].as_str() {
+        "INFO" => format!("${}\r\n{INFO}\r\n", INFO.len()),
+        "TYPE" => "+none\r\n".to_owned(),
+        "HGET" => "$-1\r\n".to_owned(),
+        "EXISTS" | "EVALSHA" => ":0\r\n".to_owned(),
+        "PEXPIRE" | "DEL" | "HSETNX" => ":1\r\n".to_owned(),
+        "XPENDING" => "*4\r\n:0\r\n$-1\r\n$-1\r\n*-1\r\n".to_owned(),
+        "XREADGROUP" => "*-1\r\n".to_owned(),
+        _ => "+OK\r\n".to_owned(),
+    }
+}

@@ -1,0 +1,76 @@
+//! What reconciling reads.
+
+use async_trait::async_trait;
+use redis::cmd;
+
+use super::connection::Link;
+use super::entry::{Entries, EntryId};
+use super::open::{self, OpenError};
+use super::streams::{Place, Streams};
+use super::{Settings, script};
+use chargegate_storage::Effects;
+use chargegate_storage::EngineError;
+use chargegate_storage::queue::MessageKey;
+use chargegate_storage::reconcile::{CountedQueue, Snapshot};
+
+/// Messages read by one command.
+const PAGE: usize = 1_000;
+
+/// Reads a queue and changes nothing.
+#[derive(Debug)]
+pub struct Inspector {
+    link: Link,
+    streams: Streams,
+}
+
+impl Inspector {
+    /// Connects to a queue, without its being prepared if it is new.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is in the way and what to do about it.
+    pub async fn open(settings: &Settings, effects: Effects) -> Result<Self, OpenError> {
+        let link = super::link(settings, effects)?;
+        open::check(&link, settings).await?;
+        let streams = Streams::new(&settings.prefix, settings.streams);
+        open::check_types(&link, settings, &streams).await?;
+        open::check_count(&link, settings, &streams).await?;
+        Ok(Self { link, streams })
+    }
+}
+
+#[async_trait]
+impl CountedQueue for Inspector {
+    async fn snapshot(&self) -> Result<Snapshot, EngineError> {
+        let mut call = script::SNAPSHOT.prepare_invoke();
+        call.key(self.streams.history_key()).key(self.streams.keys());
+        let (now, all, beat, at_beat): (u64, Vec<(u64, EntryId)>, u64, u64) = self.link.call(&call).await?;
+        let mut snapshot = Snapshot { enqueued: 0, kept: (beat, at_beat), newest: Vec::new() };
+        for (stream, (added, newest)) in all.into_iter().enumerate() {
+            snapshot.enqueued = snapshot.enqueued.saturating_add(added);
+            let id = newest.max(EntryId::before(now));
+            snapshot.newest.push(self.streams.message_key(Place { stream, id }));
+        }
+        Ok(snapshot)
+    }
+
+    async fn waiting(&self, snapshot: &Snapshot) -> Result<Vec<MessageKey>, EngineError> {
+        let mut waiting = Vec::new();
+        for Place { stream, id: newest } in snapshot.newest.iter().filter_map(|key| self.streams.place(key)) {
+            let Some(key) = self.streams.keys().get(stream) else { continue };
+            let mut start = "-".to_owned();
+            loop {
+                let mut command = cmd("XRANGE");
+                command.arg(key).arg(&start).arg(newest).arg("COUNT").arg(PAGE);
+                let Entries(page) = self.link.run(&command).await?;
+                waiting.extend(
+                    page.iter().map(|entry| self.streams.message_key(Place { stream, id: entry.id })),
+                );
+                match page.last() {
+                    Some(last) if page.len() == PAGE => start = format!("({}", last.id),
+                    _ => break,
+                }
+            }
+        }
+        Ok(waiting)
+    }
+}

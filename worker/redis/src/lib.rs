@@ -1,0 +1,251 @@
+//! The queue on Redis or Valkey streams, for any number of workers.
+//!
+//! Workers share each stream through one consumer group. What a worker read is pending for it, until it has recorded the
+//! outcome and acknowledges and deletes the entry. Each worker is a consumer of its own and says every second that it
+//! lives; what one that fell silent left pending, the others take over. A stream has one reader in each worker, which
+//! reads only what a lease asks for: a backlog stays on the server.
+
+mod connection;
+mod consumer;
+mod entry;
+#[cfg(test)]
+mod fake;
+mod held;
+mod inspect;
+mod intake;
+mod left;
+mod open;
+mod queue;
+mod reader;
+mod script;
+mod streams;
+#[cfg(test)]
+mod tests;
+mod url;
+mod warning;
+
+use std::fmt;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chargegate_core::{MAX_MESSAGE_BYTES, STREAM_FIELD, STREAM_GROUP, STREAM_PREFIX};
+use redis::cmd;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use self::connection::{CommandError, Link};
+use self::consumer::Consumer;
+use self::held::Held;
+pub use self::inspect::Inspector;
+use self::intake::Intake;
+pub use self::open::OpenError;
+use self::reader::{BLOCK, Reader, Schedule};
+use self::streams::Streams;
+pub use self::url::{RedisUrl, RedisUrlError};
+pub use self::warning::Warning;
+use async_trait::async_trait;
+use chargegate_storage::Effects;
+use chargegate_storage::EngineError;
+use chargegate_storage::history::{Observation, Observe};
+use chargegate_storage::metric;
+pub use chargegate_storage::queue::EnqueueError;
+use chargegate_storage::queue::MessageKey;
+use chargegate_storage::spawn_watched;
+
+/// The longest that taking leave of the server takes.
+const LEAVE: Duration = Duration::from_secs(2);
+
+/// How the engine behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the server is.
+    pub url: RedisUrl,
+    /// How many streams the messages spread over: the same number for all who write and read.
+    pub streams: NonZeroU16,
+    /// What the names of all keys begin with.
+    pub prefix: String,
+    /// Messages that may wait in all streams together, leased ones included; more are refused.
+    pub depth_limit: u64,
+    /// How long a leased message stays its holder's, while this one lives.
+    pub message_lease: Duration,
+}
+
+impl Settings {
+    /// The usual settings.
+    #[must_use]
+    pub fn new(url: RedisUrl) -> Self {
+        Self {
+            url,
+            streams: NonZeroU16::MIN,
+            prefix: STREAM_PREFIX.to_owned(),
+            depth_limit: 1_000_000,
+            message_lease: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The engine, connected to its server; clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    ended: CancellationToken,
+    /// Ends the tasks with the last clone.
+    _end: Arc<DropGuard>,
+}
+
+struct Shared {
+    settings: Settings,
+    streams: Streams,
+    consumer: Consumer,
+    link: Link,
+    intake: Intake,
+    held: Held,
+    /// By stream: something was left behind just now.
+    hints: Box<[AtomicBool]>,
+    effects: Effects,
+}
+
+/// A link for commands that do not block.
+fn link(settings: &Settings, effects: Effects) -> Result<Link, OpenError> {
+    Link::new(&settings.url, Duration::ZERO, effects).map_err(|error| open::describe(settings)(error.into()))
+}
+
+impl Engine {
+    /// Connects to the server, looks whether it can be trusted, creates what is missing and begins to read when asked.
+    ///
+    /// The warnings are for the operator.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is in the way and what to do about it.
+    pub async fn open(settings: Settings, effects: Effects) -> Result<(Self, Vec<Warning>), OpenError> {
+        let link = link(&settings, effects.clone())?;
+        let warnings = open::check(&link, &settings).await?;
+        let streams = Streams::new(&settings.prefix, settings.streams);
+        open::prepare(&link, &settings, &streams).await?;
+        let consumer = Consumer::new(&streams, &effects).await;
+        match consumer.say_alive(&link).await {
+            Err(error) if !open::is_full(&error) => return Err(open::describe(&settings)(error)),
+            Ok(()) | Err(_) => {}
+        }
+        let count = streams.keys().len();
+        let shared = Arc::new(Shared {
+            intake: Intake::new(count),
+            held: Held::new(count, settings.message_lease),
+            settings,
+            consumer,
+            link,
+            hints: (0..count).map(|_| AtomicBool::new(false)).collect(),
+            streams,
+            effects,
+        });
+        let stop = CancellationToken::new();
+        let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
+        for (stream, key) in shared.streams.keys().iter().cloned().enumerate() {
+            let settings = &shared.settings;
+            let link = Link::new(&settings.url, BLOCK, shared.effects.clone())
+                .map_err(|error| open::describe(settings)(error.into()))?;
+            let reader =
+                Reader { shared: Arc::clone(&shared), stream, key, link, schedule: Schedule::default() };
+            spawn_watched(&ended, tasks.track_future(reader.run(stop.clone())));
+        }
+        let live = consumer::live(Arc::clone(&shared));
+        let living = stop.clone().run_until_cancelled_owned(live);
+        spawn_watched(&ended, tasks.track_future(living));
+        tasks.close();
+        let end = Arc::new(stop.clone().drop_guard());
+        Ok((Self { shared, tasks, stop, ended, _end: end }, warnings))
+    }
+
+    /// Puts a message into the queue. `Ok` comes after the server confirmed it, at the durability it is set to.
+    ///
+    /// # Errors
+    /// [`EnqueueError`]; the message was not enqueued then, except that after
+    /// [`EnqueueError::Unavailable`] it may have been.
+    pub async fn enqueue(&self, body: String) -> Result<(), EnqueueError> {
+        let result = self.try_enqueue(&body).await;
+        metric::enqueue(result.as_ref().err().map(EnqueueError::as_str));
+        result
+    }
+
+    async fn try_enqueue(&self, body: &str) -> Result<(), EnqueueError> {
+        if body.len() > MAX_MESSAGE_BYTES {
+            return Err(EnqueueError::TooLarge);
+        }
+        self.shared.check_open()?;
+        let streams = &self.shared.streams;
+        let mut call = script::ENQUEUE.prepare_invoke();
+        call.key(streams.keys()).arg(self.shared.settings.depth_limit);
+        // Lua counts from one.
+        call.arg(streams.number_for(body) + 1).arg(STREAM_FIELD).arg(body);
+        let taken: bool = self.shared.link.call(&call).await.map_err(EngineError::from)?;
+        if taken { Ok(()) } else { Err(EnqueueError::DepthLimit) }
+    }
+
+    /// Comes back once a part of the engine has ended, by a fault or because it was closed: it cannot be relied on then.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Stops reading, hands back what no lease came for, and takes leave of the server. What is still leased then
+    /// goes to other workers at once, or soon if the server does not answer within two seconds. Later calls on any clone get [`EngineError::Closed`].
+    pub async fn close(&self) {
+        let unclaimed: Vec<_> = self.shared.intake.close().into_iter().map(|message| message.key).collect();
+        self.stop.cancel();
+        self.tasks.wait().await;
+        let leaving = self.shared.leave(&unclaimed);
+        let left = tokio::time::timeout(LEAVE, leaving).await;
+        if let Err(error) = left.unwrap_or_else(|_| Err(CommandError::TimedOut.into())) {
+            warn!(error = %error, cause = metric::cause(&error), "could not take leave of the queue; others will notice");
+        }
+    }
+}
+
+impl Shared {
+    /// Hands messages back, says that this worker no longer lives, and deletes its consumers that have nothing pending.
+    async fn leave(&self, unclaimed: &[MessageKey]) -> Result<(), EngineError> {
+        self.release(unclaimed).await?;
+        self.link.run::<()>(cmd("DEL").arg(&self.consumer.alive_key)).await?;
+        for stream in self.streams.keys() {
+            let mut call = script::TIDY.key(stream);
+            call.arg(STREAM_GROUP).arg(self.streams.alive_key(""));
+            self.link.call::<()>(&call).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the reader of a stream look for what was left behind, at once.
+    fn hint(&self, stream: usize) {
+        if let Some(hint) = self.hints.get(stream) {
+            hint.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn take_hint(&self, stream: usize) -> bool {
+        self.hints.get(stream).is_some_and(|hint| hint.swap(false, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("settings", &self.shared.settings)
+            .field("consumer", &self.shared.consumer)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Observe for Engine {
+    async fn observe(&self, known_beat: u64) -> Result<Observation, EngineError> {
+        self.shared.check_open()?;
+        let mut call = script::OBSERVE.prepare_invoke();
+        call.key(self.shared.streams.history_key()).key(self.shared.streams.keys()).arg(known_beat);
+        let (kept_beat, kept_enqueued, enqueued, begun_beat) = self.shared.link.call(&call).await?;
+        Ok(Observation { kept_beat, kept_enqueued, enqueued, begun_beat })
+    }
+}

@@ -1,0 +1,100 @@
+//! A server that forgot what it confirmed is found out.
+
+use std::time::Duration;
+
+use chargegate_redis::Engine;
+use chargegate_storage::history::{Observation, Observe as _, Watermark};
+use redis::cmd;
+
+use super::{ask, eventually, on, servers, start, worker};
+use crate::streams::{open, settings};
+use chargegate_storage::conformance::queues::{acknowledge, bodies, lease};
+use chargegate_storage::testing::Proxy;
+
+/// Observes as a worker does, until the server answers; what the store remembers then, and what was forgotten.
+async fn tick(engine: &Engine, known: Watermark) -> (Watermark, Option<u64>) {
+    let seen = eventually("the server answers", async || engine.observe(known.beat).await.ok()).await;
+    let advance = known.advance(seen);
+    (advance.watermark, advance.forgotten)
+}
+
+async fn enqueue(engine: &Engine, count: usize) {
+    for n in 0..count {
+        eventually("the queue takes it", async || engine.enqueue(n.to_string()).await.ok()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_beat_begins_where_none_higher_is_known() {
+    for program in servers() {
+        let server = start(&program, &[]);
+        let engine = open(&on(&server)).await;
+        let seen = engine.observe(0).await.unwrap();
+        assert_eq!(seen, Observation { begun_beat: Some(1), ..Observation::default() });
+        enqueue(&engine, 3).await;
+        let worker = worker(&engine);
+        acknowledge(&worker, &lease(&worker, 2).await).await;
+        let seen = engine.observe(1).await.unwrap();
+        let expected = Observation { kept_beat: 1, kept_enqueued: 0, enqueued: 3, begun_beat: Some(2) };
+        assert_eq!(seen, expected, "what is gone counts");
+        for _ in 0..2 {
+            let seen = engine.observe(7).await.unwrap();
+            let expected = Observation { kept_beat: 2, kept_enqueued: 3, enqueued: 3, begun_beat: None };
+            assert_eq!(seen, expected, "and nothing is written");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_emptied_has_forgotten_all() {
+    for program in servers() {
+        let mut server = start(&program, &[]);
+        let engine = open(&on(&server)).await;
+        enqueue(&engine, 7).await;
+        let (known, forgotten) = tick(&engine, Watermark::default()).await;
+        assert_eq!(forgotten, None);
+        server.restart_empty().unwrap();
+        enqueue(&engine, 2).await;
+        let (known, forgotten) = tick(&engine, known).await;
+        assert_eq!(forgotten, Some(7));
+        enqueue(&engine, 1).await;
+        let (known, forgotten) = tick(&engine, known).await;
+        assert_eq!((known.total(known.enqueued), forgotten), (10, None), "once");
+        // And work goes on.
+        assert_eq!(lease(&worker(&engine), 3).await.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_lagged_has_forgotten_the_tail() {
+    for program in servers() {
+        let mut primary = start(&program, &[]);
+        let replica = start(&program, &["--replicaof", "127.0.0.1", &primary.port().to_string()]);
+        let proxy = Proxy::to(primary.port()).await;
+        let settings = settings(&proxy.url());
+        let engine = open(&settings).await;
+        enqueue(&engine, 10).await;
+        let (known, _) = tick(&engine, Watermark::default()).await;
+        eventually("the replica has it all", async || {
+            let beat: Option<u64> =
+                ask(&replica.url(), cmd("HGET").arg(format!("{}:history", settings.prefix)).arg("beat"))
+                    .await;
+            (beat == Some(known.beat)).then_some(())
+        })
+        .await;
+        // It goes no further, and takes over as it is.
+        ask::<()>(&replica.url(), cmd("REPLICAOF").arg("NO").arg("ONE")).await;
+        enqueue(&engine, 4).await;
+        let (known, forgotten) = tick(&engine, known).await;
+        assert_eq!(forgotten, None);
+        primary.kill().unwrap();
+        proxy.lead_to(replica.port());
+        enqueue(&engine, 20).await;
+        let (known, forgotten) = tick(&engine, known).await;
+        assert_eq!(forgotten, Some(4), "although more came in since");
+        assert_eq!(known.total(known.enqueued), 34);
+        let leased = lease(&worker(&engine), 30).await;
+        assert_eq!(bodies(&leased).len(), 30);
+        assert_eq!(worker(&engine).lease(1, Duration::from_millis(300)).await.unwrap().len(), 0);
+    }
+}

@@ -1,0 +1,50 @@
+//! What reconciling reads.
+
+use chargegate_storage::reconcile::CountedQueue as _;
+use std::num::NonZeroU16;
+
+use chargegate_core::stream_key;
+use chargegate_redis::{Inspector, Settings};
+use chargegate_storage::Effects;
+use redis::cmd;
+
+use super::{ask, on, servers, start, worker};
+use crate::streams::open;
+use chargegate_storage::conformance::queues::{acknowledge, keys, lease, sorted};
+
+#[tokio::test]
+async fn what_waits_is_listed_up_to_the_snapshot() {
+    for program in servers() {
+        let server = start(&program, &[]);
+        let settings = Settings { streams: NonZeroU16::new(2).unwrap(), ..on(&server) };
+        let engine = open(&settings).await;
+        for n in 0..2_500 {
+            engine.enqueue(n.to_string()).await.unwrap();
+        }
+        let worker = worker(&engine);
+        let leased = lease(&worker, 2_500).await;
+        acknowledge(&worker, &leased[..300]).await;
+        let inspector = Inspector::open(&settings, Effects::system()).await.unwrap();
+        let snapshot = inspector.snapshot().await.unwrap();
+        assert_eq!(snapshot.enqueued, 2_500);
+        engine.enqueue("later".to_owned()).await.unwrap();
+        acknowledge(&worker, &leased[300..400]).await;
+        let waiting = inspector.waiting(&snapshot).await.unwrap();
+        assert_eq!(sorted(waiting), sorted(keys(&leased[400..])));
+        let later = inspector.snapshot().await.unwrap();
+        assert_eq!(later.enqueued, 2_501);
+        assert_eq!(inspector.waiting(&later).await.unwrap().len(), 2_101);
+    }
+}
+
+#[tokio::test]
+async fn looking_at_a_new_queue_creates_nothing() {
+    let server = start(&servers()[0], &[]);
+    let settings = on(&server);
+    let inspector = Inspector::open(&settings, Effects::system()).await.unwrap();
+    let snapshot = inspector.snapshot().await.unwrap();
+    assert_eq!(snapshot.enqueued, 0);
+    assert!(inspector.waiting(&snapshot).await.unwrap().is_empty());
+    let there: bool = ask(&server.url(), cmd("EXISTS").arg(stream_key(&settings.prefix, 0))).await;
+    assert!(!there);
+}

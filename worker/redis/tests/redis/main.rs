@@ -1,0 +1,61 @@
+//! What only an engine on another server can suffer, each on servers of its own.
+#![cfg(test)]
+
+mod faults;
+mod history;
+mod inspection;
+mod left;
+mod old;
+mod opening;
+mod rate;
+mod spread;
+mod streams;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chargegate_redis::{Engine, Settings};
+use chargegate_servers::{Redis, redis_server, valkey_server};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, FromRedisValue};
+use tokio::time::Instant;
+
+use self::streams::{by_hand, settings};
+use chargegate_storage::conformance::queues::{PATIENCE, Worker};
+
+/// Every test runs on both.
+fn servers() -> [PathBuf; 2] {
+    [redis_server(), valkey_server()]
+}
+
+fn start(program: &Path, options: &[&str]) -> Redis {
+    Redis::start(program, options).unwrap()
+}
+
+fn worker(engine: &Engine) -> Worker {
+    Arc::new(engine.clone())
+}
+
+/// What a command by hand answers.
+async fn ask<T: FromRedisValue>(url: &str, command: &Cmd) -> T {
+    let mut connection: MultiplexedConnection = by_hand(url).await;
+    command.query_async(&mut connection).await.unwrap()
+}
+
+/// Settings of a queue on a server of a test's own.
+fn on(server: &Redis) -> Settings {
+    settings(&server.url())
+}
+
+/// Waits until `so` gives something.
+async fn eventually<T>(what: &str, mut so: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE * 2;
+    loop {
+        if let Some(done) = so().await {
+            return done;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

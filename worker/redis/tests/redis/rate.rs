@@ -1,0 +1,71 @@
+//! How fast it is: `cargo test --release -p chargegate-engine-tests rate -- --ignored --nocapture`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chargegate_core::stream_key;
+use redis::{cmd, pipe};
+use tokio::time::Instant;
+
+use super::{ask, on, servers, start, worker};
+use crate::streams::{by_hand, open};
+use chargegate_storage::conformance::queues::{Worker, keys};
+
+const MESSAGES: usize = 100_000;
+const BATCH: usize = 256;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn rate_of_leases_and_acknowledgements() {
+    for program in servers() {
+        for leasers in [1, 2, 4] {
+            let server = start(&program, &[]);
+            let settings = on(&server);
+            let engine = open(&settings).await;
+            let mut connection = by_hand(&server.url()).await;
+            let body = "x".repeat(400);
+            for _ in 0..MESSAGES / 1_000 {
+                let mut many = pipe();
+                for _ in 0..1_000 {
+                    many.cmd("XADD")
+                        .arg(stream_key(&settings.prefix, 0))
+                        .arg("*")
+                        .arg("m")
+                        .arg(&body)
+                        .ignore();
+                }
+                many.query_async::<()>(&mut connection).await.unwrap();
+            }
+            let began = Instant::now();
+            let working: Vec<_> = (0..leasers).map(|_| tokio::spawn(drain(worker(&engine)))).collect();
+            let mut drained = 0;
+            for working in working {
+                drained += working.await.unwrap();
+            }
+            let took = began.elapsed();
+            assert_eq!(drained, MESSAGES);
+            let rate = f64::from(u32::try_from(MESSAGES).unwrap()) / took.as_secs_f64();
+            let used: String = ask(&server.url(), cmd("INFO").arg("server")).await;
+            let version = used.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("?");
+            println!("{version}, {leasers} at a time: {rate:.0}/s, {took:?}");
+        }
+    }
+}
+
+/// Acknowledges one batch while the next is on its way, as the pipeline does.
+async fn drain(worker: Worker) -> usize {
+    let mut drained = 0;
+    let mut acknowledging: Option<tokio::task::JoinHandle<()>> = None;
+    loop {
+        let leased = worker.lease(BATCH, Duration::from_millis(200)).await.unwrap();
+        if let Some(acknowledging) = acknowledging.take() {
+            acknowledging.await.unwrap();
+        }
+        if leased.is_empty() {
+            return drained;
+        }
+        drained += leased.len();
+        let worker = Arc::clone(&worker);
+        acknowledging = Some(tokio::spawn(async move { worker.acknowledge(keys(&leased)).await.unwrap() }));
+    }
+}

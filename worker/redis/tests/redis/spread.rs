@@ -1,0 +1,84 @@
+//! Several streams, and entries that others write.
+
+use std::collections::HashSet;
+use std::num::NonZeroU16;
+
+use chargegate_core::{stream_for, stream_key};
+use chargegate_redis::Settings;
+use redis::cmd;
+
+use super::{ask, on, servers, start, worker};
+use crate::streams::open;
+use chargegate_storage::conformance::queues::{NO_WAIT, bodies, keys, lease, nothing_comes};
+
+#[tokio::test]
+async fn messages_go_to_the_stream_that_all_agree_on() {
+    let server = start(&servers()[0], &[]);
+    let streams = NonZeroU16::new(5).unwrap();
+    let settings = Settings { streams, ..on(&server) };
+    let engine = open(&settings).await;
+    let mut expected = [0_u64; 5];
+    for n in 0..100 {
+        let message = format!("message {n}");
+        expected[usize::from(stream_for(&message, streams))] += 1;
+        engine.enqueue(message).await.unwrap();
+    }
+    for (stream, expected) in (0..5).zip(expected) {
+        let length: u64 = ask(&server.url(), cmd("XLEN").arg(stream_key(&settings.prefix, stream))).await;
+        assert_eq!(length, expected);
+    }
+    // However little is asked for, no stream is forgotten.
+    let worker = worker(&engine);
+    let mut come = HashSet::new();
+    for _ in 0..100 {
+        let leased = worker.lease(1, NO_WAIT).await.unwrap();
+        assert_eq!(leased.len(), 1);
+        worker.acknowledge(keys(&leased)).await.unwrap();
+        come.extend(bodies(&leased));
+    }
+    assert_eq!(come.len(), 100);
+    nothing_comes(&worker, NO_WAIT).await;
+}
+
+#[tokio::test]
+async fn entries_of_any_form_are_delivered() {
+    for program in servers() {
+        let server = start(&program, &[]);
+        let settings = on(&server);
+        let engine = open(&settings).await;
+        let stream = stream_key(&settings.prefix, 0);
+        let long = vec![b'x'; 100_000];
+        let entries: [&[&[u8]]; 5] = [
+            &[b"other", b"field"],
+            &[b"m", b"good", b"more", b"fields"],
+            &[b"m", b"twice", b"m", b"the same"],
+            &[b"\xff", b"\xfe"],
+            &[b"m", &long],
+        ];
+        for fields in entries {
+            ask::<()>(&server.url(), cmd("XADD").arg(&stream).arg("*").arg(fields)).await;
+        }
+        let leased = lease(&worker(&engine), 5).await;
+        let lengths: Vec<_> = leased.iter().map(|message| message.body.len()).collect();
+        assert_eq!(lengths, [0, 4, 0, 0, 16 * 1024 + 1], "a body that is too long stays so");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_was_deleted_by_hand_harms_nobody() {
+    for program in servers() {
+        let server = start(&program, &[]);
+        let settings = on(&server);
+        let engine = open(&settings).await;
+        for body in ["a", "b"] {
+            engine.enqueue(body.to_owned()).await.unwrap();
+        }
+        let held = lease(&worker(&engine), 2).await;
+        let (stream, id) = held[0].key.as_str().rsplit_once('/').unwrap();
+        ask::<()>(&server.url(), cmd("XDEL").arg(stream).arg(id)).await;
+        engine.close().await;
+        let next = open(&settings).await;
+        assert_eq!(bodies(&lease(&worker(&next), 1).await), ["b"]);
+        nothing_comes(&worker(&next), NO_WAIT).await;
+    }
+}

@@ -1,0 +1,190 @@
+//! Claiming due callbacks, hosts taking turns.
+//!
+//! A search gives the hosts whose turn it is, and no more callbacks of any host than it may have. It runs on a reader;
+//! only the leases themselves are written.
+
+mod index;
+
+use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroU32;
+
+use chargegate_core::{RequestId, UnixMillis};
+use serde_json::json;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqlitePool};
+
+use self::index::Index;
+#[cfg(test)]
+pub(super) use self::index::{OLDEST, STEP};
+use super::batch::{Failure, Operation, Reply, Transaction};
+use super::keys::{count, ids, millis, moment, request_id};
+use super::writer::Command;
+use chargegate_storage::store::saved::{self, Claimed, Saved, UnreadableColumn};
+use chargegate_storage::store::turns;
+use chargegate_storage::store::{CallbackJob, ClaimLimits};
+
+/// The callbacks of the hosts in ?1, a JSON array, due at ?2, the oldest ?3 of each.
+pub(super) const DUE: &str = "SELECT turn.value AS host, callback.request_id \
+    FROM json_each(?1) AS turn CROSS JOIN callback \
+    WHERE callback.request_id IN ( \
+        SELECT request_id FROM callback WHERE state = 'pending' AND host = turn.value AND due_at <= ?2 \
+        ORDER BY due_at LIMIT ?3)";
+
+/// What a search found.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) ids: Vec<RequestId>,
+    /// The host after which the next search begins, where it is another than before.
+    pub(super) last: Option<String>,
+}
+
+/// Looks for due callbacks without leasing them.
+pub(super) async fn search(
+    readers: &SqlitePool,
+    now: UnixMillis,
+    limits: &ClaimLimits,
+    last: &str,
+) -> Result<Found, sqlx::Error> {
+    let free = |host: &str| limits.per_host.saturating_sub(limits.under_way.get(host).copied().unwrap_or(0));
+    let saturated: Vec<&str> =
+        limits.under_way.keys().map(|host| &**host).filter(|host| free(host) == 0).collect();
+    if limits.total == 0 || limits.per_host == 0 {
+        return Ok(Found::default());
+    }
+    let mut reader = readers.acquire().await?;
+    let mut index = Index { connection: &mut reader, now, saturated: json!(saturated).to_string() };
+    let most = i64::try_from(limits.total).unwrap_or(i64::MAX);
+    let turns::Found { mut hosts, ended_at } = turns::search(&mut index, last, most).await?;
+    hosts.retain(|host| free(host) > 0);
+    hosts.truncate(limits.total);
+    let per_host = limits.per_host.min(limits.total);
+    let rows = sqlx::query(DUE)
+        .bind(json!(hosts).to_string())
+        .bind(millis(now))
+        .bind(i64::try_from(per_host).unwrap_or(i64::MAX))
+        .fetch_all(&mut *reader)
+        .await?;
+    let mut due: HashMap<String, VecDeque<RequestId>> = HashMap::new();
+    for row in &rows {
+        let of_host = due.entry(row.try_get("host")?).or_default();
+        let host_is_free = of_host.len() < free(row.try_get("host")?);
+        if host_is_free {
+            of_host.push_back(request_id(row)?);
+        }
+    }
+    let (ids, last) = deal(&hosts, due, limits.total);
+    // A search that did not come round goes on where it ended, whoever had a turn.
+    Ok(Found { ids, last: ended_at.or(last) })
+}
+
+/// One callback of each host in turn, until there are `total`; and whose turn was last.
+fn deal(
+    hosts: &[String],
+    mut due: HashMap<String, VecDeque<RequestId>>,
+    total: usize,
+) -> (Vec<RequestId>, Option<String>) {
+    let mut ids = Vec::new();
+    let mut last = None;
+    loop {
+        let before = ids.len();
+        for host in hosts {
+            if ids.len() == total {
+                break;
+            }
+            if let Some(id) = due.get_mut(host).and_then(VecDeque::pop_front) {
+                ids.push(id);
+                last = Some(host);
+            }
+        }
+        if ids.len() == before {
+            return (ids, last.cloned());
+        }
+    }
+}
+
+/// Leases callbacks that a search found, where they are still due.
+pub(super) struct Claim {
+    pub(super) ids: Vec<RequestId>,
+    pub(super) now: UnixMillis,
+}
+
+impl Operation for Claim {
+    type Outcome = Vec<Claimed>;
+    type Answer = Vec<Claimed>;
+
+    async fn apply(
+        operations: &[Self],
+        transaction: &mut Transaction<'_>,
+    ) -> Result<Vec<Vec<Claimed>>, Failure> {
+        let mut all = Vec::with_capacity(operations.len());
+        for Self { ids: wanted, now } in operations {
+            let rows = sqlx::query(
+                "UPDATE callback SET leased = 1, attempt = attempt + 1, due_at = ?3 \
+                 WHERE request_id IN (SELECT unhex(value, '-') FROM json_each(?1)) \
+                 AND state = 'pending' AND due_at <= ?2 \
+                 RETURNING request_id, attempt, attempt - round_first + 1 AS round_attempt, round_started_at",
+            )
+            .bind(ids(wanted))
+            .bind(millis(*now))
+            .bind(millis(now.plus(transaction.settings.callback_lease)))
+            .fetch_all(&mut *transaction.connection)
+            .await?;
+            all.push(rows.iter().map(claimed).collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(all)
+    }
+
+    fn answer(self, outcome: Vec<Claimed>) -> Vec<Claimed> {
+        outcome
+    }
+
+    fn into_command(self, reply: Reply<Vec<Claimed>>) -> Command {
+        Command::Claim((self, reply))
+    }
+}
+
+fn claimed(row: &SqliteRow) -> Result<Claimed, sqlx::Error> {
+    Ok(Claimed {
+        request_id: request_id(row)?,
+        attempt: number(row, "attempt")?,
+        round_attempt: number(row, "round_attempt")?,
+        round_started_at: moment(row, "round_started_at")?,
+    })
+}
+
+fn number(row: &SqliteRow, column: &'static str) -> Result<NonZeroU32, sqlx::Error> {
+    let number = u32::try_from(count(row, column)?).unwrap_or(u32::MAX);
+    Ok(NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN))
+}
+
+/// Reads what claimed callbacks are to say. It was written once and never changes.
+pub(super) async fn load_jobs(
+    readers: &SqlitePool,
+    claimed: Vec<Claimed>,
+) -> Result<Vec<CallbackJob>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT request_id, station_id, driver_token, callback_url, status, reason, accepted_at, decided_at, \
+         traceparent FROM decision WHERE request_id IN (SELECT unhex(value, '-') FROM json_each(?1))",
+    )
+    .bind(ids(claimed.iter().map(|claimed| &claimed.request_id)))
+    .fetch_all(readers)
+    .await?;
+    let mut decisions = HashMap::with_capacity(rows.len());
+    for row in rows {
+        decisions.insert(request_id(&row)?, DecisionRow(row));
+    }
+    Ok(saved::jobs(claimed, &decisions))
+}
+
+/// A row of the table `decision`.
+struct DecisionRow(SqliteRow);
+
+impl Saved for DecisionRow {
+    fn text(&self, column: &'static str) -> Result<Option<&str>, UnreadableColumn> {
+        self.0.try_get(column).map_err(|_| UnreadableColumn { column })
+    }
+
+    fn moment(&self, column: &'static str) -> Result<UnixMillis, UnreadableColumn> {
+        moment(&self.0, column).map_err(|_| UnreadableColumn { column })
+    }
+}

@@ -1,0 +1,60 @@
+//! The indexes of pending callbacks.
+
+use chargegate_core::UnixMillis;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::keys::millis;
+use chargegate_storage::store::turns::{DueIndex, Step, Walk};
+
+/// The hosts of the ?2 callbacks that have been due longest at ?1, with how many each has of them.
+pub(crate) const OLDEST: &str = "SELECT host, count(*) AS callbacks FROM ( \
+        SELECT host, due_at FROM callback WHERE state = 'pending' AND due_at <= ?1 ORDER BY due_at LIMIT ?2) \
+    GROUP BY host ORDER BY min(due_at), host";
+
+/// Steps over the hosts after ?1, up to and with ?2, in the order of their names, over ?5 at most. Gives those with
+/// something due at ?3, without the hosts in ?4, a JSON array, ?6 at most; and the one it ended at, or none where there
+/// are no more.
+pub(crate) const STEP: &str = "WITH RECURSIVE walk (host, step) AS ( \
+        SELECT (SELECT min(host) FROM callback WHERE state = 'pending' AND host > ?1 AND host <= ?2), 1 \
+        UNION ALL \
+        SELECT (SELECT min(host) FROM callback WHERE state = 'pending' AND host > walk.host AND host <= ?2), \
+            step + 1 \
+        FROM walk WHERE walk.host IS NOT NULL AND step < ?5), \
+    turn AS ( \
+        SELECT host, step, host IS NOT NULL AND host NOT IN (SELECT value FROM json_each(?4)) \
+            AND (SELECT min(due_at) FROM callback WHERE state = 'pending' AND host = walk.host) <= ?3 AS due \
+        FROM walk) \
+    SELECT host, step, due FROM turn WHERE due OR host IS NULL OR step = ?5 LIMIT ?6";
+
+/// What is due at a moment, as it stands in the file.
+pub(super) struct Index<'a> {
+    pub(super) connection: &'a mut SqliteConnection,
+    pub(super) now: UnixMillis,
+    /// Hosts at their limit, a JSON array.
+    pub(super) saturated: String,
+}
+
+impl DueIndex for Index<'_> {
+    type Error = sqlx::Error;
+
+    async fn oldest(&mut self, most: i64) -> Result<Vec<(String, i64)>, sqlx::Error> {
+        sqlx::query_as(OLDEST).bind(millis(self.now)).bind(most).fetch_all(&mut *self.connection).await
+    }
+
+    async fn step(&mut self, walk: Walk<'_>) -> Result<Vec<Step>, sqlx::Error> {
+        let step = |row: SqliteRow| {
+            Ok(Step { host: row.try_get("host")?, number: row.try_get("step")?, due: row.try_get("due")? })
+        };
+        sqlx::query(STEP)
+            .bind(walk.after)
+            .bind(walk.upto)
+            .bind(millis(self.now))
+            .bind(&self.saturated)
+            .bind(walk.steps)
+            .bind(walk.most)
+            .try_map(step)
+            .fetch_all(&mut *self.connection)
+            .await
+    }
+}

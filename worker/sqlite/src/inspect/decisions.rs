@@ -1,0 +1,138 @@
+//! Decisions as operators see them: the token masked, of the callback URL the host.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chargegate_core::{RequestId, UnixMillis};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row as _, Sqlite};
+
+use super::Inspector;
+use crate::keys::{StoredKey, count, millis, moment, request_id};
+use crate::store::read_failure;
+use chargegate_storage::EngineError;
+use chargegate_storage::inspect::{
+    Attempt, CallbackState, Cursor, DecisionDetail, DecisionFilter, DecisionLine, Inspect, MaskedToken, Page,
+};
+
+const SELECT: &str = "SELECT decision.id, decision.request_id, message_key, station_id, driver_token, status, reason, \
+    accepted_at, decided_at, late, traceparent, coalesce(callback.state, 'missing') AS state, \
+    coalesce(host, '') AS host, coalesce(attempt, 0) AS attempts, due_at, coalesce(leased, 0) AS leased, \
+    finished_at, give_up \
+    FROM decision LEFT JOIN callback USING (request_id) WHERE ";
+
+#[async_trait]
+impl Inspect for Inspector {
+    async fn decisions(
+        &self,
+        filter: &DecisionFilter,
+        limit: u32,
+        cursor: Option<Cursor>,
+    ) -> Result<Page, EngineError> {
+        let before = match cursor {
+            Some(cursor) => {
+                cursor.as_str().parse().map_err(|_| EngineError::Unreadable("the cursor is no number"))?
+            }
+            None => i64::MAX,
+        };
+        let mut query = QueryBuilder::<Sqlite>::new(SELECT);
+        query.push("decision.id < ").push_bind(before);
+        for (column, wanted) in [
+            (" AND station_id = ", &filter.station_id),
+            (" AND status = ", &filter.status),
+            (" AND callback.state = ", &filter.callback),
+            (" AND reason = ", &filter.reason),
+            (" AND driver_token = ", &filter.driver_token),
+        ] {
+            if let Some(wanted) = wanted {
+                query.push(column).push_bind(wanted);
+            }
+        }
+        if let Some(since) = filter.since {
+            query.push(" AND decided_at >= ").push_bind(millis(since));
+        }
+        query.push(" ORDER BY decision.id DESC LIMIT ").push_bind(i64::from(limit));
+        let rows = query.build().fetch_all(&self.readers).await.map_err(read_failure)?;
+        let full = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+        let next = match rows.last() {
+            Some(row) if full => {
+                let id: i64 = row.try_get("id").map_err(read_failure)?;
+                Some(Cursor::from(id.to_string()))
+            }
+            _ => None,
+        };
+        let decisions = rows.iter().map(line).collect::<Result<_, _>>().map_err(read_failure)?;
+        Ok(Page { decisions, next })
+    }
+
+    async fn decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, EngineError> {
+        self.read_decision(id).await.map_err(read_failure)
+    }
+}
+
+impl Inspector {
+    async fn read_decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, sqlx::Error> {
+        let mut snapshot = self.readers.begin().await?;
+        let bytes = id.as_bytes().as_slice();
+        let mut query = QueryBuilder::<Sqlite>::new(SELECT);
+        query.push("decision.request_id = ").push_bind(bytes);
+        let Some(row) = query.build().fetch_optional(&mut *snapshot).await? else { return Ok(None) };
+        let duplicates = sqlx::query("SELECT count(*) AS duplicates FROM duplicate WHERE request_id = ?1")
+            .bind(bytes)
+            .fetch_one(&mut *snapshot)
+            .await?;
+        let attempts = sqlx::query(
+            "SELECT attempt, started_at, took_ms, result, http_status FROM attempt \
+             WHERE request_id = ?1 ORDER BY attempt",
+        )
+        .bind(bytes)
+        .fetch_all(&mut *snapshot)
+        .await?;
+        Ok(Some(DecisionDetail {
+            decision: line(&row)?,
+            traceparent: row.try_get("traceparent")?,
+            message_key: row.try_get::<StoredKey, _>("message_key")?.to_string(),
+            duplicates: count(&duplicates, "duplicates")?,
+            attempts: attempts.iter().map(attempt).collect::<Result<_, _>>()?,
+        }))
+    }
+}
+
+fn line(row: &SqliteRow) -> Result<DecisionLine, sqlx::Error> {
+    let state: String = row.try_get("state")?;
+    let optional = |column| {
+        let at: Option<i64> = row.try_get(column)?;
+        Ok::<_, sqlx::Error>(at.and_then(|at| u64::try_from(at).ok()).map(UnixMillis))
+    };
+    Ok(DecisionLine {
+        request_id: request_id(row)?,
+        station_id: row.try_get("station_id")?,
+        driver_token: MaskedToken::new(row.try_get("driver_token")?),
+        status: row.try_get("status")?,
+        reason: row.try_get("reason")?,
+        accepted_at: moment(row, "accepted_at")?,
+        decided_at: moment(row, "decided_at")?,
+        late: row.try_get("late")?,
+        callback: CallbackState {
+            host: row.try_get("host")?,
+            attempts: count(row, "attempts")?,
+            due_at: if state == "pending" { optional("due_at")? } else { None },
+            leased: row.try_get("leased")?,
+            finished_at: optional("finished_at")?,
+            give_up: row.try_get("give_up")?,
+            state,
+        },
+    })
+}
+
+fn attempt(row: &SqliteRow) -> Result<Attempt, sqlx::Error> {
+    let number = u32::try_from(count(row, "attempt")?).ok().and_then(NonZeroU32::new);
+    Ok(Attempt {
+        number: number.unwrap_or(NonZeroU32::MIN),
+        started_at: moment(row, "started_at")?,
+        took: Duration::from_millis(count(row, "took_ms")?),
+        result: row.try_get("result")?,
+        http_status: row.try_get("http_status")?,
+    })
+}

@@ -1,0 +1,54 @@
+//! The engine as a queue.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::batch::{Acknowledge, Lease, Release};
+use super::messages::Leased;
+use super::{Engine, keys};
+use chargegate_storage::EngineError;
+use chargegate_storage::queue::{LeasedMessage, MessageKey, Queue, QueueDepth};
+
+#[async_trait]
+impl Queue for Engine {
+    async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, EngineError> {
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        let until = Instant::now() + wait;
+        loop {
+            // Registered before looking, so that nothing arrives unseen in between.
+            let mut arrival = std::pin::pin!(self.shared.arrivals.notified());
+            arrival.as_mut().enable();
+            let Leased { messages, next_end } = self.write(Lease { max }).await?;
+            if !messages.is_empty() || max == 0 || Instant::now() >= until {
+                return Ok(messages);
+            }
+            let now = self.shared.effects.clock.now();
+            // A lease ends when the clock reaches its end: a whole millisecond at least, or this would spin.
+            let look_again =
+                next_end.map_or(until, |end| Instant::now() + end.since(now).max(Duration::from_millis(1)));
+            tokio::select! {
+                () = arrival => {}
+                () = tokio::time::sleep_until(look_again.min(until)) => {}
+            }
+        }
+    }
+
+    async fn acknowledge(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
+        self.write(Acknowledge { sequences: sequences(&keys) }).await
+    }
+
+    async fn release(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
+        self.write(Release { sequences: sequences(&keys) }).await
+    }
+
+    async fn depth(&self) -> Result<QueueDepth, EngineError> {
+        Ok(QueueDepth { waiting: self.waiting(), limit: self.shared.settings.depth_limit })
+    }
+}
+
+/// The numbers of messages that can be in this queue; others are gone, or never were.
+fn sequences(keys: &[MessageKey]) -> Vec<i64> {
+    keys.iter().filter_map(keys::sequence).collect()
+}

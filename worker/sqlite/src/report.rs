@@ -1,0 +1,143 @@
+//! What attempts came to, fenced: only the holder of a callback's newest attempt is heard.
+
+use std::collections::HashSet;
+use std::num::NonZeroU32;
+
+use chargegate_core::RequestId;
+use serde_json::{Value, json};
+
+use super::batch::{Failure, Operation, Reply, Transaction};
+use super::keys::{millis, request_id};
+use super::writer::Command;
+use chargegate_storage::store::{AfterAttempt, AttemptReport, AttemptResult};
+
+/// Records what attempts came to.
+pub(super) struct Report {
+    pub(super) reports: Vec<AttemptReport>,
+}
+
+impl Operation for Report {
+    type Outcome = ();
+    type Answer = ();
+
+    async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<()>, Failure> {
+        let mut seen = HashSet::new();
+        let reports: Vec<_> = operations
+            .iter()
+            .flat_map(|operation| &operation.reports)
+            // One report per callback: of two, one at most has the newest attempt, and the fence would let a
+            // second of the same attempt pass, since both are compared with the row as it was.
+            .filter(|report| seen.insert((report.request_id, report.attempt)))
+            .collect();
+        let accepted: HashSet<RequestId> = update(&reports, transaction).await?;
+        let logged = reports.iter().filter(|report| accepted.contains(&report.request_id));
+        log(logged.copied(), transaction).await?;
+        Ok(vec![(); operations.len()])
+    }
+
+    fn answer(self, (): ()) {}
+
+    fn into_command(self, reply: Reply<()>) -> Command {
+        Command::Report((self, reply))
+    }
+}
+
+/// Moves the callbacks on, and says for which the report counted.
+async fn update(
+    reports: &[&AttemptReport],
+    transaction: &mut Transaction<'_>,
+) -> Result<HashSet<RequestId>, Failure> {
+    let rows: Vec<Value> = reports.iter().map(|report| after(report)).collect();
+    let rows = sqlx::query(
+        "UPDATE callback SET state = new.state, due_at = coalesce(new.due_at, callback.due_at), leased = 0, \
+         finished_at = new.finished_at, give_up = new.give_up \
+         FROM (SELECT unhex(value ->> 0, '-') AS request_id, value ->> 1 AS attempt, value ->> 2 AS state, \
+         value ->> 3 AS due_at, value ->> 4 AS finished_at, value ->> 5 AS give_up FROM json_each(?1)) AS new \
+         WHERE callback.request_id = new.request_id AND callback.attempt = new.attempt \
+         AND callback.leased = 1 AND callback.state = 'pending' \
+         RETURNING request_id",
+    )
+    .bind(Value::Array(rows).to_string())
+    .fetch_all(&mut *transaction.connection)
+    .await?;
+    rows.iter().map(|row| request_id(row).map_err(Failure::from)).collect()
+}
+
+/// Id, attempt, state, when due, when finished, why given up.
+fn after(report: &AttemptReport) -> Value {
+    let id = report.request_id.to_string();
+    let attempt = report.attempt.get();
+    match report.next {
+        AfterAttempt::Delivered { at } => json!([id, attempt, "delivered", null, millis(at), null]),
+        AfterAttempt::Retry { due_at } => json!([id, attempt, "pending", millis(due_at), null, null]),
+        AfterAttempt::Dead { at, reason } => json!([id, attempt, "dead", null, millis(at), reason.as_str()]),
+    }
+}
+
+async fn log(
+    reports: impl Iterator<Item = &AttemptReport>,
+    transaction: &mut Transaction<'_>,
+) -> Result<(), Failure> {
+    let rows: Vec<Value> = reports.map(log_entry).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO attempt (request_id, attempt, started_at, took_ms, result, http_status) \
+         SELECT unhex(value ->> 0, '-'), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 \
+         FROM json_each(?1) WHERE true ON CONFLICT DO NOTHING",
+    )
+    .bind(Value::Array(rows).to_string())
+    .execute(&mut *transaction.connection)
+    .await?;
+    Ok(())
+}
+
+fn log_entry(report: &AttemptReport) -> Value {
+    let took = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX);
+    let http_status = match report.result {
+        AttemptResult::Answered(status) => Some(status),
+        _ => None,
+    };
+    json!([
+        report.request_id.to_string(),
+        report.attempt.get(),
+        millis(report.started_at),
+        i64::try_from(took).unwrap_or(i64::MAX),
+        report.result.as_str(),
+        http_status,
+    ])
+}
+
+/// Hands callbacks back unattempted.
+pub(super) struct HandBack {
+    pub(super) jobs: Vec<(RequestId, NonZeroU32)>,
+}
+
+impl Operation for HandBack {
+    type Outcome = ();
+    type Answer = ();
+
+    async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<()>, Failure> {
+        let jobs = operations.iter().flat_map(|operation| &operation.jobs);
+        let rows: Vec<Value> = jobs.map(|(id, attempt)| json!([id.to_string(), attempt.get()])).collect();
+        sqlx::query(
+            "UPDATE callback SET due_at = ?2, leased = 0, attempt = callback.attempt - 1 \
+             FROM (SELECT unhex(value ->> 0, '-') AS request_id, value ->> 1 AS attempt FROM json_each(?1)) \
+             AS held \
+             WHERE callback.request_id = held.request_id AND callback.attempt = held.attempt \
+             AND callback.leased = 1 AND callback.state = 'pending'",
+        )
+        .bind(Value::Array(rows).to_string())
+        .bind(millis(transaction.now))
+        .execute(&mut *transaction.connection)
+        .await?;
+        Ok(vec![(); operations.len()])
+    }
+
+    fn answer(self, (): ()) {}
+
+    fn into_command(self, reply: Reply<()>) -> Command {
+        Command::HandBack((self, reply))
+    }
+}

@@ -1,0 +1,67 @@
+//! The engine as a store.
+
+use std::error::Error;
+use std::num::NonZeroU32;
+
+use async_trait::async_trait;
+use chargegate_core::{RequestId, UnixMillis};
+
+use super::batch::{Claim, HandBack, Purge, Record, Report};
+use super::keys::count;
+use super::{Engine, claim};
+use chargegate_storage::EngineError;
+use chargegate_storage::store::{AttemptReport, Backlog, CallbackJob, ClaimLimits, Outcome, Recorded, Store};
+
+#[async_trait]
+impl Store for Engine {
+    async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, EngineError> {
+        self.write(Record { outcomes }).await
+    }
+
+    async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, EngineError> {
+        let readers = &self.shared.readers;
+        // Held until the leases are written, so that two claims do not find the same.
+        let mut turn = self.shared.turn.lock().await;
+        let found = claim::search(readers, now, &limits, &turn).await.map_err(read_failure)?;
+        if let Some(last) = found.last {
+            *turn = last;
+        }
+        if found.ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let claimed = self.write(Claim { ids: found.ids, now }).await?;
+        drop(turn);
+        claim::load_jobs(readers, claimed).await.map_err(read_failure)
+    }
+
+    async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), EngineError> {
+        self.write(HandBack { jobs }).await
+    }
+
+    async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), EngineError> {
+        self.write(Report { reports }).await
+    }
+
+    async fn purge(&self, before: UnixMillis) -> Result<bool, EngineError> {
+        self.write(Purge { before }).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, EngineError> {
+        let row = sqlx::query(
+            "SELECT (SELECT count(*) FROM callback WHERE state = 'pending') AS in_flight, \
+             (SELECT count(*) FROM callback WHERE state = 'dead') AS dead",
+        )
+        .fetch_one(&self.shared.readers)
+        .await
+        .map_err(read_failure)?;
+        let number = |column| count(&row, column).map_err(read_failure);
+        Ok(Backlog { in_flight: number("in_flight")?, dead: number("dead")? })
+    }
+}
+
+pub(super) fn read_failure(error: sqlx::Error) -> EngineError {
+    match error {
+        sqlx::Error::PoolClosed => EngineError::Closed,
+        error => EngineError::Unavailable(Box::<dyn Error + Send + Sync>::from(error)),
+    }
+}

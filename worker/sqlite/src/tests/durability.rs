@@ -1,0 +1,130 @@
+//! Full disks, broken connections, shared commits.
+
+use super::*;
+use crate::EnqueueError;
+use crate::open::Tuning;
+use chargegate_storage::EngineError;
+
+async fn small(pages: u32) -> (TempDir, Engine) {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock(AtomicU64::new(START)));
+    let tuning = Tuning { max_page_count: Some(pages), ..Tuning::default() };
+    let engine =
+        Engine::open_tuned(folder.path(), Settings::default(), effects(&clock), tuning).await.unwrap();
+    (folder, engine)
+}
+
+/// Enqueues until there is no room; gives how many messages fitted.
+async fn fill(engine: &Engine) -> usize {
+    for taken in 0..10_000 {
+        match engine.enqueue("x".repeat(1000)).await {
+            Ok(()) => {}
+            Err(EnqueueError::Full) => return taken,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    panic!("the database takes any number of messages")
+}
+
+#[tokio::test]
+async fn a_full_database_refuses_and_goes_on_once_there_is_room() {
+    let (_folder, engine) = small(60).await;
+    let taken = fill(&engine).await;
+    assert!(taken > 10, "{taken}");
+    assert_eq!(engine.depth().await.unwrap().waiting, u64::try_from(taken).unwrap());
+    assert!(matches!(engine.enqueue("x".repeat(5000)).await, Err(EnqueueError::Full)));
+
+    let leased = engine.lease(taken, NO_WAIT).await.unwrap();
+    assert_eq!(leased.len(), taken);
+    let half = leased.into_iter().take(taken / 2).map(|message| message.key).collect();
+    engine.acknowledge(half).await.unwrap();
+    engine.enqueue("x".repeat(1000)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_frees_room_does_not_fail_with_what_needs_it() {
+    let (_folder, engine) = small(60).await;
+    let taken = fill(&engine).await;
+    let leased = engine.lease(taken, NO_WAIT).await.unwrap();
+    // All of these are in the channel before the writer's task runs again: one group.
+    let callers = leased.into_iter().map(|message| {
+        let body = "x".repeat(16_000);
+        let engine = &engine;
+        async move { tokio::join!(engine.enqueue(body), engine.acknowledge(vec![message.key])) }
+    });
+    let results = futures_util::future::join_all(callers).await;
+    assert!(results.iter().any(|(enqueued, _)| matches!(enqueued, Err(EnqueueError::Full))));
+    for (_, acknowledged) in results {
+        acknowledged.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_full_database_records_nothing_of_a_batch() {
+    let (folder, engine) = small(60).await;
+    fill(&engine).await;
+    let outcomes: Vec<_> =
+        (1..=500).map(|n| decided(&n.to_string(), message(n, "a.example"), UnixMillis(START))).collect();
+    let recorded = engine.record(outcomes).await;
+    assert!(matches!(recorded, Err(EngineError::Full)), "{recorded:?}");
+    engine.close().await;
+    let file = folder.path().join("chargegate.db");
+    let mut connection = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+    for table in ["decision", "callback"] {
+        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        let rows: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(rows, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_failing_file_fails_its_callers_and_then_works_again() {
+    let bench = Bench::new().await;
+    bench.enqueue("a").await;
+    bench.execute("ALTER TABLE queue RENAME TO hidden").await;
+    let failed = bench.engine.enqueue("b".to_owned()).await;
+    assert!(matches!(failed, Err(EnqueueError::Unavailable(_))), "{failed:?}");
+    assert!(matches!(bench.engine.lease(1, NO_WAIT).await, Err(EngineError::Unavailable(_))));
+    bench.execute("ALTER TABLE hidden RENAME TO queue").await;
+    bench.enqueue("c").await;
+    let bodies: Vec<Vec<u8>> = bench.lease(10).await.into_iter().map(|message| message.body).collect();
+    assert_eq!(bodies, [b"a", b"c"]);
+    assert_eq!(bench.engine.depth().await.unwrap().waiting, 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_lost_its_transaction_is_opened_again() {
+    let bench = Bench::new().await;
+    bench.enqueue("a").await;
+    bench
+        .execute("CREATE TRIGGER broken BEFORE INSERT ON queue BEGIN SELECT RAISE(ROLLBACK, 'broken'); END")
+        .await;
+    for _ in 0..3 {
+        let failed = bench.engine.enqueue("b".to_owned()).await;
+        assert!(matches!(failed, Err(EnqueueError::Unavailable(_))), "{failed:?}");
+    }
+    bench.execute("DROP TRIGGER broken").await;
+    bench.enqueue("c").await;
+    assert_eq!(keys(&bench.lease(10).await), ["1", "2"]);
+    assert_eq!(bench.engine.depth().await.unwrap().waiting, 2);
+}
+
+#[tokio::test]
+async fn concurrent_enqueues_share_commits() {
+    let bench = Bench::new().await;
+    let before = log_frames(&bench);
+    let callers = (0..200).map(|n| bench.engine.enqueue(n.to_string()));
+    for enqueued in futures_util::future::join_all(callers).await {
+        enqueued.unwrap();
+    }
+    // Alone, each would write two pages at least: the row's, and that of the counter.
+    let written = log_frames(&bench) - before;
+    assert!(written < 40, "{written} pages were written for 200 messages");
+    assert_eq!(bench.number("SELECT count(*) FROM queue").await, 200);
+}
+
+/// Pages in the write-ahead log.
+fn log_frames(bench: &Bench) -> u64 {
+    let bytes = std::fs::metadata(bench.data_dir().join("chargegate.db-wal")).unwrap().len();
+    bytes.saturating_sub(32) / (4096 + 24)
+}

@@ -1,0 +1,107 @@
+//! Opening a data folder, and refusing one.
+
+use sqlx::sqlite::SqliteSynchronous;
+
+use super::*;
+use crate::open::Tuning;
+use crate::{Inspector, OpenError};
+
+async fn refusal(bench: &Bench) -> OpenError {
+    Engine::open(bench.data_dir(), Settings::default(), bench.effects()).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_folder_in_use_is_refused_until_it_is_closed() {
+    let bench = Bench::new().await;
+    let error = refusal(&bench).await;
+    assert!(matches!(error, OpenError::InUse { .. }));
+    assert!(error.to_string().contains("--data-dir"));
+    bench.engine.close().await;
+    Engine::open(bench.data_dir(), Settings::default(), bench.effects()).await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_may_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("deep").join("data");
+    let clock = Arc::new(ManualClock(AtomicU64::new(START)));
+    let engine = Engine::open(&folder, Settings::default(), effects(&clock)).await.unwrap();
+    engine.enqueue("secret".to_owned()).await.unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    for file in ["lock", "chargegate.db", "chargegate.db-wal", "chargegate.db-shm"] {
+        assert_eq!(mode(&folder.join(file)), 0o600, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_would_not_be_synced_is_refused() {
+    for synchronous in [SqliteSynchronous::Off, SqliteSynchronous::Normal] {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock(AtomicU64::new(START)));
+        let tuning = Tuning { synchronous, ..Tuning::default() };
+        let opened = Engine::open_tuned(folder.path(), Settings::default(), effects(&clock), tuning).await;
+        assert!(matches!(opened, Err(OpenError::NotDurable { pragma: "synchronous", .. })), "{opened:?}");
+    }
+}
+
+#[tokio::test]
+async fn somebody_elses_file_is_refused_and_left_alone() {
+    for content in [&b"not a database, but long enough to be looked at as one: it has more than 100 bytes of text in it, see"[..], b"x"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("chargegate.db");
+        std::fs::write(&file, content).unwrap();
+        let clock = Arc::new(ManualClock(AtomicU64::new(START)));
+        let opened = Engine::open(folder.path(), Settings::default(), effects(&clock)).await;
+        assert!(matches!(opened, Err(OpenError::Foreign { .. })), "{opened:?}");
+        assert_eq!(std::fs::read(&file).unwrap(), content);
+    }
+}
+
+#[tokio::test]
+async fn another_programs_database_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chargegate.db");
+    let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    let mut other = options.connect().await.unwrap();
+    sqlx::query("CREATE TABLE queue (seq INTEGER)").execute(&mut other).await.unwrap();
+    sqlx::Connection::close(other).await.unwrap();
+    let before = std::fs::read(&file).unwrap();
+    let clock = Arc::new(ManualClock(AtomicU64::new(START)));
+    let opened = Engine::open(folder.path(), Settings::default(), effects(&clock)).await;
+    assert!(matches!(opened, Err(OpenError::Foreign { .. })), "{opened:?}");
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let bench = Bench::new().await;
+    bench.engine.close().await;
+    bench.execute("PRAGMA user_version = 99").await;
+    assert!(matches!(refusal(&bench).await, OpenError::Newer { found: 99, .. }));
+    assert!(matches!(Inspector::open(bench.data_dir()).await, Err(OpenError::Newer { found: 99, .. })));
+}
+
+#[tokio::test]
+async fn a_restart_ends_every_lease() {
+    let mut bench = Bench::new().await;
+    bench.decide(1, "a.example").await;
+    bench.enqueue("a").await;
+    bench.lease(1).await;
+    bench.reopen().await;
+    assert_eq!(bench.lease(1).await[0].deliveries, 2);
+    let claimed = bench.claim(limits(10, 10)).await;
+    assert_eq!(claimed[0].attempt, attempt(2));
+}
+
+#[tokio::test]
+async fn a_restart_brings_no_retry_forward() {
+    let mut bench = Bench::new().await;
+    let job = bench.decide(1, "a.example").await;
+    let next = AfterAttempt::Retry { due_at: bench.now().plus(Duration::from_secs(5)) };
+    bench.report(&job, AttemptResult::Unreachable, next).await;
+    bench.reopen().await;
+    assert!(bench.claim(limits(10, 10)).await.is_empty());
+}

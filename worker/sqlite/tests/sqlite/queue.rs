@@ -1,0 +1,73 @@
+//! The embedded engine: one process, so one worker at a time.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chargegate_sqlite::{Engine, Settings};
+use chargegate_storage::Effects;
+use chargegate_storage::queue::EnqueueError;
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+
+use chargegate_storage::conformance::queues::{Fixture, Options, Worker};
+
+pub(crate) struct Sqlite {
+    folder: TempDir,
+    settings: Settings,
+    engine: Mutex<Engine>,
+}
+
+impl Sqlite {
+    async fn engine(&self) -> Engine {
+        self.engine.lock().await.clone()
+    }
+}
+
+#[async_trait]
+impl Fixture for Sqlite {
+    const ORDERED: bool = true;
+
+    async fn start(Options { depth_limit, message_lease }: Options) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { depth_limit, message_lease, ..Settings::default() };
+        let engine = Engine::open(folder.path(), settings.clone(), Effects::system()).await.unwrap();
+        Self { folder, settings, engine: Mutex::new(engine) }
+    }
+
+    async fn worker(&self) -> Worker {
+        Arc::new(self.engine().await)
+    }
+
+    async fn enqueue(&self, body: &str) -> Result<(), EnqueueError> {
+        self.engine().await.enqueue(body.to_owned()).await
+    }
+
+    async fn enqueue_no_message(&self) {
+        let file = self.folder.path().join("chargegate.db");
+        let mut connection = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+        let insert = "INSERT INTO queue (enqueued_at, visible_at, deliveries, body) \
+                      VALUES (1, 1, 0, CAST(? AS TEXT))";
+        sqlx::query(insert).bind(Self::NO_MESSAGE).execute(&mut connection).await.unwrap();
+    }
+
+    async fn kill(&self, worker: Worker) -> Worker {
+        drop(worker);
+        let mut engine = self.engine.lock().await;
+        // Closing only gives the folder free; that leases end is the next start's work.
+        engine.close().await;
+        *engine = Engine::open(self.folder.path(), self.settings.clone(), Effects::system()).await.unwrap();
+        Arc::new(engine.clone())
+    }
+
+    async fn close(&self, _worker: &Worker) {
+        self.engine().await.close().await;
+    }
+
+    async fn server_time(&self) -> Option<u64> {
+        None
+    }
+}
+
+chargegate_storage::queue_suite!(Sqlite);

@@ -1,0 +1,4 @@
+//! The suites that every engine passes.
+
+pub mod queues;
+pub mod stores;

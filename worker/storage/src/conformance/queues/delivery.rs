@@ -1,0 +1,126 @@
+//! Messages come, once, until they are acknowledged.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::queue::MessageKey;
+
+use super::Fixture;
+use super::fixture::{
+    NO_WAIT, Options, acknowledge, bodies, deliveries, keys, lease, nothing_comes, past, short, sorted,
+};
+
+pub(super) async fn messages_come_oldest_first_and_once<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let worker = fixture.worker().await;
+    fixture.enqueue_all(["a", "b", "c", "d", "e"]).await;
+    let mut all = lease(&worker, 2).await;
+    all.extend(lease(&worker, 3).await);
+    let come = bodies(&all);
+    assert_eq!(if F::ORDERED { come } else { sorted(come) }, ["a", "b", "c", "d", "e"]);
+    assert_eq!(deliveries(&all), [1; 5]);
+    nothing_comes(&worker, NO_WAIT).await;
+    nothing_comes(&fixture.worker().await, Duration::from_millis(300)).await;
+}
+
+pub(super) async fn any_text_comes_out_as_it_went_in<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let worker = fixture.worker().await;
+    for body in ["", "\0 and \u{1f50c} and \r\n", &"x".repeat(16 * 1024)] {
+        let taken = fixture.enqueue(body).await.is_ok();
+        assert_eq!(taken, F::takes(body), "{body:?}");
+        if taken {
+            assert_eq!(bodies(&lease(&worker, 1).await), [body]);
+        }
+    }
+    nothing_comes(&worker, NO_WAIT).await;
+}
+
+pub(super) async fn leases_at_the_same_time_share_no_message<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let workers = [fixture.worker().await, fixture.worker().await];
+    let leasing: Vec<_> = (0..6)
+        .map(|n| {
+            let worker = Arc::clone(&workers[n % 2]);
+            tokio::spawn(async move {
+                let mut all = Vec::new();
+                loop {
+                    let leased = worker.lease(7, Duration::from_millis(700)).await.unwrap();
+                    if leased.is_empty() {
+                        return all;
+                    }
+                    all.extend(keys(&leased));
+                }
+            })
+        })
+        .collect();
+    let count = 500 / F::FEWER;
+    fixture.enqueue_numbers(count).await;
+    let mut all: Vec<MessageKey> = Vec::new();
+    for leasing in leasing {
+        all.extend(leasing.await.unwrap());
+    }
+    assert_eq!(all.len(), count);
+    assert_eq!(all.into_iter().collect::<HashSet<_>>().len(), count);
+}
+
+pub(super) async fn an_acknowledged_message_never_comes_again<F: Fixture>() {
+    let fixture = F::start(short::<F>()).await;
+    let worker = fixture.worker().await;
+    fixture.enqueue_all(["a", "b"]).await;
+    acknowledge(&worker, &lease(&worker, 2).await).await;
+    nothing_comes(&worker, past::<F>()).await;
+    nothing_comes(&fixture.kill(worker).await, past::<F>()).await;
+}
+
+pub(super) async fn acknowledging_what_is_gone_is_harmless<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let worker = fixture.worker().await;
+    fixture.enqueue_all(["a", "b"]).await;
+    let leased = lease(&worker, 1).await;
+    let foreign = ["", "another engine's", "q:{0}/1-1", "-1"].map(|key| MessageKey::from(key.to_owned()));
+    for _ in 0..2 {
+        let mut keys = keys(&leased);
+        keys.extend(keys.clone());
+        keys.extend(foreign.clone());
+        worker.acknowledge(keys).await.unwrap();
+    }
+    worker.acknowledge(Vec::new()).await.unwrap();
+    worker.release(keys(&leased)).await.unwrap();
+    worker.release(foreign.to_vec()).await.unwrap();
+    assert_eq!(lease(&worker, 1).await.len(), 1, "the other one is as it was");
+    nothing_comes(&worker, NO_WAIT).await;
+}
+
+pub(super) async fn many_messages_are_acknowledged_by_one_call<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let worker = fixture.worker().await;
+    let count = 1_300 / F::FEWER;
+    fixture.enqueue_numbers(count).await;
+    acknowledge(&worker, &lease(&worker, count).await).await;
+    assert_eq!(worker.depth().await.unwrap().waiting, 0);
+}
+
+pub(super) async fn what_cannot_be_decoded_harms_no_other_message<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let worker = fixture.worker().await;
+    fixture.enqueue("before").await.unwrap();
+    fixture.enqueue_no_message().await;
+    fixture.enqueue("after").await.unwrap();
+    let leased = lease(&worker, 3).await;
+    let come: HashSet<_> = leased.iter().map(|message| message.body.clone()).collect();
+    let expected: [&[u8]; 3] = [b"before", F::NO_MESSAGE, b"after"];
+    assert_eq!(come, expected.map(<[u8]>::to_vec).into());
+    acknowledge(&worker, &leased).await;
+}
+
+pub(super) async fn an_enqueue_time_is_the_servers<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let worker = fixture.worker().await;
+    let before = fixture.server_time().await;
+    fixture.enqueue("a").await.unwrap();
+    let after = fixture.server_time().await;
+    let enqueued_at = lease(&worker, 1).await[0].enqueued_at.map(|at| at.0);
+    assert!(before <= enqueued_at && enqueued_at <= after, "{before:?} {enqueued_at:?} {after:?}");
+}

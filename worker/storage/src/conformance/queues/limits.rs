@@ -1,0 +1,83 @@
+//! No more than was asked for, and no more than fits.
+
+use std::sync::Arc;
+
+use crate::EngineError;
+use crate::queue::{EnqueueError, QueueDepth};
+
+use super::Fixture;
+use super::fixture::{NO_WAIT, Options, PATIENCE, acknowledge, lease};
+
+pub(super) async fn a_lease_gives_no_more_than_it_was_asked_for<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let (worker, other) = (fixture.worker().await, fixture.worker().await);
+    fixture.enqueue_numbers(30).await;
+    assert!(worker.lease(0, NO_WAIT).await.unwrap().is_empty());
+    let mut leased = 0;
+    for max in [1, 2, 5] {
+        let came = worker.lease(max, PATIENCE).await.unwrap().len();
+        assert!((1..=max).contains(&came), "{came} of {max}");
+        leased += came;
+    }
+    // Nor is anything taken out of the queue beside that: it is all there for another.
+    assert_eq!(lease(&other, 30 - leased).await.len(), 30 - leased);
+}
+
+pub(super) async fn the_depth_limit_is_exact_among_concurrent_callers<F: Fixture>() {
+    let fixture = Arc::new(F::start(Options { depth_limit: 100, ..Options::default() }).await);
+    let callers: Vec<_> = (0..150)
+        .map(|n| {
+            let fixture = Arc::clone(&fixture);
+            tokio::spawn(async move { fixture.enqueue(&n.to_string()).await })
+        })
+        .collect();
+    let mut taken = 0;
+    for caller in callers {
+        match caller.await.unwrap() {
+            Ok(()) => taken += 1,
+            Err(EnqueueError::DepthLimit) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(taken, if F::DEPTH_LIMIT { 100 } else { 150 });
+}
+
+pub(super) async fn the_depth_counts_what_is_not_acknowledged<F: Fixture>() {
+    let fixture = F::start(Options { depth_limit: 4, ..Options::default() }).await;
+    let worker = fixture.worker().await;
+    let limit = if F::DEPTH_LIMIT { 4 } else { u64::MAX };
+    assert_eq!(worker.depth().await.unwrap(), QueueDepth { waiting: 0, limit });
+    fixture.enqueue_numbers(4).await;
+    let leased = lease(&worker, 3).await;
+    assert_eq!(worker.depth().await.unwrap(), QueueDepth { waiting: 4, limit });
+    if F::DEPTH_LIMIT {
+        assert!(matches!(fixture.enqueue("more").await, Err(EnqueueError::DepthLimit)));
+    }
+    acknowledge(&worker, &leased[..2]).await;
+    assert_eq!(worker.depth().await.unwrap(), QueueDepth { waiting: 2, limit });
+    fixture.enqueue_all(["one", "two"]).await;
+    let three = fixture.enqueue("three").await;
+    assert_eq!(matches!(three, Err(EnqueueError::DepthLimit)), F::DEPTH_LIMIT);
+}
+
+pub(super) async fn a_message_that_is_too_large_is_refused<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    fixture.enqueue(&"x".repeat(16 * 1024)).await.unwrap();
+    assert!(matches!(fixture.enqueue(&"x".repeat(16 * 1024 + 1)).await, Err(EnqueueError::TooLarge)));
+    assert_eq!(fixture.worker().await.depth().await.unwrap().waiting, 1);
+}
+
+pub(super) async fn a_closed_engine_says_so<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let worker = fixture.worker().await;
+    let waiting = {
+        let worker = Arc::clone(&worker);
+        tokio::spawn(async move { worker.lease(1, PATIENCE).await })
+    };
+    for _ in 0..2 {
+        fixture.close(&worker).await;
+        assert!(matches!(worker.lease(1, NO_WAIT).await, Err(EngineError::Closed)));
+    }
+    assert!(matches!(waiting.await.unwrap(), Err(EngineError::Closed)));
+    assert!(matches!(worker.acknowledge(Vec::new()).await, Err(EngineError::Closed)));
+}

@@ -1,0 +1,66 @@
+//! A lease waits for as long as it may, and no longer than it must.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::queue::LeasedMessage;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::Fixture;
+use super::fixture::{Options, PATIENCE, Worker, bodies, lease, release};
+
+/// What a machine under load may add to a wait.
+const SLACK: Duration = Duration::from_secs(2);
+
+fn waiting(worker: &Worker) -> JoinHandle<Vec<LeasedMessage>> {
+    let worker = Arc::clone(worker);
+    tokio::spawn(async move { worker.lease(5, PATIENCE).await.unwrap() })
+}
+
+pub(super) async fn an_empty_queue_gives_nothing_when_the_wait_is_over<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let worker = fixture.worker().await;
+    for wait in [0, 1, 150, 1_600].map(Duration::from_millis) {
+        let began = Instant::now();
+        assert!(worker.lease(5, wait).await.unwrap().is_empty());
+        let took = began.elapsed();
+        assert!(took >= wait && took < wait + SLACK, "{took:?} for {wait:?}");
+    }
+}
+
+pub(super) async fn a_message_that_is_there_comes_without_a_wait<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let worker = fixture.worker().await;
+    // Whatever connections it takes are there then.
+    assert!(worker.lease(1, Duration::from_millis(300)).await.unwrap().is_empty());
+    for body in ["a", "b", "c", "d"] {
+        fixture.enqueue(body).await.unwrap();
+        assert_eq!(bodies(&worker.lease(1, F::PAUSE).await.unwrap()), [body]);
+    }
+}
+
+pub(super) async fn a_waiting_lease_gets_the_message_that_arrives<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let worker = fixture.worker().await;
+    for body in ["a", "b", "c", "d"] {
+        let waiting = waiting(&worker);
+        assert!(worker.lease(1, Duration::from_millis(50)).await.unwrap().is_empty());
+        let began = Instant::now();
+        fixture.enqueue(body).await.unwrap();
+        assert_eq!(bodies(&waiting.await.unwrap()), [body]);
+        assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
+    }
+}
+
+pub(super) async fn a_waiting_lease_gets_the_message_that_was_released<F: Fixture>() {
+    let fixture = F::start(Options::default()).await;
+    let (worker, other) = (fixture.worker().await, fixture.worker().await);
+    fixture.enqueue("a").await.unwrap();
+    let held = lease(&worker, 1).await;
+    let waiting = waiting(&other);
+    let began = Instant::now();
+    release(&worker, &held).await;
+    assert_eq!(bodies(&waiting.await.unwrap()), ["a"]);
+    assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
+}

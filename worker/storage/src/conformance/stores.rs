@@ -1,0 +1,85 @@
+//! The behaviour that all stores share. Each test gets two workers on one fresh store, and a clock it moves.
+
+mod bench;
+mod books;
+mod callbacks;
+mod inspection;
+mod races;
+mod recording;
+mod samples;
+
+pub use self::bench::*;
+pub use self::samples::*;
+
+/// Runs every test of the store suite, each over a [`Bench`](crate::conformance::stores::Bench) that the expression makes.
+#[macro_export]
+macro_rules! store_suite {
+    ($bench:expr) => {
+        $crate::store_suite! { @each tests [$bench] }
+    };
+    (@each $what:ident [$($arguments:tt)*]) => {
+        $crate::store_suite! { @$what [$($arguments)*]
+            recording::the_first_decision_of_a_request_wins
+            recording::the_same_message_is_recorded_once
+            recording::another_message_is_a_duplicate_once
+            recording::one_batch_may_hold_the_same_request_and_message_twice
+            recording::a_large_batch_is_recorded_in_its_order
+            recording::a_repeat_sends_a_finished_callback_again_after_a_minute
+            recording::a_repeat_leaves_a_pending_callback_alone
+            recording::poison_is_put_aside_once
+            recording::an_empty_batch_is_nothing
+            recording::a_token_may_hold_any_character
+            callbacks::a_first_attempt_is_leased_to_its_recorder
+            callbacks::an_expired_lease_is_due_again
+            callbacks::a_retry_is_claimed_when_it_is_due
+            callbacks::a_stale_report_is_ignored
+            callbacks::a_stale_release_is_ignored
+            callbacks::a_report_after_the_lease_counts_while_nobody_else_has_begun
+            callbacks::of_two_reports_of_one_attempt_one_counts
+            callbacks::many_reports_of_all_kinds_in_one_batch_count
+            callbacks::a_released_callback_is_due_at_once_and_its_attempt_does_not_count
+            callbacks::a_host_gets_no_more_than_its_share
+            callbacks::hosts_take_turns
+            callbacks::a_saturated_host_with_a_long_backlog_keeps_nobody_waiting
+            callbacks::nothing_is_claimed_when_nothing_is_allowed
+            callbacks::dead_letters_are_counted
+            races::racing_workers_record_the_same_batch_once
+            races::racing_workers_claim_each_callback_once
+            races::racing_workers_report_in_any_order
+            races::racing_repeats_send_a_callback_again_once
+            inspection::decisions_are_listed_newest_first_in_pages
+            inspection::decisions_are_filtered
+            inspection::one_decision_is_shown_with_its_attempts_and_no_secret
+            inspection::a_foreign_cursor_is_refused
+            books::an_empty_store_balances
+            books::everything_is_counted
+            books::the_books_are_the_same_after_retention
+            books::what_is_pending_outlives_retention
+            books::what_is_not_old_enough_stays
+            books::a_forgotten_request_is_decided_anew
+            books::retention_works_in_bounded_steps
+        }
+    };
+    (@tests [$bench:expr] $($group:ident::$test:ident)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                $crate::conformance::stores::run(stringify!($test), $bench).await;
+            }
+        )+
+    };
+    (@run [$name:ident $bench:ident] $($group:ident::$test:ident)+) => {
+        match $name {
+            $(stringify!($test) => $group::$test($bench).await,)+
+            other => panic!("the suite has no test {other}"),
+        }
+    };
+}
+
+/// Runs one test of the suite.
+///
+/// # Panics
+/// The test fails, or the suite has none of that name.
+pub async fn run(name: &str, bench: Bench) {
+    store_suite!(@each run [name bench]);
+}

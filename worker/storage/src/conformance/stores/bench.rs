@@ -1,0 +1,169 @@
+//! A fresh store with two workers on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::{decided, job, message, report};
+use crate::inspect::Inspect;
+use crate::reconcile::{Books, Reconciliation};
+use crate::store::{
+    AfterAttempt, AttemptResult, Backlog, CallbackJob, ClaimLimits, Outcome, Recorded, Store,
+};
+use crate::{Clock, Effects, SystemRandom};
+use async_trait::async_trait;
+use chargegate_core::{GiveUpReason, UnixMillis};
+
+/// A clock that a test moves.
+#[derive(Debug)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    pub fn at(now: u64) -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(now)))
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+pub fn effects(clock: &Arc<ManualClock>) -> Effects {
+    Effects { clock: Arc::<ManualClock>::clone(clock), random: Arc::new(SystemRandom) }
+}
+
+impl From<&Books> for Totals {
+    fn from(books: &Books) -> Self {
+        Self {
+            decided: books.decided,
+            duplicates: books.duplicates,
+            poison: books.poison,
+            delivered: books.delivered,
+            dead: books.dead,
+            in_flight: books.in_flight,
+            torn: books.decisions_without_callback.len() + books.callbacks_without_decision.len(),
+        }
+    }
+}
+
+impl From<&Reconciliation> for Totals {
+    fn from(books: &Reconciliation) -> Self {
+        Self {
+            decided: books.decided,
+            duplicates: books.duplicates,
+            poison: books.poison,
+            delivered: books.delivered,
+            dead: books.dead,
+            in_flight: books.in_flight,
+            torn: books.decisions_without_callback.len() + books.callbacks_without_decision.len(),
+        }
+    }
+}
+
+/// What the books say, however the store keeps them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    pub decided: u64,
+    pub duplicates: u64,
+    pub poison: u64,
+    pub delivered: u64,
+    pub dead: u64,
+    pub in_flight: u64,
+    /// Halves of decisions.
+    pub torn: usize,
+}
+
+/// The parts of a store under test that its interface does not show.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Makes everything in the store older, where the store goes by a clock of its own.
+    async fn age(&self, by: Duration);
+
+    /// Counts what the store holds.
+    async fn totals(&self) -> Totals;
+}
+
+/// A fresh store with two workers on it. Time stands still unless a test moves it.
+pub struct Bench {
+    pub store: Arc<dyn Store>,
+    pub other: Arc<dyn Store>,
+    pub view: Arc<dyn Inspect>,
+    pub clock: Arc<ManualClock>,
+    pub lease: Duration,
+    pub backend: Box<dyn Backend>,
+}
+
+impl Bench {
+    pub fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// Lets time pass.
+    pub async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.backend.age(by).await;
+    }
+
+    pub async fn totals(&self) -> Totals {
+        self.backend.totals().await
+    }
+
+    pub async fn record(&self, outcomes: Vec<Outcome>) -> Vec<Recorded> {
+        self.store.record(outcomes).await.unwrap()
+    }
+
+    /// Records a decision; its callback is leased.
+    pub async fn decide(&self, request: u32, host: &str) -> CallbackJob {
+        let outcome = decided(&format!("s/{request}-0"), message(request, host), self.now());
+        job(self.record(vec![outcome]).await.remove(0))
+    }
+
+    /// Callbacks of one host that are due.
+    pub async fn fill(&self, host: &str, from: u32, count: u32) {
+        let numbers: Vec<u32> = (from..from + count).collect();
+        for chunk in numbers.chunks(2500) {
+            let outcomes =
+                chunk.iter().map(|n| decided(&format!("s/{n}-0"), message(*n, host), self.now())).collect();
+            let jobs = self.record(outcomes).await.into_iter().map(job);
+            self.store.release(jobs.map(|job| (job.request_id, job.attempt)).collect()).await.unwrap();
+        }
+    }
+
+    pub async fn claim(&self, limits: ClaimLimits) -> Vec<CallbackJob> {
+        self.store.claim(self.now(), limits).await.unwrap()
+    }
+
+    pub async fn report(&self, job: &CallbackJob, result: AttemptResult, next: AfterAttempt) {
+        self.store.report(vec![report(job, self.now(), result, next)]).await.unwrap();
+    }
+
+    pub async fn deliver(&self, job: &CallbackJob) {
+        let next = AfterAttempt::Delivered { at: self.now() };
+        self.report(job, AttemptResult::Answered(204), next).await;
+    }
+
+    pub async fn give_up(&self, job: &CallbackJob) {
+        let next = AfterAttempt::Dead { at: self.now(), reason: GiveUpReason::Gone };
+        self.report(job, AttemptResult::Answered(410), next).await;
+    }
+
+    pub async fn backlog(&self) -> (u64, u64) {
+        let Backlog { in_flight, dead } = self.store.backlog().await.unwrap();
+        (in_flight, dead)
+    }
+
+    /// Purges until nothing is left; says in how many steps.
+    pub async fn purge(&self, before: UnixMillis) -> usize {
+        let mut steps = 1;
+        while self.store.purge(before).await.unwrap() {
+            steps += 1;
+        }
+        steps
+    }
+}

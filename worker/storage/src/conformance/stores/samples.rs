@@ -1,0 +1,86 @@
+//! Requests, outcomes and reports for tests.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::queue::MessageKey;
+use crate::store::{
+    AfterAttempt, AttemptReport, AttemptResult, CallbackJob, ClaimLimits, DecidedMessage, Outcome,
+    PoisonMessage, Recorded,
+};
+use chargegate_core::{Decision, DecisionStatus, MessageDecodeError, RequestId, SessionMessage, UnixMillis};
+
+/// Where a test's clock begins: years apart from any server's.
+pub const START: u64 = 1_700_000_000_000;
+pub const TOKEN: &str = "driver-allowed-0000000001";
+
+pub fn key(text: &str) -> MessageKey {
+    MessageKey::from(text.to_owned())
+}
+
+pub fn request_id(request: u32) -> RequestId {
+    let mut random = [0; 10];
+    random[4..8].copy_from_slice(&request.to_be_bytes());
+    RequestId::v7(UnixMillis(START), random)
+}
+
+pub fn message(request: u32, host: &str) -> SessionMessage {
+    SessionMessage {
+        id: request_id(request),
+        station_id: "123e4567-E89B-12d3-a456-426614174000".parse().unwrap(),
+        driver_token: TOKEN.into(),
+        callback_url: format!("https://{host}/callback?key=s3cret").parse().unwrap(),
+        accepted_at: UnixMillis(START),
+        traceparent: None,
+    }
+}
+
+pub fn decided(key_text: &str, message: SessionMessage, at: UnixMillis) -> Outcome {
+    Outcome::Decided(DecidedMessage {
+        key: key(key_text),
+        message,
+        decision: Decision::answered(DecisionStatus::Allowed),
+        decided_at: at,
+        late: false,
+    })
+}
+
+pub fn poison(key_text: &str) -> Outcome {
+    Outcome::Poison(PoisonMessage {
+        key: key(key_text),
+        body: b"\xff not \0 json".to_vec(),
+        reason: MessageDecodeError::NotAnObject,
+        found_at: UnixMillis(START),
+    })
+}
+
+#[track_caller]
+pub fn job(recorded: Recorded) -> CallbackJob {
+    match recorded {
+        Recorded::Decided(job) => job,
+        other => panic!("expected a first decision, not {other:?}"),
+    }
+}
+
+pub fn report(job: &CallbackJob, at: UnixMillis, result: AttemptResult, next: AfterAttempt) -> AttemptReport {
+    AttemptReport {
+        request_id: job.request_id,
+        attempt: job.attempt,
+        started_at: at,
+        took: Duration::from_millis(12),
+        result,
+        next,
+    }
+}
+
+pub fn delivered(job: &CallbackJob, at: UnixMillis) -> AttemptReport {
+    report(job, at, AttemptResult::Answered(200), AfterAttempt::Delivered { at })
+}
+
+pub fn limits(total: usize, per_host: usize) -> ClaimLimits {
+    ClaimLimits { total, per_host, under_way: [].into() }
+}
+
+pub fn attempt(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap()
+}

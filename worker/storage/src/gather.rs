@@ -1,0 +1,96 @@
+//! Gathering what waits into batches.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+/// Makes batches of what arrives, no more than one per `pace`: under load batches grow, not their number. What
+/// arrives after a pause does not wait.
+#[derive(Debug)]
+pub struct Gather<T> {
+    inbox: mpsc::Receiver<T>,
+    max: usize,
+    pace: Duration,
+    not_before: Instant,
+}
+
+impl<T> Gather<T> {
+    /// Creates a batcher of what arrives in `inbox`: at most `max` in a batch, at most one batch per `pace`.
+    #[must_use]
+    pub fn new(inbox: mpsc::Receiver<T>, max: usize, pace: Duration) -> Self {
+        Self { inbox, max, pace, not_before: Instant::now() }
+    }
+
+    /// The next batch, never empty and never larger than `max`; `None` when nothing will come any more.
+    pub async fn next(&mut self) -> Option<Vec<T>> {
+        let mut batch = Vec::new();
+        if self.inbox.recv_many(&mut batch, self.max).await == 0 {
+            return None;
+        }
+        while batch.len() < self.max {
+            let room = self.max - batch.len();
+            match timeout_at(self.not_before, self.inbox.recv_many(&mut batch, room)).await {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        self.not_before = Instant::now() + self.pace;
+        Some(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Duration = Duration::from_millis(20);
+
+    fn gather(max: usize, pace: Duration) -> (mpsc::Sender<u32>, Gather<u32>) {
+        let (sender, inbox) = mpsc::channel(100);
+        (sender, Gather::new(inbox, max, pace))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_arrives_after_a_pause_does_not_wait() {
+        let (sender, mut gather) = gather(10, PACE);
+        let start = Instant::now();
+        sender.send(1).await.unwrap();
+        assert_eq!(gather.next().await, Some(vec![1]));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn batches_keep_their_pace_and_grow_meanwhile() {
+        let (sender, mut gather) = gather(10, PACE);
+        sender.send(0).await.unwrap();
+        gather.next().await;
+        let start = Instant::now();
+        let feed = tokio::spawn(async move {
+            for n in 1..=3 {
+                sender.send(n).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            sender
+        });
+        assert_eq!(gather.next().await, Some(vec![1, 2, 3]));
+        assert_eq!(start.elapsed().as_millis(), PACE.as_millis());
+        drop(feed.await);
+        assert_eq!(gather.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_batch_does_not_wait() {
+        let (sender, mut gather) = gather(2, PACE);
+        for n in 0..5 {
+            sender.send(n).await.unwrap();
+        }
+        let start = Instant::now();
+        assert_eq!(gather.next().await, Some(vec![0, 1]));
+        assert_eq!(gather.next().await, Some(vec![2, 3]));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        drop(sender);
+        assert_eq!(gather.next().await, Some(vec![4]), "what was sent before the end comes");
+        assert_eq!(gather.next().await, None);
+    }
+}

@@ -1,0 +1,205 @@
+//! Watching a queue for what it forgets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chargegate_core::full_jitter;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error};
+
+use super::{Advance, Observation, Watermark};
+use crate::effects::Effects;
+use crate::error::EngineError;
+use crate::metric;
+use crate::watched::spawn_watched;
+
+/// How often the queue is observed, and the jitter on top, so that workers do not move in step.
+const EVERY: Duration = Duration::from_secs(1);
+const JITTER: Duration = Duration::from_millis(250);
+
+/// A queue that can tell whether it forgot what it was told.
+#[async_trait]
+pub trait Observe: Send + Sync {
+    /// Begins the next beat, unless the queue knows only a lower one than `known_beat`: then it has forgotten.
+    /// All that it tells is of one moment.
+    ///
+    /// # Errors
+    /// [`EngineError`]; a beat may have begun, which is harmless.
+    async fn observe(&self, known_beat: u64) -> Result<Observation, EngineError>;
+}
+
+/// A store that remembers how far a queue was.
+#[async_trait]
+pub trait Remember: Send + Sync {
+    /// What was noted last; all zero when nothing was.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    async fn watermark(&self) -> Result<Watermark, EngineError>;
+
+    /// Notes `now` if `was` is still what was noted last, and says whether it was.
+    ///
+    /// # Errors
+    /// [`EngineError`]; it may have been noted.
+    async fn note(&self, was: Watermark, now: Watermark) -> Result<bool, EngineError>;
+}
+
+/// Observes a queue about every second. Any number of workers may do so.
+#[derive(Debug)]
+pub struct HistoryWatch {
+    stop: CancellationToken,
+    ended: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl HistoryWatch {
+    /// Starts to observe.
+    #[must_use]
+    pub fn start(queue: Arc<dyn Observe>, store: Arc<dyn Remember>, effects: Effects) -> Self {
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let watch = watch(queue, store, effects);
+        let stopped = stop.clone();
+        let task = spawn_watched(&ended, async move {
+            let _ = stopped.run_until_cancelled(watch).await;
+        });
+        Self { stop, ended, task }
+    }
+
+    /// Comes back once it observes no longer: a fault if nobody stopped it.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Stops at once.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let _ = self.task.await;
+    }
+}
+
+async fn watch(queue: Arc<dyn Observe>, store: Arc<dyn Remember>, effects: Effects) {
+    loop {
+        match look(queue.as_ref(), store.as_ref()).await {
+            Ok(None) => {}
+            Ok(Some(messages)) => {
+                metric::forgotten(messages);
+                error!(
+                    messages,
+                    "the queue has lost what it had confirmed: those of these messages that were not decided are gone, \
+                     `chargegate reconcile` counts them"
+                );
+            }
+            // Whoever works with the engine reports its outage.
+            Err(error) => {
+                debug!(error = %error, cause = metric::cause(&error), "could not observe the queue");
+            }
+        }
+        tokio::time::sleep(EVERY + full_jitter(JITTER, 0, JITTER, effects.random.jitter())).await;
+    }
+}
+
+/// Observes once; how many messages the queue has forgotten, if this observer was the first to note it.
+async fn look(queue: &dyn Observe, store: &dyn Remember) -> Result<Option<u64>, EngineError> {
+    let known = store.watermark().await?;
+    let seen = queue.observe(known.beat).await?;
+    let Advance { watermark, forgotten } = known.advance(seen);
+    let first = store.note(known, watermark).await?;
+    Ok(forgotten.filter(|_| first))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A queue and what a store remembers of it.
+    #[derive(Default)]
+    struct Fake {
+        beat: Mutex<(u64, u64)>,
+        enqueued: Mutex<u64>,
+        watermark: Mutex<Watermark>,
+    }
+
+    #[async_trait]
+    impl Observe for Fake {
+        async fn observe(&self, known_beat: u64) -> Result<Observation, EngineError> {
+            let mut beat = self.beat.lock().unwrap();
+            let enqueued = *self.enqueued.lock().unwrap();
+            let (kept_beat, kept_enqueued) = *beat;
+            let begun_beat = (kept_beat >= known_beat).then_some(kept_beat + 1);
+            if let Some(begun) = begun_beat {
+                *beat = (begun, enqueued);
+            }
+            Ok(Observation { kept_beat, kept_enqueued, enqueued, begun_beat })
+        }
+    }
+
+    #[async_trait]
+    impl Remember for Fake {
+        async fn watermark(&self) -> Result<Watermark, EngineError> {
+            Ok(*self.watermark.lock().unwrap())
+        }
+
+        async fn note(&self, was: Watermark, now: Watermark) -> Result<bool, EngineError> {
+            let mut watermark = self.watermark.lock().unwrap();
+            let first = watermark.version == was.version;
+            if first {
+                *watermark = now;
+            }
+            Ok(first)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_loss_is_reported_once() {
+        let fake = Fake { enqueued: Mutex::new(12), ..Fake::default() };
+        assert_eq!(look(&fake, &fake).await.unwrap(), None);
+        *fake.beat.lock().unwrap() = (0, 0);
+        *fake.enqueued.lock().unwrap() = 0;
+        assert_eq!(look(&fake, &fake).await.unwrap(), Some(12));
+        assert_eq!(look(&fake, &fake).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn of_two_observers_only_the_first_reports_a_loss() {
+        let fake = Fake { enqueued: Mutex::new(12), ..Fake::default() };
+        look(&fake, &fake).await.unwrap();
+        *fake.beat.lock().unwrap() = (0, 0);
+        let known = fake.watermark().await.unwrap();
+        let seen = fake.observe(known.beat).await.unwrap();
+        assert_eq!(look(&fake, &fake).await.unwrap(), Some(12));
+        let advance = known.advance(seen);
+        assert_eq!(advance.forgotten, Some(12));
+        assert!(!fake.note(known, advance.watermark).await.unwrap(), "another was first");
+    }
+
+    /// A queue whose observation is a defect.
+    struct Broken;
+
+    #[async_trait]
+    impl Observe for Broken {
+        async fn observe(&self, _: u64) -> Result<Observation, EngineError> {
+            panic!("a defect")
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_by_a_fault_is_noticed() {
+        let watch =
+            HistoryWatch::start(Arc::new(Broken), Arc::new(Fake::default()), crate::testing::effects());
+        tokio::time::timeout(Duration::from_secs(10), watch.ended()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_observes_until_it_is_stopped() {
+        let fake = Arc::new(Fake::default());
+        let watch = HistoryWatch::start(fake.clone(), fake.clone(), crate::testing::effects());
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        watch.stop().await;
+        let beats = fake.beat.lock().unwrap().0;
+        assert!((8..=11).contains(&beats), "{beats}");
+    }
+}

@@ -1,0 +1,50 @@
+//! What a store makes of an outcome, and what its caller is told.
+
+use std::num::NonZeroU32;
+
+use super::{CallbackJob, DecidedMessage, Outcome, Recorded};
+
+/// What became of an outcome.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdict {
+    /// This was the first decision of the request.
+    Decided,
+    /// The same message was recorded before.
+    Redelivered,
+    /// Another message had asked for the same request before.
+    Duplicate {
+        /// Whether the callback is due again.
+        resent: bool,
+    },
+    /// The message was put aside.
+    Poison,
+}
+
+impl Verdict {
+    /// The answer to the caller.
+    pub fn answer(self, outcome: Outcome) -> Recorded {
+        match (self, outcome) {
+            (Self::Decided, Outcome::Decided(decided)) => Recorded::Decided(first_job(decided)),
+            (Self::Duplicate { resent }, _) => Recorded::Duplicate { resent },
+            (Self::Poison, _) => Recorded::Poison,
+            (Self::Redelivered | Self::Decided, _) => Recorded::Redelivered,
+        }
+    }
+}
+
+fn first_job(decided: DecidedMessage) -> CallbackJob {
+    let DecidedMessage { message, decision, decided_at, .. } = decided;
+    CallbackJob {
+        request_id: message.id,
+        attempt: NonZeroU32::MIN,
+        round_attempt: NonZeroU32::MIN,
+        round_started_at: decided_at,
+        station_id: message.station_id,
+        driver_token: message.driver_token.as_str().into(),
+        callback_url: message.callback_url,
+        decision,
+        accepted_at: message.accepted_at,
+        decided_at,
+        traceparent: message.traceparent,
+    }
+}

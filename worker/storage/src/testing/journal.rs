@@ -1,0 +1,43 @@
+//! The order in which things happened across the fakes.
+
+use std::sync::{Arc, Mutex};
+
+/// Something an engine did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The store recorded the outcome of this message.
+    Recorded(String),
+    /// The queue removed this message.
+    Acknowledged(String),
+    /// The queue took this message back.
+    Released(String),
+}
+
+/// What happened so far, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Journal(Arc<Mutex<Vec<Event>>>);
+
+impl Journal {
+    pub fn note(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+
+    pub fn events(&self) -> Vec<Event> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Fails when a message was acknowledged before it was recorded.
+    #[track_caller]
+    pub fn assert_recorded_before_acknowledged(&self) {
+        let mut recorded = std::collections::HashSet::new();
+        for event in self.events() {
+            match event {
+                Event::Recorded(key) => {
+                    recorded.insert(key);
+                }
+                Event::Acknowledged(key) => assert!(recorded.contains(&key), "{key} was not recorded"),
+                Event::Released(_) => {}
+            }
+        }
+    }
+}

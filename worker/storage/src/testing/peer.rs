@@ -1,0 +1,130 @@
+//! A peer that speaks raw bytes, so that it can be as hostile as it likes.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A listener on a port of its own; it ends when dropped.
+pub struct Peer {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    accepting: JoinHandle<()>,
+}
+
+impl Peer {
+    /// Each connection, numbered from zero, is given to `serve`.
+    pub async fn start<F>(serve: impl Fn(TcpStream, usize) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::start_at(([127, 0, 0, 1], 0).into(), serve).await
+    }
+
+    /// Like [`Peer::start`], at an address of the test's choice.
+    pub async fn start_at<F>(
+        address: SocketAddr,
+        serve: impl Fn(TcpStream, usize) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, counter.fetch_add(1, Ordering::SeqCst)));
+            }
+        });
+        Self { address, connections, accepting }
+    }
+
+    /// A peer that reads one request of each connection, writes `answer` and closes.
+    pub async fn answering(answer: impl Into<Vec<u8>>) -> Self {
+        let answer: Arc<[u8]> = answer.into().into();
+        Self::start(move |mut stream, _| {
+            let answer = Arc::clone(&answer);
+            async move {
+                let _ = read_request(&mut stream).await;
+                let _ = stream.write_all(&answer).await;
+            }
+        })
+        .await
+    }
+
+    /// A peer that reads one request of each connection and never answers.
+    pub async fn hanging() -> Self {
+        Self::start(async |mut stream, _| {
+            let _ = read_request(&mut stream).await;
+            // Until the other side gives up.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        })
+        .await
+    }
+
+    /// A peer that pours `chunk` after `head` until it is cut off, and how much that was.
+    pub async fn pouring(head: &'static str, chunk: Vec<u8>) -> (Self, oneshot::Receiver<usize>) {
+        let (tell, poured) = oneshot::channel();
+        let tell = Arc::new(Mutex::new(Some(tell)));
+        let peer = Self::start(move |mut stream, _| {
+            let (chunk, tell) = (chunk.clone(), Arc::clone(&tell));
+            async move {
+                let _ = read_request(&mut stream).await;
+                let mut total = 0;
+                let _ = stream.write_all(head.as_bytes()).await;
+                while stream.write_all(&chunk).await.is_ok() {
+                    total += chunk.len();
+                }
+                let _ = tell.lock().unwrap().take().map(|tell| tell.send(total));
+            }
+        })
+        .await;
+        (peer, poured)
+    }
+
+    /// A port nobody listens on.
+    pub async fn refusing() -> u16 {
+        Self::answering("").await.port()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Connections taken so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Reads one request with its body; `None` when the other side closes before its end.
+pub async fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
+            });
+            if body.len() >= length.unwrap_or(0) {
+                return Some(text);
+            }
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    }
+}

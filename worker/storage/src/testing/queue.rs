@@ -1,0 +1,169 @@
+//! A queue in memory.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chargegate_core::{SessionMessage, UnixMillis};
+use tokio::sync::Notify;
+
+use super::{Event, Journal};
+use crate::error::EngineError;
+use crate::queue::{LeasedMessage, MessageKey, Queue, QueueDepth};
+
+/// A queue in memory: oldest first, leases that end only when a test says so.
+#[derive(Default)]
+pub struct MemoryQueue {
+    state: Mutex<State>,
+    arrived: Notify,
+    journal: Journal,
+}
+
+#[derive(Default)]
+struct State {
+    messages: BTreeMap<String, Entry>,
+    enqueued: u32,
+    most_leased: usize,
+    lease_failures: VecDeque<EngineError>,
+    acknowledge_failures: VecDeque<EngineError>,
+}
+
+struct Entry {
+    body: Vec<u8>,
+    enqueued_at: Option<UnixMillis>,
+    deliveries: u32,
+    leased: bool,
+}
+
+impl MemoryQueue {
+    pub fn new(journal: Journal) -> Self {
+        Self { journal, ..Self::default() }
+    }
+
+    pub fn enqueue(&self, message: &SessionMessage) {
+        self.enqueue_body(message.encode().into_bytes(), None);
+    }
+
+    pub fn enqueue_body(&self, body: Vec<u8>, enqueued_at: Option<UnixMillis>) {
+        let mut state = self.state.lock().unwrap();
+        let key = format!("{:06}", state.enqueued);
+        state.enqueued += 1;
+        state.messages.insert(key, Entry { body, enqueued_at, deliveries: 0, leased: false });
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Enqueues a message whose next delivery is this one.
+    pub fn enqueue_redelivered(&self, message: &SessionMessage, delivery: u32) {
+        self.enqueue(message);
+        if let Some(mut last) = self.state.lock().unwrap().messages.last_entry() {
+            last.get_mut().deliveries = delivery - 1;
+        }
+    }
+
+    /// The next operations fail, one after the other.
+    pub fn fail_leases(&self, errors: impl IntoIterator<Item = EngineError>) {
+        self.state.lock().unwrap().lease_failures.extend(errors);
+    }
+
+    /// The next acknowledgements fail, one after the other.
+    pub fn fail_acknowledgements(&self, errors: impl IntoIterator<Item = EngineError>) {
+        self.state.lock().unwrap().acknowledge_failures.extend(errors);
+    }
+
+    /// Ends every lease, as time or a crash does: the messages are delivered again.
+    pub fn end_leases(&self) {
+        for entry in self.state.lock().unwrap().messages.values_mut() {
+            entry.leased = false;
+        }
+        self.arrived.notify_one();
+    }
+
+    /// Messages not yet acknowledged.
+    pub fn len(&self) -> usize {
+        self.state.lock().unwrap().messages.len()
+    }
+
+    /// Messages leased now.
+    pub fn leased(&self) -> usize {
+        self.state.lock().unwrap().leased()
+    }
+
+    /// The most messages that were leased at once.
+    pub fn most_leased(&self) -> usize {
+        self.state.lock().unwrap().most_leased
+    }
+
+    fn take(&self, max: usize) -> Result<Vec<LeasedMessage>, EngineError> {
+        let mut state = self.state.lock().unwrap();
+        if let Some(error) = state.lease_failures.pop_front() {
+            return Err(error);
+        }
+        let free = state.messages.iter_mut().filter(|(_, entry)| !entry.leased).take(max);
+        let leased = free
+            .map(|(key, entry)| {
+                entry.leased = true;
+                entry.deliveries += 1;
+                LeasedMessage {
+                    key: MessageKey::from(key.clone()),
+                    body: entry.body.clone(),
+                    enqueued_at: entry.enqueued_at,
+                    deliveries: entry.deliveries,
+                }
+            })
+            .collect();
+        state.most_leased = state.most_leased.max(state.leased());
+        Ok(leased)
+    }
+}
+
+impl State {
+    fn leased(&self) -> usize {
+        self.messages.values().filter(|entry| entry.leased).count()
+    }
+}
+
+#[async_trait]
+impl Queue for MemoryQueue {
+    async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, EngineError> {
+        let leased = self.take(max)?;
+        if !leased.is_empty() {
+            return Ok(leased);
+        }
+        let _ = tokio::time::timeout(wait, self.arrived.notified()).await;
+        self.take(max)
+    }
+
+    async fn acknowledge(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
+        let mut state = self.state.lock().unwrap();
+        if let Some(error) = state.acknowledge_failures.pop_front() {
+            return Err(error);
+        }
+        for key in keys {
+            state.messages.remove(key.as_str());
+            self.journal.note(Event::Acknowledged(key.as_str().to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn release(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
+        let mut state = self.state.lock().unwrap();
+        for key in keys {
+            if let Some(entry) = state.messages.get_mut(key.as_str()) {
+                entry.leased = false;
+                entry.deliveries = entry.deliveries.saturating_sub(1);
+            }
+            self.journal.note(Event::Released(key.as_str().to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn depth(&self) -> Result<QueueDepth, EngineError> {
+        let mut state = self.state.lock().unwrap();
+        if let Some(error) = state.lease_failures.pop_front() {
+            return Err(error);
+        }
+        Ok(QueueDepth { waiting: u64::try_from(state.messages.len()).unwrap(), limit: 3 })
+    }
+}

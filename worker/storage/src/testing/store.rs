@@ -1,0 +1,271 @@
+//! A store in memory.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::num::NonZeroU32;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use chargegate_core::{GiveUpReason, RequestId, UnixMillis};
+use tokio::sync::Semaphore;
+
+use super::{Event, Journal};
+use crate::error::EngineError;
+use crate::store::{
+    AfterAttempt, AttemptReport, Backlog, CallbackJob, ClaimLimits, DecidedMessage, Outcome, PoisonMessage,
+    Recorded, Store,
+};
+
+/// Where a callback stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallbackState {
+    /// To be attempted, not before this.
+    Due(UnixMillis),
+    /// Being attempted.
+    Leased,
+    /// It has arrived.
+    Delivered,
+    /// It is a dead letter.
+    Dead(GiveUpReason),
+}
+
+/// A store in memory, that notes the order of things and fails when told to.
+pub struct MemoryStore {
+    state: Mutex<State>,
+    journal: Journal,
+    /// Passed by `record`, `report` and `backlog`: while it has no permit, the store hangs.
+    gate: Semaphore,
+    broken: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    recorded: HashSet<String>,
+    decisions: BTreeMap<RequestId, DecidedMessage>,
+    duplicates: usize,
+    redelivered: usize,
+    poison: Vec<PoisonMessage>,
+    callbacks: BTreeMap<RequestId, (CallbackJob, CallbackState)>,
+    reports: Vec<Vec<AttemptReport>>,
+    claims: usize,
+    released: usize,
+    record_failures: VecDeque<EngineError>,
+    report_failures: VecDeque<EngineError>,
+}
+
+impl MemoryStore {
+    pub fn new(journal: Journal) -> Self {
+        Self { state: Mutex::default(), journal, gate: Semaphore::new(1), broken: AtomicBool::new(false) }
+    }
+
+    /// Deleting what is past retention panics from now on.
+    pub fn break_purge(&self) {
+        self.broken.store(true, Ordering::SeqCst);
+    }
+
+    /// The next operations fail, one after the other.
+    pub fn fail_records(&self, errors: impl IntoIterator<Item = EngineError>) {
+        self.state.lock().unwrap().record_failures.extend(errors);
+    }
+
+    /// How many of these failures are still to come.
+    pub fn failures_left(&self) -> usize {
+        self.state.lock().unwrap().record_failures.len()
+    }
+
+    /// The next reports fail, one after the other.
+    pub fn fail_reports(&self, errors: impl IntoIterator<Item = EngineError>) {
+        self.state.lock().unwrap().report_failures.extend(errors);
+    }
+
+    /// No `record`, `report` or `backlog` ends until [`MemoryStore::go_on`].
+    pub fn hang(&self) {
+        self.gate.forget_permits(1);
+    }
+
+    pub fn go_on(&self) {
+        self.gate.add_permits(1);
+    }
+
+    /// A callback that is due, as a crash or a retry left it.
+    pub fn leave(&self, job: CallbackJob, due: UnixMillis) {
+        self.state.lock().unwrap().callbacks.insert(job.request_id, (job, CallbackState::Due(due)));
+    }
+
+    /// A callback that somebody attempts now.
+    pub fn leave_leased(&self, job: CallbackJob) {
+        self.state.lock().unwrap().callbacks.insert(job.request_id, (job, CallbackState::Leased));
+    }
+
+    pub fn decisions(&self) -> Vec<DecidedMessage> {
+        self.state.lock().unwrap().decisions.values().cloned().collect()
+    }
+
+    pub fn decided(&self) -> usize {
+        self.state.lock().unwrap().decisions.len()
+    }
+
+    pub fn poison(&self) -> Vec<PoisonMessage> {
+        self.state.lock().unwrap().poison.clone()
+    }
+
+    /// Messages recorded as duplicates, and as redelivered.
+    pub fn repeats(&self) -> (usize, usize) {
+        let state = self.state.lock().unwrap();
+        (state.duplicates, state.redelivered)
+    }
+
+    pub fn callback(&self, id: RequestId) -> Option<CallbackState> {
+        self.state.lock().unwrap().callbacks.get(&id).map(|(_, state)| *state)
+    }
+
+    /// Callbacks in this state.
+    pub fn count(&self, wanted: impl Fn(CallbackState) -> bool) -> usize {
+        self.state.lock().unwrap().callbacks.values().filter(|(_, state)| wanted(*state)).count()
+    }
+
+    /// The batches of reports that were written.
+    pub fn reports(&self) -> Vec<Vec<AttemptReport>> {
+        self.state.lock().unwrap().reports.clone()
+    }
+
+    /// Callbacks handed back unattempted.
+    pub fn released(&self) -> usize {
+        self.state.lock().unwrap().released
+    }
+
+    /// How often callbacks were claimed.
+    pub fn claims(&self) -> usize {
+        self.state.lock().unwrap().claims
+    }
+}
+
+impl State {
+    fn record(&mut self, outcome: Outcome) -> Recorded {
+        if !self.recorded.insert(outcome.key().as_str().to_owned()) {
+            self.redelivered += 1;
+            return Recorded::Redelivered;
+        }
+        let decided = match outcome {
+            Outcome::Decided(decided) => decided,
+            Outcome::Poison(poison) => {
+                self.poison.push(poison);
+                return Recorded::Poison;
+            }
+        };
+        let id = decided.message.id;
+        if self.decisions.contains_key(&id) {
+            self.duplicates += 1;
+            return Recorded::Duplicate { resent: false };
+        }
+        let job = job(&decided);
+        self.decisions.insert(id, decided);
+        self.callbacks.insert(id, (job.clone(), CallbackState::Leased));
+        Recorded::Decided(job)
+    }
+}
+
+fn job(decided: &DecidedMessage) -> CallbackJob {
+    let message = &decided.message;
+    CallbackJob {
+        request_id: message.id,
+        attempt: NonZeroU32::MIN,
+        round_attempt: NonZeroU32::MIN,
+        round_started_at: decided.decided_at,
+        callback_url: message.callback_url.clone(),
+        station_id: message.station_id,
+        driver_token: message.driver_token.as_str().into(),
+        decision: decided.decision,
+        accepted_at: message.accepted_at,
+        decided_at: decided.decided_at,
+        traceparent: message.traceparent,
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, EngineError> {
+        let _turn = self.gate.acquire().await.unwrap();
+        let mut state = self.state.lock().unwrap();
+        if let Some(error) = state.record_failures.pop_front() {
+            return Err(error);
+        }
+        let record = |outcome: Outcome| {
+            self.journal.note(Event::Recorded(outcome.key().as_str().to_owned()));
+            state.record(outcome)
+        };
+        Ok(outcomes.into_iter().map(record).collect())
+    }
+
+    async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, EngineError> {
+        let mut state = self.state.lock().unwrap();
+        let mut under_way: HashMap<Box<str>, usize> = limits.under_way;
+        let mut jobs = Vec::new();
+        for (job, callback) in state.callbacks.values_mut() {
+            let host = under_way.entry(job.callback_url.host_str().into()).or_default();
+            let due = matches!(callback, CallbackState::Due(at) if *at <= now);
+            if due && jobs.len() < limits.total && *host < limits.per_host {
+                *host += 1;
+                *callback = CallbackState::Leased;
+                jobs.push(job.clone());
+            }
+        }
+        state.claims += 1;
+        Ok(jobs)
+    }
+
+    async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), EngineError> {
+        let mut state = self.state.lock().unwrap();
+        state.released += jobs.len();
+        for (id, attempt) in jobs {
+            if let Some((job, callback)) = state.callbacks.get_mut(&id)
+                && job.attempt == attempt
+            {
+                *callback = CallbackState::Due(UnixMillis(0));
+            }
+        }
+        Ok(())
+    }
+
+    async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), EngineError> {
+        let _turn = self.gate.acquire().await.unwrap();
+        let mut state = self.state.lock().unwrap();
+        if let Some(error) = state.report_failures.pop_front() {
+            return Err(error);
+        }
+        for report in &reports {
+            let Some((job, callback)) = state.callbacks.get_mut(&report.request_id) else { continue };
+            if job.attempt != report.attempt {
+                continue;
+            }
+            job.attempt = job.attempt.saturating_add(1);
+            job.round_attempt = job.round_attempt.saturating_add(1);
+            *callback = match report.next {
+                AfterAttempt::Delivered { .. } => CallbackState::Delivered,
+                AfterAttempt::Retry { due_at } => CallbackState::Due(due_at),
+                AfterAttempt::Dead { reason, .. } => CallbackState::Dead(reason),
+            };
+        }
+        state.reports.push(reports);
+        Ok(())
+    }
+
+    async fn purge(&self, _: UnixMillis) -> Result<bool, EngineError> {
+        assert!(!self.broken.load(Ordering::SeqCst), "a bug of the store");
+        Ok(false)
+    }
+
+    async fn backlog(&self) -> Result<Backlog, EngineError> {
+        let _turn = self.gate.acquire().await.unwrap();
+        if let Some(error) = self.state.lock().unwrap().report_failures.pop_front() {
+            return Err(error);
+        }
+        let dead = self.count(|state| matches!(state, CallbackState::Dead(_)));
+        let done = self.count(|state| matches!(state, CallbackState::Delivered));
+        let all = self.count(|_| true);
+        Ok(Backlog {
+            in_flight: u64::try_from(all - done - dead).unwrap(),
+            dead: u64::try_from(dead).unwrap(),
+        })
+    }
+}

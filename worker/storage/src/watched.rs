@@ -1,0 +1,16 @@
+//! Tasks whose end is noticed.
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Spawns a task and cancels `ended` when it ends, however it does.
+pub fn spawn_watched<T: Send + 'static>(
+    ended: &CancellationToken,
+    task: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    let guard = ended.clone().drop_guard();
+    tokio::spawn(async move {
+        let _guard = guard;
+        task.await
+    })
+}
