@@ -1,6 +1,6 @@
-//! What the edge does to a request, step by step and as a whole: the bytes of a request in, the bytes of a queue
-//! message out. `plain` does the same the plain way, with `serde_json`, `regex`, `url` and `uuid`.
-#![expect(clippy::unwrap_used, reason = "a benchmark of known good input")]
+//! Processing of a request at the edge, from its body to the queue message, in total and per step. `plain` does the
+//! same with `serde_json`, `regex`, `url` and `uuid`, for comparison.
+#![expect(clippy::unwrap_used, reason = "the input of a benchmark is valid")]
 
 #[path = "edge_path/plain.rs"]
 mod plain;
@@ -13,12 +13,12 @@ use chargegate_core::{
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
-/// 250 bytes.
+/// A typical body, of 250 bytes.
 const BODY: &str = r#"{"station_id":"123e4567-e89b-12d3-a456-426614174000","driver_token":"driver-allowed-0000000001-abcdefghijklmn","callback_url":"https://callbacks.example.com/charging/v1/results?tenant=blue-harbour&station=4711&correlation=ab12cd34ef&attempt=a123456"}"#;
 const NOW: UnixMillis = UnixMillis(1_763_800_000_000);
 const RANDOM: [u8; 34] = *b"0123456789abcdef0123456789abcdef01";
 
-fn ours(body: &[u8], addresses: &AddressPolicy, random: [u8; 34]) -> String {
+fn accept(body: &[u8], addresses: &AddressPolicy, random: [u8; 34]) -> String {
     let request = SessionRequest::parse(body, addresses).unwrap();
     let (id, rest) = random.split_first_chunk::<10>().unwrap();
     let (trace, rest) = rest.split_first_chunk::<16>().unwrap();
@@ -27,27 +27,27 @@ fn ours(body: &[u8], addresses: &AddressPolicy, random: [u8; 34]) -> String {
     SessionMessage::new(request, RequestId::v7(NOW, *id), NOW, Some(traceparent)).encode()
 }
 
-fn whole(c: &mut Criterion) {
+fn request_to_message(c: &mut Criterion) {
     assert_eq!(BODY.len(), 250);
     let addresses = AddressPolicy::default();
-    let patterns = plain::Patterns::new();
+    let pattern = plain::TokenPattern::new();
     assert_eq!(
-        ours(BODY.as_bytes(), &addresses, RANDOM),
-        plain::accept(BODY.as_bytes(), &patterns, NOW.0, RANDOM)
+        accept(BODY.as_bytes(), &addresses, RANDOM),
+        plain::accept(BODY.as_bytes(), &pattern, NOW.0, RANDOM)
     );
 
     let mut group = c.benchmark_group("request_to_message");
     group.throughput(Throughput::Bytes(250));
     group.bench_function("core", |b| {
-        b.iter(|| ours(black_box(BODY.as_bytes()), &addresses, black_box(RANDOM)));
+        b.iter(|| accept(black_box(BODY.as_bytes()), &addresses, black_box(RANDOM)));
     });
     group.bench_function("plain", |b| {
-        b.iter(|| plain::accept(black_box(BODY.as_bytes()), &patterns, black_box(NOW.0), black_box(RANDOM)));
+        b.iter(|| plain::accept(black_box(BODY.as_bytes()), &pattern, black_box(NOW.0), black_box(RANDOM)));
     });
     group.finish();
 }
 
-fn steps(c: &mut Criterion) {
+fn edge_steps(c: &mut Criterion) {
     let addresses = AddressPolicy::default();
     let request = SessionRequest::parse(BODY.as_bytes(), &addresses).unwrap();
     let id = RequestId::v7(NOW, *RANDOM.first_chunk().unwrap());
@@ -76,5 +76,5 @@ fn steps(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, whole, steps);
+criterion_group!(benches, request_to_message, edge_steps);
 criterion_main!(benches);

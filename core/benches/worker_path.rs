@@ -1,5 +1,5 @@
-//! What the worker does to a message: reading it, judging an address, and planning retries.
-#![expect(clippy::unwrap_used, reason = "a benchmark of known good input")]
+//! Processing of a message in the worker: decoding, judging an address, and scheduling retries.
+#![expect(clippy::unwrap_used, reason = "the input of a benchmark is valid")]
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
@@ -13,7 +13,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 
 const MESSAGE: &str = r#"{"v":1,"id":"019aa9a4-1c00-7000-8000-000000000001","station_id":"123e4567-e89b-12d3-a456-426614174000","driver_token":"driver-allowed-0000000001","callback_url":"https://callbacks.example.com/charging/v1/results?tenant=blue-harbour","accepted_at":1763800000000,"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#;
 
-fn steps(c: &mut Criterion) {
+fn worker_steps(c: &mut Criterion) {
     let message = SessionMessage::decode(MESSAGE.as_bytes()).unwrap();
     let rules =
         DecisionRules::new(Duration::from_secs(10), Duration::from_secs(2), Duration::from_millis(500));
@@ -57,5 +57,5 @@ fn steps(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, steps);
+criterion_group!(benches, worker_steps);
 criterion_main!(benches);

@@ -1,11 +1,11 @@
-//! The addresses that are never called back.
+//! The rule about the IP addresses that callbacks may connect to.
 
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
-/// A block of addresses, `192.0.2.0/24` or `2001:db8::/32`; an address alone is a block of one.
+/// A block of IP addresses such as `192.0.2.0/24` or `2001:db8::/32`; a single address is a block of one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IpNetwork {
     address: IpAddr,
@@ -22,7 +22,7 @@ impl IpNetwork {
         Self { address: IpAddr::V6(Ipv6Addr::new(first, second, third, 0, 0, 0, 0, 0)), prefix }
     }
 
-    /// Whether `address` lies in the block. An IPv4 block never holds an IPv6 address, mapped ones included.
+    /// Returns `true` if `address` lies in the block. An IPv4 block contains no IPv6 address, not even a mapped one.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {
@@ -59,7 +59,7 @@ impl FromStr for IpNetwork {
         if prefix > bits {
             return Err(IpNetworkError::Prefix);
         }
-        // Mapped addresses are judged as what they map to, so a block of them is taken for that as well.
+        // An IPv4-mapped address is judged as the IPv4 address, so a block of them becomes an IPv4 block.
         match (address.to_canonical(), prefix.checked_sub(96)) {
             (mapped @ IpAddr::V4(_), Some(prefix)) if address.is_ipv6() => {
                 Ok(Self { address: mapped, prefix })
@@ -81,28 +81,28 @@ impl fmt::Debug for IpNetwork {
     }
 }
 
-/// Why a text is no block of addresses.
+/// The reason why a text does not parse as an [`IpNetwork`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpNetworkError {
-    /// What stands before the slash is no IP address.
+    /// The part before the slash is not an IP address.
     Address,
-    /// What stands after the slash is no prefix length of that kind of address.
+    /// The part after the slash is not a prefix length of that address family.
     Prefix,
 }
 
 impl fmt::Display for IpNetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Address => "is no IP address or block like 10.1.0.0/16",
-            Self::Prefix => "has no valid prefix length after the slash",
+            Self::Address => "is not an IP address or a block like 10.1.0.0/16",
+            Self::Prefix => "does not have a valid prefix length after the slash",
         })
     }
 }
 
 impl core::error::Error for IpNetworkError {}
 
-/// The special-purpose blocks of the IANA registries (RFC 6890 and its updates), multicast and the transition
-/// blocks that carry an IPv4 address inside. Everything outside `2000::/3` is refused besides.
+/// The special-purpose blocks of the IANA registries (RFC 6890 and its updates), multicast, and the transition blocks
+/// that embed an IPv4 address. IPv6 addresses outside `2000::/3` are refused as well.
 const FORBIDDEN: &[(IpNetwork, &str)] = &[
     (IpNetwork::v4([0, 0, 0, 0], 8), "this network"),
     (IpNetwork::v4([10, 0, 0, 0], 8), "private use"),
@@ -137,32 +137,50 @@ const FORBIDDEN: &[(IpNetwork, &str)] = &[
 
 const GLOBAL_UNICAST_V6: IpNetwork = IpNetwork::v6(0x2000, 0, 0, 3);
 
-/// Which addresses callbacks may go to: the public ones, and what an operator allows besides.
+/// The policy on addresses that callbacks may connect to: public ones, and those that the operator allows.
+///
+/// ```
+/// use std::net::IpAddr;
+///
+/// use chargegate_core::AddressPolicy;
+///
+/// let public: IpAddr = "93.184.216.34".parse()?;
+/// let private: IpAddr = "10.1.2.3".parse()?;
+///
+/// let policy = AddressPolicy::default();
+/// assert!(policy.judge(public).is_ok());
+/// assert_eq!(policy.judge(private).unwrap_err().range, "private use");
+///
+/// // An operator whose receivers are inside the network allows its blocks.
+/// let policy = AddressPolicy::allowing("10.1.0.0/16, fd00::/8")?;
+/// assert!(policy.judge(private).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
     allowed: Vec<IpNetwork>,
 }
 
 impl AddressPolicy {
-    /// The policy that also permits the networks of a comma-separated list such as `10.1.0.0/16, fd00::/8`.
+    /// Creates a policy that also permits the networks of a comma-separated list such as `10.1.0.0/16, fd00::/8`.
     ///
     /// # Errors
-    /// [`IpNetworkError`] for an entry that is no network; an empty list permits nothing more.
+    /// [`IpNetworkError`] for an entry that is not a network. An empty list is valid and permits nothing more.
     pub fn allowing(list: &str) -> Result<Self, IpNetworkError> {
         let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         Ok(Self { allowed: entries.map(str::parse).collect::<Result<_, _>>()? })
     }
 
-    /// The networks an operator allows.
+    /// Returns the networks that the operator allows.
     #[must_use]
     pub fn allowed(&self) -> &[IpNetwork] {
         &self.allowed
     }
 
-    /// Judges the address a connection would go to. An IPv4-mapped IPv6 address is judged as the IPv4 address.
+    /// Checks the address of a connection to be made. An IPv4-mapped IPv6 address is judged as the IPv4 address.
     ///
     /// # Errors
-    /// [`ForbiddenAddress`] when it lies in a special-purpose block that the operator does not allow.
+    /// [`ForbiddenAddress`] if it lies in a special-purpose block that the operator does not allow.
     pub fn judge(&self, address: IpAddr) -> Result<(), ForbiddenAddress> {
         let address = address.to_canonical();
         if self.allowed.iter().any(|network| network.contains(address)) {
@@ -178,10 +196,10 @@ impl AddressPolicy {
     }
 }
 
-/// The address lies in a block that is never called back.
+/// The error for an address in a block that callbacks never connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForbiddenAddress {
-    /// What the block is for, in a few words.
+    /// The purpose of the block, in a few words.
     pub range: &'static str,
 }
 

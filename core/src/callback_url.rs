@@ -1,4 +1,4 @@
-//! Callback URLs: a strict part of RFC 3986, so that every reader of the URL sees the same host.
+//! Callback URLs: a strict subset of RFC 3986, so that every URL parser sees the same host.
 
 mod grammar;
 
@@ -22,14 +22,14 @@ pub enum CallbackScheme {
 pub enum CallbackHost<'a> {
     /// A name to resolve, in lower case, without a trailing dot.
     Name(&'a str),
-    /// A literal address; an IPv4-mapped IPv6 address stays what it is.
+    /// A literal address; an IPv4-mapped IPv6 address is not converted.
     Address(IpAddr),
 }
 
-/// Where a client wants the decision posted: an absolute http or https URL of at most 2,048 bytes.
+/// The absolute http or https URL that a decision is posted to, at most 2,048 bytes.
 ///
-/// Scheme and host are kept in lower case, the rest as received. The query may hold a secret: `Debug` shows only
-/// the host.
+/// Scheme and host are converted to lower case, the rest is kept as received. The query may contain a secret, so
+/// `Debug` shows only the host.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CallbackUrl {
     text: Box<str>,
@@ -38,28 +38,28 @@ pub struct CallbackUrl {
 }
 
 impl CallbackUrl {
-    /// The longest URL accepted, in bytes.
+    /// Longest accepted URL, in bytes.
     pub const MAX_BYTES: usize = 2048;
 
-    /// The whole URL.
+    /// Returns the complete URL.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The scheme.
+    /// Returns the scheme.
     #[must_use]
     pub fn scheme(&self) -> CallbackScheme {
         if self.text.starts_with("https:") { CallbackScheme::Https } else { CallbackScheme::Http }
     }
 
-    /// The host as it stands in the URL, an IPv6 address in its brackets: all of a URL that may be logged.
+    /// Returns the host as written in the URL, an IPv6 address in brackets. Nothing else of a URL may be logged.
     #[must_use]
     pub fn host_str(&self) -> &str {
         self.slice(self.host.0, self.host.1)
     }
 
-    /// The host, told apart.
+    /// Returns the host as a name or an address.
     #[must_use]
     pub fn host(&self) -> CallbackHost<'_> {
         let text = self.host_str();
@@ -71,13 +71,13 @@ impl CallbackUrl {
         literal.parse().map_or(CallbackHost::Name(text), CallbackHost::Address)
     }
 
-    /// Host and, where one is given, port: the `Host` header's value.
+    /// Returns the host and the port, if the URL has one: the value of the `Host` header.
     #[must_use]
     pub fn authority(&self) -> &str {
         self.slice(self.host.0, self.target)
     }
 
-    /// The port to connect to.
+    /// Returns the port to connect to.
     #[must_use]
     pub fn port(&self) -> u16 {
         let digits = self.slice(self.host.1, self.target).trim_start_matches(':');
@@ -87,7 +87,7 @@ impl CallbackUrl {
         })
     }
 
-    /// Path and query, as received; `/` where the URL has no path.
+    /// Returns path and query as received, with `/` for an empty path.
     #[must_use]
     pub fn target(&self) -> RequestTarget<'_> {
         RequestTarget(self.text.get(usize::from(self.target)..).unwrap_or_default())
@@ -98,7 +98,8 @@ impl CallbackUrl {
     }
 }
 
-/// Path and query of a URL; displays as the target of a request line (RFC 9112 section 3.2.1). `Debug` hides it.
+/// Path and query of a callback URL; `Display` writes the origin form of a request target (RFC 9112 section 3.2.1).
+/// `Debug` hides it.
 #[derive(Clone, Copy)]
 pub struct RequestTarget<'a>(&'a str);
 
@@ -113,7 +114,7 @@ impl fmt::Display for RequestTarget<'_> {
 
 impl fmt::Debug for RequestTarget<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Target(..)")
+        f.write_str("RequestTarget(..)")
     }
 }
 
@@ -124,16 +125,16 @@ impl FromStr for CallbackUrl {
         if text.len() > Self::MAX_BYTES {
             return Err(CallbackUrlError::TooLong);
         }
-        let parts = grammar::split(text)?;
+        let spans = grammar::parse(text)?;
         let position = |at: usize| u16::try_from(at).map_err(|_| CallbackUrlError::TooLong);
         let mut kept = String::from(text);
-        if let Some(head) = kept.get_mut(..parts.host.end) {
+        if let Some(head) = kept.get_mut(..spans.host.end) {
             head.make_ascii_lowercase();
         }
         Ok(Self {
             text: kept.into_boxed_str(),
-            host: (position(parts.host.start)?, position(parts.host.end)?),
-            target: position(parts.target)?,
+            host: (position(spans.host.start)?, position(spans.host.end)?),
+            target: position(spans.target)?,
         })
     }
 }
@@ -152,7 +153,7 @@ impl fmt::Debug for CallbackUrl {
     }
 }
 
-/// Why a text is no callback URL.
+/// The reason why a text does not parse as a [`CallbackUrl`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallbackUrlError {
     /// It is longer than 2,048 bytes.
@@ -161,11 +162,11 @@ pub enum CallbackUrlError {
     Scheme,
     /// It has a user name or password before the host.
     Credentials,
-    /// The host is empty or no name of letters, digits, hyphens and underscores.
+    /// The host is empty, or not a name of letters, digits, hyphens and underscores.
     Host,
-    /// The host looks like an IP address and is not in its standard form.
+    /// The host looks like an IP address but is not in the standard form.
     Address,
-    /// The port is no number from 1 to 65535 without leading zeros.
+    /// The port is not a number from 1 to 65535 without leading zeros.
     Port,
     /// It has a fragment.
     Fragment,

@@ -1,19 +1,19 @@
-//! Sets of ASCII characters, looked up in one table.
+//! Sets of ASCII characters, encoded in one lookup table.
 
-/// A set of characters: a bit of [`TABLE`].
+/// A set of characters, represented by one bit of [`TABLE`].
 #[derive(Clone, Copy)]
 pub(crate) struct CharSet(u8);
 
-/// The unreserved characters of RFC 3986 section 2.3: what a driver token is made of.
+/// The unreserved characters of RFC 3986 section 2.3, which are also those of a driver token.
 pub(crate) const UNRESERVED: CharSet = CharSet(1);
 /// `pchar` of RFC 3986 section 3.3 and the slash, without the percent sign.
 pub(crate) const PATH: CharSet = CharSet(1 << 1);
-/// `query` of RFC 3986 section 3.4, without the percent sign and without the apostrophe, which URL readers of the
-/// web percent-encode.
+/// `query` of RFC 3986 section 3.4, without the percent sign and without the apostrophe, which WHATWG URL parsers
+/// percent-encode.
 pub(crate) const QUERY: CharSet = CharSet(1 << 2);
-/// What host names are made of besides the dot.
+/// The characters of host names, without the dot.
 pub(crate) const NAME: CharSet = CharSet(1 << 3);
-/// What ends the authority of a URL; readers of the web take the backslash for a slash.
+/// The characters that end the authority of a URL; WHATWG URL parsers treat a backslash like a slash.
 pub(crate) const AUTHORITY_END: CharSet = CharSet(1 << 4);
 /// Hexadecimal digits.
 pub(crate) const HEX: CharSet = CharSet(1 << 5);
@@ -58,16 +58,16 @@ const fn usize_from(byte: u8) -> usize {
 }
 
 impl CharSet {
-    /// Whether `byte` is in the set; a byte outside ASCII never is.
+    /// Returns `true` if `byte` is in the set; a byte outside ASCII never is.
     pub(crate) fn contains(self, byte: u8) -> bool {
         #[expect(clippy::indexing_slicing, reason = "a byte always lies in a table of 256")]
         let sets = TABLE[usize::from(byte)];
         sets & self.0 != 0
     }
 
-    /// Whether every byte of `text` is in the set.
+    /// Returns `true` if every byte of `text` is in the set.
     pub(crate) fn contains_all(self, text: &[u8]) -> bool {
-        // Without an early exit: texts are short and mostly good.
+        // No early exit: texts are short and mostly valid.
         text.iter().fold(true, |all, byte| all & self.contains(*byte))
     }
 }

@@ -1,40 +1,40 @@
-//! When a message is decided: its age, the calls that still fit, and the moment it is shed.
+//! The decision deadline: the age of a message, the calls that still fit, and the age at which it is shed.
 
 use core::fmt;
 use core::time::Duration;
 
 use crate::time::UnixMillis;
 
-/// Clocks may differ by this much before a message's own time is doubted.
-const SKEW: Duration = Duration::from_secs(1);
+/// Largest difference between two clocks at which the producer's timestamp is still used.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(1);
 
-/// How old a message is, and what was odd about its times.
+/// The age of a message and the consistency of the timestamps it was computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageAge {
-    /// The age when it was measured; from then on a monotonic clock counts.
+    /// The age at the time of measurement; later ages are derived from it by a monotonic clock.
     pub value: Duration,
-    /// What was odd.
+    /// The consistency of the timestamps.
     pub timestamps: TimestampCheck,
 }
 
-/// What was odd about a message's times.
+/// The result of comparing a message's timestamps with each other and with the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimestampCheck {
-    /// Nothing.
+    /// The timestamps agree.
     Consistent,
-    /// The producer's time and the engine's differ by more than a second, and the engine's was taken.
+    /// The producer's and the engine's timestamps differ by more than a second; the engine's was used.
     Skewed,
-    /// The time lies in the future, and the age was taken for zero.
+    /// The timestamp lies in the future; the age counts as zero.
     Future,
 }
 
 impl MessageAge {
-    /// The age of a message at `now`, by its producer's time or, where the engine knows better, the engine's.
+    /// Computes the age of a message at `now` from the producer's timestamp, or from the engine's if the two differ.
     #[must_use]
     pub fn measure(now: UnixMillis, accepted_at: UnixMillis, enqueued_at: Option<UnixMillis>) -> Self {
         let (start, mut timestamps) = match enqueued_at {
             Some(enqueued_at)
-                if accepted_at.since(enqueued_at).max(enqueued_at.since(accepted_at)) > SKEW =>
+                if accepted_at.since(enqueued_at).max(enqueued_at.since(accepted_at)) > MAX_CLOCK_SKEW =>
             {
                 (enqueued_at, TimestampCheck::Skewed)
             }
@@ -47,7 +47,23 @@ impl MessageAge {
     }
 }
 
-/// The times a decision keeps to.
+/// The time limits of a decision.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use chargegate_core::{DecisionRules, DecisionStep};
+///
+/// let call_timeout = Duration::from_secs(2);
+/// let rules = DecisionRules::new(Duration::from_secs(10), call_timeout, Duration::from_millis(500))?;
+///
+/// // A new message is put to the authorization service; one that is older than 7.5 s is decided without a call,
+/// // since a call of 2 s and the commit of 0.5 s would end after the deadline.
+/// assert_eq!(rules.next_step(Duration::from_secs(1)), DecisionStep::Call { timeout: call_timeout });
+/// assert_eq!(rules.shed_at(), Duration::from_millis(7500));
+/// assert_eq!(rules.next_step(Duration::from_secs(8)), DecisionStep::Shed);
+/// # Ok::<(), chargegate_core::DecisionRulesError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecisionRules {
     deadline: Duration,
@@ -55,24 +71,27 @@ pub struct DecisionRules {
     commit_margin: Duration,
 }
 
-/// What to do with a message of some age.
+/// The step that follows for a message of a given age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecisionStep {
-    /// Ask the authorization service, for no longer than this.
+    /// Call the authorization service.
     Call {
-        /// The timeout of the whole call.
+        /// Timeout of the complete call.
         timeout: Duration,
     },
-    /// Decide without asking (again): a call begun now could end too late to count.
+    /// Decide without a (further) call: one that starts now could end too late to count.
     Shed,
 }
 
 impl DecisionRules {
-    /// A decision is committed by `deadline` after the request was accepted; one call may take `call_timeout`, and
-    /// `commit_margin` is kept free for the commit.
+    /// Default commit margin: enough for a commit on a busy machine.
+    pub const COMMIT_MARGIN: Duration = Duration::from_millis(500);
+
+    /// Creates rules under which a decision is committed within `deadline` of the acceptance, one call takes at most
+    /// `call_timeout`, and `commit_margin` is reserved for the commit.
     ///
     /// # Errors
-    /// [`DecisionRulesError`] when no call would fit.
+    /// [`DecisionRulesError`] if no call fits.
     pub const fn new(
         deadline: Duration,
         call_timeout: Duration,
@@ -85,20 +104,20 @@ impl DecisionRules {
         Ok(Self { deadline, call_timeout, commit_margin })
     }
 
-    /// The age by which a decision is committed.
+    /// Returns the age by which a decision is committed.
     #[must_use]
     pub const fn deadline(&self) -> Duration {
         self.deadline
     }
 
-    /// The age from which no call is begun any more: without this margin, calls begun with no time left waste the
-    /// service's capacity just when it is short.
+    /// Returns the age after which no call starts. Without this margin, calls that have no time left would waste the
+    /// capacity of the service just when it is scarce.
     #[must_use]
     pub const fn shed_at(&self) -> Duration {
         self.deadline.saturating_sub(self.call_timeout).saturating_sub(self.commit_margin)
     }
 
-    /// What to do at `age`: calls begin only while a whole one fits before the margin.
+    /// Returns the step for a message of `age`: a call starts only if a complete one fits before the margin.
     #[must_use]
     pub fn next_step(&self, age: Duration) -> DecisionStep {
         if age <= self.shed_at() {
@@ -108,20 +127,20 @@ impl DecisionRules {
         }
     }
 
-    /// How long a message of `age` may still wait for its call to begin.
+    /// Returns the time that a message of `age` may still wait for a slot before its call must start.
     #[must_use]
     pub const fn max_slot_wait(&self, age: Duration) -> Duration {
         self.shed_at().saturating_sub(age)
     }
 
-    /// Whether a decision committed at `age` is late.
+    /// Returns `true` if a decision committed at `age` is late.
     #[must_use]
     pub fn is_late(&self, age: Duration) -> bool {
         age > self.deadline
     }
 }
 
-/// The deadline leaves no room for a call and the commit.
+/// The error for a deadline that leaves no time for a call and the commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecisionRulesError;
 
@@ -142,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_begins_only_while_it_fits_before_the_margin() {
+    fn a_call_starts_only_while_it_fits_before_the_margin() {
         let rules = DecisionRules::new(ms(10_000), ms(2000), ms(500)).unwrap();
         assert_eq!(rules.shed_at(), ms(7500));
         for (age, expected) in [
@@ -158,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_leave_no_room_for_a_call_are_refused() {
+    fn rules_that_leave_no_time_for_a_call_are_refused() {
         assert!(DecisionRules::new(ms(2501), ms(2000), ms(500)).is_ok());
         assert_eq!(DecisionRules::new(ms(2500), ms(2000), ms(500)), Err(DecisionRulesError));
         assert_eq!(DecisionRules::new(ms(2500), ms(0), ms(500)), Err(DecisionRulesError));
@@ -171,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_engines_time_is_taken_where_clocks_differ() {
+    fn the_engines_timestamp_is_used_if_the_clocks_differ() {
         check(99_000, None, (1000, TimestampCheck::Consistent));
         check(99_000, Some(100_000), (1000, TimestampCheck::Consistent));
         check(98_999, Some(100_000), (0, TimestampCheck::Skewed));

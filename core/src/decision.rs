@@ -1,4 +1,4 @@
-//! Decisions, what the authorization service is asked and answers, and what a callback says.
+//! Decisions, the request and answer of the authorization service, and the body of a callback.
 
 use alloc::string::String;
 use core::fmt;
@@ -8,24 +8,30 @@ use crate::driver_token::DriverToken;
 use crate::json::{self, JsonMember, JsonValue};
 use crate::station_id::StationId;
 
-/// What a driver is told.
+/// Largest number of deliveries of a message after which the authorization service is still called.
+///
+/// A message that was delivered more often has outlived so many workers that it may be what kills them. It is decided
+/// without a call.
+pub const MAX_DELIVERIES: u32 = 10;
+
+/// The status of a decision, as reported to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DecisionStatus {
     /// The driver may charge.
     Allowed,
-    /// The driver is known and may not charge here.
+    /// The driver is known but may not charge here.
     NotAllowed,
-    /// Nobody could say in time, or nobody knows the driver.
+    /// There was no answer in time, or the driver is not known.
     Unknown,
-    /// The token is not valid, or not any more.
+    /// The token is not valid, or no longer valid.
     Invalid,
 }
 
 impl DecisionStatus {
-    /// Every status.
+    /// All statuses.
     pub const ALL: [Self; 4] = [Self::Allowed, Self::NotAllowed, Self::Unknown, Self::Invalid];
 
-    /// The name on the wire and in the store.
+    /// Returns the name on the wire and in the store.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -51,29 +57,29 @@ impl fmt::Display for DecisionStatus {
     }
 }
 
-/// Why a decision is what it is.
+/// The reason for a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DecisionReason {
     /// The authorization service answered in time.
     Acl,
-    /// The message's token was malformed; nobody was asked.
+    /// The token of the message was malformed; the authorization service was not called.
     MalformedToken,
-    /// The last call had no answer in its time.
+    /// The last call timed out.
     AclTimeout,
-    /// The last call was refused, cut, or answered with something that is no answer.
+    /// The last call was refused, cut off, or its answer was not understood.
     AclError,
-    /// Too little time was left to begin a call.
+    /// Too little time was left to start a call.
     Expired,
-    /// The message was delivered so often without a decision that nobody was asked again.
+    /// The message was delivered more than [`MAX_DELIVERIES`] times without a decision; no further call was made.
     Redelivered,
 }
 
 impl DecisionReason {
-    /// Every reason.
+    /// All reasons.
     pub const ALL: [Self; 6] =
         [Self::Acl, Self::MalformedToken, Self::AclTimeout, Self::AclError, Self::Expired, Self::Redelivered];
 
-    /// The name in the `chargegate-decision-reason` header and in the store.
+    /// Returns the name in the `chargegate-decision-reason` header and in the store.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -101,13 +107,13 @@ impl fmt::Display for DecisionReason {
     }
 }
 
-/// The text names no status or reason of this version.
+/// The error for a text that does not name a status or a reason of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownDecisionName;
 
 impl fmt::Display for UnknownDecisionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("is no name this version knows")
+        f.write_str("is not a name that this version knows")
     }
 }
 
@@ -116,48 +122,48 @@ impl core::error::Error for UnknownDecisionName {}
 /// The one decision of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// What the driver is told.
+    /// The status reported to the client.
     pub status: DecisionStatus,
-    /// Why.
+    /// The reason for the status.
     pub reason: DecisionReason,
 }
 
 impl Decision {
-    /// The decision the authorization service made.
+    /// Returns the decision that the authorization service made.
     #[must_use]
     pub const fn answered(status: DecisionStatus) -> Self {
         Self { status, reason: DecisionReason::Acl }
     }
 
-    /// The decision on a message whose token is malformed.
+    /// Decision on a message whose token is malformed.
     pub const MALFORMED_TOKEN: Self =
         Self { status: DecisionStatus::Invalid, reason: DecisionReason::MalformedToken };
 
-    /// The decision when nobody could say.
+    /// Returns the decision without an answer of the authorization service.
     #[must_use]
     pub const fn unknown(reason: DecisionReason) -> Self {
         Self { status: DecisionStatus::Unknown, reason }
     }
 }
 
-/// The body of a call to the authorization service.
+/// Returns the request body of a call to the authorization service.
 #[must_use]
 pub fn authorization_body(station_id: &StationId, driver_token: &DriverToken) -> String {
     let token = driver_token.as_str();
     let mut out = String::with_capacity(80 + token.len());
     out.push_str(r#"{"station_id":""#);
     out.push_str(station_id.as_str());
-    // No character that JSON escapes is allowed in a token.
+    // A token contains no character that JSON escapes.
     out.push_str(r#"","driver_token":""#);
     out.push_str(token);
     out.push_str("\"}");
     out
 }
 
-/// Reads the body of the authorization service's 200: an object with one `status`, other members ignored.
+/// Parses the body of a 200 of the authorization service: an object with one `status`; other members are ignored.
 ///
 /// # Errors
-/// [`AuthorizationAnswerError`] when it is anything else: that is no answer.
+/// [`AuthorizationAnswerError`] for any other body, which does not count as an answer.
 pub fn parse_authorization_answer(body: &[u8]) -> Result<DecisionStatus, AuthorizationAnswerError> {
     let members = json::read_object(body, ["status"]).ok().flatten().ok_or(AuthorizationAnswerError)?;
     match members.named {
@@ -168,19 +174,19 @@ pub fn parse_authorization_answer(body: &[u8]) -> Result<DecisionStatus, Authori
     }
 }
 
-/// The authorization service answered with something that is no answer.
+/// The error for a body of the authorization service that is not an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthorizationAnswerError;
 
 impl fmt::Display for AuthorizationAnswerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the body is no object with a known status")
+        f.write_str("the body is not an object with a known status")
     }
 }
 
 impl core::error::Error for AuthorizationAnswerError {}
 
-/// The body of a callback: the contract's three fields in their order. The token may be malformed.
+/// Returns the body of a callback: the three fields of the contract in their order. The token may be malformed.
 #[must_use]
 pub fn callback_body(station_id: &StationId, driver_token: &str, status: DecisionStatus) -> String {
     let mut out = String::with_capacity(110 + driver_token.len());
@@ -201,7 +207,7 @@ mod tests {
     const STATION: &str = "123e4567-e89b-12d3-a456-426614174000";
 
     #[test]
-    fn the_callback_has_the_three_fields_in_order() {
+    fn the_callback_body_has_the_three_fields_in_order() {
         let body = callback_body(&STATION.parse().unwrap(), "tok\"en", DecisionStatus::NotAllowed);
         assert_eq!(
             body,
@@ -215,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_known_status_is_an_answer() {
+    fn only_an_object_with_a_known_status_is_an_answer() {
         for status in DecisionStatus::ALL {
             check(&alloc::format!(r#"{{"status":"{status}","note":[1]}}"#), Some(status));
             assert_eq!(status.as_str().parse(), Ok(status));
@@ -235,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_read_back() {
+    fn every_reason_parses_from_its_name() {
         for reason in DecisionReason::ALL {
             assert_eq!(reason.as_str().parse(), Ok(reason));
         }

@@ -6,15 +6,15 @@ use core::str::FromStr;
 
 use crate::charset::UNRESERVED;
 
-const MIN: usize = 20;
-const MAX: usize = 80;
+const MIN_LENGTH: usize = 20;
+const MAX_LENGTH: usize = 80;
 
-/// What identifies a driver: 20 to 80 characters of `A-Z a-z 0-9 - . _ ~`. It is a secret: `Debug` hides it.
+/// The secret that identifies a driver: 20 to 80 characters of `A-Z a-z 0-9 - . _ ~`. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct DriverToken(Box<str>);
 
 impl DriverToken {
-    /// The token itself, for the authorization service and the callback only.
+    /// Returns the token itself, for the authorization service and the callback only.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -25,12 +25,12 @@ impl FromStr for DriverToken {
     type Err = DriverTokenError;
 
     fn from_str(text: &str) -> Result<Self, DriverTokenError> {
-        // Characters are judged before the length, which counts bytes: a token of the right length in
-        // characters that has a letter outside ASCII is told what is wrong with it.
+        // Characters are checked before the length, which counts bytes: the error for a token that has the right
+        // length in characters but contains a letter outside ASCII names the character.
         if !UNRESERVED.contains_all(text.as_bytes()) {
             return Err(DriverTokenError::Character);
         }
-        if !(MIN..=MAX).contains(&text.len()) {
+        if !(MIN_LENGTH..=MAX_LENGTH).contains(&text.len()) {
             return Err(DriverTokenError::Length);
         }
         Ok(Self(text.into()))
@@ -51,7 +51,7 @@ impl fmt::Debug for DriverToken {
     }
 }
 
-/// Why a text is no driver token.
+/// The reason why a text does not parse as a [`DriverToken`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DriverTokenError {
     /// It is shorter than 20 or longer than 80 characters.

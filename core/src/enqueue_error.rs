@@ -1,4 +1,4 @@
-//! The reasons for which a queue does not confirm a message.
+//! The error of a queue that does not confirm a message.
 
 use core::fmt;
 
@@ -41,3 +41,19 @@ impl fmt::Display for EnqueueError {
 }
 
 impl core::error::Error for EnqueueError {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn every_error_has_a_text_of_its_own() {
+        for (at, error) in EnqueueError::ALL.into_iter().enumerate() {
+            assert_eq!(error.to_string(), error.as_str());
+            let first = EnqueueError::ALL.iter().position(|other| other.as_str() == error.as_str());
+            assert_eq!(first, Some(at), "{error}");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Idempotency keys: a repeat of a request is the same request.
+//! Idempotency keys, under which a repeated request has the id of the first.
 
 use core::fmt;
 
@@ -12,10 +12,10 @@ use crate::request_id::RequestId;
 pub struct IdempotencyKey<'a>(&'a [u8]);
 
 impl<'a> IdempotencyKey<'a> {
-    /// Reads a header's value.
+    /// Parses the value of the header.
     ///
     /// # Errors
-    /// [`IdempotencyKeyError`] when it is empty, too long or has a character outside `!` to `~`.
+    /// [`IdempotencyKeyError`] if it is empty, too long or contains a character outside `!` to `~`.
     pub fn from_header(value: &'a [u8]) -> Result<Self, IdempotencyKeyError> {
         if (1..=255).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic) {
             Ok(Self(value))
@@ -24,9 +24,9 @@ impl<'a> IdempotencyKey<'a> {
         }
     }
 
-    /// The id of `request` under this key: the same key and payload give the same id, on every edge.
+    /// Derives the id of `request` under this key: the same key and payload have the same id on every edge.
     ///
-    /// Each part is hashed with its length before it, so no two lists of parts give the same input.
+    /// Each part is hashed after its length, so that two different lists of parts never produce the same input.
     #[must_use]
     pub fn request_id(&self, request: &SessionRequest) -> RequestId {
         let mut hash = Sha256::new();
@@ -51,7 +51,7 @@ impl fmt::Debug for IdempotencyKey<'_> {
     }
 }
 
-/// The header is no idempotency key.
+/// The error for a header that is not an idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdempotencyKeyError;
 
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn key_and_payload_make_the_id() {
+    fn the_id_is_derived_from_key_and_payload() {
         const STATION: &str = "123e4567-e89b-12d3-a456-426614174000";
         const TOKEN: &str = "driver-allowed-0000000001";
         let id = |key: &str, url: &str| {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn only_visible_ascii_of_1_to_255_is_a_key() {
+    fn a_key_has_1_to_255_visible_ascii_characters() {
         for (length, accepted) in [(0, false), (1, true), (255, true), (256, false)] {
             assert_eq!(IdempotencyKey::from_header(&alloc::vec![b'k'; length]).is_ok(), accepted, "{length}");
         }

@@ -1,35 +1,35 @@
-//! A reader of one JSON object (RFC 8259) that keeps named members and skips the rest, and a string writer.
+//! A JSON parser (RFC 8259) that extracts named members of one object and skips the rest, and a string writer.
 //!
-//! It is ours because what a contract says about duplicates, depth and wrong types must be told apart, in one
-//! pass and without allocating; a property test holds it against `serde_json`.
+//! It is hand-written because the contract distinguishes duplicate members, excessive depth and wrong types, in one pass
+//! and without allocation. Property tests compare it with `serde_json`.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
 
-/// Objects and arrays may be nested this deep, the outermost included.
+/// Largest accepted nesting depth of objects and arrays, the outermost included.
 pub const MAX_DEPTH: u8 = 32;
 
-/// Why a text is not read.
+/// The reason why a text is not parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonSyntaxError {
-    /// It is not one whole JSON text in UTF-8.
+    /// It is not exactly one JSON text in UTF-8.
     NotJson,
     /// It is nested deeper than [`MAX_DEPTH`].
     TooDeep,
 }
 
-/// What was found under a name.
+/// The occurrences of a named member in an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonMember<'a> {
-    /// Nothing.
+    /// The member is missing.
     Missing,
-    /// One value.
+    /// The member occurs once.
     Once(JsonValue<'a>),
-    /// More than one value.
+    /// The member occurs more than once.
     Repeated,
 }
 
-/// A value: strings and numbers as they stand, anything else only skipped.
+/// A value: strings and numbers as written, any other only by the fact that it is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonValue<'a> {
     /// A string.
@@ -40,7 +40,7 @@ pub enum JsonValue<'a> {
     Other,
 }
 
-/// The inside of a string literal, escapes not yet decoded.
+/// The content of a string literal, with its escapes not yet decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawJsonString<'a> {
     raw: &'a str,
@@ -50,16 +50,16 @@ pub struct RawJsonString<'a> {
 /// The named members of an object.
 #[derive(Debug)]
 pub struct JsonMembers<'a, const N: usize> {
-    /// What stands under each name, in the order of the names asked for.
+    /// The members with the requested names, in the order of the request.
     pub named: [JsonMember<'a>; N],
-    /// Whether there were members of other names.
+    /// `true` if the object has members with other names.
     pub others: bool,
 }
 
-/// Reads `text` and picks the members called `names`; `None` when it is JSON and no object.
+/// Parses `text` and returns its members called `names`, or `None` if it is valid JSON but not an object.
 ///
 /// # Errors
-/// [`JsonSyntaxError`].
+/// [`JsonSyntaxError`] if it is not valid JSON, or nested too deep.
 pub fn read_object<'a, const N: usize>(
     text: &'a [u8],
     names: [&str; N],
@@ -69,8 +69,9 @@ pub fn read_object<'a, const N: usize>(
     Ok(others.map(|others| JsonMembers { named: found, others }))
 }
 
-/// Notes what is found under each name, and tells whether there were others; not generic, since each number of names
-/// would be another reader.
+/// Stores the members called `names` in `found` and returns `true` if there are others.
+///
+/// It is not generic over the number of names, so that the parser is compiled once.
 fn read_members<'a>(
     text: &'a [u8],
     names: &[&str],
@@ -173,7 +174,7 @@ impl<'a> JsonReader<'a> {
         self.list(depth, b']', |reader| reader.value(depth).map(drop))
     }
 
-    /// Reads from the opening to the closing bracket, with `item` for what stands between the commas.
+    /// Parses from the opening to the closing bracket, with `item` for each element between the commas.
     fn list(
         &mut self,
         depth: u8,
@@ -275,7 +276,7 @@ impl<'a> RawJsonString<'a> {
         if self.escaped { self.decode() == text } else { self.raw == text }
     }
 
-    /// The text it stands for; half of a surrogate pair becomes U+FFFD, which no contract accepts.
+    /// Decodes the escapes. Half of a surrogate pair becomes U+FFFD, which no field of the contract accepts.
     #[must_use]
     pub fn decode(&self) -> Cow<'a, str> {
         if !self.escaped {
@@ -298,7 +299,7 @@ impl<'a> RawJsonString<'a> {
                     rest = tail.as_str().get(length..).unwrap_or_default();
                     continue;
                 }
-                Some(itself) => text.push(itself),
+                Some(escaped) => text.push(escaped),
                 None => {}
             }
             rest = tail.as_str();
@@ -308,7 +309,7 @@ impl<'a> RawJsonString<'a> {
     }
 }
 
-/// The character of the digits after `\u`, and how many bytes of `text` stand for it.
+/// Decodes the digits after `\u`; returns the character and the number of bytes of `text` that encode it.
 fn unicode_escape(text: &str) -> (char, usize) {
     let unit = |at: usize| text.get(at..at + 4).and_then(|digits| u16::from_str_radix(digits, 16).ok());
     let first = unit(0).unwrap_or(0xfffd);
@@ -320,12 +321,12 @@ fn unicode_escape(text: &str) -> (char, usize) {
     }
 }
 
-/// How many bytes stand before the first one that a string literal cannot hold as it is: a quotation mark, a
+/// Returns the number of bytes before the first one that must be escaped in a string literal: a quotation mark, a
 /// backslash or a control character (RFC 8259 section 7).
 fn plain_length(text: &[u8]) -> usize {
-    // Eight bytes at a time. A byte's high bit ends up set where the byte is below a bound, or equal to another
-    // after an exclusive or makes it zero. Borrows can only mark bytes above the lowest one that is really marked,
-    // and only the lowest counts. Bytes outside ASCII are never marked on their own account.
+    // Eight bytes at a time (SWAR). `below` sets the high bit of each byte that is less than the bound; equality with a
+    // character is tested by an exclusive or, which turns an equal byte into zero. A borrow can set a wrong bit only
+    // above the lowest correct one, and only the lowest is used. Bytes outside ASCII are not marked by themselves.
     const ONES: u64 = u64::MAX / 0xff;
     const HIGHS: u64 = ONES << 7;
     const fn below(word: u64, bound: u64) -> u64 {
@@ -345,7 +346,7 @@ fn plain_length(text: &[u8]) -> usize {
     length + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)).count()
 }
 
-/// Appends `text` as a string literal.
+/// Appends `text` to `out` as a string literal.
 pub fn write_string(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;

@@ -1,8 +1,15 @@
-//! The rules both sides of chargegate share: what a request is, what travels through the queue, when a
-//! message is decided or shed, when a callback is tried again, and which addresses are never called.
+//! The rules that both sides of chargegate share, edge and worker.
 //!
-//! There is no IO here, no clock, no randomness and no logging: callers pass in bytes, the time and random
-//! numbers, and get back values that say what to do. The crate is `no_std` and needs only `alloc`.
+//! The crate does no IO and has neither clock, randomness nor logging: callers pass in bytes, the time and random
+//! numbers, and receive decisions as data. It is `no_std` and needs only `alloc`.
+//!
+//! A request passes through these types, each with an example in its documentation:
+//!
+//! 1. [`SessionRequest`]: the edge parses the body of a request, and rejects it with every invalid field at once.
+//! 2. [`SessionMessage`]: the accepted request travels through the queue as one versioned JSON text.
+//! 3. [`DecisionRules`]: the worker calls the authorization service while there is time, or sheds the message.
+//! 4. [`AddressPolicy`]: the decision is posted to the callback URL, but never to a forbidden address.
+//! 5. [`RetryPolicy`]: a failed callback is retried with growing waits, and finally becomes a dead letter.
 #![no_std]
 
 extern crate alloc;
@@ -33,7 +40,7 @@ pub use address::{AddressPolicy, ForbiddenAddress, IpNetwork, IpNetworkError};
 pub use callback_url::{CallbackHost, CallbackScheme, CallbackUrl, CallbackUrlError, RequestTarget};
 pub use deadline::{DecisionRules, DecisionRulesError, DecisionStep, MessageAge, TimestampCheck};
 pub use decision::{
-    AuthorizationAnswerError, Decision, DecisionReason, DecisionStatus, UnknownDecisionName,
+    AuthorizationAnswerError, Decision, DecisionReason, DecisionStatus, MAX_DELIVERIES, UnknownDecisionName,
     authorization_body, callback_body, parse_authorization_answer,
 };
 pub use driver_token::{DriverToken, DriverTokenError};
@@ -44,7 +51,9 @@ pub use message_group::{message_group, message_group_of};
 pub use problem::{ProblemDetails, ProblemKind};
 pub use request::{FieldError, FieldErrorCode, MAX_BODY_BYTES, RequestRejection, SessionRequest};
 pub use request_id::{RequestId, RequestIdError};
-pub use retry::{AttemptOutcome, GiveUpReason, NextAttempt, RetryPolicy, full_jitter};
+pub use retry::{
+    AttemptOutcome, CALLBACK_RESEND_INTERVAL, GiveUpReason, NextAttempt, RetryPolicy, full_jitter,
+};
 pub use retry_budget::RetryBudget;
 pub use station_id::{StationId, StationIdError};
 pub use stream::{

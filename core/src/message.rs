@@ -1,4 +1,4 @@
-//! What travels through the queue: one JSON text, versioned.
+//! The queue message: one versioned JSON text.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -13,40 +13,61 @@ use crate::station_id::StationId;
 use crate::time::UnixMillis;
 use crate::traceparent::Traceparent;
 
-/// The longest message that is decoded, in bytes. The edge's own stay under 3 KiB.
+/// Longest message that is decoded, in bytes. Messages of the edge are shorter than 3 KiB.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
-const NAMES: [&str; 7] =
+const FIELD_NAMES: [&str; 7] =
     ["v", "id", "station_id", "driver_token", "callback_url", "accepted_at", "traceparent"];
 
-/// An accepted request on its way to a decision.
+/// An accepted request on its way through the queue.
+///
+/// ```
+/// use chargegate_core::{AddressPolicy, RequestId, SessionMessage, SessionRequest, UnixMillis};
+///
+/// let body = br#"{
+///     "station_id": "123e4567-e89b-12d3-a456-426614174000",
+///     "driver_token": "driver-allowed-0000000001",
+///     "callback_url": "https://client.example/charging/result"
+/// }"#;
+/// let request = SessionRequest::parse(body, &AddressPolicy::default())?;
+///
+/// // The edge encodes the request for the queue; id and time come from its host.
+/// let now = UnixMillis(1_763_800_000_000);
+/// let message = SessionMessage::new(request, RequestId::v7(now, [7; 10]), now, None);
+/// let text = message.encode();
+/// assert!(text.starts_with(r#"{"v":1,"id":""#));
+///
+/// // The worker decodes it, and validates every field again: other producers may feed the queue.
+/// assert_eq!(SessionMessage::decode(text.as_bytes())?, message);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionMessage {
-    /// The request's id.
+    /// The id of the request.
     pub id: RequestId,
-    /// Where the driver wants to charge.
+    /// The station at which the driver wants to charge.
     pub station_id: StationId,
-    /// Who the driver is.
+    /// The token of the driver.
     pub driver_token: MessageToken,
-    /// Where the decision goes.
+    /// The URL to which the decision is posted.
     pub callback_url: CallbackUrl,
-    /// When the edge accepted it, by the edge's clock.
+    /// The time of acceptance, by the clock of the edge.
     pub accepted_at: UnixMillis,
-    /// The trace the request belongs to.
+    /// The trace to which the request belongs.
     pub traceparent: Option<Traceparent>,
 }
 
-/// The driver token of a message: other producers may feed the queue, so it may be malformed.
+/// The driver token of a message. Other producers may feed the queue, so it may be malformed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum MessageToken {
-    /// It fits the rule.
+    /// A well-formed token.
     Valid(DriverToken),
-    /// It does not; it is decided `invalid` without asking, and echoed in the callback.
+    /// Any other text; the request is decided `invalid` without a call, and the callback echoes the text.
     Malformed(Box<str>),
 }
 
 impl MessageToken {
-    /// The token as it was received.
+    /// Returns the token as received.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -72,7 +93,7 @@ impl fmt::Debug for MessageToken {
 }
 
 impl SessionMessage {
-    /// The message of a request the edge accepts now.
+    /// Creates the message of a request that the edge accepts at `accepted_at`.
     #[must_use]
     pub fn new(
         request: SessionRequest,
@@ -90,7 +111,7 @@ impl SessionMessage {
         }
     }
 
-    /// The text for the queue.
+    /// Encodes the message as the text that travels through the queue.
     #[must_use]
     pub fn encode(&self) -> String {
         let token = self.driver_token.as_str();
@@ -102,7 +123,7 @@ impl SessionMessage {
         out.push_str(self.station_id.as_str());
         out.push_str(r#"","driver_token":"#);
         json::write_string(&mut out, token);
-        // No character that JSON escapes is in the grammar of a callback URL.
+        // A callback URL contains no character that JSON escapes.
         out.push_str(r#","callback_url":""#);
         out.push_str(url);
         out.push_str(r#"","accepted_at":"#);
@@ -116,18 +137,18 @@ impl SessionMessage {
         out
     }
 
-    /// Reads a text of the queue.
+    /// Decodes a text of the queue.
     ///
-    /// It must have version 1 and every field but `traceparent`, each once, of the right type, and no other. A
-    /// malformed `traceparent` is dropped, as its specification asks; a malformed token is kept as such.
+    /// It must have version 1 and every field except `traceparent`, each once and of the right type, and no other field.
+    /// A malformed `traceparent` is dropped, as its specification requires; a malformed token is kept as such.
     ///
     /// # Errors
-    /// [`MessageDecodeError`]: the message is poison.
+    /// [`MessageDecodeError`] if the message is poison.
     pub fn decode(text: &[u8]) -> Result<Self, MessageDecodeError> {
         if text.len() > MAX_MESSAGE_BYTES {
             return Err(MessageDecodeError::TooLarge);
         }
-        let members = json::read_object(text, NAMES).map_err(|_| MessageDecodeError::NotAnObject)?;
+        let members = json::read_object(text, FIELD_NAMES).map_err(|_| MessageDecodeError::NotAnObject)?;
         let members = members.ok_or(MessageDecodeError::NotAnObject)?;
         let [version, id, station_id, driver_token, callback_url, accepted_at, traceparent] = members.named;
         if version != JsonMember::Once(JsonValue::Number("1")) {
@@ -137,21 +158,21 @@ impl SessionMessage {
             return Err(MessageDecodeError::UnknownField);
         }
         Ok(Self {
-            id: text_of(id).and_then(|text| text.parse().ok()).ok_or(MessageDecodeError::Id)?,
-            station_id: text_of(station_id)
+            id: string_of(id).and_then(|text| text.parse().ok()).ok_or(MessageDecodeError::Id)?,
+            station_id: string_of(station_id)
                 .and_then(|text| text.parse().ok())
                 .ok_or(MessageDecodeError::StationId)?,
-            driver_token: text_of(driver_token)
+            driver_token: string_of(driver_token)
                 .map(|text| (&*text).into())
                 .ok_or(MessageDecodeError::DriverToken)?,
-            callback_url: text_of(callback_url)
+            callback_url: string_of(callback_url)
                 .and_then(|text| text.parse().ok())
                 .ok_or(MessageDecodeError::CallbackUrl)?,
-            accepted_at: moment(accepted_at).ok_or(MessageDecodeError::AcceptedAt)?,
+            accepted_at: timestamp_of(accepted_at).ok_or(MessageDecodeError::AcceptedAt)?,
             traceparent: match traceparent {
                 JsonMember::Missing => None,
                 present => {
-                    let text = text_of(present).ok_or(MessageDecodeError::Traceparent)?;
+                    let text = string_of(present).ok_or(MessageDecodeError::Traceparent)?;
                     Traceparent::from_header(text.as_bytes())
                 }
             },
@@ -159,14 +180,14 @@ impl SessionMessage {
     }
 }
 
-fn text_of(member: JsonMember<'_>) -> Option<alloc::borrow::Cow<'_, str>> {
+fn string_of(member: JsonMember<'_>) -> Option<alloc::borrow::Cow<'_, str>> {
     match member {
         JsonMember::Once(JsonValue::String(text)) => Some(text.decode()),
         _ => None,
     }
 }
 
-fn moment(member: JsonMember<'_>) -> Option<UnixMillis> {
+fn timestamp_of(member: JsonMember<'_>) -> Option<UnixMillis> {
     let JsonMember::Once(JsonValue::Number(digits)) = member else { return None };
     digits.parse().ok().map(UnixMillis).filter(|at| *at <= UnixMillis::MAX)
 }
@@ -185,33 +206,33 @@ fn write_number(out: &mut String, mut number: u64) {
     out.push_str(core::str::from_utf8(digits.get(20 - length..).unwrap_or_default()).unwrap_or_default());
 }
 
-/// Why a message is poison.
+/// The reason why a message is poison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageDecodeError {
     /// It is longer than [`MAX_MESSAGE_BYTES`].
     TooLarge,
-    /// It is no JSON object.
+    /// It is not a JSON object.
     NotAnObject,
     /// Its version is not 1.
     Version,
-    /// It has a field this version does not know.
+    /// It has a field that version 1 does not know.
     UnknownField,
-    /// `id` is missing, repeated or no UUID.
+    /// `id` is missing, repeated or not a UUID.
     Id,
-    /// `station_id` is missing, repeated or no UUID.
+    /// `station_id` is missing, repeated or not a UUID.
     StationId,
-    /// `driver_token` is missing, repeated or no string.
+    /// `driver_token` is missing, repeated or not a string.
     DriverToken,
-    /// `callback_url` is missing, repeated or no callback URL.
+    /// `callback_url` is missing, repeated or not a callback URL.
     CallbackUrl,
-    /// `accepted_at` is missing, repeated or no time in milliseconds below 2^53.
+    /// `accepted_at` is missing, repeated or not a time in milliseconds below 2^53.
     AcceptedAt,
-    /// `traceparent` is repeated or no string.
+    /// `traceparent` is repeated or not a string.
     Traceparent,
 }
 
 impl MessageDecodeError {
-    /// The reason as stored beside a poison message.
+    /// Returns the name of the reason, which is stored with a poison message.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -247,24 +268,24 @@ mod tests {
 
     use super::*;
 
-    const GOOD: &str = r#"{"v":1,"id":"019aa9a4-1c00-7000-8000-000000000001","station_id":"123e4567-e89b-12d3-a456-426614174000","driver_token":"driver-allowed-0000000001","callback_url":"https://a.example/cb","accepted_at":1763800000000,"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#;
+    const VALID: &str = r#"{"v":1,"id":"019aa9a4-1c00-7000-8000-000000000001","station_id":"123e4567-e89b-12d3-a456-426614174000","driver_token":"driver-allowed-0000000001","callback_url":"https://a.example/cb","accepted_at":1763800000000,"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#;
 
     #[test]
-    fn a_message_is_written_as_the_contract_says() {
-        let message = SessionMessage::decode(GOOD.as_bytes()).unwrap();
-        assert_eq!(message.encode(), GOOD);
+    fn a_message_is_encoded_as_the_contract_requires() {
+        let message = SessionMessage::decode(VALID.as_bytes()).unwrap();
+        assert_eq!(message.encode(), VALID);
         assert!(matches!(message.driver_token, MessageToken::Valid(_)));
     }
 
     #[track_caller]
     fn check(from: &str, to: &str, expected: Result<(), MessageDecodeError>) {
-        assert!(GOOD.contains(from), "{from}");
-        let text = GOOD.replacen(from, to, 1);
+        assert!(VALID.contains(from), "{from}");
+        let text = VALID.replacen(from, to, 1);
         assert_eq!(SessionMessage::decode(text.as_bytes()).map(drop), expected, "{text}");
     }
 
     #[test]
-    fn anything_else_is_poison() {
+    fn any_deviation_from_the_contract_is_poison() {
         for version in ["0", "2", "1.0", "\"1\"", "1e0", "null"] {
             check("\"v\":1", &format!("\"v\":{version}"), Err(MessageDecodeError::Version));
         }
@@ -291,14 +312,14 @@ mod tests {
         );
         assert_eq!(SessionMessage::decode(b"[]"), Err(MessageDecodeError::NotAnObject));
         assert_eq!(
-            SessionMessage::decode(&GOOD.as_bytes()[..GOOD.len() - 1]),
+            SessionMessage::decode(&VALID.as_bytes()[..VALID.len() - 1]),
             Err(MessageDecodeError::NotAnObject)
         );
     }
 
     proptest! {
         #[test]
-        fn a_message_reads_back(
+        fn an_encoded_message_decodes_to_itself(
             id: [u8; 16], station: [u8; 16], token: String, path in "[a-z0-9/?=&]{0,30}", at in 0..1_u64 << 53,
             trace in proptest::option::of((any::<[u8; 16]>(), any::<[u8; 8]>())),
         ) {
@@ -318,7 +339,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(text: Vec<u8>, at: prop::sample::Index, byte: u8) {
             let _ = SessionMessage::decode(&text);
-            let mut near = GOOD.as_bytes().to_vec();
+            let mut near = VALID.as_bytes().to_vec();
             let at = at.index(near.len());
             near[at] = byte;
             let _ = SessionMessage::decode(&near);

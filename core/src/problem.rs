@@ -1,4 +1,4 @@
-//! Problem details (RFC 9457): what a client reads when a request is not accepted.
+//! Problem details (RFC 9457), the body of a response that does not accept a request.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -6,27 +6,27 @@ use alloc::vec::Vec;
 use crate::json::write_string;
 use crate::request::{FieldError, RequestRejection};
 
-/// A problem to be told as `application/problem+json`.
+/// The problem details of a response, in the format `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProblemDetails {
-    /// What kind of problem it is.
+    /// The kind of problem.
     pub kind: ProblemKind,
-    /// What is wrong this time, if the kind does not say it all. It never echoes input.
+    /// The details of this occurrence, if the kind alone is not specific enough. They never echo input.
     pub detail: Option<&'static str>,
-    /// The bad fields, for [`ProblemKind::InvalidFields`].
+    /// The invalid fields, for [`ProblemKind::InvalidFields`].
     pub errors: Vec<FieldError>,
 }
 
-/// The kinds of problems, each with its own status, title and type.
+/// The kind of a problem, which determines status, title and type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
     /// 400: the body is not JSON.
     NotJson,
     /// 400: the body is nested too deep.
     TooDeep,
-    /// 400: the `Idempotency-Key` is none.
+    /// 400: the `Idempotency-Key` is malformed.
     BadIdempotencyKey,
-    /// 404: there is no such resource.
+    /// 404: the resource does not exist.
     NotFound,
     /// 405: the resource has other methods.
     MethodNotAllowed,
@@ -43,7 +43,7 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
-    /// The HTTP status.
+    /// Returns the HTTP status.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -58,7 +58,7 @@ impl ProblemKind {
         }
     }
 
-    /// The URI that names the kind, stable across releases.
+    /// Returns the URI that identifies the kind, stable across releases.
     #[must_use]
     pub const fn type_uri(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl ProblemKind {
             Self::BadIdempotencyKey => "urn:chargegate:problem:bad-idempotency-key",
             Self::NotFound => "urn:chargegate:problem:not-found",
             Self::MethodNotAllowed => "urn:chargegate:problem:method-not-allowed",
-            // Its status says it all (RFC 9457 section 4.2.1).
+            // It adds nothing to the HTTP status (RFC 9457 section 4.2.1).
             Self::BodyTooLate => "about:blank",
             Self::BodyTooLarge => "urn:chargegate:problem:body-too-large",
             Self::UnsupportedMediaType => "urn:chargegate:problem:unsupported-media-type",
@@ -76,7 +76,7 @@ impl ProblemKind {
         }
     }
 
-    /// The kind in words.
+    /// Returns the title of the kind.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -97,19 +97,19 @@ impl ProblemKind {
 }
 
 impl ProblemDetails {
-    /// A problem that its kind says all about.
+    /// Creates a problem without details.
     #[must_use]
     pub const fn new(kind: ProblemKind) -> Self {
         Self { kind, detail: None, errors: Vec::new() }
     }
 
-    /// The problem with a detail.
+    /// Adds a detail to the problem.
     #[must_use]
     pub fn with_detail(self, detail: &'static str) -> Self {
         Self { detail: Some(detail), ..self }
     }
 
-    /// The document.
+    /// Returns the JSON document.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut out = String::with_capacity(256);
@@ -157,7 +157,7 @@ mod tests {
     use crate::{AddressPolicy, SessionRequest};
 
     #[test]
-    fn a_problem_lists_every_bad_field_and_echoes_none() {
+    fn a_problem_lists_every_invalid_field_and_echoes_none() {
         let body = br#"{"station_id":"secret-value","driver_token":"secret value"}"#;
         let problem =
             ProblemDetails::from(SessionRequest::parse(body, &AddressPolicy::default()).unwrap_err());

@@ -1,4 +1,4 @@
-//! The body of a request, read so that every bad field is told at once.
+//! The body of a request, parsed so that one response reports every invalid field.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -10,28 +10,51 @@ use crate::driver_token::{DriverToken, DriverTokenError};
 use crate::json::{self, JsonMember, JsonSyntaxError, JsonValue};
 use crate::station_id::StationId;
 
-/// The longest request body, in bytes.
+/// Longest accepted request body, in bytes.
 pub const MAX_BODY_BYTES: usize = 8 * 1024;
 
-/// A driver's wish to start a charging session.
+/// A request to start a charging session.
+///
+/// ```
+/// use chargegate_core::{AddressPolicy, RequestRejection, SessionRequest};
+///
+/// let addresses = AddressPolicy::default();
+/// let body = br#"{
+///     "station_id": "123e4567-e89b-12d3-a456-426614174000",
+///     "driver_token": "driver-allowed-0000000001",
+///     "callback_url": "https://client.example/charging/result"
+/// }"#;
+/// let request = SessionRequest::parse(body, &addresses)?;
+/// assert_eq!(request.callback_url.host_str(), "client.example");
+///
+/// // A rejection lists every invalid field, and never echoes a value.
+/// let body = br#"{"station_id": "x", "driver_token": "short", "callback_url": "http://10.0.0.1/"}"#;
+/// let Err(RequestRejection::Invalid(errors)) = SessionRequest::parse(body, &addresses) else { panic!() };
+/// let errors: Vec<_> = errors.iter().map(|error| (error.pointer, error.code.as_str())).collect();
+/// assert_eq!(
+///     errors,
+///     [("/station_id", "not_a_uuid"), ("/driver_token", "length"), ("/callback_url", "forbidden_address")],
+/// );
+/// # Ok::<(), RequestRejection>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRequest {
-    /// Where the driver wants to charge.
+    /// The station at which the driver wants to charge.
     pub station_id: StationId,
-    /// Who the driver is.
+    /// The token of the driver.
     pub driver_token: DriverToken,
-    /// Where the decision goes.
+    /// The URL to which the decision is posted.
     pub callback_url: CallbackUrl,
 }
 
 impl SessionRequest {
-    /// Reads a JSON body: an object with the strings `station_id`, `driver_token` and `callback_url`, each once;
-    /// members of other names are ignored.
+    /// Parses a JSON body: an object with the strings `station_id`, `driver_token` and `callback_url`, each once;
+    /// members with other names are ignored.
     ///
     /// A literal address in `callback_url` is judged by `addresses`; a name is judged when it is resolved.
     ///
     /// # Errors
-    /// [`RequestRejection`], with every bad field.
+    /// [`RequestRejection`], with every invalid field.
     pub fn parse(body: &[u8], addresses: &AddressPolicy) -> Result<Self, RequestRejection> {
         let members = match json::read_object(body, ["station_id", "driver_token", "callback_url"]) {
             Ok(Some(members)) => members.named,
@@ -44,10 +67,11 @@ impl SessionRequest {
             Err(JsonSyntaxError::TooDeep) => return Err(RequestRejection::TooDeep),
         };
         let [station_id, driver_token, callback_url] = members;
-        let station_id = text(station_id).and_then(|text| text.parse().map_err(|_| FieldErrorCode::Uuid));
+        let station_id =
+            string_of(station_id).and_then(|text| text.parse().map_err(|_| FieldErrorCode::Uuid));
         let driver_token =
-            text(driver_token).and_then(|text| text.parse().map_err(FieldErrorCode::DriverToken));
-        let callback_url = text(callback_url).and_then(|text| callable(&text, addresses));
+            string_of(driver_token).and_then(|text| text.parse().map_err(FieldErrorCode::DriverToken));
+        let callback_url = string_of(callback_url).and_then(|text| parse_callback_url(&text, addresses));
         match (station_id, driver_token, callback_url) {
             (Ok(station_id), Ok(driver_token), Ok(callback_url)) => {
                 Ok(Self { station_id, driver_token, callback_url })
@@ -66,7 +90,7 @@ impl SessionRequest {
     }
 }
 
-fn text(member: JsonMember<'_>) -> Result<Cow<'_, str>, FieldErrorCode> {
+fn string_of(member: JsonMember<'_>) -> Result<Cow<'_, str>, FieldErrorCode> {
     match member {
         JsonMember::Once(JsonValue::String(text)) => Ok(text.decode()),
         JsonMember::Once(_) => Err(FieldErrorCode::NotAString),
@@ -75,7 +99,7 @@ fn text(member: JsonMember<'_>) -> Result<Cow<'_, str>, FieldErrorCode> {
     }
 }
 
-fn callable(text: &str, addresses: &AddressPolicy) -> Result<CallbackUrl, FieldErrorCode> {
+fn parse_callback_url(text: &str, addresses: &AddressPolicy) -> Result<CallbackUrl, FieldErrorCode> {
     let url: CallbackUrl = text.parse().map_err(FieldErrorCode::CallbackUrl)?;
     match url.host() {
         CallbackHost::Address(address) if addresses.judge(address).is_err() => {
@@ -85,14 +109,14 @@ fn callable(text: &str, addresses: &AddressPolicy) -> Result<CallbackUrl, FieldE
     }
 }
 
-/// Why a body is no request.
+/// The reason why a request is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestRejection {
-    /// It is not one JSON text in UTF-8.
+    /// The body is not exactly one JSON text in UTF-8.
     NotJson,
-    /// It is nested deeper than 32 levels.
+    /// The body is nested deeper than 32 levels.
     TooDeep,
-    /// It is JSON and breaks the contract: every bad field, once each, in the contract's order.
+    /// The body is JSON but breaks the contract: every invalid field, once each, in the order of the contract.
     Invalid(Vec<FieldError>),
 }
 
@@ -108,38 +132,38 @@ impl fmt::Display for RequestRejection {
 
 impl core::error::Error for RequestRejection {}
 
-/// One bad field.
+/// An invalid field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldError {
-    /// Where it stands: a JSON pointer (RFC 6901); empty for the whole body.
+    /// JSON pointer to the field (RFC 6901); empty for the complete body.
     pub pointer: &'static str,
-    /// What is wrong.
+    /// The reason why it is invalid.
     pub code: FieldErrorCode,
 }
 
-/// What is wrong with a field.
+/// The reason why a field is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldErrorCode {
-    /// The body is no JSON object.
+    /// The body is not a JSON object.
     NotAnObject,
     /// The field is missing.
     Required,
-    /// The field is given more than once.
+    /// The field occurs more than once.
     Repeated,
-    /// The field is no string.
+    /// The field is not a string.
     NotAString,
-    /// The station id is no UUID.
+    /// The station id is not a UUID.
     Uuid,
-    /// The driver token breaks its rule.
+    /// The driver token is malformed.
     DriverToken(DriverTokenError),
-    /// The callback URL breaks its grammar.
+    /// The callback URL does not fit the grammar.
     CallbackUrl(CallbackUrlError),
-    /// The callback URL names an address that is never called.
+    /// The callback URL contains an address that callbacks never connect to.
     ForbiddenAddress,
 }
 
 impl FieldErrorCode {
-    /// The machine-readable name, stable across releases.
+    /// Returns the machine-readable name, stable across releases.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -200,14 +224,14 @@ mod tests {
     #[track_caller]
     fn check(body: &str, expected: &[(&str, &str)]) {
         let Err(RequestRejection::Invalid(errors)) = parse(body) else {
-            panic!("{body} was not refused for its fields")
+            panic!("{body} was not rejected for its fields")
         };
         let found: Vec<_> = errors.iter().map(|error| (error.pointer, error.code.as_str())).collect();
         assert_eq!(found, expected, "{body}");
     }
 
     #[test]
-    fn a_good_body_is_read_and_members_of_other_names_are_ignored() {
+    fn a_valid_body_is_parsed_and_members_with_other_names_are_ignored() {
         let body = format!(
             r#" {{"x":[{{}}],"driver_token":"{TOKEN}","station_id":"{STATION}","callback_url":"https://a.example\/cb"}} "#
         );
@@ -218,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_field_is_told_at_once() {
+    fn every_invalid_field_is_reported_at_once() {
         check(
             "{}",
             &[("/station_id", "required"), ("/driver_token", "required"), ("/callback_url", "required")],
@@ -250,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_told_apart() {
+    fn a_body_that_is_not_json_is_rejected_as_such() {
         for body in ["", " ", "{", "{}x", "nul", "{'a':1}", "{\"a\":\"\u{0}\"}", "{\"a\":1,}"] {
             assert_eq!(parse(body), Err(RequestRejection::NotJson), "{body:?}");
         }
@@ -262,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_address_is_judged_as_what_it_maps_to() {
+    fn an_ipv4_mapped_address_is_judged_as_the_ipv4_address() {
         for host in ["[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::ffff:169.254.169.254]", "[::1]"] {
             let body = format!(
                 r#"{{"station_id":"{STATION}","driver_token":"{TOKEN}","callback_url":"http://{host}/"}}"#

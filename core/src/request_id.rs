@@ -1,4 +1,4 @@
-//! Request ids, and the textual form of UUIDs.
+//! Request ids and the text form of UUIDs.
 
 use core::fmt;
 use core::str::FromStr;
@@ -11,7 +11,7 @@ use crate::time::UnixMillis;
 pub struct RequestId([u8; 16]);
 
 impl RequestId {
-    /// A UUID version 7 (RFC 9562 section 5.7) from the time and 10 random bytes.
+    /// Creates a UUID version 7 (RFC 9562 section 5.7) from the time and 10 random bytes.
     #[must_use]
     pub fn v7(now: UnixMillis, random: [u8; 10]) -> Self {
         let [_, _, t0, t1, t2, t3, t4, t5] = now.0.to_be_bytes();
@@ -19,7 +19,7 @@ impl RequestId {
         Self::stamped([t0, t1, t2, t3, t4, t5, r0, r1, r2, r3, r4, r5, r6, r7, r8, r9], 0x70)
     }
 
-    /// A UUID version 8 (RFC 9562 section 5.8) from the first 16 bytes of a hash.
+    /// Creates a UUID version 8 (RFC 9562 section 5.8) from the first 16 bytes of a hash.
     #[must_use]
     pub(crate) fn v8(hash: [u8; 16]) -> Self {
         Self::stamped(hash, 0x80)
@@ -31,13 +31,13 @@ impl RequestId {
         Self(bytes)
     }
 
-    /// The 16 bytes, most significant first.
+    /// Returns the 16 bytes, most significant first.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 
-    /// The id with these 16 bytes, as a store keeps it.
+    /// Creates the id from its 16 bytes, the form in which a store keeps it.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -53,19 +53,19 @@ impl RequestId {
     }
 }
 
-/// Writes `bytes` as lower-case hexadecimal digits into `slots`, two for each.
-pub(crate) fn write_hex(slots: &mut [u8], bytes: &[u8]) {
-    for (pair, byte) in slots.chunks_exact_mut(2).zip(bytes) {
+/// Writes `bytes` into `digits` as lower-case hexadecimal, two digits per byte.
+pub(crate) fn write_hex(digits: &mut [u8], bytes: &[u8]) {
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
         pair.copy_from_slice(&[hex(byte >> 4), hex(byte & 0x0f)]);
     }
 }
 
-/// The lower-case hexadecimal digit of a nibble.
+/// Returns the lower-case hexadecimal digit of a nibble.
 const fn hex(nibble: u8) -> u8 {
     if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }
 }
 
-/// The value of a hexadecimal digit of either case.
+/// Returns the value of a hexadecimal digit of either case.
 pub(crate) const fn unhex(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -75,7 +75,7 @@ pub(crate) const fn unhex(digit: u8) -> Option<u8> {
     }
 }
 
-/// Whether `text` has the form 8-4-4-4-12 (RFC 9562 section 4), in either case.
+/// Returns `true` if `text` has the form 8-4-4-4-12 (RFC 9562 section 4), in either case.
 pub(crate) fn is_hyphenated_uuid(text: &[u8; 36]) -> bool {
     const SHAPE: [CharSet; 36] = {
         let mut shape = [HEX; 36];
@@ -114,7 +114,7 @@ impl fmt::Debug for RequestId {
     }
 }
 
-/// The text is not a UUID in the form 8-4-4-4-12.
+/// The error for a text that is not a UUID in the form 8-4-4-4-12.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestIdError;
 
@@ -136,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_and_value_agree_with_the_uuid_crate(bytes: [u8; 16]) {
+        fn formatting_and_parsing_agree_with_the_uuid_crate(bytes: [u8; 16]) {
             let text = RequestId::from_bytes(bytes).to_string();
             prop_assert_eq!(&text, &uuid::Uuid::from_bytes(bytes).to_string());
             prop_assert_eq!(text.parse::<RequestId>(), Ok(RequestId::from_bytes(bytes)));
@@ -144,7 +144,7 @@ mod tests {
         }
 
         #[test]
-        fn a_v7_id_carries_its_time(ms in 0..1_u64 << 48, random: [u8; 10]) {
+        fn a_v7_id_contains_its_time(ms in 0..1_u64 << 48, random: [u8; 10]) {
             let id = uuid::Uuid::from_bytes(*RequestId::v7(UnixMillis(ms), random).as_bytes());
             prop_assert_eq!(id.get_version_num(), 7);
             prop_assert_eq!(id.get_variant(), uuid::Variant::RFC4122);

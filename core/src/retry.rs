@@ -1,44 +1,47 @@
-//! When a callback is tried again, and when it is given up.
+//! Retries of callbacks: the wait before the next attempt, and the reasons to give up.
 
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-/// What one attempt to deliver a callback came to.
+/// Shortest time between the end of a callback and its repetition for a repeated request.
+pub const CALLBACK_RESEND_INTERVAL: Duration = Duration::from_mins(1);
+
+/// The outcome of one attempt to deliver a callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptOutcome {
-    /// The receiver answered; `retry_after` is what its header asked for, if anything.
+    /// The receiver answered.
     Answered {
         /// The HTTP status.
         status: u16,
-        /// The wait the receiver asked for.
+        /// The wait that the receiver asked for in `Retry-After`, if any.
         retry_after: Option<Duration>,
     },
-    /// The address is one that is never called.
+    /// The address policy forbids the address.
     Blocked,
-    /// There was no answer: refused, cut, unresolved, or too slow.
+    /// The receiver did not answer: the connection was refused or cut off, the name did not resolve, or time ran out.
     Failed,
 }
 
-/// What follows an attempt.
+/// The consequence of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextAttempt {
-    /// The callback has arrived.
+    /// The callback is delivered.
     Delivered,
-    /// Try again after this wait.
+    /// Try again after a wait.
     Retry {
-        /// The wait.
+        /// The wait before the next attempt.
         after: Duration,
     },
-    /// Put it with the dead letters.
+    /// Make the callback a dead letter.
     GiveUp(GiveUpReason),
 }
 
-/// Why a callback is given up.
+/// The reason why a callback became a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GiveUpReason {
     /// The receiver answered 410 Gone.
     Gone,
-    /// The address is one that is never called.
+    /// The address policy forbids the address.
     Blocked,
     /// The attempts are used up.
     Attempts,
@@ -47,7 +50,7 @@ pub enum GiveUpReason {
 }
 
 impl GiveUpReason {
-    /// The name in the store.
+    /// Returns the name in the store.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -59,21 +62,38 @@ impl GiveUpReason {
     }
 }
 
-/// Exponential waits with full jitter, within a number of attempts and a time.
+/// A schedule of retries: exponential backoff with full jitter, limited in attempts and in time.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// use chargegate_core::{AttemptOutcome, GiveUpReason, NextAttempt, RetryPolicy};
+///
+/// let policy = RetryPolicy::default();
+/// let first = NonZeroU32::MIN;
+/// let answer = |status| AttemptOutcome::Answered { status, retry_after: None };
+/// // The caller draws the jitter; this one is the upper bound.
+/// let next = |outcome| policy.next_attempt(outcome, first, Duration::ZERO, u32::MAX);
+///
+/// assert_eq!(next(answer(204)), NextAttempt::Delivered);
+/// assert_eq!(next(answer(503)), NextAttempt::Retry { after: policy.base });
+/// assert_eq!(next(answer(410)), NextAttempt::GiveUp(GiveUpReason::Gone));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// The longest first wait; the longest wait doubles with each attempt. With full jitter the mean is half.
+    /// Upper bound of the first wait; it doubles with each attempt. With full jitter the mean wait is half of it.
     pub base: Duration,
-    /// No wait is longer, whatever a receiver asks for.
+    /// Upper bound of all waits, including those that a receiver asks for.
     pub cap: Duration,
-    /// Attempts there are at most.
+    /// Largest number of attempts.
     pub max_attempts: NonZeroU32,
-    /// No attempt begins later than this after the decision.
+    /// Age of the decision after which no attempt starts.
     pub give_up_after: Duration,
 }
 
 impl Default for RetryPolicy {
-    /// The first wait is about 0.5 s and the longest an hour; 60 attempts within 24 hours.
+    /// Returns a policy of 60 attempts within 24 hours, with a mean first wait of 0.5 s and a longest wait of an hour.
     fn default() -> Self {
         Self {
             base: Duration::from_secs(1),
@@ -85,8 +105,8 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// What follows the attempt numbered `attempt`, `age` after the decision, with `jitter` drawn evenly from all
-    /// of `u32`.
+    /// Returns the consequence of attempt number `attempt`, made at an `age` of the decision; `jitter` must be uniformly
+    /// distributed over `u32`.
     #[must_use]
     pub fn next_attempt(
         &self,
@@ -112,13 +132,13 @@ impl RetryPolicy {
         NextAttempt::Retry { after }
     }
 
-    /// "Full jitter": even between zero and the doubling bound, which spreads a crowd best.
+    /// "Full jitter", uniform between zero and the doubling bound, spreads many clients best.
     fn wait(&self, attempt: NonZeroU32, jitter: u32) -> Duration {
         full_jitter(self.base, attempt.get() - 1, self.cap, jitter)
     }
 }
 
-/// A wait drawn evenly between zero and `base` doubled `doublings` times, at most `cap`.
+/// Returns a wait between zero and `base` doubled `doublings` times, but at most `cap`; uniform if `jitter` is.
 #[must_use]
 pub fn full_jitter(base: Duration, doublings: u32, cap: Duration, jitter: u32) -> Duration {
     let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
@@ -175,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_up_to_the_cap_and_end() {
+    fn waits_double_up_to_the_cap_until_attempts_or_time_end() {
         check(AttemptOutcome::Failed, 2, 0, retry(1000));
         check(AttemptOutcome::Failed, 12, 0, retry(1_024_000));
         check(AttemptOutcome::Failed, 13, 0, retry(1_800_000));
@@ -196,7 +216,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_wait_exceeds_the_cap_or_the_time(n in 1..u32::MAX, age: Duration, asked: Option<Duration>, jitter: u32) {
+        fn no_wait_exceeds_the_cap_or_the_remaining_time(n in 1..u32::MAX, age: Duration, asked: Option<Duration>, jitter: u32) {
             let policy = RetryPolicy::default();
             let outcome = AttemptOutcome::Answered { status: 500, retry_after: asked };
             if let NextAttempt::Retry { after } = policy.next_attempt(outcome, attempt(n), age, jitter) {

@@ -1,29 +1,29 @@
-//! Retries as a share of calls, so that a failing service is not asked twice as often as a healthy one.
+//! A limit on retries as a share of calls, so that a failing service does not receive twice the calls.
 
-/// A budget of retries: each call earns a tenth of one, up to a small reserve.
+/// A budget of retries: each first call earns a tenth of a retry, up to a small reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryBudget {
     tenths: u32,
 }
 
 impl RetryBudget {
-    /// Ten retries may be saved up: a service that fails now and then is always asked again.
+    /// Largest saved budget, in tenths: ten retries, so that occasional failures are always retried.
     const RESERVE: u32 = 100;
 
-    /// A budget with a full reserve.
+    /// Creates a budget with a full reserve.
     #[must_use]
     pub const fn full() -> Self {
         Self { tenths: Self::RESERVE }
     }
 
-    /// A first call was made: a tenth of a retry is earned.
+    /// Returns the budget after a first call, which earns a tenth of a retry.
     #[must_use]
     pub const fn earn(self) -> Self {
         let tenths = self.tenths.saturating_add(1);
         Self { tenths: if tenths > Self::RESERVE { Self::RESERVE } else { tenths } }
     }
 
-    /// What is left after one retry, or `None` when none is left.
+    /// Returns the budget after one retry, or `None` if the budget does not allow one.
     #[must_use]
     pub const fn spend(self) -> Option<Self> {
         match self.tenths.checked_sub(10) {

@@ -1,19 +1,19 @@
-//! Station ids.
+//! Ids of charging stations.
 
 use core::fmt;
 use core::str::FromStr;
 
 use crate::request_id::is_hyphenated_uuid;
 
-/// The id of a charging station: a UUID in the form 8-4-4-4-12, any version, echoed as it came.
+/// The id of a charging station: a UUID in the form 8-4-4-4-12, of any version, echoed as received.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StationId([u8; 36]);
 
 impl StationId {
-    /// The id as it was received, upper and lower case kept.
+    /// Returns the id as received, with upper and lower case preserved.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Only ASCII passes `from_str`, so the fallback is never taken.
+        // `from_str` accepts only ASCII, so the fallback is never used.
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -47,7 +47,7 @@ impl fmt::Debug for StationId {
     }
 }
 
-/// The text is not a UUID in the form 8-4-4-4-12.
+/// The error for a text that is not a UUID in the form 8-4-4-4-12.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StationIdError;
 
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn any_version_and_case_is_kept_as_received() {
+    fn any_version_and_case_is_preserved() {
         check("123e4567-e89b-12d3-a456-426614174000", true);
         check("123E4567-e89B-12d3-A456-426614174000", true);
         check("00000000-0000-0000-0000-000000000000", true);

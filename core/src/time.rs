@@ -1,36 +1,36 @@
-//! The time as it travels: milliseconds since 1970.
+//! Timestamps in milliseconds since 1970, the form in which they travel.
 
 use core::time::Duration;
 
-/// A moment, in whole milliseconds since 1970-01-01T00:00:00Z.
+/// A point in time, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
-    /// The latest moment a timestamp may name: 2^53 - 1 ms, which every JSON reader holds exactly and which
-    /// leaves room to add to (RFC 8259 section 6).
+    /// Latest valid timestamp: 2^53 - 1 ms, which every JSON parser represents exactly (RFC 8259 section 6) and to which
+    /// durations can be added without overflow.
     pub const MAX: Self = Self((1 << 53) - 1);
 
-    /// The time from `earlier` to `self`, zero when `earlier` is later.
+    /// Returns the time from `earlier` to `self`, or zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// The moment `delay` later, rounded down to a millisecond; at most [`UnixMillis::MAX`].
+    /// Returns the time `delay` later, rounded down to a millisecond; at most [`UnixMillis::MAX`].
     #[must_use]
     pub fn plus(self, delay: Duration) -> Self {
         let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(delay)).min(Self::MAX)
     }
 
-    /// The moment `delay` earlier, not before 1970.
+    /// Returns the time `delay` earlier, but not before 1970.
     #[must_use]
     pub fn minus(self, delay: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// The moment in UTC.
+    /// Converts to date and time of day in UTC.
     #[must_use]
     pub const fn utc_date_time(self) -> UtcDateTime {
         let seconds = self.0 / 1000;
@@ -71,9 +71,9 @@ fn digits(text: &str, count: usize, least: u64, most: u64) -> Option<u64> {
     (least..=most).contains(&number).then_some(number)
 }
 
-/// A moment by the Gregorian calendar and the clock, in UTC.
+/// A date of the Gregorian calendar and a time of day, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it all")]
+#[expect(missing_docs, reason = "the names are self-explanatory")]
 pub struct UtcDateTime {
     pub year: u64,
     pub month: u64,
@@ -84,8 +84,8 @@ pub struct UtcDateTime {
     pub millisecond: u64,
 }
 
-/// The Gregorian date so many days after 1970-01-01. Years are counted from March, so that the leap day is the last
-/// day of its year, in periods of 400 years, which all have the same number of days.
+/// Converts a number of days since 1970-01-01 to year, month and day. Years are counted from March, so that the leap
+/// day is the last day of its year, in periods of 400 years, which all have the same number of days.
 const fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (period, day) = (days / 146_097, days % 146_097);
@@ -120,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn dates_have_their_leap_days() {
+    fn leap_days_are_counted() {
         check(0, [1970, 1, 1], [0, 0, 0, 0]);
         check(951_827_445_007, [2000, 2, 29], [12, 30, 45, 7]);
         check(1_796_083_199_999, [2026, 11, 30], [23, 59, 59, 999]);
         check(4_107_542_399_000, [2100, 2, 28], [23, 59, 59, 0]);
         check(4_107_542_400_000, [2100, 3, 1], [0, 0, 0, 0]);
-        // No number is too large.
+        // The conversion accepts every number.
         assert_eq!(UnixMillis(u64::MAX).utc_date_time().hour, 14);
     }
 

@@ -1,15 +1,15 @@
-//! W3C Trace Context.
+//! The `traceparent` header of W3C Trace Context.
 
 use core::fmt;
 
 use crate::request_id::{unhex, write_hex};
 
-/// A `traceparent` header of version 00 (W3C Trace Context section 3.2).
+/// The value of a `traceparent` header of version 00 (W3C Trace Context section 3.2).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Traceparent([u8; 55]);
 
 impl Traceparent {
-    /// A sampled trace that starts here, from random bytes; zeros, which the specification forbids, become ones.
+    /// Creates a new, sampled trace from random bytes. An id of zeros, which the specification forbids, becomes 1.
     #[must_use]
     pub fn new(trace_id: [u8; 16], parent_id: [u8; 8]) -> Self {
         let mut text = *b"00-00000000000000000000000000000001-0000000000000001-01";
@@ -26,9 +26,9 @@ impl Traceparent {
         Self(text)
     }
 
-    /// Reads a header; `None` when it is malformed, and then the receiver starts a new trace (section 4.3).
+    /// Parses a header. Returns `None` if it is malformed; the receiver then starts a new trace (section 4.3).
     ///
-    /// A version above 00 is read by its first four fields (section 3.2.4) and goes on as version 00.
+    /// Of a version above 00 only the first four fields are used (section 3.2.4), and the result has version 00.
     #[must_use]
     pub fn from_header(value: &[u8]) -> Option<Self> {
         let (head, rest) = value.split_at_checked(55)?;
@@ -50,7 +50,7 @@ impl Traceparent {
         Some(Self(text))
     }
 
-    /// The same trace with another parent: what a caller sends on from its own span.
+    /// Returns the same trace with another parent: the value that a caller sends from its span.
     #[must_use]
     pub fn child(&self, span_id: [u8; 8]) -> Self {
         let mut text = self.0;
@@ -62,13 +62,13 @@ impl Traceparent {
         Self(text)
     }
 
-    /// The header's value.
+    /// Returns the value of the header.
     #[must_use]
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// The 32 hexadecimal digits that name the trace.
+    /// Returns the trace id, 32 hexadecimal digits.
     #[must_use]
     pub fn trace_id(&self) -> &str {
         self.as_str().get(3..35).unwrap_or_default()
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_is_read_as_the_specification_says() {
+    fn the_header_is_parsed_as_the_specification_requires() {
         check(SAMPLE, Some(SAMPLE));
         check(&SAMPLE.to_uppercase(), None);
         check("00-00000000000000000000000000000000-00f067aa0ba902b7-01", None);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_trace_reads_back_and_a_child_keeps_its_trace() {
+    fn a_new_trace_parses_to_itself_and_a_child_keeps_the_trace_id() {
         let trace = Traceparent::new([0xab; 16], [0; 8]);
         assert_eq!(Traceparent::from_header(trace.as_str().as_bytes()), Some(trace));
         let child = trace.child([0xcd; 8]);

@@ -1,30 +1,30 @@
-//! The plain way: well-known crates, one after the other.
+//! The same processing with well-known crates.
 
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
-/// The rule of the driver token, compiled once.
-pub(crate) struct Patterns {
+/// The compiled pattern of a driver token.
+pub(crate) struct TokenPattern {
     token: Regex,
 }
 
-impl Patterns {
+impl TokenPattern {
     pub(crate) fn new() -> Self {
         Self { token: Regex::new("^[A-Za-z0-9._~-]{20,80}$").unwrap() }
     }
 }
 
 #[derive(Deserialize)]
-struct Request {
+struct PlainRequest {
     station_id: String,
     driver_token: String,
     callback_url: String,
 }
 
 #[derive(Serialize)]
-struct Message {
+struct PlainMessage {
     v: u8,
     id: String,
     station_id: String,
@@ -34,18 +34,18 @@ struct Message {
     traceparent: String,
 }
 
-/// Reads a request and writes its message.
-pub(crate) fn accept(body: &[u8], patterns: &Patterns, now: u64, random: [u8; 34]) -> String {
-    let request: Request = serde_json::from_slice(body).unwrap();
+/// Parses a request and encodes its message.
+pub(crate) fn accept(body: &[u8], pattern: &TokenPattern, now: u64, random: [u8; 34]) -> String {
+    let request: PlainRequest = serde_json::from_slice(body).unwrap();
     Uuid::parse_str(&request.station_id).unwrap();
-    assert!(patterns.token.is_match(&request.driver_token));
+    assert!(pattern.token.is_match(&request.driver_token));
     let url = Url::parse(&request.callback_url).unwrap();
     assert!(
         matches!(url.scheme(), "http" | "https") && url.fragment().is_none() && url.username().is_empty()
     );
     let (id, rest) = random.split_first_chunk::<10>().unwrap();
     let (trace, parent) = rest.split_first_chunk::<16>().unwrap();
-    let message = Message {
+    let message = PlainMessage {
         v: 1,
         id: uuid::Builder::from_unix_timestamp_millis(now, id).into_uuid().to_string(),
         station_id: request.station_id,

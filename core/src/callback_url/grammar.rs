@@ -1,4 +1,4 @@
-//! The grammar: `scheme "://" host [":" port] [path] ["?" query]` of RFC 3986, narrowed where readers differ.
+//! The grammar `scheme "://" host [":" port] [path] ["?" query]` of RFC 3986, narrowed where URL parsers disagree.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::ops::Range;
@@ -7,25 +7,25 @@ use super::CallbackUrlError;
 use crate::charset::{AUTHORITY_END, CharSet, NAME, PATH, QUERY};
 use crate::request_id::unhex;
 
-/// Where the parts of a URL lie.
-pub(super) struct Parts {
+/// Byte positions of the components of a URL.
+pub(super) struct UrlSpans {
     pub(super) host: Range<usize>,
-    /// Where path and query begin.
+    /// Start of path and query.
     pub(super) target: usize,
 }
 
-pub(super) fn split(text: &str) -> Result<Parts, CallbackUrlError> {
+pub(super) fn parse(text: &str) -> Result<UrlSpans, CallbackUrlError> {
     let start = scheme_len(text.as_bytes()).ok_or(CallbackUrlError::Scheme)?;
     let rest = text.get(start..).ok_or(CallbackUrlError::Scheme)?;
     let end = rest.bytes().position(|byte| AUTHORITY_END.contains(byte)).unwrap_or(rest.len());
     let (authority, target) = rest.split_at_checked(end).ok_or(CallbackUrlError::Host)?;
     let host_len = check_authority(authority).map_err(|error| {
-        // The at sign is in no host and no port, so it is looked for only to name what is wrong.
+        // Neither a host nor a port may contain an at sign, so the search only refines the error.
         if authority.contains('@') { CallbackUrlError::Credentials } else { error }
     })?;
     check_target(target)
         .map_err(|error| if target.contains('#') { CallbackUrlError::Fragment } else { error })?;
-    Ok(Parts { host: start..start + host_len, target: start + end })
+    Ok(UrlSpans { host: start..start + host_len, target: start + end })
 }
 
 fn scheme_len(text: &[u8]) -> Option<usize> {
@@ -35,7 +35,7 @@ fn scheme_len(text: &[u8]) -> Option<usize> {
     })
 }
 
-/// Checks `host [":" port]` and gives the length of the host.
+/// Checks `host [":" port]` and returns the length of the host.
 fn check_authority(authority: &str) -> Result<usize, CallbackUrlError> {
     let host_len = if authority.starts_with('[') {
         authority.find(']').map(|at| at + 1).ok_or(CallbackUrlError::Address)?
@@ -53,8 +53,8 @@ fn check_host(host: &str) -> Result<(), CallbackUrlError> {
         let literal = literal.strip_suffix(']').ok_or(CallbackUrlError::Address)?;
         return literal.parse::<Ipv6Addr>().map(drop).map_err(|_| CallbackUrlError::Address);
     }
-    // WHATWG URL section 3.5, "ends in a number": readers of the web take such a host for an IPv4 address in
-    // one of its many spellings. Only the standard one is taken here.
+    // WHATWG URL section 3.5, "ends in a number": browsers parse such a host as an IPv4 address in one of its many
+    // notations. Only the standard one is accepted here.
     let last = host.bytes().rposition(|byte| byte == b'.').map_or(0, |at| at + 1);
     if is_number(host.get(last..).unwrap_or_default()) {
         return host.parse::<Ipv4Addr>().map(drop).map_err(|_| CallbackUrlError::Address);
@@ -70,7 +70,7 @@ fn is_number(label: &str) -> bool {
     }
 }
 
-/// Whether `host` is made of labels of RFC 1123 section 2.1, underscores allowed as resolvers allow them.
+/// Returns `true` if `host` consists of labels of RFC 1123 section 2.1. Underscores are allowed, as in resolvers.
 fn is_name(host: &[u8]) -> bool {
     let mut length = 0;
     let mut previous = b'.';
@@ -105,7 +105,7 @@ fn check_target(target: &str) -> Result<(), CallbackUrlError> {
     if !(is_escaped(path, PATH) && is_escaped(query, QUERY)) {
         return Err(CallbackUrlError::Character);
     }
-    // Readers of the web remove such segments, the percent-encoded ones too (WHATWG URL section 4.4).
+    // WHATWG URL parsers remove such segments, also percent-encoded ones (section 4.4).
     let suspect = path.as_bytes().windows(2).any(|pair| matches!(pair, [b'/', b'.' | b'%']));
     if suspect && path.split('/').any(is_dot_segment) {
         return Err(CallbackUrlError::DotSegment);
@@ -113,7 +113,7 @@ fn check_target(target: &str) -> Result<(), CallbackUrlError> {
     Ok(())
 }
 
-/// Whether `text` is made of `set` and whole percent-encodings.
+/// Returns `true` if `text` consists of characters of `set` and complete percent-encodings.
 fn is_escaped(text: &str, set: CharSet) -> bool {
     if set.contains_all(text.as_bytes()) {
         return true;

@@ -22,7 +22,7 @@ fn check(text: &str, host: CallbackHost<'_>, port: u16, target: &str) {
 }
 
 #[test]
-fn the_parts_are_told_apart() {
+fn a_url_is_split_into_host_port_and_target() {
     check("https://example.com/cb", CallbackHost::Name("example.com"), 443, "/cb");
     check("http://example.com", CallbackHost::Name("example.com"), 80, "/");
     check("http://example.com?a=b", CallbackHost::Name("example.com"), 80, "/?a=b");
@@ -41,7 +41,7 @@ fn the_parts_are_told_apart() {
 }
 
 #[test]
-fn what_is_no_callback_url_is_refused_with_its_reason() {
+fn an_invalid_url_is_refused_with_the_reason() {
     for text in [
         "",
         "example.com/cb",
@@ -127,7 +127,7 @@ fn what_is_no_callback_url_is_refused_with_its_reason() {
 }
 
 #[test]
-fn the_length_ends_at_2048_bytes() {
+fn the_longest_url_has_2048_bytes() {
     let fill = |length: usize| format!("http://example.com/{}", "a".repeat(length - 19));
     assert!(fill(2048).parse::<CallbackUrl>().is_ok());
     refused(&fill(2049), TooLong);
@@ -145,7 +145,7 @@ fn debug_shows_only_the_host() {
     assert_eq!(format!("{url:?}"), "CallbackUrl(example.com, ..)");
 }
 
-/// URLs near the edge of the grammar: mostly whole, with pieces that readers disagree on.
+/// URLs close to the limits of the grammar: mostly valid, with pieces on which URL parsers disagree.
 fn near_urls() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => "[a-z0-9-_.~%]{0,6}",
@@ -170,8 +170,8 @@ fn near_urls() -> impl Strategy<Value = String> {
     })
 }
 
-/// Whatever core accepts, `url` reads as the same host, port, path and query. The one thing `url` may refuse is
-/// an A-label that decodes to no valid name: such a host is only ever handed to a resolver as it stands.
+/// A URL that core accepts has the same host, port, path and query for the `url` crate. The only URL that `url` may
+/// refuse has an A-label that does not decode to a valid name: such a host is passed to a resolver unchanged.
 fn agrees_with_the_url_crate(text: &str) -> Result<(), TestCaseError> {
     let Ok(ours) = text.parse::<CallbackUrl>() else { return Ok(()) };
     let theirs = match url::Url::parse(text) {
@@ -198,18 +198,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn near_urls_are_read_as_the_url_crate_reads_them(text in near_urls()) {
+    fn near_urls_are_parsed_like_the_url_crate_parses_them(text in near_urls()) {
         agrees_with_the_url_crate(&text)?;
     }
 
     #[test]
-    fn any_text_is_read_as_the_url_crate_reads_it(rest in "\\PC{0,40}") {
+    fn any_text_is_parsed_like_the_url_crate_parses_it(rest in "\\PC{0,40}") {
         agrees_with_the_url_crate(&rest)?;
         agrees_with_the_url_crate(&format!("http://{rest}"))?;
     }
 
     #[test]
-    fn an_accepted_url_reads_back(text in near_urls()) {
+    fn an_accepted_url_parses_again_to_itself(text in near_urls()) {
         if let Ok(url) = text.parse::<CallbackUrl>() {
             prop_assert_eq!(url.as_str().parse::<CallbackUrl>(), Ok(url.clone()));
         }

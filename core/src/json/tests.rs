@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 
 use super::*;
 
-/// Texts that are JSON or nearly so.
+/// Texts that are JSON or almost JSON.
 fn near_json() -> impl Strategy<Value = Vec<u8>> {
     let token = prop_oneof![
         Just("{".to_string()),
@@ -57,17 +57,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn near_json_is_accepted_as_serde_json_accepts_it(text in near_json()) {
+    fn near_json_is_accepted_if_serde_json_accepts_it(text in near_json()) {
         accepts_what_serde_json_accepts(&text)?;
     }
 
     #[test]
-    fn any_bytes_are_accepted_as_serde_json_accepts_them(text: Vec<u8>) {
+    fn any_bytes_are_accepted_if_serde_json_accepts_them(text: Vec<u8>) {
         accepts_what_serde_json_accepts(&text)?;
     }
 
     #[test]
-    fn a_written_string_reads_back(text: String) {
+    fn a_written_string_parses_to_itself(text: String) {
         let mut out = String::from("{\"a\":");
         write_string(&mut out, &text);
         out.push('}');
@@ -81,7 +81,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn a_document_is_read_as_serde_json_reads_it(document in document(), spaced: bool) {
+    fn a_document_is_parsed_like_serde_json_parses_it(document in document(), spaced: bool) {
         let text = if spaced { format!("{document:#}") } else { document.to_string() };
         accepts_what_serde_json_accepts(text.as_bytes())?;
         let Some(object) = document.as_object() else { return Ok(()) };
@@ -101,7 +101,7 @@ proptest! {
 }
 
 #[test]
-fn nesting_ends_at_the_limit() {
+fn nesting_is_accepted_up_to_the_limit() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(read_object(nested(32).as_bytes(), ["a"]).is_ok());
     assert_eq!(read_object(nested(33).as_bytes(), ["a"]).err(), Some(JsonSyntaxError::TooDeep));
@@ -110,7 +110,7 @@ fn nesting_ends_at_the_limit() {
 }
 
 #[test]
-fn a_repeated_name_is_told_even_when_it_is_escaped() {
+fn a_repeated_name_is_detected_even_if_it_is_escaped() {
     let members = read_object(br#"{"a":1,"\u0061":2,"b":3}"#, ["a", "c"]).unwrap().unwrap();
     assert_eq!(members.named, [JsonMember::Repeated, JsonMember::Missing]);
     assert!(members.others);
