@@ -23,6 +23,7 @@ mod driver_token;
 mod enqueue_error;
 mod idempotency;
 pub mod json;
+mod lease;
 mod message;
 mod message_group;
 mod problem;
@@ -46,6 +47,7 @@ pub use decision::{
 pub use driver_token::{DriverToken, DriverTokenError};
 pub use enqueue_error::EnqueueError;
 pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
+pub use lease::{callback_lease, message_lease, short_message_lease};
 pub use message::{MAX_MESSAGE_BYTES, MessageDecodeError, MessageToken, SessionMessage};
 pub use message_group::{message_group, message_group_of};
 pub use problem::{ProblemDetails, ProblemKind};

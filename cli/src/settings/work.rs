@@ -4,18 +4,11 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use chargegate_core::DecisionRules;
+use chargegate_core::{DecisionRules, callback_lease, message_lease, short_message_lease};
 use chargegate_worker::{DeliverySettings, PipelineSettings, WorkerSettings};
 
 use super::{SettingError, count};
 use crate::duration;
-
-/// Kept free of calls before the decision deadline, for the commit.
-const COMMIT_MARGIN: Duration = Duration::from_millis(500);
-/// How much longer a lease is than what is done under it: the commit may be repeated, and the machine be busy.
-const LEASE_MARGIN: Duration = Duration::from_secs(30);
-/// The same for the record of a decision alone, when nothing is wrong.
-const SHORT_LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// Where a process tells how it is.
 #[derive(Debug, clap::Args)]
@@ -65,7 +58,8 @@ impl WorkArgs {
     /// # Errors
     /// [`SettingError::Rules`]: the times do not fit together.
     pub(crate) fn worker(&self, pace: Duration) -> Result<WorkerSettings, SettingError> {
-        let rules = DecisionRules::new(self.decision_deadline, self.acl_timeout, COMMIT_MARGIN);
+        let rules =
+            DecisionRules::new(self.decision_deadline, self.acl_timeout, DecisionRules::COMMIT_MARGIN);
         Ok(WorkerSettings {
             pipeline: PipelineSettings {
                 window: self.window,
@@ -90,16 +84,16 @@ impl WorkArgs {
 
     /// How long a message is leased: whoever holds it is done with it before, however long it may wait and ask.
     pub(crate) fn message_lease(&self) -> Duration {
-        self.decision_deadline + LEASE_MARGIN
+        message_lease(self.decision_deadline)
     }
 
     /// The same where a lease cannot be given up early: what a worker held that died comes again only when it ends.
     pub(crate) fn shortest_message_lease(&self) -> Duration {
-        self.decision_deadline + SHORT_LEASE_MARGIN
+        short_message_lease(self.decision_deadline)
     }
 
     /// How long a callback is leased: longer than the longest attempt.
     pub(crate) fn callback_lease(&self) -> Duration {
-        self.callback_timeout + LEASE_MARGIN
+        callback_lease(self.callback_timeout)
     }
 }

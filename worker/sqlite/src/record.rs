@@ -2,9 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use chargegate_core::RequestId;
+use chargegate_core::{CALLBACK_RESEND_INTERVAL, RequestId};
 use sqlx::Row as _;
 
 use super::batch::{Failure, Operation, Reply, Transaction};
@@ -12,9 +11,6 @@ use super::keys::{StoredKey, millis, request_id};
 use super::rows::Rows;
 use super::writer::Command;
 use chargegate_storage::store::{DecidedMessage, Outcome, PoisonMessage, Recorded, Verdict};
-
-/// A repeat of a request has its callback sent again no sooner than this after it was last finished.
-const RESEND_AFTER: Duration = Duration::from_mins(1);
 
 static INSERT_DECISION: LazyLock<Rows> = LazyLock::new(|| {
     Rows::new(
@@ -181,7 +177,7 @@ async fn repeat(decided: &DecidedMessage, transaction: &mut Transaction<'_>) -> 
     )
     .bind(id.as_bytes().as_slice())
     .bind(millis(transaction.now))
-    .bind(millis(transaction.now.minus(RESEND_AFTER)))
+    .bind(millis(transaction.now.minus(CALLBACK_RESEND_INTERVAL)))
     .execute(&mut *transaction.connection)
     .await?
     .rows_affected();

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chargegate_core::{
-    Decision, DecisionReason, DecisionRules, DecisionStep, DriverToken, MessageAge, MessageToken,
-    RetryBudget, SessionMessage, TimestampCheck, Traceparent, full_jitter,
+    Decision, DecisionReason, DecisionRules, DecisionStep, DriverToken, MAX_DELIVERIES, MessageAge,
+    MessageToken, RetryBudget, SessionMessage, TimestampCheck, Traceparent, full_jitter,
 };
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -22,10 +22,6 @@ use chargegate_storage::store::{DecidedMessage, Outcome, PoisonMessage};
 /// Bounds of the wait before a call without an answer is repeated.
 const RETRY_BASE: Duration = Duration::from_millis(50);
 const RETRY_CAP: Duration = Duration::from_millis(500);
-
-/// A message delivered more often than this has outlived so many workers that it may be the cause: nobody is asked
-/// again, but it gets its answer.
-const MAX_DELIVERIES: u32 = 10;
 
 /// Decides messages, asking the authorization service in a limited number of slots.
 pub(super) struct Decider {

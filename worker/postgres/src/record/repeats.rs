@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use chargegate_core::{CallbackUrl, UnixMillis};
+use chargegate_core::{CALLBACK_RESEND_INTERVAL, CallbackUrl, UnixMillis};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
@@ -11,9 +11,6 @@ use super::Ours;
 use crate::failure::Failure;
 use crate::rows::{duration, millis, uuid};
 use chargegate_storage::store::{DecidedMessage, Verdict};
-
-/// A repeat of a request has its callback sent again no sooner than this after it was last finished.
-const RESEND_AFTER: Duration = Duration::from_mins(1);
 
 /// What stands of a repeated request.
 struct Known {
@@ -171,7 +168,7 @@ async fn open_again(
     .bind(of().map(|(_, known)| known.recorded_at).collect::<Vec<_>>())
     .bind(of().map(|(id, _)| *id).collect::<Vec<_>>())
     .bind(of().map(|(_, known)| known.host.as_str()).collect::<Vec<_>>())
-    .bind(duration(RESEND_AFTER))
+    .bind(duration(CALLBACK_RESEND_INTERVAL))
     .bind(millis(now))
     .fetch_all(&mut *transaction)
     .await?;
