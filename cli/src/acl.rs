@@ -17,13 +17,13 @@ use tokio_util::sync::CancellationToken;
 use crate::serve::ListenError;
 use crate::{duration, output, system};
 
-pub(crate) use self::file::FileError;
-pub(crate) use self::service::{Acl, serve};
-pub(crate) use self::table::Table;
+pub(crate) use self::file::AclFileError;
+pub(crate) use self::service::{AclService, serve};
+pub(crate) use self::table::AclTable;
 
 /// Run the reference authorization service
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct AclArgs {
     /// The file that says who may charge where (TOML)
     #[arg(long, env = "CHARGEGATE_ACL_FILE", value_name = "PATH")]
     file: PathBuf,
@@ -42,12 +42,12 @@ pub(crate) struct Args {
 ///
 /// # Errors
 /// The file cannot be used, or the address cannot be had.
-pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), AclError> {
-    let table = Table::load(&args.file).await?;
+pub(crate) async fn run(args: AclArgs, stop: CancellationToken) -> Result<(), AclCommandError> {
+    let table = AclTable::load(&args.file).await?;
     let listener = crate::serve::listen(args.listen, "--listen or CHARGEGATE_ACL_LISTEN").await?;
     let tokens = table.len();
     output::line(format_args!("acl listening on http://{} ({tokens} tokens)", listener.local_addr()?));
-    let mut acl = Acl::new(table, system::now).with_delay(args.delay);
+    let mut acl = AclService::new(table, system::now).with_delay(args.delay);
     if let Some(capacity) = args.capacity {
         acl = acl.with_capacity(capacity);
     }
@@ -57,10 +57,10 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), AclEr
 
 /// Why the service does not run.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AclError {
+pub(crate) enum AclCommandError {
     /// The file cannot be used.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] AclFileError),
     /// The address cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),

@@ -19,9 +19,9 @@ use crate::{duration, output, system};
 
 /// List decisions, or show one with its attempts to call back
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct DecisionsArgs {
     #[command(subcommand)]
-    command: Command,
+    command: DecisionsCommand,
     /// The data folder, where no database is named
     #[arg(
         long,
@@ -39,9 +39,9 @@ pub(crate) struct Args {
 }
 
 #[derive(clap::Subcommand)]
-enum Command {
+enum DecisionsCommand {
     /// List decisions, newest first
-    List(Box<ListArgs>),
+    List(Box<ListDecisionsArgs>),
     /// Show one decision
     Show {
         /// The request's id, as `x-request-id` had it
@@ -51,7 +51,7 @@ enum Command {
 }
 
 #[derive(clap::Args)]
-struct ListArgs {
+struct ListDecisionsArgs {
     /// Of this station, in the case it was received in
     #[arg(long, env = "CHARGEGATE_LIST_STATION_ID", value_name = "UUID")]
     station_id: Option<String>,
@@ -82,26 +82,26 @@ struct ListArgs {
 ///
 /// # Errors
 /// The store cannot be read, or there is no such decision.
-pub(crate) async fn run(args: Args) -> Result<ExitCode, DecisionsError> {
+pub(crate) async fn run(args: DecisionsArgs) -> Result<ExitCode, DecisionsCommandError> {
     let inspector: Box<dyn Inspect> = match args.database.given() {
         None => Box::new(sqlite::Inspector::open(&args.data_dir).await?),
         Some(_) => Box::new(postgres::Inspector::open(&args.database.url()?).await?),
     };
     match args.command {
-        Command::List(list) => {
+        DecisionsCommand::List(list) => {
             let (limit, before) = (list.limit, list.before.clone().map(Cursor::from));
             let page = inspector.decisions(&filter(*list), limit, before).await?;
             if args.json { output::line(show::page_json(&page)) } else { show::page(&page) }
         }
-        Command::Show { id } => {
-            let detail = inspector.decision(&id).await?.ok_or(DecisionsError::Unknown)?;
+        DecisionsCommand::Show { id } => {
+            let detail = inspector.decision(&id).await?.ok_or(DecisionsCommandError::Unknown)?;
             if args.json { output::line(show::detail_json(&detail)) } else { show::detail(&detail) }
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn filter(list: ListArgs) -> DecisionFilter {
+fn filter(list: ListDecisionsArgs) -> DecisionFilter {
     DecisionFilter {
         station_id: list.station_id,
         status: list.status,
@@ -124,7 +124,7 @@ fn request_id(text: &str) -> Result<RequestId, &'static str> {
 
 /// Why there is nothing to show.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DecisionsError {
+pub(crate) enum DecisionsCommandError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),

@@ -9,10 +9,10 @@ const LONGEST: Duration = Duration::from_hours(366 * 24);
 ///
 /// # Errors
 /// The number or its unit is missing, or it does not fit.
-pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
+pub(crate) fn parse(text: &str) -> Result<Duration, DurationArgError> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| DurationError)?;
+    let number: u64 = number.parse().map_err(|_| DurationArgError)?;
     match unit {
         "ms" => Some(Duration::from_millis(number)),
         "s" => Some(Duration::from_secs(number)),
@@ -21,18 +21,18 @@ pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
         _ => None,
     }
     .filter(|duration| *duration <= LONGEST)
-    .ok_or(DurationError)
+    .ok_or(DurationArgError)
 }
 
 /// Like [`parse`], for durations that may not be zero.
-pub(crate) fn parse_positive(text: &str) -> Result<Duration, DurationError> {
-    parse(text).and_then(|duration| if duration.is_zero() { Err(DurationError) } else { Ok(duration) })
+pub(crate) fn parse_positive(text: &str) -> Result<Duration, DurationArgError> {
+    parse(text).and_then(|duration| if duration.is_zero() { Err(DurationArgError) } else { Ok(duration) })
 }
 
 /// A text is no duration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write a whole number and its unit, like 200ms, 30s, 5m or 2h")]
-pub(crate) struct DurationError;
+pub(crate) struct DurationArgError;
 
 #[cfg(test)]
 mod tests {
@@ -62,8 +62,8 @@ mod tests {
             "18446744073709551615h",
             "9000h",
         ] {
-            assert_eq!(parse(text), Err(DurationError), "{text}");
+            assert_eq!(parse(text), Err(DurationArgError), "{text}");
         }
-        assert_eq!(parse_positive("0s"), Err(DurationError));
+        assert_eq!(parse_positive("0s"), Err(DurationArgError));
     }
 }

@@ -12,34 +12,36 @@ use tracing::{info, warn};
 
 use crate::engines::{EdgeQueue, QueueOpenError, RemoteQueue};
 use crate::serve::{ListenError, listen, serve};
-use crate::settings::{AddressArgs, EdgeArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError, addresses};
+use crate::settings::{
+    CallbackAddressArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError, addresses,
+};
 use crate::{log, output};
 
 /// Run the edge alone: accept requests and put them on the queue
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct EdgeArgs {
     #[command(flatten)]
-    edge: EdgeArgs,
+    edge: EdgeHostArgs,
     #[command(flatten)]
     queue: QueueArgs,
     #[command(flatten)]
     limit: QueueLimitArgs,
     #[command(flatten)]
-    addresses: AddressArgs,
+    addresses: CallbackAddressArgs,
     /// Where what the component is compiled to is kept
     #[arg(long, env = "CHARGEGATE_DATA_DIR", value_name = "PATH", default_value = ".chargegate")]
     data_dir: PathBuf,
     #[command(flatten)]
     ops: OpsArgs,
     #[command(flatten)]
-    pub(crate) log: log::Args,
+    pub(crate) log: log::LogArgs,
 }
 
 /// Serves until `stop`, then finishes the requests that were begun.
 ///
 /// # Errors
-/// [`EdgeError`]: it cannot start.
-pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), EdgeError> {
+/// [`EdgeCommandError`]: it cannot start.
+pub(crate) async fn run(args: EdgeArgs, stop: CancellationToken) -> Result<(), EdgeCommandError> {
     let allow = args.addresses.callback_allow;
     addresses(&allow)?;
     let mut host_settings = args.edge.host(allow, &args.data_dir).await?;
@@ -80,7 +82,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), EdgeE
 
 /// Why it does not run.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum EdgeError {
+pub(crate) enum EdgeCommandError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),

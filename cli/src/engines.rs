@@ -15,7 +15,7 @@ use tracing::warn;
 
 pub(crate) use self::edge_queue::EdgeQueue;
 pub(crate) use self::remote_queue::{QueueOpenError, RemoteQueue};
-use crate::settings::QueueSettings;
+use crate::settings::RemoteQueueSettings;
 
 /// Queue and store, open.
 pub(crate) enum Engines {
@@ -49,7 +49,7 @@ impl Engines {
     /// # Errors
     /// [`RemoteError`] names the variable and the remedy.
     pub(crate) async fn open_remote(
-        queue: QueueSettings,
+        queue: RemoteQueueSettings,
         store: postgres::Settings,
         effects: &Effects,
     ) -> Result<Self, RemoteError> {

@@ -28,25 +28,25 @@ use clap::{Parser, Subcommand};
 /// Accepts requests to start a charging session, decides them and calls the client back.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
-struct Cli {
+struct CliArgs {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
-    Acl(acl::Args),
-    Decisions(decisions::Args),
-    Edge(Box<edge::Args>),
-    Migrate(migrate::Args),
-    Reconcile(reconcile::Args),
-    Send(Box<send::Args>),
-    Up(Box<up::Args>),
-    Worker(Box<worker::Args>),
+enum CliCommand {
+    Acl(acl::AclArgs),
+    Decisions(decisions::DecisionsArgs),
+    Edge(Box<edge::EdgeArgs>),
+    Migrate(migrate::MigrateArgs),
+    Reconcile(reconcile::ReconcileArgs),
+    Send(Box<send::SendArgs>),
+    Up(Box<up::UpArgs>),
+    Worker(Box<worker::WorkerArgs>),
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    match run(CliArgs::parse().command) {
         Ok(code) => code,
         Err(error) => {
             output::error_line(format_args!("error: {error:#}"));
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<ExitCode> {
+fn run(command: CliCommand) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -63,28 +63,28 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let code = runtime.block_on(async {
         let stop = system::stop_on_signal().context("signals cannot be listened to")?;
         match command {
-            Command::Acl(args) => {
+            CliCommand::Acl(args) => {
                 acl::run(args, stop).await?;
                 anyhow::Ok(ExitCode::SUCCESS)
             }
-            Command::Decisions(args) => Ok(decisions::run(args).await?),
-            Command::Edge(args) => {
+            CliCommand::Decisions(args) => Ok(decisions::run(args).await?),
+            CliCommand::Edge(args) => {
                 log::start(&args.log)?;
                 edge::run(*args, stop).await?;
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Migrate(args) => {
+            CliCommand::Migrate(args) => {
                 migrate::run(args).await?;
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Reconcile(args) => Ok(reconcile::run(args).await?),
-            Command::Send(args) => Ok(send::run(*args, stop).await?),
-            Command::Up(args) => {
+            CliCommand::Reconcile(args) => Ok(reconcile::run(args).await?),
+            CliCommand::Send(args) => Ok(send::run(*args, stop).await?),
+            CliCommand::Up(args) => {
                 log::start(&args.log)?;
                 up::run(*args, stop).await?;
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Worker(args) => {
+            CliCommand::Worker(args) => {
                 log::start(&args.log)?;
                 worker::run(*args, stop).await?;
                 Ok(ExitCode::SUCCESS)

@@ -8,7 +8,7 @@ use crate::settings::{DatabaseArgs, SettingError};
 
 /// Create or update the schema of the database; harmless to repeat
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct MigrateArgs {
     #[command(flatten)]
     database: DatabaseArgs,
 }
@@ -17,7 +17,7 @@ pub(crate) struct Args {
 ///
 /// # Errors
 /// The database cannot be migrated; it is as it was, or at a version between.
-pub(crate) async fn run(args: Args) -> Result<(), MigrationError> {
+pub(crate) async fn run(args: MigrateArgs) -> Result<(), MigrateCommandError> {
     let Migrated { from, to } = postgres::migrate(&args.database.url()?).await?;
     output::line(match from {
         from if from == to => format!("the schema is at version {to} already"),
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: Args) -> Result<(), MigrationError> {
 
 /// Why the database is not migrated.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum MigrationError {
+pub(crate) enum MigrateCommandError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),

@@ -4,7 +4,7 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 
-/// Foreign text is cut after this many characters.
+/// UntrustedText text is cut after this many characters.
 const SHOWN: usize = 80;
 
 /// Writes one line to standard output. A reader that went away is no reason to fail.
@@ -19,9 +19,9 @@ pub(crate) fn error_line(text: impl fmt::Display) {
 }
 
 /// A driver token as people may see it: the first four characters.
-pub(crate) struct Masked<'a>(pub(crate) &'a str);
+pub(crate) struct MaskedToken<'a>(pub(crate) &'a str);
 
-impl fmt::Display for Masked<'_> {
+impl fmt::Display for MaskedToken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A short text would be shown in large part: it is no valid token, but it may be half of one.
         let shown = if self.0.chars().count() < 20 { 0 } else { 4 };
@@ -33,9 +33,9 @@ impl fmt::Display for Masked<'_> {
 }
 
 /// Text that a peer sent, safe for a terminal and for one line.
-pub(crate) struct Foreign<'a>(pub(crate) &'a str);
+pub(crate) struct UntrustedText<'a>(pub(crate) &'a str);
 
-impl fmt::Display for Foreign<'_> {
+impl fmt::Display for UntrustedText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars().take(SHOWN) {
             if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
@@ -50,16 +50,16 @@ mod tests {
 
     #[test]
     fn a_token_shows_its_first_four_characters_only() {
-        assert_eq!(Masked("driver-allowed-0000000001").to_string(), "driv***");
-        assert_eq!(Masked("nineteen-characters").to_string(), "***");
-        assert_eq!(Masked("").to_string(), "***");
-        assert_eq!(Masked("\u{1b}[2J-driver-allowed-0000").to_string(), "?[2J***");
+        assert_eq!(MaskedToken("driver-allowed-0000000001").to_string(), "driv***");
+        assert_eq!(MaskedToken("nineteen-characters").to_string(), "***");
+        assert_eq!(MaskedToken("").to_string(), "***");
+        assert_eq!(MaskedToken("\u{1b}[2J-driver-allowed-0000").to_string(), "?[2J***");
     }
 
     #[test]
     fn foreign_text_stays_on_one_line_and_has_an_end() {
-        assert_eq!(Foreign("a\nb\u{1b}[0m").to_string(), "a\\nb\\u{1b}[0m");
-        assert_eq!(Foreign(&"x".repeat(80)).to_string(), "x".repeat(80));
-        assert_eq!(Foreign(&"x".repeat(81)).to_string(), format!("{}…", "x".repeat(80)));
+        assert_eq!(UntrustedText("a\nb\u{1b}[0m").to_string(), "a\\nb\\u{1b}[0m");
+        assert_eq!(UntrustedText(&"x".repeat(80)).to_string(), "x".repeat(80));
+        assert_eq!(UntrustedText(&"x".repeat(81)).to_string(), format!("{}…", "x".repeat(80)));
     }
 }

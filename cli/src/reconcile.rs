@@ -15,11 +15,11 @@ use serde_json::json;
 
 use crate::engines::{QueueOpenError, RemoteQueue};
 use crate::output;
-use crate::settings::{DatabaseArgs, QueueArgs, QueueSettings, SettingError};
+use crate::settings::{DatabaseArgs, QueueArgs, RemoteQueueSettings, SettingError};
 
 /// Check that nothing is lost: every message and every decision is accounted for
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ReconcileArgs {
     /// The data folder, where neither queue nor database is named
     #[arg(long, env = "CHARGEGATE_DATA_DIR", value_name = "PATH", default_value = ".chargegate")]
     data_dir: PathBuf,
@@ -36,18 +36,18 @@ pub(crate) struct Args {
 ///
 /// # Errors
 /// The engines cannot be read.
-pub(crate) async fn run(args: Args) -> Result<ExitCode, ReconcileError> {
+pub(crate) async fn run(args: ReconcileArgs) -> Result<ExitCode, ReconcileCommandError> {
     let books = match (args.queue.given(), args.database.given()) {
         (None, None) => sqlite::Inspector::open(&args.data_dir).await?.reconcile().await?,
         (Some(_), Some(_)) => {
             let store = postgres::Inspector::open(&args.database.url()?).await?;
             match args.queue.settings()? {
-                QueueSettings::Redis(settings) => {
+                RemoteQueueSettings::Redis(settings) => {
                     let queue = redis::Inspector::open(&settings, Effects::system()).await;
                     let queue = queue.map_err(QueueOpenError::from)?;
                     reconcile(&queue, &store).await?
                 }
-                settings @ (QueueSettings::Sqs(_) | QueueSettings::Cloudflare(_)) => {
+                settings @ (RemoteQueueSettings::Sqs(_) | RemoteQueueSettings::Cloudflare(_)) => {
                     let queue = RemoteQueue::open(settings, &Effects::system()).await?;
                     let depth = queue.queue().depth().await;
                     queue.close().await;
@@ -60,14 +60,14 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, ReconcileError> {
     if args.json {
         output::line(json(&books));
     } else {
-        output::line(Books(&books));
+        output::line(ReconciliationText(&books));
     }
     Ok(if books.balanced() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Why the books cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReconcileError {
+pub(crate) enum ReconcileCommandError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),
@@ -85,9 +85,9 @@ pub(crate) enum ReconcileError {
     Read(#[from] EngineError),
 }
 
-struct Books<'a>(&'a Reconciliation);
+struct ReconciliationText<'a>(&'a Reconciliation);
 
-impl fmt::Display for Books<'_> {
+impl fmt::Display for ReconciliationText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Reconciliation {
             enqueued, decided, duplicates, poison, waiting, delivered, dead, in_flight, ..
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn books_that_balance_say_so() {
-        let text = Books(&books()).to_string();
+        let text = ReconciliationText(&books()).to_string();
         assert_eq!(
             text,
             "enqueued 10 = decided 5 + duplicates 1 + poison 1 + waiting 3\n\
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_queue_that_does_not_count_is_said_to_be_one() {
         let uncounted = Reconciliation { enqueued: None, waiting: 4, ..books() };
-        let text = Books(&uncounted).to_string();
+        let text = ReconciliationText(&uncounted).to_string();
         assert!(text.starts_with("this queue does not tell") && text.contains("waiting 4\n"), "{text}");
         assert!(text.ends_with("\nbalanced"), "{text}");
         assert_eq!(json(&uncounted)["enqueued"], json!(null));
@@ -204,7 +204,7 @@ mod tests {
     fn a_gap_is_named() {
         let missing = vec![SequenceRange { first: 4, last: 4 }, SequenceRange { first: 6, last: 7 }];
         let books = Reconciliation { waiting: 0, missing, ..books() };
-        let text = Books(&books).to_string();
+        let text = ReconciliationText(&books).to_string();
         assert!(
             text.contains("message 4 was") && text.contains("messages 6 to 7 were") && text.contains("(2)"),
             "{text}"
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn what_a_queue_forgot_is_counted() {
         let books = Reconciliation { enqueued: Some(14), forgotten: 9, ..books() };
-        let text = Books(&books).to_string();
+        let text = ReconciliationText(&books).to_string();
         assert!(text.contains("forgotten 9") && text.contains("missing: 4 messages"), "{text}");
         assert!(text.ends_with("NOT BALANCED"), "{text}");
         assert_eq!((&json(&books)["lost"], &json(&books)["forgotten"]), (&json!(4), &json!(9)));
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_a_queue_never_had_is_doubted() {
-        let text = Books(&Reconciliation { enqueued: Some(8), ..books() }).to_string();
+        let text = ReconciliationText(&Reconciliation { enqueued: Some(8), ..books() }).to_string();
         assert!(text.contains("unexplained: 2 messages") && text.ends_with("NOT BALANCED"), "{text}");
     }
 }

@@ -14,7 +14,7 @@ use crate::output;
 use crate::serve::serve;
 
 /// A worker at work.
-pub(crate) struct Running {
+pub(crate) struct RunningWorker {
     worker: Worker,
     engines: Engines,
     ops: Ops,
@@ -22,7 +22,7 @@ pub(crate) struct Running {
     peers: CancellationToken,
 }
 
-impl Running {
+impl RunningWorker {
     /// Says on `listener` that it is ready, and how it is. Whatever serves beside it ends with `peers`.
     pub(crate) fn begin(
         worker: Worker,

@@ -21,10 +21,10 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::args::Args;
-use self::plan::{Load, Plan, PlanError};
-use self::report::Report;
-use self::run::Run;
+pub(crate) use self::args::SendArgs;
+use self::plan::{SendLoad, SendPlan, SendPlanError};
+use self::report::SendReport;
+use self::run::SendRun;
 use crate::serve::ListenError;
 use crate::{output, system};
 
@@ -32,16 +32,16 @@ use crate::{output, system};
 ///
 /// # Errors
 /// The plan makes no sense, or there is no place to receive callbacks.
-pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<ExitCode, SendError> {
+pub(crate) async fn run(args: SendArgs, stop: CancellationToken) -> Result<ExitCode, SendCommandError> {
     let json = args.json;
-    let plan = Plan::try_from(args)?;
+    let plan = SendPlan::try_from(args)?;
     let flag = "--callback-listen or CHARGEGATE_SEND_CALLBACK_LISTEN";
     let listener = crate::serve::listen(plan.callback_listen, flag).await?;
     let load = plan.load;
-    let run = Run::start(plan, listener, system::random(), stop)?;
+    let run = SendRun::start(plan, listener, system::random(), stop)?;
     let report = match load {
-        Load::One => one(&run, json).await,
-        Load::Open { .. } => {
+        SendLoad::One => one(&run, json).await,
+        SendLoad::Open { .. } => {
             let _progress = progress::show(Arc::clone(run.ledger()));
             run.send_all().await;
             run.settle().await
@@ -49,15 +49,15 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<ExitCode,
     };
     if json {
         output::line(report.json());
-    } else if matches!(load, Load::Open { .. }) {
+    } else if matches!(load, SendLoad::Open { .. }) {
         output::line(report.table());
     }
-    let nothing_accepted = matches!(load, Load::One) && report.accepted == 0;
+    let nothing_accepted = matches!(load, SendLoad::One) && report.accepted == 0;
     let failed = report.is_failure() || nothing_accepted;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-async fn one(run: &Run, json: bool) -> Report {
+async fn one(run: &SendRun, json: bool) -> SendReport {
     let answer = run.send_one().await;
     if !json {
         single::show_answer(run.ledger(), &answer);
@@ -71,10 +71,10 @@ async fn one(run: &Run, json: bool) -> Report {
 
 /// Why nothing was sent.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SendError {
+pub(crate) enum SendCommandError {
     /// A flag does not fit.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Plan(#[from] SendPlanError),
     /// The callback address cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),

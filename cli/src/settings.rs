@@ -13,14 +13,14 @@ use chargegate_pull::cloudflare::{ApiTokenError, BaseUrlError};
 use chargegate_worker::AclUrlError;
 
 pub(crate) use self::database::DatabaseArgs;
-pub(crate) use self::edge::EdgeArgs;
-pub(crate) use self::queue::{QueueArgs, QueueLimitArgs, QueueSettings, QueueUrlError};
-pub(crate) use self::work::{OpsArgs, WorkArgs};
+pub(crate) use self::edge::EdgeHostArgs;
+pub(crate) use self::queue::{QueueArgs, QueueLimitArgs, QueueUrlError, RemoteQueueSettings};
+pub(crate) use self::work::{OpsArgs, WorkerTuningArgs};
 
 /// Whom a callback may go to.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
-pub(crate) struct AddressArgs {
+pub(crate) struct CallbackAddressArgs {
     /// Networks that may be called back besides public addresses, like 10.1.0.0/16, separated by commas
     #[arg(
         long,

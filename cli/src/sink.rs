@@ -14,31 +14,37 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::output::{Foreign, Masked};
-use crate::system::Clock;
+use crate::output::{MaskedToken, UntrustedText};
+use crate::system::WallClock;
 
 /// The largest callback that is read: the contract's three fields need a tenth of it.
 const MAX_BODY_BYTES: usize = 8 * 1024;
 
 /// A callback as it arrived. `Display` is one line, with the driver token masked.
-pub(crate) struct Callback {
+pub(crate) struct SinkCallback {
     at: SystemTime,
     webhook_id: String,
     reason: String,
-    body: Body,
+    body: SinkCallbackBody,
 }
 
-impl fmt::Display for Callback {
+impl fmt::Display for SinkCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { at, webhook_id, reason, body } = self;
-        let (webhook_id, status, reason) = (Foreign(webhook_id), Foreign(&body.status), Foreign(reason));
+        let (webhook_id, status, reason) =
+            (UntrustedText(webhook_id), UntrustedText(&body.status), UntrustedText(reason));
         write!(f, "{} callback {webhook_id}: {status} ({reason})", TimeOfDay(*at))?;
-        write!(f, ", station {}, driver token {}", Foreign(&body.station_id), Masked(&body.driver_token))
+        write!(
+            f,
+            ", station {}, driver token {}",
+            UntrustedText(&body.station_id),
+            MaskedToken(&body.driver_token)
+        )
     }
 }
 
 #[derive(Deserialize)]
-struct Body {
+struct SinkCallbackBody {
     station_id: String,
     driver_token: String,
     status: String,
@@ -50,11 +56,11 @@ struct Body {
 /// The listener fails.
 pub(crate) async fn serve(
     listener: TcpListener,
-    clock: Clock,
-    printer: impl Fn(&Callback) + Send + Sync + 'static,
+    clock: WallClock,
+    printer: impl Fn(&SinkCallback) + Send + Sync + 'static,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let sink = Arc::new(Sink { clock, printer: Box::new(printer) });
+    let sink = Arc::new(CallbackSink { clock, printer: Box::new(printer) });
     let app = Router::new()
         .route("/", post(receive))
         .route("/{*path}", post(receive))
@@ -63,16 +69,16 @@ pub(crate) async fn serve(
     crate::serve::serve(listener, app, shutdown).await
 }
 
-struct Sink {
-    clock: Clock,
-    printer: Box<dyn Fn(&Callback) + Send + Sync>,
+struct CallbackSink {
+    clock: WallClock,
+    printer: Box<dyn Fn(&SinkCallback) + Send + Sync>,
 }
 
-async fn receive(State(sink): State<Arc<Sink>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn receive(State(sink): State<Arc<CallbackSink>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let at = (sink.clock)();
     let Ok(body) = serde_json::from_slice(&body) else { return StatusCode::BAD_REQUEST };
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned();
-    (sink.printer)(&Callback {
+    (sink.printer)(&SinkCallback {
         at,
         webhook_id: header("webhook-id"),
         reason: header("chargegate-decision-reason"),
@@ -113,7 +119,7 @@ mod tests {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let stop = CancellationToken::new();
         let seen = Arc::clone(&lines);
-        let printer = move |callback: &Callback| seen.lock().unwrap().push(callback.to_string());
+        let printer = move |callback: &SinkCallback| seen.lock().unwrap().push(callback.to_string());
         let server = tokio::spawn(serve(listener, clock, printer, stop.clone()));
         let stream = TcpStream::connect(address).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
 
 /// Where the wall-clock time comes from.
-pub(crate) type Clock = fn() -> SystemTime;
+pub(crate) type WallClock = fn() -> SystemTime;
 
 /// The machine's wall clock.
 #[expect(clippy::disallowed_methods, reason = "the composition root's one clock")]
@@ -25,7 +25,7 @@ pub(crate) fn random() -> StdRng {
 pub(crate) fn stop_on_signal() -> io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let cancel = stop.clone();
-    let mut signals = Signals::new()?;
+    let mut signals = StopSignals::new()?;
     tokio::spawn(async move {
         signals.next().await;
         cancel.cancel();
@@ -36,13 +36,13 @@ pub(crate) fn stop_on_signal() -> io::Result<CancellationToken> {
 }
 
 #[cfg(unix)]
-struct Signals {
+struct StopSignals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
-impl Signals {
+impl StopSignals {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
@@ -57,10 +57,10 @@ impl Signals {
 }
 
 #[cfg(not(unix))]
-struct Signals;
+struct StopSignals;
 
 #[cfg(not(unix))]
-impl Signals {
+impl StopSignals {
     fn new() -> io::Result<Self> {
         Ok(Self)
     }

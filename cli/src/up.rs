@@ -21,13 +21,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-pub(crate) use self::args::Args;
-use self::args::Place;
-use self::demo::Demo;
-use self::edge::Edge;
+use self::args::EngineLocation;
+pub(crate) use self::args::UpArgs;
+use self::demo::DemoServices;
+use self::edge::PreparedEdge;
 use crate::engines::{Engines, RemoteError};
 use crate::output;
-use crate::running::Running;
+use crate::running::RunningWorker;
 use crate::serve::{ListenError, listen};
 use crate::settings::{SettingError, addresses};
 use crate::worker::{LOOKUPS, PACE};
@@ -35,32 +35,35 @@ use crate::worker::{LOOKUPS, PACE};
 /// Runs until `stop`, then drains.
 ///
 /// # Errors
-/// [`UpError`]: it cannot start, or an engine ended by itself.
-pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpError> {
+/// [`UpCommandError`]: it cannot start, or an engine ended by itself.
+pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpCommandError> {
     let callback_allow = args.callback_allow();
     let addresses = addresses(&callback_allow)?;
     let engines_at = args.place()?;
     let pace = match engines_at {
         // The embedded engine gathers by itself whatever waits for its one writer.
-        Place::Folder(_) => Duration::ZERO,
-        Place::Servers(_) => PACE,
+        EngineLocation::Folder(_) => Duration::ZERO,
+        EngineLocation::Servers(_) => PACE,
     };
     let worker_settings = args.work.worker(pace)?;
     let given_acl = args.acl_url()?;
-    let edge = Edge::prepare(&args, callback_allow).await?;
+    let edge = PreparedEdge::prepare(&args, callback_allow).await?;
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let peers = CancellationToken::new();
-    let demo =
-        if args.demo { Some(Demo::start(&args, given_acl.is_none(), peers.clone()).await?) } else { None };
+    let demo = if args.demo {
+        Some(DemoServices::start(&args, given_acl.is_none(), peers.clone()).await?)
+    } else {
+        None
+    };
     let acl_url = given_acl.or_else(|| demo.as_ref()?.acl_url()).ok_or(SettingError::AclUrl(AclUrlError))?;
     let metrics = install_metrics()?;
     let effects = Effects::system();
 
     let engines = match engines_at {
-        Place::Folder(settings) => {
+        EngineLocation::Folder(settings) => {
             Engines::Embedded(sqlite::Engine::open(&args.data_dir, settings, effects.clone()).await?)
         }
-        Place::Servers(servers) => {
+        EngineLocation::Servers(servers) => {
             let (queue, store) = *servers;
             Engines::open_remote(queue, store, &effects).await?
         }
@@ -80,7 +83,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
     let worker = Worker::start(&worker_settings, parts, client);
 
     announce(&edge_url, &ops, demo.as_ref())?;
-    let running = Running::begin(worker, engines, ops_state, ops, peers);
+    let running = RunningWorker::begin(worker, engines, ops_state, ops, peers);
     edge.serve(running.engines().edge_queue(), running.end(&stop)).await;
     let asked = stop.is_cancelled();
     let finished = running.finish(args.ops.grace).await;
@@ -89,11 +92,11 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), UpErr
     } else {
         "stopped before everything begun was finished; it goes on at the next start"
     });
-    if asked { Ok(()) } else { Err(UpError::Worker) }
+    if asked { Ok(()) } else { Err(UpCommandError::Worker) }
 }
 
 /// Tells where everything is.
-fn announce(edge: &str, ops: &TcpListener, demo: Option<&Demo>) -> io::Result<()> {
+fn announce(edge: &str, ops: &TcpListener, demo: Option<&DemoServices>) -> io::Result<()> {
     let ops = ops.local_addr()?;
     info!(edge.url = edge, ops.address = %ops, "started");
     output::line(format_args!("edge      {edge}/v1/charging-sessions"));
@@ -107,7 +110,7 @@ fn announce(edge: &str, ops: &TcpListener, demo: Option<&Demo>) -> io::Result<()
 
 /// Why it does not run.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum UpError {
+pub(crate) enum UpCommandError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),

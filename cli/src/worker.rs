@@ -14,9 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::engines::{Engines, RemoteError};
-use crate::running::Running;
+use crate::running::RunningWorker;
 use crate::serve::{ListenError, listen};
-use crate::settings::{AddressArgs, DatabaseArgs, OpsArgs, QueueArgs, SettingError, WorkArgs, addresses};
+use crate::settings::{
+    CallbackAddressArgs, DatabaseArgs, OpsArgs, QueueArgs, SettingError, WorkerTuningArgs, addresses,
+};
 use crate::{log, output};
 
 /// Name look-ups under way at once.
@@ -26,7 +28,7 @@ pub(crate) const PACE: Duration = Duration::from_millis(20);
 
 /// Run a worker: decide requests and call back, beside any number of other workers
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct WorkerArgs {
     #[command(flatten)]
     queue: QueueArgs,
     #[command(flatten)]
@@ -38,20 +40,20 @@ pub(crate) struct Args {
     #[arg(long, env = "CHARGEGATE_ACL_URL", value_name = "URL")]
     acl_url: String,
     #[command(flatten)]
-    work: WorkArgs,
+    work: WorkerTuningArgs,
     #[command(flatten)]
-    addresses: AddressArgs,
+    addresses: CallbackAddressArgs,
     #[command(flatten)]
     ops: OpsArgs,
     #[command(flatten)]
-    pub(crate) log: log::Args,
+    pub(crate) log: log::LogArgs,
 }
 
 /// Works until `stop`, then finishes what was begun and hands back the rest.
 ///
 /// # Errors
-/// [`WorkerError`]: it cannot start, or ended by itself.
-pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), WorkerError> {
+/// [`WorkerCommandError`]: it cannot start, or ended by itself.
+pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(), WorkerCommandError> {
     let worker_settings = args.work.worker(PACE)?;
     let addresses = addresses(&args.addresses.callback_allow)?;
     let acl_url: AclUrl = args.acl_url.parse().map_err(SettingError::AclUrl)?;
@@ -79,7 +81,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), Worke
     info!(ops.address = %ops_address, "started");
     output::line(format_args!("ops       http://{ops_address}/readyz  /healthz  /metrics"));
     output::line("ready");
-    let running = Running::begin(worker, engines, ops_state, ops, CancellationToken::new());
+    let running = RunningWorker::begin(worker, engines, ops_state, ops, CancellationToken::new());
     running.end(&stop).await;
     let asked = stop.is_cancelled();
     let finished = running.finish(args.ops.grace).await;
@@ -88,12 +90,12 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), Worke
     } else {
         "stopped before everything begun was finished; other workers go on with it"
     });
-    if asked { Ok(()) } else { Err(WorkerError::Ended) }
+    if asked { Ok(()) } else { Err(WorkerCommandError::Ended) }
 }
 
 /// Why it does not run.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WorkerError {
+pub(crate) enum WorkerCommandError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),

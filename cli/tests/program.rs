@@ -23,9 +23,9 @@ fn texts(output: &Output) -> (String, String) {
 }
 
 /// A service that runs until it is dropped.
-struct Running(Child);
+struct ChargegateProcess(Child);
 
-impl Drop for Running {
+impl Drop for ChargegateProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -33,14 +33,14 @@ impl Drop for Running {
 }
 
 /// The reference authorization service on a free port, and its base URL.
-fn acl() -> (Running, String) {
+fn acl() -> (ChargegateProcess, String) {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/acl.sample.toml");
     let mut command = chargegate(&["acl", "--listen", "127.0.0.1:0"]);
     let mut child = command.env("CHARGEGATE_ACL_FILE", file).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
-    (Running(child), url)
+    (ChargegateProcess(child), url)
 }
 
 #[test]

@@ -5,13 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::table::{Access, Entry, StationId, Table};
+use super::table::{AclStationId, AclTable, AclTokenEntry, TokenAccess};
 use serde::Deserialize;
 use serde::de::{self, SeqAccess, Visitor};
 use toml::Spanned;
 use toml::value::{Datetime, Offset};
 
-impl Table {
+impl AclTable {
     /// The table that `chargegate up --demo` runs with.
     #[expect(clippy::expect_used, reason = "a test reads the same bytes")]
     pub(crate) fn sample() -> Self {
@@ -22,11 +22,11 @@ impl Table {
     ///
     /// # Errors
     /// It cannot be read, or is not in the format; the error names the file and the line, never a token.
-    pub(crate) async fn load(path: &Path) -> Result<Self, FileError> {
+    pub(crate) async fn load(path: &Path) -> Result<Self, AclFileError> {
         let text = tokio::fs::read_to_string(path)
             .await
-            .map_err(|source| FileError::Unreadable { path: path.to_owned(), source })?;
-        parse(&text).map_err(|LineError { line, message }| FileError::Invalid {
+            .map_err(|source| AclFileError::Unreadable { path: path.to_owned(), source })?;
+        parse(&text).map_err(|AclLineError { line, message }| AclFileError::Invalid {
             path: path.to_owned(),
             line,
             message,
@@ -36,7 +36,7 @@ impl Table {
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FileError {
+pub(crate) enum AclFileError {
     /// It is not there, or may not be read.
     #[error("cannot read {}: name a readable file with --file or CHARGEGATE_ACL_FILE", .path.display())]
     Unreadable { path: PathBuf, source: io::Error },
@@ -46,20 +46,20 @@ pub(crate) enum FileError {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct LineError {
+struct AclLineError {
     line: usize,
     message: String,
 }
 
-fn parse(text: &str) -> Result<Table, LineError> {
-    let error_at = |start: usize, message: &str| LineError {
+fn parse(text: &str) -> Result<AclTable, AclLineError> {
+    let error_at = |start: usize, message: &str| AclLineError {
         line: text.bytes().take(start).filter(|byte| *byte == b'\n').count().saturating_add(1),
         // One line, whatever the parser has to say.
         message: message.lines().collect::<Vec<_>>().join(", "),
     };
-    let file: File = toml::from_str(text)
+    let file: AclFileContent = toml::from_str(text)
         .map_err(|error| error_at(error.span().map_or(0, |span| span.start), error.message()))?;
-    let mut table = Table::default();
+    let mut table = AclTable::default();
     for row in file.token {
         let token = row.token.get_ref();
         let token_at = row.token.span().start;
@@ -73,21 +73,21 @@ fn parse(text: &str) -> Result<Table, LineError> {
             })?),
         };
         let access = match row.access {
-            Listed::All => Access::All,
-            Listed::Blocked => Access::Blocked,
-            Listed::Revoked => Access::Revoked,
-            Listed::Stations(stations) => Access::Stations(
+            TokenAccessValue::All => TokenAccess::All,
+            TokenAccessValue::Blocked => TokenAccess::Blocked,
+            TokenAccessValue::Revoked => TokenAccess::Revoked,
+            TokenAccessValue::Stations(stations) => TokenAccess::Stations(
                 stations
                     .iter()
                     .map(|id| {
-                        StationId::from_text(id.get_ref())
+                        AclStationId::from_text(id.get_ref())
                             .ok_or_else(|| error_at(id.span().start, "a station id is a UUID"))
                     })
                     .collect::<Result<_, _>>()?,
             ),
         };
         table
-            .insert(token, Entry { access, expires })
+            .insert(token, AclTokenEntry { access, expires })
             .map_err(|_| error_at(token_at, "this token is listed already"))?;
     }
     Ok(table)
@@ -95,57 +95,57 @@ fn parse(text: &str) -> Result<Table, LineError> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct AclFileContent {
     #[serde(default)]
-    token: Vec<Row>,
+    token: Vec<AclTokenRow>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
+struct AclTokenRow {
     token: Spanned<String>,
-    access: Listed,
+    access: TokenAccessValue,
     expires: Option<Spanned<Datetime>>,
 }
 
-/// [`Access`] as it is written.
-enum Listed {
+/// [`TokenAccess`] as it is written.
+enum TokenAccessValue {
     All,
     Stations(Vec<Spanned<String>>),
     Blocked,
     Revoked,
 }
 
-impl<'de> Deserialize<'de> for Listed {
+impl<'de> Deserialize<'de> for TokenAccessValue {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ListedVisitor)
+        deserializer.deserialize_any(TokenAccessVisitor)
     }
 }
 
-struct ListedVisitor;
+struct TokenAccessVisitor;
 
-impl<'de> Visitor<'de> for ListedVisitor {
-    type Value = Listed;
+impl<'de> Visitor<'de> for TokenAccessVisitor {
+    type Value = TokenAccessValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(r#""all", "blocked", "revoked" or a list of station ids"#)
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Listed, E> {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<TokenAccessValue, E> {
         match text {
-            "all" => Ok(Listed::All),
-            "blocked" => Ok(Listed::Blocked),
-            "revoked" => Ok(Listed::Revoked),
+            "all" => Ok(TokenAccessValue::All),
+            "blocked" => Ok(TokenAccessValue::Blocked),
+            "revoked" => Ok(TokenAccessValue::Revoked),
             _ => Err(E::invalid_value(de::Unexpected::Other("another text"), &self)),
         }
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Listed, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<TokenAccessValue, A::Error> {
         let mut stations = Vec::new();
         while let Some(station) = seq.next_element()? {
             stations.push(station);
         }
-        Ok(Listed::Stations(stations))
+        Ok(TokenAccessValue::Stations(stations))
     }
 }
 
@@ -183,11 +183,11 @@ mod tests {
 
     #[test]
     fn the_sample_has_a_token_for_each_status() {
-        let table = Table::sample();
+        let table = AclTable::sample();
         let now = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
         let garage = Uuid::try_parse("6FA3C9BE-6d1f-4a3e-9d5b-2f0c8a7e1b42").unwrap();
         let check = |station, token, expected| {
-            assert_eq!(table.authorize(StationId(station), token, now), expected, "{token}");
+            assert_eq!(table.authorize(AclStationId(station), token, now), expected, "{token}");
         };
         check(Uuid::nil(), "driver-allowed-0000000001", DecisionStatus::Allowed);
         check(Uuid::nil(), "driver-blocked-0000000001", DecisionStatus::NotAllowed);
@@ -246,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_file_is_named_with_the_remedy() {
-        let error = Table::load(Path::new("no-such-file.toml")).await.err().unwrap();
+        let error = AclTable::load(Path::new("no-such-file.toml")).await.err().unwrap();
         let text = error.to_string();
         assert!(text.contains("no-such-file.toml") && text.contains("CHARGEGATE_ACL_FILE"), "{text}");
     }

@@ -20,25 +20,25 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use self::stats::Stats;
-use super::table::{StationId, Table};
-use crate::system::Clock;
+use self::stats::AclCallStats;
+use super::table::{AclStationId, AclTable};
+use crate::system::WallClock;
 
 /// The largest request that is read.
 const MAX_BODY_BYTES: usize = 8 * 1024;
 
 /// The reference authorization service.
-pub(crate) struct Acl {
-    table: Table,
-    clock: Clock,
+pub(crate) struct AclService {
+    table: AclTable,
+    clock: WallClock,
     delay: Duration,
     slots: Option<Arc<Semaphore>>,
-    stats: Arc<Stats>,
+    stats: Arc<AclCallStats>,
 }
 
-impl Acl {
+impl AclService {
     /// A service that answers from `table` at once, however many ask.
-    pub(crate) fn new(table: Table, clock: Clock) -> Self {
+    pub(crate) fn new(table: AclTable, clock: WallClock) -> Self {
         Self { table, clock, delay: Duration::ZERO, slots: None, stats: Arc::default() }
     }
 
@@ -76,11 +76,15 @@ impl Acl {
 ///
 /// # Errors
 /// The listener fails.
-pub(crate) async fn serve(listener: TcpListener, acl: Acl, shutdown: CancellationToken) -> io::Result<()> {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    acl: AclService,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     crate::serve::serve(listener, router(acl), shutdown).await
 }
 
-fn router(acl: Acl) -> Router {
+fn router(acl: AclService) -> Router {
     Router::new()
         .route("/v1/authorizations", post(authorize))
         .route("/stats", get(stats))
@@ -94,13 +98,13 @@ fn router(acl: Acl) -> Router {
 }
 
 #[derive(Deserialize)]
-struct Query {
-    station_id: StationId,
+struct AuthorizationQuery {
+    station_id: AclStationId,
     driver_token: String,
 }
 
 async fn authorize(
-    State(acl): State<Arc<Acl>>,
+    State(acl): State<Arc<AclService>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
@@ -116,7 +120,7 @@ async fn authorize(
         Err(_) => return problem(StatusCode::BAD_REQUEST, "the body could not be read"),
     };
     // The parser's own words could repeat the token: they are not passed on.
-    let query: Query = match serde_json::from_slice(&body) {
+    let query: AuthorizationQuery = match serde_json::from_slice(&body) {
         Ok(query) => query,
         Err(error) if error.is_data() => {
             let wanted = "station_id must be a UUID and driver_token a text, each given once";
@@ -129,7 +133,7 @@ async fn authorize(
     axum::Json(serde_json::json!({"status": status.as_str()})).into_response()
 }
 
-async fn stats(State(acl): State<Arc<Acl>>) -> Response {
+async fn stats(State(acl): State<Arc<AclService>>) -> Response {
     axum::Json(acl.stats.snapshot()).into_response()
 }
 

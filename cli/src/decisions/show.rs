@@ -4,8 +4,8 @@ use chargegate_core::UnixMillis;
 use chargegate_storage::inspect::{Attempt, Cursor, DecisionDetail, DecisionLine, Page};
 use serde_json::{Value, json};
 
-use crate::output::{Foreign, line};
-use crate::timestamp::Timestamp;
+use crate::output::{UntrustedText, line};
+use crate::timestamp::UtcTimestamp;
 
 /// One line for each decision.
 pub(super) fn page(page: &Page) {
@@ -20,7 +20,7 @@ pub(super) fn page(page: &Page) {
     for decision in &page.decisions {
         line(format_args!(
             "{}  {}  {:<11}  {:<15}  {:<36}  {}, attempts: {}",
-            Timestamp(decision.decided_at),
+            UtcTimestamp(decision.decided_at),
             decision.request_id,
             decision.status,
             decision.reason,
@@ -44,8 +44,8 @@ pub(super) fn detail(detail: &DecisionDetail) {
     row("reason", &decision.reason);
     row("station", &decision.station_id);
     row("driver token", &decision.driver_token);
-    row("accepted", &Timestamp(decision.accepted_at));
-    row("decided", &Timestamp(decision.decided_at));
+    row("accepted", &UtcTimestamp(decision.accepted_at));
+    row("decided", &UtcTimestamp(decision.decided_at));
     row("late", &if decision.late { "yes" } else { "no" });
     row("asked again", &duplicates);
     row("message", message_key);
@@ -53,12 +53,12 @@ pub(super) fn detail(detail: &DecisionDetail) {
         row("traceparent", traceparent);
     }
     row("callback", &callback.state);
-    row("host", &Foreign(&callback.host));
+    row("host", &UntrustedText(&callback.host));
     if let Some(due_at) = callback.due_at {
-        row(if callback.leased { "lease ends" } else { "due" }, &Timestamp(due_at));
+        row(if callback.leased { "lease ends" } else { "due" }, &UtcTimestamp(due_at));
     }
     if let Some(finished_at) = callback.finished_at {
-        row("finished", &Timestamp(finished_at));
+        row("finished", &UtcTimestamp(finished_at));
     }
     if let Some(give_up) = &callback.give_up {
         row("given up", give_up);
@@ -67,7 +67,7 @@ pub(super) fn detail(detail: &DecisionDetail) {
         let status = http_status.map_or_else(String::new, |status| format!(" {status}"));
         row(
             &format!("attempt {number}"),
-            &format_args!("{} {result}{status} after {} ms", Timestamp(*started_at), took.as_millis()),
+            &format_args!("{} {result}{status} after {} ms", UtcTimestamp(*started_at), took.as_millis()),
         );
     }
 }
@@ -124,5 +124,5 @@ fn attempt_json(attempt: &Attempt) -> Value {
 }
 
 fn time(at: UnixMillis) -> String {
-    Timestamp(at).to_string()
+    UtcTimestamp(at).to_string()
 }

@@ -10,7 +10,7 @@ use chargegate_storage::history::Observe;
 use chargegate_storage::queue::{EnqueueError, Queue};
 use tracing::warn;
 
-use crate::settings::QueueSettings;
+use crate::settings::RemoteQueueSettings;
 
 /// An open queue; clones share it.
 #[derive(Clone, Debug)]
@@ -42,20 +42,23 @@ impl RemoteQueue {
     ///
     /// # Errors
     /// [`QueueOpenError`].
-    pub(crate) async fn open(settings: QueueSettings, effects: &Effects) -> Result<Self, QueueOpenError> {
+    pub(crate) async fn open(
+        settings: RemoteQueueSettings,
+        effects: &Effects,
+    ) -> Result<Self, QueueOpenError> {
         let effects = effects.clone();
         match settings {
-            QueueSettings::Redis(settings) => {
+            RemoteQueueSettings::Redis(settings) => {
                 let (engine, warnings) = redis::Engine::open(settings, effects).await?;
                 tell(&warnings);
                 Ok(Self::Redis(engine))
             }
-            QueueSettings::Sqs(settings) => {
+            RemoteQueueSettings::Sqs(settings) => {
                 let (engine, warnings) = sqs::Engine::open(settings, effects).await?;
                 tell(&warnings);
                 Ok(Self::Sqs(engine))
             }
-            QueueSettings::Cloudflare(settings) => {
+            RemoteQueueSettings::Cloudflare(settings) => {
                 let (engine, warnings) = cloudflare::Engine::open(settings, effects).await?;
                 tell(&warnings);
                 Ok(Self::Cloudflare(engine))

@@ -8,7 +8,7 @@ use crate::duration;
 
 /// Send one request, or load at a steady rate, and wait for the callbacks
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct SendArgs {
     /// The edge's base URL
     #[arg(long, env = "CHARGEGATE_SEND_URL", value_name = "URL", default_value = "http://127.0.0.1:3000")]
     pub(super) url: String,

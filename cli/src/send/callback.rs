@@ -7,7 +7,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::ledger::Contradiction;
+use super::ledger::CallbackContradiction;
 
 /// Reads a callback's body for the request it belongs to.
 ///
@@ -18,42 +18,46 @@ pub(super) fn read(
     body: &[u8],
     station_id: &str,
     driver_token: &str,
-) -> Result<DecisionStatus, Contradiction> {
-    let Ok(Fields(fields)) = serde_json::from_slice(body) else { return Err(Contradiction::Shape) };
-    let [(a, station), (b, token), (c, status)] = fields.as_slice() else { return Err(Contradiction::Shape) };
+) -> Result<DecisionStatus, CallbackContradiction> {
+    let Ok(OrderedFields(fields)) = serde_json::from_slice(body) else {
+        return Err(CallbackContradiction::Shape);
+    };
+    let [(a, station), (b, token), (c, status)] = fields.as_slice() else {
+        return Err(CallbackContradiction::Shape);
+    };
     if [a, b, c] != ["station_id", "driver_token", "status"] {
-        return Err(Contradiction::Shape);
+        return Err(CallbackContradiction::Shape);
     }
     if station.as_str() != Some(station_id) || token.as_str() != Some(driver_token) {
-        return Err(Contradiction::Echo);
+        return Err(CallbackContradiction::Echo);
     }
-    status.as_str().and_then(|status| status.parse().ok()).ok_or(Contradiction::Status)
+    status.as_str().and_then(|status| status.parse().ok()).ok_or(CallbackContradiction::Status)
 }
 
 /// An object's members in the order they came in, repeated ones included.
-struct Fields(Vec<(String, Value)>);
+struct OrderedFields(Vec<(String, Value)>);
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de> Deserialize<'de> for OrderedFields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
+        struct OrderedFieldsVisitor;
 
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Fields;
+        impl<'de> Visitor<'de> for OrderedFieldsVisitor {
+            type Value = OrderedFields;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OrderedFields, A::Error> {
                 let mut fields = Vec::with_capacity(3);
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
                 }
-                Ok(Fields(fields))
+                Ok(OrderedFields(fields))
             }
         }
 
-        deserializer.deserialize_map(InOrder)
+        deserializer.deserialize_map(OrderedFieldsVisitor)
     }
 }
 
@@ -65,10 +69,7 @@ mod tests {
     fn exactly_the_three_fields_in_order() {
         let check = |body: &str, expected| assert_eq!(read(body.as_bytes(), "S", "T"), expected, "{body}");
         check(r#"{"station_id":"S","driver_token":"T","status":"allowed"}"#, Ok(DecisionStatus::Allowed));
-        check(
-            r#"{"station_id":"S","driver_token":"T","status":"not_allowed"}"#,
-            Ok(DecisionStatus::NotAllowed),
-        );
+        check(r#"{"station_id":"S","driver_token":"T","status":"not_allowed"}"#, Ok(DecisionStatus::NotAllowed));
         check(r#"{"station_id":"S","driver_token":"T","status":"unknown"}"#, Ok(DecisionStatus::Unknown));
         check(r#"{"station_id":"S","driver_token":"T","status":"invalid"}"#, Ok(DecisionStatus::Invalid));
         for body in [
@@ -81,10 +82,19 @@ mod tests {
             r#"{"station_id":"S","station_id":"S","driver_token":"T","status":"allowed"}"#,
             r#"{"station_id":"S","driver_token":"T","status":"allowed"} x"#,
         ] {
-            check(body, Err(Contradiction::Shape));
+            check(body, Err(CallbackContradiction::Shape));
         }
-        check(r#"{"station_id":"s","driver_token":"T","status":"allowed"}"#, Err(Contradiction::Echo));
-        check(r#"{"station_id":"S","driver_token":null,"status":"allowed"}"#, Err(Contradiction::Echo));
-        check(r#"{"station_id":"S","driver_token":"T","status":"Allowed"}"#, Err(Contradiction::Status));
+        check(
+            r#"{"station_id":"s","driver_token":"T","status":"allowed"}"#,
+            Err(CallbackContradiction::Echo),
+        );
+        check(
+            r#"{"station_id":"S","driver_token":null,"status":"allowed"}"#,
+            Err(CallbackContradiction::Echo),
+        );
+        check(
+            r#"{"station_id":"S","driver_token":"T","status":"Allowed"}"#,
+            Err(CallbackContradiction::Status),
+        );
     }
 }

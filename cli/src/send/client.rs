@@ -12,24 +12,24 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::plan::Plan;
-use super::target::Target;
+use super::plan::SendPlan;
+use super::target::EdgeTarget;
 
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-type Connection = SendRequest<Full<Bytes>>;
+type EdgeConnection = SendRequest<Full<Bytes>>;
 
 /// Posts requests over at most so many connections; further requests wait for one.
-pub(super) struct Client {
-    target: Target,
+pub(super) struct EdgeClient {
+    target: EdgeTarget,
     slots: Semaphore,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<EdgeConnection>>,
 }
 
 /// A complete answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct EdgeResponse {
     pub(super) status: StatusCode,
     pub(super) request_id: Option<Box<str>>,
     pub(super) body: Bytes,
@@ -37,7 +37,7 @@ pub(super) struct Answer {
 
 /// Why there is no complete answer: the request may have been accepted or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Loss {
+pub(super) enum ResponseLoss {
     /// No connection was had.
     Connect,
     /// The time was over.
@@ -48,7 +48,7 @@ pub(super) enum Loss {
     Interrupted,
 }
 
-impl Loss {
+impl ResponseLoss {
     /// The loss in a few words.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -60,8 +60,8 @@ impl Loss {
     }
 }
 
-impl Client {
-    pub(super) fn new(plan: &Plan) -> Self {
+impl EdgeClient {
+    pub(super) fn new(plan: &SendPlan) -> Self {
         Self {
             target: plan.target.clone(),
             slots: Semaphore::new(plan.connections.get().min(Semaphore::MAX_PERMITS)),
@@ -73,46 +73,54 @@ impl Client {
     ///
     /// # Errors
     /// The answer is not there by `deadline`, or is lost.
-    pub(super) async fn post(&self, body: Bytes, deadline: Instant) -> Result<Answer, Loss> {
-        timeout_at(deadline, self.exchange(body)).await.unwrap_or(Err(Loss::TimedOut))
+    pub(super) async fn post(&self, body: Bytes, deadline: Instant) -> Result<EdgeResponse, ResponseLoss> {
+        timeout_at(deadline, self.exchange(body)).await.unwrap_or(Err(ResponseLoss::TimedOut))
     }
 
-    async fn exchange(&self, body: Bytes) -> Result<Answer, Loss> {
-        let _slot = self.slots.acquire().await.map_err(|_| Loss::Interrupted)?;
+    async fn exchange(&self, body: Bytes) -> Result<EdgeResponse, ResponseLoss> {
+        let _slot = self.slots.acquire().await.map_err(|_| ResponseLoss::Interrupted)?;
         let mut request = Request::post(&self.target.path)
             .header(HOST, &self.target.authority)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
-            .map_err(|_| Loss::Connect)?;
+            .map_err(|_| ResponseLoss::Connect)?;
         while let Some(connection) = self.take_idle().await {
             match self.exchange_over(connection, request).await {
-                Sent::Done(outcome) => return outcome,
+                ExchangeOutcome::Done(outcome) => return outcome,
                 // The peer had closed the kept connection before any of the request was written.
-                Sent::Not(unsent) => request = unsent,
+                ExchangeOutcome::Not(unsent) => request = unsent,
             }
         }
         match self.exchange_over(self.connect().await?, request).await {
-            Sent::Done(outcome) => outcome,
-            Sent::Not(_) => Err(Loss::Connect),
+            ExchangeOutcome::Done(outcome) => outcome,
+            ExchangeOutcome::Not(_) => Err(ResponseLoss::Connect),
         }
     }
 
-    async fn exchange_over(&self, mut connection: Connection, request: Request<Full<Bytes>>) -> Sent {
+    async fn exchange_over(
+        &self,
+        mut connection: EdgeConnection,
+        request: Request<Full<Bytes>>,
+    ) -> ExchangeOutcome {
         let response = match connection.try_send_request(request).await {
             Ok(response) => response,
-            Err(mut error) => return error.take_message().map_or(Sent::Done(Err(Loss::Cut)), Sent::Not),
+            Err(mut error) => {
+                return error
+                    .take_message()
+                    .map_or(ExchangeOutcome::Done(Err(ResponseLoss::Cut)), ExchangeOutcome::Not);
+            }
         };
         let (parts, body) = response.into_parts();
         let Ok(body) = Limited::new(body, MAX_ANSWER_BYTES).collect().await else {
-            return Sent::Done(Err(Loss::Cut));
+            return ExchangeOutcome::Done(Err(ResponseLoss::Cut));
         };
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         let request_id = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(Box::from);
-        Sent::Done(Ok(Answer { status: parts.status, request_id, body: body.to_bytes() }))
+        ExchangeOutcome::Done(Ok(EdgeResponse { status: parts.status, request_id, body: body.to_bytes() }))
     }
 
     /// A kept connection that is still open.
-    async fn take_idle(&self) -> Option<Connection> {
+    async fn take_idle(&self) -> Option<EdgeConnection> {
         loop {
             let popped = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut connection = popped?;
@@ -122,17 +130,18 @@ impl Client {
         }
     }
 
-    async fn connect(&self) -> Result<Connection, Loss> {
+    async fn connect(&self) -> Result<EdgeConnection, ResponseLoss> {
         let address = (self.target.host.as_str(), self.target.port);
-        let stream = TcpStream::connect(address).await.map_err(|_| Loss::Connect)?;
+        let stream = TcpStream::connect(address).await.map_err(|_| ResponseLoss::Connect)?;
         let _ = stream.set_nodelay(true);
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|_| Loss::Connect)?;
+        let (sender, connection) =
+            handshake(TokioIo::new(stream)).await.map_err(|_| ResponseLoss::Connect)?;
         tokio::spawn(connection);
         Ok(sender)
     }
 }
 
-enum Sent {
-    Done(Result<Answer, Loss>),
+enum ExchangeOutcome {
+    Done(Result<EdgeResponse, ResponseLoss>),
     Not(Request<Full<Bytes>>),
 }

@@ -8,26 +8,26 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-pub(super) use self::entry::{Ack, Contradiction, Entry, Received};
+pub(super) use self::entry::{CallbackContradiction, LedgerEntry, ReceivedCallback, RequestAck};
 use super::callback;
 
 /// The record of a run. Requests are numbered from 0 in the order they are planned.
-pub(super) struct Ledger {
+pub(super) struct RequestLedger {
     driver_token: String,
-    book: Mutex<Book>,
+    book: Mutex<LedgerRecords>,
     /// How many accepted requests wait for their callback.
     awaiting: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct Book {
-    entries: Vec<Entry>,
-    counts: Counts,
+struct LedgerRecords {
+    entries: Vec<LedgerEntry>,
+    counts: LedgerCounts,
 }
 
 /// Running counts, for the progress line.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct LedgerCounts {
     pub(super) sent: u64,
     pub(super) answered: u64,
     pub(super) accepted: u64,
@@ -36,7 +36,7 @@ pub(super) struct Counts {
     pub(super) strays: u64,
 }
 
-impl Ledger {
+impl RequestLedger {
     pub(super) fn new(driver_token: String) -> Self {
         Self { driver_token, book: Mutex::default(), awaiting: watch::Sender::new(0) }
     }
@@ -46,17 +46,17 @@ impl Ledger {
         let mut book = self.book();
         let number = book.counts.sent;
         book.counts.sent += 1;
-        book.entries.push(Entry::new(planned, station_id));
+        book.entries.push(LedgerEntry::new(planned, station_id));
         number
     }
 
     /// Records a request's answer, or that it has none. Its callback may have come before.
-    pub(super) fn answered(&self, number: u64, ack: Ack) {
+    pub(super) fn answered(&self, number: u64, ack: RequestAck) {
         let mut book = self.book();
-        let Book { entries, counts } = &mut *book;
+        let LedgerRecords { entries, counts } = &mut *book;
         let Some(entry) = index(number).and_then(|index| entries.get_mut(index)) else { return };
         counts.answered += 1;
-        if matches!(ack, Ack::Accepted { .. }) {
+        if matches!(ack, RequestAck::Accepted { .. }) {
             counts.accepted += 1;
             if entry.received().is_none() {
                 self.awaiting.send_modify(|awaiting| *awaiting += 1);
@@ -74,17 +74,17 @@ impl Ledger {
         body: &[u8],
     ) -> Option<()> {
         let mut book = self.book();
-        let Book { entries, counts } = &mut *book;
+        let LedgerRecords { entries, counts } = &mut *book;
         let entry = index(number).and_then(|index| entries.get_mut(index))?;
         if entry.received().is_none() {
             counts.called_back += 1;
-            if matches!(entry.ack(), Ack::Accepted { .. }) {
+            if matches!(entry.ack(), RequestAck::Accepted { .. }) {
                 self.awaiting.send_modify(|awaiting| *awaiting = awaiting.saturating_sub(1));
             }
         }
         let after = at.saturating_duration_since(entry.planned());
         let status = callback::read(body, entry.station_id(), &self.driver_token);
-        entry.add(Received { after, webhook_id: webhook_id.map(Box::from), status });
+        entry.add(ReceivedCallback { after, webhook_id: webhook_id.map(Box::from), status });
         Some(())
     }
 
@@ -100,16 +100,16 @@ impl Ledger {
     }
 
     /// The running counts.
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> LedgerCounts {
         self.book().counts
     }
 
     /// Shows every entry to `visit`, in order.
-    pub(super) fn for_each(&self, visit: impl FnMut(&Entry)) {
+    pub(super) fn for_each(&self, visit: impl FnMut(&LedgerEntry)) {
         self.book().entries.iter().for_each(visit);
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn book(&self) -> MutexGuard<'_, LedgerRecords> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use super::args::Args;
-use super::target::{Target, TargetError};
+use super::args::SendArgs;
+use super::target::{EdgeTarget, EdgeTargetError};
 
 /// What is to be sent.
-pub(super) struct Plan {
-    pub(super) target: Target,
+pub(super) struct SendPlan {
+    pub(super) target: EdgeTarget,
     pub(super) driver_token: String,
     pub(super) station_id: Option<String>,
-    pub(super) load: Load,
+    pub(super) load: SendLoad,
     pub(super) timeout: Duration,
     pub(super) wait: Duration,
     pub(super) connections: NonZeroUsize,
@@ -22,14 +22,14 @@ pub(super) struct Plan {
 
 /// How many requests are sent, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Load {
+pub(super) enum SendLoad {
     /// One request, now.
     One,
     /// A steady rate, whatever the answers do.
     Open { rate: NonZeroU32, duration: Duration },
 }
 
-impl Load {
+impl SendLoad {
     /// How many requests there are.
     pub(super) fn total(self) -> u64 {
         match self {
@@ -55,18 +55,18 @@ impl Load {
 
 const NANOS: u128 = 1_000_000_000;
 
-impl TryFrom<Args> for Plan {
-    type Error = PlanError;
+impl TryFrom<SendArgs> for SendPlan {
+    type Error = SendPlanError;
 
-    fn try_from(args: Args) -> Result<Self, PlanError> {
+    fn try_from(args: SendArgs) -> Result<Self, SendPlanError> {
         if args.callback_url.is_none() && args.callback_listen.ip().is_unspecified() {
-            return Err(PlanError::CallbackUrlMissing);
+            return Err(SendPlanError::CallbackUrlMissing);
         }
         Ok(Self {
-            target: args.url.parse().map_err(PlanError::Url)?,
+            target: args.url.parse().map_err(SendPlanError::Url)?,
             driver_token: args.driver_token,
             station_id: args.station_id,
-            load: args.rate.map_or(Load::One, |rate| Load::Open { rate, duration: args.duration }),
+            load: args.rate.map_or(SendLoad::One, |rate| SendLoad::Open { rate, duration: args.duration }),
             timeout: args.timeout,
             wait: args.wait,
             connections: args.connections,
@@ -78,10 +78,10 @@ impl TryFrom<Args> for Plan {
 
 /// Why there is nothing to send.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PlanError {
+pub(crate) enum SendPlanError {
     /// The base URL cannot be used.
     #[error("--url or CHARGEGATE_SEND_URL cannot be used")]
-    Url(#[source] TargetError),
+    Url(#[source] EdgeTargetError),
     /// The receiver listens on every address, which is no address to call back.
     #[error(
         "with that --callback-listen nobody knows where to call back: \
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn requests_are_due_at_exact_times() {
-        let open = |rate, duration| Load::Open { rate: NonZeroU32::new(rate).unwrap(), duration };
+        let open = |rate, duration| SendLoad::Open { rate: NonZeroU32::new(rate).unwrap(), duration };
         let minute = open(3, Duration::from_mins(1));
         assert_eq!(minute.total(), 180);
         assert_eq!(minute.due(0), Duration::ZERO);
@@ -104,6 +104,6 @@ mod tests {
         assert_eq!(minute.due(179), Duration::from_nanos(59_666_666_666));
         assert_eq!(open(500, Duration::from_secs(30)).total(), 15_000);
         assert_eq!(open(1, Duration::from_millis(1)).total(), 1);
-        assert_eq!((Load::One.total(), Load::One.due(0)), (1, Duration::ZERO));
+        assert_eq!((SendLoad::One.total(), SendLoad::One.due(0)), (1, Duration::ZERO));
     }
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::ledger::Ledger;
+use super::ledger::RequestLedger;
 use crate::output;
 
 /// How often the line comes.
 const EVERY: Duration = Duration::from_secs(3);
 
 /// Shows a line every few seconds until the handle is dropped, where standard error is a terminal.
-pub(super) fn show(ledger: Arc<Ledger>) -> Option<AbortOnDropHandle<()>> {
+pub(super) fn show(ledger: Arc<RequestLedger>) -> Option<AbortOnDropHandle<()>> {
     if !io::stderr().is_terminal() {
         return None;
     }

@@ -12,36 +12,36 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::ledger::Ledger;
+use super::ledger::RequestLedger;
 
 /// The largest callback that is read.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// Receives callbacks at `/{run}/{request number}` until the guard is dropped. The run's own name keeps
 /// callbacks of an earlier run on the same address apart.
-pub(super) fn start(listener: TcpListener, run: String, ledger: Arc<Ledger>) -> DropGuard {
+pub(super) fn start(listener: TcpListener, run: String, ledger: Arc<RequestLedger>) -> DropGuard {
     let app = Router::new()
         .route("/{run}/{number}", post(receive))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(Arc::new(Receiver { run, ledger }));
+        .with_state(Arc::new(CallbackEndpoint { run, ledger }));
     let stop = CancellationToken::new();
     tokio::spawn(crate::serve::serve(listener, app, stop.clone()));
     stop.drop_guard()
 }
 
-struct Receiver {
+struct CallbackEndpoint {
     run: String,
-    ledger: Arc<Ledger>,
+    ledger: Arc<RequestLedger>,
 }
 
 async fn receive(
-    State(receiver): State<Arc<Receiver>>,
+    State(receiver): State<Arc<CallbackEndpoint>>,
     Path((run, number)): Path<(String, u64)>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> StatusCode {
     let at = Instant::now();
-    let Receiver { run: ours, ledger } = &*receiver;
+    let CallbackEndpoint { run: ours, ledger } = &*receiver;
     if run != *ours {
         ledger.stray();
         return StatusCode::NOT_FOUND;

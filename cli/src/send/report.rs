@@ -7,12 +7,12 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::client::Loss;
-use super::ledger::{Ack, Contradiction, Entry, Ledger};
+use super::client::ResponseLoss;
+use super::ledger::{CallbackContradiction, LedgerEntry, RequestAck, RequestLedger};
 
 /// The outcome of a run. `sent = accepted + refused + uncertain` and `accepted = called_back + missing`.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Report {
+pub(super) struct SendReport {
     pub(super) sent: u64,
     pub(super) accepted: u64,
     pub(super) refused: u64,
@@ -21,20 +21,20 @@ pub(super) struct Report {
     pub(super) missing: u64,
     pub(super) duplicated: u64,
     pub(super) contradictory: u64,
-    pub(super) ack_ms: Percentiles,
-    pub(super) callback_ms: Percentiles,
+    pub(super) ack_ms: LatencyPercentiles,
+    pub(super) callback_ms: LatencyPercentiles,
     /// First callbacks by status, those of requests that were not known to be accepted included.
     pub(super) statuses: BTreeMap<&'static str, u64>,
     #[serde(skip)]
-    notes: Notes,
+    notes: ReportNotes,
 }
 
 /// What the table says besides the counts.
 #[derive(Debug, Default)]
-struct Notes {
+struct ReportNotes {
     refusals: BTreeMap<u16, u64>,
-    losses: BTreeMap<Loss, u64>,
-    contradictions: BTreeMap<Contradiction, u64>,
+    losses: BTreeMap<ResponseLoss, u64>,
+    contradictions: BTreeMap<CallbackContradiction, u64>,
     /// Callbacks of requests that were not known to be accepted.
     unexpected: u64,
     strays: u64,
@@ -42,18 +42,18 @@ struct Notes {
 
 /// Milliseconds; nothing where nothing was measured.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Percentiles {
+pub(super) struct LatencyPercentiles {
     p50: Option<f64>,
     p90: Option<f64>,
     p99: Option<f64>,
     pub(super) max: Option<f64>,
 }
 
-impl Report {
-    /// Counts what is in the ledger. A request that is still without an answer is uncertain.
-    pub(super) fn new(ledger: &Ledger) -> Self {
+impl SendReport {
+    /// LedgerCounts what is in the ledger. A request that is still without an answer is uncertain.
+    pub(super) fn new(ledger: &RequestLedger) -> Self {
         let mut report = Self::default();
-        let (mut acks, mut callbacks) = (Latencies::new(), Latencies::new());
+        let (mut acks, mut callbacks) = (LatencyHistogram::new(), LatencyHistogram::new());
         ledger.for_each(|entry| report.add(entry, &mut acks, &mut callbacks));
         report.ack_ms = acks.percentiles();
         report.callback_ms = callbacks.percentiles();
@@ -74,13 +74,13 @@ impl Report {
 
     /// Several lines for people.
     pub(super) fn table(&self) -> impl fmt::Display + '_ {
-        Table(self)
+        ReportTable(self)
     }
 
-    fn add(&mut self, entry: &Entry, acks: &mut Latencies, callbacks: &mut Latencies) {
+    fn add(&mut self, entry: &LedgerEntry, acks: &mut LatencyHistogram, callbacks: &mut LatencyHistogram) {
         self.sent += 1;
         match (entry.ack(), entry.received()) {
-            (Ack::Accepted { after, .. }, received) => {
+            (RequestAck::Accepted { after, .. }, received) => {
                 self.accepted += 1;
                 acks.record(*after);
                 match received {
@@ -91,24 +91,24 @@ impl Report {
                     None => self.missing += 1,
                 }
             }
-            (Ack::Refused { status }, _) => {
+            (RequestAck::Refused { status }, _) => {
                 self.refused += 1;
                 count(&mut self.notes.refusals, *status);
             }
-            (Ack::Uncertain(loss), _) => {
+            (RequestAck::Uncertain(loss), _) => {
                 self.uncertain += 1;
                 count(&mut self.notes.losses, *loss);
             }
-            (Ack::Pending, _) => {
+            (RequestAck::Pending, _) => {
                 self.uncertain += 1;
-                count(&mut self.notes.losses, Loss::Interrupted);
+                count(&mut self.notes.losses, ResponseLoss::Interrupted);
             }
         }
         if let Some(received) = entry.received() {
             if let Ok(status) = received.status {
                 count(&mut self.statuses, status.as_str());
             }
-            if !matches!(entry.ack(), Ack::Accepted { .. }) {
+            if !matches!(entry.ack(), RequestAck::Accepted { .. }) {
                 self.notes.unexpected += 1;
             }
         }
@@ -120,11 +120,11 @@ impl Report {
     }
 }
 
-struct Table<'a>(&'a Report);
+struct ReportTable<'a>(&'a SendReport);
 
-impl fmt::Display for Table<'_> {
+impl fmt::Display for ReportTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { notes, statuses, .. } = self.0;
+        let SendReport { notes, statuses, .. } = self.0;
         let statuses: Vec<_> = statuses.iter().map(|(status, n)| format!("{status}: {n}")).collect();
         let refusals: Vec<_> = notes.refusals.iter().map(|(status, n)| format!("{status}: {n}")).collect();
         let mut losses: Vec<_> =
@@ -154,7 +154,7 @@ impl fmt::Display for Table<'_> {
     }
 }
 
-impl fmt::Display for Percentiles {
+impl fmt::Display for LatencyPercentiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
         let Self { p50, p90, p99, max } = *self;
@@ -162,10 +162,10 @@ impl fmt::Display for Percentiles {
     }
 }
 
-/// Latencies in microseconds, to three digits.
-struct Latencies(Option<Histogram<u64>>);
+/// LatencyHistogram in microseconds, to three digits.
+struct LatencyHistogram(Option<Histogram<u64>>);
 
-impl Latencies {
+impl LatencyHistogram {
     /// An hour: nothing waits longer.
     const MAX_MICROS: u32 = 3_600_000_000;
 
@@ -179,16 +179,16 @@ impl Latencies {
         }
     }
 
-    fn percentiles(&self) -> Percentiles {
+    fn percentiles(&self) -> LatencyPercentiles {
         let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else {
-            return Percentiles::default();
+            return LatencyPercentiles::default();
         };
         // A quantile is the upper end of its bucket, which may lie above the largest value.
         let millis = |micros: u64| {
             let micros = u32::try_from(micros.min(histogram.max())).unwrap_or(Self::MAX_MICROS);
             Some(f64::from(micros) / 1000.0)
         };
-        Percentiles {
+        LatencyPercentiles {
             p50: millis(histogram.value_at_quantile(0.5)),
             p90: millis(histogram.value_at_quantile(0.9)),
             p99: millis(histogram.value_at_quantile(0.99)),

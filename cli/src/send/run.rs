@@ -14,41 +14,41 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::client::{Answer, Client, Loss};
-use super::ledger::{Ack, Ledger};
-use super::plan::{Load, Plan};
+use super::client::{EdgeClient, EdgeResponse, ResponseLoss};
+use super::ledger::{RequestAck, RequestLedger};
+use super::plan::{SendLoad, SendPlan};
 use super::receiver;
-use super::report::Report;
+use super::report::SendReport;
 
 /// How long a second callback is looked for once every request has its first.
 const GRACE: Duration = Duration::from_millis(300);
 
 /// A run with its receiver. Dropping it closes the receiver.
-pub(super) struct Run {
-    sender: Arc<Sender>,
-    load: Load,
+pub(super) struct SendRun {
+    sender: Arc<RequestSender>,
+    load: SendLoad,
     wait: Duration,
     stop: CancellationToken,
     _receiver: DropGuard,
 }
 
 /// What each request in flight needs.
-struct Sender {
-    client: Client,
-    ledger: Arc<Ledger>,
+struct RequestSender {
+    client: EdgeClient,
+    ledger: Arc<RequestLedger>,
     timeout: Duration,
     driver_token: String,
-    stations: Stations,
+    stations: StationSource,
     callbacks: String,
 }
 
-impl Run {
+impl SendRun {
     /// Starts the receiver; nothing is sent yet.
     ///
     /// # Errors
     /// The listener has no address.
     pub(super) fn start(
-        plan: Plan,
+        plan: SendPlan,
         listener: TcpListener,
         mut random: StdRng,
         stop: CancellationToken,
@@ -58,16 +58,16 @@ impl Run {
             Some(base) => base.trim_end_matches('/').to_owned(),
             None => format!("http://{}", listener.local_addr()?),
         };
-        let ledger = Arc::new(Ledger::new(plan.driver_token.clone()));
+        let ledger = Arc::new(RequestLedger::new(plan.driver_token.clone()));
         let receiver = receiver::start(listener, name.clone(), Arc::clone(&ledger));
-        let sender = Sender {
-            client: Client::new(&plan),
+        let sender = RequestSender {
+            client: EdgeClient::new(&plan),
             ledger,
             timeout: plan.timeout,
             driver_token: plan.driver_token,
             stations: plan.station_id.map_or_else(
-                || Stations::Random(Mutex::new(Box::new(random))),
-                |station_id| Stations::One(station_id.into()),
+                || StationSource::Random(Mutex::new(Box::new(random))),
+                |station_id| StationSource::One(station_id.into()),
             ),
             callbacks: format!("{base}/{name}"),
         };
@@ -75,7 +75,7 @@ impl Run {
     }
 
     /// The record of this run.
-    pub(super) fn ledger(&self) -> &Arc<Ledger> {
+    pub(super) fn ledger(&self) -> &Arc<RequestLedger> {
         &self.sender.ledger
     }
 
@@ -83,11 +83,11 @@ impl Run {
     ///
     /// # Errors
     /// The answer is lost.
-    pub(super) async fn send_one(&self) -> Result<Answer, Loss> {
+    pub(super) async fn send_one(&self) -> Result<EdgeResponse, ResponseLoss> {
         let outgoing = self.sender.plan_request(Instant::now());
         tokio::select! {
             answer = self.sender.send(outgoing) => answer,
-            () = self.stop.cancelled() => Err(Loss::Interrupted),
+            () = self.stop.cancelled() => Err(ResponseLoss::Interrupted),
         }
     }
 
@@ -120,7 +120,7 @@ impl Run {
     }
 
     /// Waits for the callbacks of what was accepted, and counts.
-    pub(super) async fn settle(&self) -> Report {
+    pub(super) async fn settle(&self) -> SendReport {
         let settled = async {
             self.sender.ledger.settled(self.wait).await;
             sleep(GRACE.min(self.wait)).await;
@@ -129,60 +129,63 @@ impl Run {
             () = settled => {}
             () = self.stop.cancelled() => {}
         }
-        Report::new(&self.sender.ledger)
+        SendReport::new(&self.sender.ledger)
     }
 }
 
-impl Sender {
+impl RequestSender {
     /// Records a request and writes its body.
     #[expect(clippy::expect_used, reason = "texts are always JSON")]
-    fn plan_request(&self, planned: Instant) -> Outgoing {
+    fn plan_request(&self, planned: Instant) -> OutgoingRequest {
         let station_id = self.stations.next();
         let number = self.ledger.open(planned, Arc::clone(&station_id));
-        let body = Body {
+        let body = SessionRequestBody {
             station_id: &station_id,
             driver_token: &self.driver_token,
             callback_url: &format!("{}/{number}", self.callbacks),
         };
         let body = serde_json::to_vec(&body).expect("a request is JSON");
-        Outgoing { number, planned, body: body.into() }
+        OutgoingRequest { number, planned, body: body.into() }
     }
 
-    async fn send(&self, Outgoing { number, planned, body }: Outgoing) -> Result<Answer, Loss> {
+    async fn send(
+        &self,
+        OutgoingRequest { number, planned, body }: OutgoingRequest,
+    ) -> Result<EdgeResponse, ResponseLoss> {
         let outcome = self.client.post(body, planned + self.timeout).await;
         let after = planned.elapsed();
         let ack = match &outcome {
-            Ok(Answer { status: StatusCode::ACCEPTED, request_id, .. }) => {
-                Ack::Accepted { after, request_id: request_id.clone() }
+            Ok(EdgeResponse { status: StatusCode::ACCEPTED, request_id, .. }) => {
+                RequestAck::Accepted { after, request_id: request_id.clone() }
             }
-            Ok(Answer { status, .. }) => Ack::Refused { status: status.as_u16() },
-            Err(loss) => Ack::Uncertain(*loss),
+            Ok(EdgeResponse { status, .. }) => RequestAck::Refused { status: status.as_u16() },
+            Err(loss) => RequestAck::Uncertain(*loss),
         };
         self.ledger.answered(number, ack);
         outcome
     }
 }
 
-struct Outgoing {
+struct OutgoingRequest {
     number: u64,
     planned: Instant,
     body: Bytes,
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct SessionRequestBody<'a> {
     station_id: &'a str,
     driver_token: &'a str,
     callback_url: &'a str,
 }
 
 /// Where drivers want to charge.
-enum Stations {
+enum StationSource {
     One(Arc<str>),
     Random(Mutex<Box<StdRng>>),
 }
 
-impl Stations {
+impl StationSource {
     fn next(&self) -> Arc<str> {
         match self {
             Self::One(station_id) => Arc::clone(station_id),

@@ -7,7 +7,7 @@ const PATH: &str = "/v1/charging-sessions";
 
 /// The edge, from its base URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct EdgeTarget {
     /// The name or address to connect to.
     pub(super) host: String,
     /// The port to connect to.
@@ -18,19 +18,19 @@ pub(super) struct Target {
     pub(super) path: String,
 }
 
-impl std::str::FromStr for Target {
-    type Err = TargetError;
+impl std::str::FromStr for EdgeTarget {
+    type Err = EdgeTargetError;
 
-    fn from_str(base: &str) -> Result<Self, TargetError> {
-        let uri: Uri = base.parse().map_err(|_| TargetError::Malformed)?;
+    fn from_str(base: &str) -> Result<Self, EdgeTargetError> {
+        let uri: Uri = base.parse().map_err(|_| EdgeTargetError::Malformed)?;
         match uri.scheme_str() {
             Some("http") => {}
-            Some("https") => return Err(TargetError::Https),
-            _ => return Err(TargetError::Malformed),
+            Some("https") => return Err(EdgeTargetError::Https),
+            _ => return Err(EdgeTargetError::Malformed),
         }
-        let authority = uri.authority().ok_or(TargetError::Malformed)?;
+        let authority = uri.authority().ok_or(EdgeTargetError::Malformed)?;
         if authority.as_str().contains('@') || uri.query().is_some() {
-            return Err(TargetError::Malformed);
+            return Err(EdgeTargetError::Malformed);
         }
         Ok(Self {
             host: authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
@@ -43,7 +43,7 @@ impl std::str::FromStr for Target {
 
 /// Why a base URL cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TargetError {
+pub(crate) enum EdgeTargetError {
     /// It is no URL with a host, or has credentials or a query.
     #[error("write it like http://127.0.0.1:3000")]
     Malformed,
@@ -59,7 +59,8 @@ mod tests {
     #[test]
     fn a_base_url_gives_the_resource() {
         let check = |base: &str, host: &str, port, authority: &str, path: &str| {
-            let expected = Target { host: host.into(), port, authority: authority.into(), path: path.into() };
+            let expected =
+                EdgeTarget { host: host.into(), port, authority: authority.into(), path: path.into() };
             assert_eq!(base.parse(), Ok(expected), "{base}");
         };
         check("http://127.0.0.1:3000", "127.0.0.1", 3000, "127.0.0.1:3000", PATH);
@@ -69,8 +70,8 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        let check = |base: &str, expected| assert_eq!(base.parse::<Target>(), Err(expected), "{base}");
-        check("https://edge.test", TargetError::Https);
+        let check = |base: &str, expected| assert_eq!(base.parse::<EdgeTarget>(), Err(expected), "{base}");
+        check("https://edge.test", EdgeTargetError::Https);
         for base in [
             "",
             "edge.test",
@@ -80,7 +81,7 @@ mod tests {
             "http://a:b@edge.test",
             "http://x/?q",
         ] {
-            check(base, TargetError::Malformed);
+            check(base, EdgeTargetError::Malformed);
         }
     }
 }

@@ -10,14 +10,14 @@ use rand::rngs::StdRng;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::edge::{Behaviour, Edge};
+use self::edge::{StubEdge, StubEdgeBehaviour};
 use super::*;
-use crate::send::client::Loss;
+use crate::send::client::ResponseLoss;
 
 const REQUESTS: u64 = 20;
 
-fn plan(url: &str, load: Load) -> Plan {
-    Plan {
+fn plan(url: &str, load: SendLoad) -> SendPlan {
+    SendPlan {
         target: url.parse().unwrap(),
         driver_token: "driver-allowed-0000000001".into(),
         station_id: None,
@@ -30,18 +30,18 @@ fn plan(url: &str, load: Load) -> Plan {
     }
 }
 
-fn load() -> Load {
-    Load::Open { rate: NonZeroU32::new(1000).unwrap(), duration: Duration::from_millis(REQUESTS) }
+fn load() -> SendLoad {
+    SendLoad::Open { rate: NonZeroU32::new(1000).unwrap(), duration: Duration::from_millis(REQUESTS) }
 }
 
-async fn run(plan: Plan) -> Run {
+async fn run(plan: SendPlan) -> SendRun {
     let listener = TcpListener::bind(plan.callback_listen).await.unwrap();
-    Run::start(plan, listener, StdRng::seed_from_u64(1), CancellationToken::new()).unwrap()
+    SendRun::start(plan, listener, StdRng::seed_from_u64(1), CancellationToken::new()).unwrap()
 }
 
 /// What a short load on an edge comes to.
-async fn report(behaviour: Behaviour, change: impl FnOnce(&mut Plan)) -> Report {
-    let edge = Edge::spawn(behaviour).await;
+async fn report(behaviour: StubEdgeBehaviour, change: impl FnOnce(&mut SendPlan)) -> SendReport {
+    let edge = StubEdge::spawn(behaviour).await;
     let mut plan = plan(&edge.url, load());
     change(&mut plan);
     let run = run(plan).await;
@@ -52,13 +52,13 @@ async fn report(behaviour: Behaviour, change: impl FnOnce(&mut Plan)) -> Report 
     report
 }
 
-fn brief(plan: &mut Plan) {
+fn brief(plan: &mut SendPlan) {
     plan.wait = Duration::from_millis(50);
 }
 
 #[tokio::test]
 async fn a_faithful_edge_gives_a_clean_report() {
-    let report = report(Behaviour::Faithful, |_| {}).await;
+    let report = report(StubEdgeBehaviour::Faithful, |_| {}).await;
     assert_eq!((report.sent, report.accepted, report.called_back), (REQUESTS, REQUESTS, REQUESTS));
     assert_eq!((report.missing, report.duplicated, report.contradictory), (0, 0, 0));
     assert_eq!(report.statuses.get("allowed"), Some(&REQUESTS));
@@ -67,7 +67,7 @@ async fn a_faithful_edge_gives_a_clean_report() {
 
 #[tokio::test]
 async fn the_json_has_exactly_the_promised_keys() {
-    let report = report(Behaviour::Faithful, |_| {}).await.json();
+    let report = report(StubEdgeBehaviour::Faithful, |_| {}).await.json();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     let keys = |value: &serde_json::Value| -> Vec<String> {
         let mut keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
@@ -97,21 +97,22 @@ async fn the_json_has_exactly_the_promised_keys() {
 
 #[tokio::test]
 async fn lost_callbacks_are_missing() {
-    let report = report(Behaviour::Silent, brief).await;
+    let report = report(StubEdgeBehaviour::Silent, brief).await;
     assert_eq!((report.accepted, report.called_back, report.missing), (REQUESTS, 0, REQUESTS));
     assert!(report.is_failure());
 }
 
 #[tokio::test]
 async fn repeated_callbacks_are_counted_and_are_no_failure() {
-    let report = report(Behaviour::Repeating, |_| {}).await;
+    let report = report(StubEdgeBehaviour::Repeating, |_| {}).await;
     assert_eq!((report.called_back, report.duplicated, report.contradictory), (REQUESTS, REQUESTS, 0));
     assert!(!report.is_failure());
 }
 
 #[tokio::test]
 async fn contradicting_callbacks_are_a_failure() {
-    for behaviour in [Behaviour::TwoMinded, Behaviour::OtherId, Behaviour::MoreFields] {
+    for behaviour in [StubEdgeBehaviour::TwoMinded, StubEdgeBehaviour::OtherId, StubEdgeBehaviour::MoreFields]
+    {
         let report = report(behaviour, |_| {}).await;
         assert_eq!((report.called_back, report.contradictory), (REQUESTS, REQUESTS), "{behaviour:?}");
         assert!(report.is_failure());
@@ -120,14 +121,14 @@ async fn contradicting_callbacks_are_a_failure() {
 
 #[tokio::test]
 async fn refusals_are_no_failure_of_a_load() {
-    let report = report(Behaviour::Refusing, |_| {}).await;
+    let report = report(StubEdgeBehaviour::Refusing, |_| {}).await;
     assert_eq!((report.refused, report.accepted, report.called_back), (REQUESTS, 0, 0));
     assert!(!report.is_failure());
 }
 
 #[tokio::test]
 async fn a_cut_answer_is_uncertain_and_its_callback_is_attributed() {
-    let report = report(Behaviour::Cutting, |_| {}).await;
+    let report = report(StubEdgeBehaviour::Cutting, |_| {}).await;
     assert_eq!((report.uncertain, report.accepted, report.called_back), (REQUESTS, 0, 0));
     assert_eq!(report.statuses.get("allowed"), Some(&REQUESTS));
     assert!(!report.is_failure());
@@ -137,7 +138,7 @@ async fn a_cut_answer_is_uncertain_and_its_callback_is_attributed() {
 
 #[tokio::test]
 async fn a_hanging_answer_is_uncertain_after_the_timeout() {
-    let report = report(Behaviour::Hanging, |plan| plan.timeout = Duration::from_millis(50)).await;
+    let report = report(StubEdgeBehaviour::Hanging, |plan| plan.timeout = Duration::from_millis(50)).await;
     assert_eq!((report.uncertain, report.accepted), (REQUESTS, 0));
     assert!(report.table().to_string().contains("timed out: 20"));
 }
@@ -145,8 +146,8 @@ async fn a_hanging_answer_is_uncertain_after_the_timeout() {
 #[tokio::test]
 async fn nobody_listening_is_uncertain() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let run = run(plan(&format!("http://{gone}"), Load::One)).await;
-    assert_eq!(run.send_one().await.unwrap_err(), Loss::Connect);
+    let run = run(plan(&format!("http://{gone}"), SendLoad::One)).await;
+    assert_eq!(run.send_one().await.unwrap_err(), ResponseLoss::Connect);
     assert_eq!(run.settle().await.uncertain, 1);
 }
 
@@ -154,7 +155,7 @@ async fn nobody_listening_is_uncertain() {
 async fn latency_counts_from_the_planned_time() {
     // One connection and 20 ms an answer serve 50 requests a second: of 20 that are due within 20 ms, the
     // last waits for the 19 before it.
-    let report = report(Behaviour::Slow(Duration::from_millis(20)), |plan| {
+    let report = report(StubEdgeBehaviour::Slow(Duration::from_millis(20)), |plan| {
         plan.connections = NonZeroUsize::MIN;
     })
     .await;
@@ -164,16 +165,17 @@ async fn latency_counts_from_the_planned_time() {
 
 #[tokio::test]
 async fn a_connection_that_the_edge_closed_is_replaced() {
-    let report = report(Behaviour::Closing, |plan| plan.connections = NonZeroUsize::MIN).await;
+    let report = report(StubEdgeBehaviour::Closing, |plan| plan.connections = NonZeroUsize::MIN).await;
     assert_eq!((report.accepted, report.uncertain), (REQUESTS, 0));
 }
 
 #[tokio::test]
 async fn the_stop_ends_a_run_with_its_report() {
-    let edge = Edge::spawn(Behaviour::Hanging).await;
+    let edge = StubEdge::spawn(StubEdgeBehaviour::Hanging).await;
     let stop = CancellationToken::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let run = Run::start(plan(&edge.url, load()), listener, StdRng::seed_from_u64(1), stop.clone()).unwrap();
+    let run =
+        SendRun::start(plan(&edge.url, load()), listener, StdRng::seed_from_u64(1), stop.clone()).unwrap();
     tokio::join!(run.send_all(), async { stop.cancel() });
     let report = run.settle().await;
     assert_eq!(report.uncertain, report.sent);
@@ -181,6 +183,7 @@ async fn the_stop_ends_a_run_with_its_report() {
 
 #[tokio::test]
 async fn a_fixed_station_is_sent_as_it_is() {
-    let report = report(Behaviour::Faithful, |plan| plan.station_id = Some("Any-Station".into())).await;
+    let report =
+        report(StubEdgeBehaviour::Faithful, |plan| plan.station_id = Some("Any-Station".into())).await;
     assert_eq!((report.called_back, report.contradictory), (REQUESTS, 0));
 }

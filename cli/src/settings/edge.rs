@@ -9,13 +9,13 @@ use chargegate_host::Settings;
 use super::SettingError;
 use crate::duration;
 
-/// The longest time the edge component takes for [`EdgeArgs::enqueue_timeout`].
+/// The longest time the edge component takes for [`EdgeHostArgs::enqueue_timeout`].
 const MAX_ENQUEUE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How requests are accepted.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
-pub(crate) struct EdgeArgs {
+pub(crate) struct EdgeHostArgs {
     /// The address clients send requests to
     #[arg(long, env = "CHARGEGATE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
     pub(crate) listen: SocketAddr,
@@ -27,7 +27,7 @@ pub(crate) struct EdgeArgs {
     enqueue_timeout: Duration,
 }
 
-impl EdgeArgs {
+impl EdgeHostArgs {
     /// The component and how it is run; what it is compiled to is kept in `folder`.
     ///
     /// # Errors

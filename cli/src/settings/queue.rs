@@ -10,7 +10,7 @@ use chargegate_pull::sqs;
 use chargegate_redis as redis;
 use chargegate_redis::RedisUrlError;
 
-use super::{SettingError, WorkArgs};
+use super::{SettingError, WorkerTuningArgs};
 
 /// The longest name that keys may begin with.
 const MAX_PREFIX: usize = 100;
@@ -58,7 +58,7 @@ pub(crate) struct QueueLimitArgs {
 
 /// How the queue is used, by the scheme of its URL.
 #[derive(Clone, Debug)]
-pub(crate) enum QueueSettings {
+pub(crate) enum RemoteQueueSettings {
     /// `redis:` and `rediss:`.
     Redis(redis::Settings),
     /// `sqs:` and `sqs+http:`.
@@ -101,15 +101,15 @@ impl QueueArgs {
     ///
     /// # Errors
     /// [`SettingError`]: there is no queue, or a setting cannot be used.
-    pub(crate) fn settings(&self) -> Result<QueueSettings, SettingError> {
+    pub(crate) fn settings(&self) -> Result<RemoteQueueSettings, SettingError> {
         let url = self.given().ok_or(SettingError::NoQueue)?;
         match url.split_once(':').map(|(scheme, _)| scheme) {
-            Some("redis" | "rediss") => self.redis(url).map(QueueSettings::Redis),
+            Some("redis" | "rediss") => self.redis(url).map(RemoteQueueSettings::Redis),
             Some("sqs" | "sqs+http") => {
                 let url = url.parse().map_err(|error| SettingError::QueueUrl(QueueUrlError::Sqs(error)))?;
-                Ok(QueueSettings::Sqs(sqs::Settings::new(url)))
+                Ok(RemoteQueueSettings::Sqs(sqs::Settings::new(url)))
             }
-            Some("cloudflare") => self.cloudflare(url).map(QueueSettings::Cloudflare),
+            Some("cloudflare") => self.cloudflare(url).map(RemoteQueueSettings::Cloudflare),
             _ => Err(SettingError::QueueUrl(QueueUrlError::Scheme)),
         }
     }
@@ -155,7 +155,7 @@ impl QueueArgs {
     }
 }
 
-impl QueueSettings {
+impl RemoteQueueSettings {
     /// As an edge uses it: no more than `depth_limit` messages wait, where we are the ones who count them.
     pub(crate) fn for_edge(self, depth_limit: NonZeroU64) -> Self {
         match self {
@@ -167,7 +167,7 @@ impl QueueSettings {
     }
 
     /// As a worker uses it that works as `work` says: leases outlast what is done under them.
-    pub(crate) fn for_worker(self, work: &WorkArgs) -> Self {
+    pub(crate) fn for_worker(self, work: &WorkerTuningArgs) -> Self {
         let message_lease = work.message_lease();
         match self {
             Self::Redis(settings) => Self::Redis(redis::Settings { message_lease, ..settings }),

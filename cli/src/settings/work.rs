@@ -25,7 +25,7 @@ pub(crate) struct OpsArgs {
 /// How requests are decided and clients called back.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
-pub(crate) struct WorkArgs {
+pub(crate) struct WorkerTuningArgs {
     /// A decision is made this long after a request was accepted
     #[arg(long, env = "CHARGEGATE_DECISION_DEADLINE", value_name = "TIME", default_value = "10s", value_parser = duration::parse_positive)]
     decision_deadline: Duration,
@@ -52,7 +52,7 @@ pub(crate) struct WorkArgs {
     pub(crate) retention: Duration,
 }
 
-impl WorkArgs {
+impl WorkerTuningArgs {
     /// How a worker works whose store commits no more often than once per `pace` under load.
     ///
     /// # Errors

@@ -9,10 +9,10 @@ use chargegate_postgres as postgres;
 use chargegate_sqlite as sqlite;
 use chargegate_worker::AclUrl;
 
-use super::edge::EdgeUrl;
+use super::edge::ExternalEdgeUrl;
 use crate::settings::{
-    AddressArgs, DatabaseArgs, EdgeArgs, OpsArgs, QueueArgs, QueueLimitArgs, QueueSettings, SettingError,
-    WorkArgs, count,
+    CallbackAddressArgs, DatabaseArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs, RemoteQueueSettings,
+    SettingError, WorkerTuningArgs, count,
 };
 use crate::{duration, log};
 
@@ -21,13 +21,13 @@ const LOOPBACK: &str = "127.0.0.0/8,::1";
 
 /// Run everything in one process: edge, worker, and queue and store in a data folder
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct UpArgs {
     /// Also run the reference authorization service with sample tokens and a sink that shows callbacks, and permit
     /// callbacks to loopback
     #[arg(long, env = "CHARGEGATE_DEMO", value_parser = clap::builder::BoolishValueParser::new())]
     pub(super) demo: bool,
     #[command(flatten)]
-    pub(super) edge: EdgeArgs,
+    pub(super) edge: EdgeHostArgs,
     /// The URL of an edge that runs elsewhere before the same queue, on Workers or Spin; none is started here then
     #[arg(
         long,
@@ -35,7 +35,7 @@ pub(crate) struct Args {
         value_name = "URL",
         conflicts_with_all = ["listen", "edge_component", "enqueue_timeout"]
     )]
-    pub(super) external_edge: Option<EdgeUrl>,
+    pub(super) external_edge: Option<ExternalEdgeUrl>,
     #[command(flatten)]
     pub(super) ops: OpsArgs,
     /// The address of the demo's authorization service
@@ -66,22 +66,22 @@ pub(crate) struct Args {
     #[arg(long, env = "CHARGEGATE_ACL_CAPACITY", value_name = "CALLS", value_parser = count)]
     pub(super) acl_capacity: Option<NonZeroUsize>,
     #[command(flatten)]
-    pub(super) work: WorkArgs,
+    pub(super) work: WorkerTuningArgs,
     #[command(flatten)]
-    addresses: AddressArgs,
+    addresses: CallbackAddressArgs,
     #[command(flatten)]
-    pub(crate) log: log::Args,
+    pub(crate) log: log::LogArgs,
 }
 
 /// Where queue and store are kept.
-pub(super) enum Place {
+pub(super) enum EngineLocation {
     /// In the data folder.
     Folder(sqlite::Settings),
     /// On servers.
-    Servers(Box<(QueueSettings, postgres::Settings)>),
+    Servers(Box<(RemoteQueueSettings, postgres::Settings)>),
 }
 
-impl Args {
+impl UpArgs {
     /// The authorization service that was named.
     pub(super) fn acl_url(&self) -> Result<Option<AclUrl>, SettingError> {
         self.acl_url.as_deref().map(str::parse).transpose().map_err(SettingError::AclUrl)
@@ -94,16 +94,16 @@ impl Args {
     }
 
     /// Where queue and store are kept: on servers where both are named, in the data folder where neither is.
-    pub(super) fn place(&self) -> Result<Place, SettingError> {
+    pub(super) fn place(&self) -> Result<EngineLocation, SettingError> {
         let callback_lease = self.work.callback_lease();
         match (self.queue.given(), self.database.given()) {
             (None, None) if self.external_edge.is_some() => Err(SettingError::ExternalEdge),
             (None, None) => {
                 let depth_limit = self.limit.queue_limit.get();
                 let message_lease = self.work.message_lease();
-                Ok(Place::Folder(sqlite::Settings { depth_limit, message_lease, callback_lease }))
+                Ok(EngineLocation::Folder(sqlite::Settings { depth_limit, message_lease, callback_lease }))
             }
-            (Some(_), Some(_)) => Ok(Place::Servers(Box::new((
+            (Some(_), Some(_)) => Ok(EngineLocation::Servers(Box::new((
                 self.queue.settings()?.for_edge(self.limit.queue_limit).for_worker(&self.work),
                 self.database.settings(self.database_connections, callback_lease, self.work.retention)?,
             )))),

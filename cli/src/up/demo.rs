@@ -6,25 +6,29 @@ use std::net::SocketAddr;
 use chargegate_worker::AclUrl;
 use tokio_util::sync::CancellationToken;
 
-use super::UpError;
-use super::args::Args;
-use crate::acl::{Acl, Table};
+use super::UpCommandError;
+use super::args::UpArgs;
+use crate::acl::{AclService, AclTable};
 use crate::serve::listen;
 use crate::{acl, output, sink, system};
 
 /// The peers of a demo.
-pub(super) struct Demo {
+pub(super) struct DemoServices {
     acl: Option<SocketAddr>,
     sink: SocketAddr,
 }
 
-impl Demo {
+impl DemoServices {
     /// Starts the peers, the authorization service among them `with_acl`; they run until `stop`.
-    pub(super) async fn start(args: &Args, with_acl: bool, stop: CancellationToken) -> Result<Self, UpError> {
+    pub(super) async fn start(
+        args: &UpArgs,
+        with_acl: bool,
+        stop: CancellationToken,
+    ) -> Result<Self, UpCommandError> {
         let acl = if with_acl {
             let listener = listen(args.acl_listen, "--acl-listen or CHARGEGATE_ACL_LISTEN").await?;
             let address = listener.local_addr()?;
-            let mut service = Acl::new(Table::sample(), system::now).with_delay(args.acl_delay);
+            let mut service = AclService::new(AclTable::sample(), system::now).with_delay(args.acl_delay);
             if let Some(capacity) = args.acl_capacity {
                 service = service.with_capacity(capacity);
             }

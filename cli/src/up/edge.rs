@@ -8,16 +8,16 @@ use http::Uri;
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use super::UpError;
-use super::args::Args;
+use super::UpCommandError;
+use super::args::UpArgs;
 use crate::engines::EdgeQueue;
 use crate::serve::listen;
 
 /// Where an edge is that runs elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EdgeUrl(Box<str>);
+pub(super) struct ExternalEdgeUrl(Box<str>);
 
-impl FromStr for EdgeUrl {
+impl FromStr for ExternalEdgeUrl {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -34,27 +34,27 @@ impl FromStr for EdgeUrl {
 }
 
 /// An edge that is about to serve.
-pub(super) enum Edge {
+pub(super) enum PreparedEdge {
     /// In this process, on this listener.
     Here(Box<Settings>, TcpListener),
     /// In another, which is none of our business.
-    Elsewhere(EdgeUrl),
+    Elsewhere(ExternalEdgeUrl),
 }
 
 /// An edge that can serve.
-pub(super) enum Loaded {
-    /// See [`Edge::Here`].
+pub(super) enum LoadedEdge {
+    /// See [`PreparedEdge::Here`].
     Here(Box<Host>, TcpListener),
-    /// See [`Edge::Elsewhere`].
+    /// See [`PreparedEdge::Elsewhere`].
     Elsewhere,
 }
 
-impl Edge {
+impl PreparedEdge {
     /// Takes its address, where it is to be here.
     ///
     /// # Errors
     /// A setting cannot be used, or the address cannot be had.
-    pub(super) async fn prepare(args: &Args, callback_allow: String) -> Result<Self, UpError> {
+    pub(super) async fn prepare(args: &UpArgs, callback_allow: String) -> Result<Self, UpCommandError> {
         if let Some(url) = &args.external_edge {
             return Ok(Self::Elsewhere(url.clone()));
         }
@@ -79,19 +79,19 @@ impl Edge {
     ///
     /// # Errors
     /// It cannot be run.
-    pub(super) async fn load(self) -> Result<Loaded, UpError> {
+    pub(super) async fn load(self) -> Result<LoadedEdge, UpCommandError> {
         match self {
-            Self::Elsewhere(_) => Ok(Loaded::Elsewhere),
+            Self::Elsewhere(_) => Ok(LoadedEdge::Elsewhere),
             Self::Here(settings, listener) => {
                 let load = tokio::task::spawn_blocking(move || Host::load(*settings));
                 let host = load.await.map_err(io::Error::other)??;
-                Ok(Loaded::Here(Box::new(host), listener))
+                Ok(LoadedEdge::Here(Box::new(host), listener))
             }
         }
     }
 }
 
-impl Loaded {
+impl LoadedEdge {
     /// Serves until `end`, then finishes the requests that were begun.
     pub(super) async fn serve(self, queue: EdgeQueue, end: impl Future<Output = ()> + Send) {
         match self {
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn an_edge_elsewhere_is_named_by_its_origin() {
         for text in ["http://127.0.0.1:3000", "http://127.0.0.1:3000/", "https://edge.example"] {
-            let EdgeUrl(url) = text.parse().unwrap();
+            let ExternalEdgeUrl(url) = text.parse().unwrap();
             assert_eq!(*url, *text.trim_end_matches('/'));
         }
         for text in [
@@ -125,7 +125,7 @@ mod tests {
             "ftp://h",
             "/",
         ] {
-            assert!(text.parse::<EdgeUrl>().is_err(), "{text}");
+            assert!(text.parse::<ExternalEdgeUrl>().is_err(), "{text}");
         }
     }
 }

@@ -6,7 +6,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 use tower_service::Service as _;
 
-use super::stats::Snapshot;
+use super::stats::AclCallCounts;
 use super::*;
 
 const QUERY: &str =
@@ -17,8 +17,8 @@ fn clock() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
 }
 
-fn acl() -> Acl {
-    Acl::new(Table::sample(), clock)
+fn acl() -> AclService {
+    AclService::new(AclTable::sample(), clock)
 }
 
 fn request(method: Method, path: &str, content_type: &str, body: impl Into<Body>) -> Request<Body> {
@@ -97,7 +97,7 @@ async fn a_capacity_makes_further_calls_wait() {
     let begun = Instant::now();
     tokio::join!(ask(&router), ask(&router), ask(&router));
     assert_eq!(begun.elapsed(), DELAY * 3);
-    assert_eq!(stats.snapshot(), Snapshot { calls: 3, in_flight: 0, max_in_flight: 3 });
+    assert_eq!(stats.snapshot(), AclCallCounts { calls: 3, in_flight: 0, max_in_flight: 3 });
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,7 +107,7 @@ async fn a_call_whose_caller_hung_up_is_not_in_flight_but_holds_its_slot() {
     let router = router(acl);
     let begun = Instant::now();
     assert!(tokio::time::timeout(DELAY / 4, ask(&router)).await.is_err());
-    assert_eq!(stats.snapshot(), Snapshot { calls: 1, in_flight: 0, max_in_flight: 1 });
+    assert_eq!(stats.snapshot(), AclCallCounts { calls: 1, in_flight: 0, max_in_flight: 1 });
     ask(&router).await;
     assert_eq!(begun.elapsed(), DELAY * 2);
 }

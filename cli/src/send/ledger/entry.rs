@@ -6,21 +6,21 @@ use std::time::Duration;
 use chargegate_core::DecisionStatus;
 use tokio::time::Instant;
 
-use crate::send::client::Loss;
+use crate::send::client::ResponseLoss;
 
 /// One request and what became of it.
-pub(crate) struct Entry {
+pub(crate) struct LedgerEntry {
     planned: Instant,
     station_id: Arc<str>,
-    ack: Ack,
-    first: Option<Received>,
+    ack: RequestAck,
+    first: Option<ReceivedCallback>,
     repeated: bool,
-    contradiction: Option<Contradiction>,
+    contradiction: Option<CallbackContradiction>,
 }
 
 /// How a request was answered.
 #[derive(Clone, Debug)]
-pub(crate) enum Ack {
+pub(crate) enum RequestAck {
     /// Not yet.
     Pending,
     /// With a 202.
@@ -28,19 +28,19 @@ pub(crate) enum Ack {
     /// With another status.
     Refused { status: u16 },
     /// Not, or not completely: nobody knows whether it was accepted.
-    Uncertain(Loss),
+    Uncertain(ResponseLoss),
 }
 
 /// A callback.
-pub(crate) struct Received {
+pub(crate) struct ReceivedCallback {
     pub(crate) after: Duration,
     pub(crate) webhook_id: Option<Box<str>>,
-    pub(crate) status: Result<DecisionStatus, Contradiction>,
+    pub(crate) status: Result<DecisionStatus, CallbackContradiction>,
 }
 
 /// What a callback may not be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Contradiction {
+pub(crate) enum CallbackContradiction {
     /// The body is not exactly the three fields in order.
     Shape,
     /// The station or the token is not the request's.
@@ -55,7 +55,7 @@ pub(crate) enum Contradiction {
     Refused,
 }
 
-impl Contradiction {
+impl CallbackContradiction {
     /// The contradiction in a few words.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -69,9 +69,16 @@ impl Contradiction {
     }
 }
 
-impl Entry {
+impl LedgerEntry {
     pub(super) fn new(planned: Instant, station_id: Arc<str>) -> Self {
-        Self { planned, station_id, ack: Ack::Pending, first: None, repeated: false, contradiction: None }
+        Self {
+            planned,
+            station_id,
+            ack: RequestAck::Pending,
+            first: None,
+            repeated: false,
+            contradiction: None,
+        }
     }
 
     /// When it was to be sent, which may be before it was.
@@ -83,12 +90,12 @@ impl Entry {
         &self.station_id
     }
 
-    pub(crate) fn ack(&self) -> &Ack {
+    pub(crate) fn ack(&self) -> &RequestAck {
         &self.ack
     }
 
     /// The first callback.
-    pub(crate) fn received(&self) -> Option<&Received> {
+    pub(crate) fn received(&self) -> Option<&ReceivedCallback> {
         self.first.as_ref()
     }
 
@@ -98,22 +105,22 @@ impl Entry {
     }
 
     /// The first contradiction that was seen.
-    pub(crate) fn contradiction(&self) -> Option<Contradiction> {
+    pub(crate) fn contradiction(&self) -> Option<CallbackContradiction> {
         self.contradiction
     }
 
-    pub(super) fn set_ack(&mut self, ack: Ack) {
+    pub(super) fn set_ack(&mut self, ack: RequestAck) {
         self.ack = ack;
         let found = self.first.as_ref().and_then(|first| self.against_ack(first));
         self.contradiction = self.contradiction.or(found);
     }
 
-    pub(super) fn add(&mut self, received: Received) {
+    pub(super) fn add(&mut self, received: ReceivedCallback) {
         let changed = self
             .first
             .as_ref()
             .filter(|first| first.status != received.status || first.webhook_id != received.webhook_id)
-            .map(|_| Contradiction::Changed);
+            .map(|_| CallbackContradiction::Changed);
         let found = received.status.err().or(changed).or_else(|| self.against_ack(&received));
         self.contradiction = self.contradiction.or(found);
         if self.first.is_some() {
@@ -123,15 +130,15 @@ impl Entry {
         }
     }
 
-    fn against_ack(&self, received: &Received) -> Option<Contradiction> {
+    fn against_ack(&self, received: &ReceivedCallback) -> Option<CallbackContradiction> {
         match &self.ack {
-            Ack::Accepted { request_id, .. } => {
+            RequestAck::Accepted { request_id, .. } => {
                 let same = request_id.is_some() && *request_id == received.webhook_id;
-                (!same).then_some(Contradiction::RequestId)
+                (!same).then_some(CallbackContradiction::RequestId)
             }
             // A 5xx only says that nothing is confirmed; a 4xx says that nothing was accepted.
-            Ack::Refused { status: 400..500 } => Some(Contradiction::Refused),
-            Ack::Refused { .. } | Ack::Pending | Ack::Uncertain(_) => None,
+            RequestAck::Refused { status: 400..500 } => Some(CallbackContradiction::Refused),
+            RequestAck::Refused { .. } | RequestAck::Pending | RequestAck::Uncertain(_) => None,
         }
     }
 }

@@ -1,17 +1,21 @@
 use super::*;
-use crate::send::client::Loss;
+use crate::send::client::ResponseLoss;
 
 const ALLOWED: &[u8] = br#"{"station_id":"S","driver_token":"T","status":"allowed"}"#;
 const UNKNOWN: &[u8] = br#"{"station_id":"S","driver_token":"T","status":"unknown"}"#;
 
-fn accepted() -> Ack {
-    Ack::Accepted { after: Duration::from_millis(1), request_id: Some("id".into()) }
+fn accepted() -> RequestAck {
+    RequestAck::Accepted { after: Duration::from_millis(1), request_id: Some("id".into()) }
 }
 
 /// What a request comes to: its contradiction, and whether it was called back more than once.
-fn check(ack: &Ack, callbacks: &[(Option<&str>, &[u8])], expected: (Option<Contradiction>, bool)) {
+fn check(
+    ack: &RequestAck,
+    callbacks: &[(Option<&str>, &[u8])],
+    expected: (Option<CallbackContradiction>, bool),
+) {
     for answer_first in [true, false] {
-        let ledger = Ledger::new("T".into());
+        let ledger = RequestLedger::new("T".into());
         let now = Instant::now();
         let number = ledger.open(now, "S".into());
         let call_back = || {
@@ -36,30 +40,34 @@ async fn callbacks_are_held_against_the_answer_and_each_other_in_either_order() 
     let id = Some("id");
     check(&accepted(), &[(id, ALLOWED)], (None, false));
     check(&accepted(), &[(id, ALLOWED), (id, ALLOWED)], (None, true));
-    check(&accepted(), &[(id, ALLOWED), (id, UNKNOWN)], (Some(Contradiction::Changed), true));
-    check(&accepted(), &[(id, b"{}")], (Some(Contradiction::Shape), false));
-    check(&accepted(), &[(Some("other"), ALLOWED)], (Some(Contradiction::RequestId), false));
-    check(&accepted(), &[(None, ALLOWED)], (Some(Contradiction::RequestId), false));
-    let nameless = Ack::Accepted { after: Duration::ZERO, request_id: None };
-    check(&nameless, &[(None, ALLOWED)], (Some(Contradiction::RequestId), false));
-    check(&Ack::Uncertain(Loss::Cut), &[(id, ALLOWED)], (None, false));
+    check(&accepted(), &[(id, ALLOWED), (id, UNKNOWN)], (Some(CallbackContradiction::Changed), true));
+    check(&accepted(), &[(id, b"{}")], (Some(CallbackContradiction::Shape), false));
+    check(&accepted(), &[(Some("other"), ALLOWED)], (Some(CallbackContradiction::RequestId), false));
+    check(&accepted(), &[(None, ALLOWED)], (Some(CallbackContradiction::RequestId), false));
+    let nameless = RequestAck::Accepted { after: Duration::ZERO, request_id: None };
+    check(&nameless, &[(None, ALLOWED)], (Some(CallbackContradiction::RequestId), false));
+    check(&RequestAck::Uncertain(ResponseLoss::Cut), &[(id, ALLOWED)], (None, false));
     check(
-        &Ack::Uncertain(Loss::Cut),
+        &RequestAck::Uncertain(ResponseLoss::Cut),
         &[(id, ALLOWED), (Some("2"), ALLOWED)],
-        (Some(Contradiction::Changed), true),
+        (Some(CallbackContradiction::Changed), true),
     );
-    check(&Ack::Refused { status: 422 }, &[(id, ALLOWED)], (Some(Contradiction::Refused), false));
-    check(&Ack::Refused { status: 422 }, &[], (None, false));
-    check(&Ack::Refused { status: 503 }, &[(id, ALLOWED)], (None, false));
+    check(
+        &RequestAck::Refused { status: 422 },
+        &[(id, ALLOWED)],
+        (Some(CallbackContradiction::Refused), false),
+    );
+    check(&RequestAck::Refused { status: 422 }, &[], (None, false));
+    check(&RequestAck::Refused { status: 503 }, &[(id, ALLOWED)], (None, false));
 }
 
 #[tokio::test]
 async fn it_settles_when_the_last_accepted_request_is_called_back() {
-    let ledger = Ledger::new("T".into());
+    let ledger = RequestLedger::new("T".into());
     let now = Instant::now();
     let (one, two) = (ledger.open(now, "S".into()), ledger.open(now, "S".into()));
     ledger.answered(one, accepted());
-    ledger.answered(two, Ack::Uncertain(Loss::TimedOut));
+    ledger.answered(two, RequestAck::Uncertain(ResponseLoss::TimedOut));
     let settled = async {
         ledger.settled(Duration::from_hours(1)).await;
         assert_eq!(ledger.counts().called_back, 1);

@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// How the edge behaves.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Behaviour {
+pub(super) enum StubEdgeBehaviour {
     /// 202 and one callback.
     Faithful,
     /// 202, and the callback is lost.
@@ -45,16 +45,16 @@ pub(super) enum Behaviour {
 }
 
 /// An edge that is stopped when dropped.
-pub(super) struct Edge {
+pub(super) struct StubEdge {
     pub(super) url: String,
     _server: AbortOnDropHandle<()>,
 }
 
-impl Edge {
-    pub(super) async fn spawn(behaviour: Behaviour) -> Self {
+impl StubEdge {
+    pub(super) async fn spawn(behaviour: StubEdgeBehaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(State { behaviour, ids: AtomicU64::new(0), kept: Mutex::default() });
+        let state = Arc::new(StubEdgeState { behaviour, ids: AtomicU64::new(0), kept: Mutex::default() });
         let server = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -65,56 +65,61 @@ impl Edge {
     }
 }
 
-struct State {
-    behaviour: Behaviour,
+struct StubEdgeState {
+    behaviour: StubEdgeBehaviour,
     ids: AtomicU64,
     kept: Mutex<Vec<client::SendRequest<Full<Bytes>>>>,
 }
 
-impl State {
+impl StubEdgeState {
     async fn connection(self: Arc<Self>, stream: TcpStream) {
         stream.set_nodelay(true).unwrap();
         let state = Arc::clone(&self);
         let service = service_fn(move |request| Arc::clone(&state).answer(request));
         let connection = server::Builder::new()
             // Without keep-alive and without the header that says so, the client finds out by itself.
-            .keep_alive(!matches!(self.behaviour, Behaviour::Closing))
+            .keep_alive(!matches!(self.behaviour, StubEdgeBehaviour::Closing))
             .serve_connection(TokioIo::new(stream), service);
         let _ = connection.await;
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, ConnectionCut> {
         assert_eq!((request.method().as_str(), request.uri().path()), ("POST", "/v1/charging-sessions"));
         assert_eq!(request.headers()["content-type"], "application/json");
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let asked: Value = serde_json::from_slice(&body).unwrap();
         let id = format!("id-{}", self.ids.fetch_add(1, Ordering::Relaxed));
         match self.behaviour {
-            Behaviour::Silent => {}
-            Behaviour::Faithful | Behaviour::Cutting | Behaviour::Closing => {
+            StubEdgeBehaviour::Silent => {}
+            StubEdgeBehaviour::Faithful | StubEdgeBehaviour::Cutting | StubEdgeBehaviour::Closing => {
                 self.call_back(&asked, &id, "allowed\"").await;
             }
-            Behaviour::Repeating => {
+            StubEdgeBehaviour::Repeating => {
                 self.call_back(&asked, &id, "allowed\"").await;
                 self.call_back(&asked, &id, "allowed\"").await;
             }
-            Behaviour::TwoMinded => {
+            StubEdgeBehaviour::TwoMinded => {
                 self.call_back(&asked, &id, "allowed\"").await;
                 self.call_back(&asked, &id, "unknown\"").await;
             }
-            Behaviour::OtherId => self.call_back(&asked, "another", "allowed\"").await,
-            Behaviour::MoreFields => self.call_back(&asked, &id, "allowed\",\"reason\":\"acl\"").await,
-            Behaviour::Slow(time) => {
+            StubEdgeBehaviour::OtherId => self.call_back(&asked, "another", "allowed\"").await,
+            StubEdgeBehaviour::MoreFields => {
+                self.call_back(&asked, &id, "allowed\",\"reason\":\"acl\"").await
+            }
+            StubEdgeBehaviour::Slow(time) => {
                 self.call_back(&asked, &id, "allowed\"").await;
                 tokio::time::sleep(time).await;
             }
-            Behaviour::Hanging => std::future::pending().await,
-            Behaviour::Refusing => {
+            StubEdgeBehaviour::Hanging => std::future::pending().await,
+            StubEdgeBehaviour::Refusing => {
                 return Ok(Response::builder().status(503).body(Full::default()).unwrap());
             }
         }
-        if matches!(self.behaviour, Behaviour::Cutting) {
-            return Err(Cut);
+        if matches!(self.behaviour, StubEdgeBehaviour::Cutting) {
+            return Err(ConnectionCut);
         }
         Ok(Response::builder().status(202).header("x-request-id", id).body(Full::default()).unwrap())
     }
@@ -158,4 +163,4 @@ async fn connect(address: SocketAddr) -> client::SendRequest<Full<Bytes>> {
 
 #[derive(Debug, thiserror::Error)]
 #[error("cut")]
-struct Cut;
+struct ConnectionCut;
