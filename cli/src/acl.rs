@@ -1,7 +1,7 @@
 //! `chargegate acl`: the reference authorization service, small and real.
 //!
 //! `POST /v1/authorizations {"station_id","driver_token"}` answers `{"status":..}` from a table in a file;
-//! `GET /stats` shows how hard it is pressed. A delay and a capacity make it behave like a slower service.
+//! `GET /stats` shows its load. A delay and a capacity make it behave like a slower service.
 
 mod file;
 mod service;
@@ -24,16 +24,16 @@ pub(crate) use self::table::AclTable;
 /// Run the reference authorization service
 #[derive(Debug, clap::Args)]
 pub(crate) struct AclArgs {
-    /// The file that says who may charge where (TOML)
+    /// TOML file with the driver tokens and where each may charge
     #[arg(long, env = "CHARGEGATE_ACL_FILE", value_name = "PATH")]
     file: PathBuf,
-    /// The address to listen on
+    /// Address to listen on
     #[arg(long, env = "CHARGEGATE_ACL_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3002")]
     listen: SocketAddr,
-    /// How long each call takes
+    /// Duration of each call
     #[arg(long, env = "CHARGEGATE_ACL_DELAY", value_name = "TIME", default_value = "0ms", value_parser = duration::parse)]
     delay: Duration,
-    /// How many calls are served at once; further ones wait [default: no limit]
+    /// Maximum number of concurrent calls; further ones wait [default: no limit]
     #[arg(long, env = "CHARGEGATE_ACL_CAPACITY", value_name = "CALLS")]
     capacity: Option<NonZeroUsize>,
 }
@@ -41,7 +41,7 @@ pub(crate) struct AclArgs {
 /// Serves until `stop`.
 ///
 /// # Errors
-/// The file cannot be used, or the address cannot be had.
+/// The file is unusable, or the address cannot be bound.
 pub(crate) async fn run(args: AclArgs, stop: CancellationToken) -> Result<(), AclCommandError> {
     let table = AclTable::load(&args.file).await?;
     let listener = crate::serve::listen(args.listen, "--listen or CHARGEGATE_ACL_LISTEN").await?;
@@ -55,13 +55,13 @@ pub(crate) async fn run(args: AclArgs, stop: CancellationToken) -> Result<(), Ac
     Ok(())
 }
 
-/// Why the service does not run.
+/// Error of `chargegate acl`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AclCommandError {
-    /// The file cannot be used.
+    /// The file is unusable.
     #[error(transparent)]
     File(#[from] AclFileError),
-    /// The address cannot be had.
+    /// The address cannot be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The listener failed.

@@ -1,5 +1,5 @@
-//! `chargegate decisions`: what was decided and how far its callback is. It only reads, beside a running process or
-//! without one; driver tokens are masked.
+//! `chargegate decisions`: shows decisions and the state of their callbacks. It only reads, and works whether or not a
+//! process is running; driver tokens are masked.
 
 mod show;
 
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chargegate_core::{DecisionReason, DecisionStatus, RequestId, UnixMillis};
+use chargegate_core::{DecisionReason, DecisionStatus, RequestId};
 use chargegate_postgres as postgres;
 use chargegate_sqlite as sqlite;
 use chargegate_storage::EngineError;
@@ -15,14 +15,15 @@ use chargegate_storage::inspect::{Cursor, DecisionFilter, Inspect};
 use clap::builder::PossibleValuesParser;
 
 use crate::settings::{DatabaseArgs, SettingError};
+use crate::timestamp::unix_millis;
 use crate::{duration, output, system};
 
-/// List decisions, or show one with its attempts to call back
+/// List decisions, or show one with its delivery attempts
 #[derive(clap::Args)]
 pub(crate) struct DecisionsArgs {
     #[command(subcommand)]
     command: DecisionsCommand,
-    /// The data folder, where no database is named
+    /// Data folder, used if no database URL is set
     #[arg(
         long,
         global = true,
@@ -44,7 +45,7 @@ enum DecisionsCommand {
     List(Box<ListDecisionsArgs>),
     /// Show one decision
     Show {
-        /// The request's id, as `x-request-id` had it
+        /// Request id, as in the header `x-request-id`
         #[arg(value_name = "REQUEST_ID", value_parser = request_id)]
         id: RequestId,
     },
@@ -52,38 +53,38 @@ enum DecisionsCommand {
 
 #[derive(clap::Args)]
 struct ListDecisionsArgs {
-    /// Of this station, in the case it was received in
+    /// Only of this station (case-sensitive)
     #[arg(long, env = "CHARGEGATE_LIST_STATION_ID", value_name = "UUID")]
     station_id: Option<String>,
-    /// Of exactly this driver token
+    /// Only of exactly this driver token
     #[arg(long, env = "CHARGEGATE_LIST_DRIVER_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     driver_token: Option<String>,
-    /// With this status
+    /// Only with this status
     #[arg(long, env = "CHARGEGATE_LIST_STATUS", value_name = "STATUS", value_parser = PossibleValuesParser::new(DecisionStatus::ALL.map(DecisionStatus::as_str)))]
     status: Option<String>,
-    /// For this reason
+    /// Only with this reason
     #[arg(long, env = "CHARGEGATE_LIST_REASON", value_name = "REASON", value_parser = PossibleValuesParser::new(DecisionReason::ALL.map(DecisionReason::as_str)))]
     reason: Option<String>,
-    /// Whose callback is in this state; dead is given up
+    /// Only with a callback in this state; dead means that delivery was given up
     #[arg(long, env = "CHARGEGATE_LIST_CALLBACK", value_name = "STATE", value_parser = ["pending", "delivered", "dead"])]
     callback: Option<String>,
-    /// Decided within this time, like 10m
+    /// Only decided within this time, such as 10m
     #[arg(long, env = "CHARGEGATE_LIST_SINCE", value_name = "TIME", value_parser = duration::parse_positive)]
     since: Option<Duration>,
-    /// How many at most
+    /// Maximum number of decisions
     #[arg(long, env = "CHARGEGATE_LIST_LIMIT", value_name = "COUNT", default_value = "50")]
     limit: u32,
-    /// Where the page before ended, as it said
+    /// Cursor that the previous page printed
     #[arg(long, env = "CHARGEGATE_LIST_BEFORE", value_name = "CURSOR")]
     before: Option<String>,
 }
 
-/// Lists or shows.
+/// Lists decisions or shows one.
 ///
 /// # Errors
-/// The store cannot be read, or there is no such decision.
+/// The store cannot be read, or the decision does not exist.
 pub(crate) async fn run(args: DecisionsArgs) -> Result<ExitCode, DecisionsCommandError> {
-    let inspector: Box<dyn Inspect> = match args.database.given() {
+    let inspector: Box<dyn Inspect> = match args.database.configured_url() {
         None => Box::new(sqlite::Inspector::open(&args.data_dir).await?),
         Some(_) => Box::new(postgres::Inspector::open(&args.database.url()?).await?),
     };
@@ -91,11 +92,11 @@ pub(crate) async fn run(args: DecisionsArgs) -> Result<ExitCode, DecisionsComman
         DecisionsCommand::List(list) => {
             let (limit, before) = (list.limit, list.before.clone().map(Cursor::from));
             let page = inspector.decisions(&filter(*list), limit, before).await?;
-            if args.json { output::line(show::page_json(&page)) } else { show::page(&page) }
+            if args.json { output::line(show::page_json(&page)) } else { show::print_page(&page) }
         }
         DecisionsCommand::Show { id } => {
             let detail = inspector.decision(&id).await?.ok_or(DecisionsCommandError::Unknown)?;
-            if args.json { output::line(show::detail_json(&detail)) } else { show::detail(&detail) }
+            if args.json { output::line(show::detail_json(&detail)) } else { show::print_detail(&detail) }
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -106,23 +107,17 @@ fn filter(list: ListDecisionsArgs) -> DecisionFilter {
         station_id: list.station_id,
         status: list.status,
         reason: list.reason,
-        since: list.since.map(|ago| now().minus(ago)),
+        since: list.since.map(|ago| unix_millis(system::now()).minus(ago)),
         driver_token: list.driver_token,
         callback: list.callback,
     }
 }
 
-fn now() -> UnixMillis {
-    let since_1970 =
-        system::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    UnixMillis::default().plus(since_1970)
-}
-
 fn request_id(text: &str) -> Result<RequestId, &'static str> {
-    text.parse().map_err(|_| "a request id is a UUID, as x-request-id and webhook-id have it")
+    text.parse().map_err(|_| "a request id is a UUID, as in the headers x-request-id and webhook-id")
 }
 
-/// Why there is nothing to show.
+/// Error of `chargegate decisions`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DecisionsCommandError {
     /// A setting cannot be used.
@@ -134,10 +129,10 @@ pub(crate) enum DecisionsCommandError {
     /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] postgres::OpenError),
-    /// It cannot be read.
+    /// The store cannot be read.
     #[error("the decisions cannot be read")]
     Read(#[from] EngineError),
-    /// No decision has that id.
-    #[error("no decision has this id: it is not decided yet, or its retention is over")]
+    /// No decision has this id.
+    #[error("no decision has this id: the request is not decided yet, or its retention has ended")]
     Unknown,
 }

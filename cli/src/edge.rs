@@ -1,5 +1,5 @@
-//! `chargegate edge`: the edge alone, before a queue on a server of its own. What Spin or Workers do elsewhere, in a
-//! process for machines that have neither.
+//! `chargegate edge`: only the edge, in front of a queue on a server. It replaces Spin and Workers on machines that
+//! have neither.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::settings::{
 };
 use crate::{log, output};
 
-/// Run the edge alone: accept requests and put them on the queue
+/// Run only the edge: accept requests and enqueue them
 #[derive(Debug, clap::Args)]
 pub(crate) struct EdgeArgs {
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub(crate) struct EdgeArgs {
     limit: QueueLimitArgs,
     #[command(flatten)]
     addresses: CallbackAddressArgs,
-    /// Where what the component is compiled to is kept
+    /// Folder for the compiled component
     #[arg(long, env = "CHARGEGATE_DATA_DIR", value_name = "PATH", default_value = ".chargegate")]
     data_dir: PathBuf,
     #[command(flatten)]
@@ -37,10 +37,10 @@ pub(crate) struct EdgeArgs {
     pub(crate) log: log::LogArgs,
 }
 
-/// Serves until `stop`, then finishes the requests that were begun.
+/// Serves until `stop`, then finishes the requests in flight.
 ///
 /// # Errors
-/// [`EdgeCommandError`]: it cannot start.
+/// [`EdgeCommandError`]: the edge cannot start.
 pub(crate) async fn run(args: EdgeArgs, stop: CancellationToken) -> Result<(), EdgeCommandError> {
     let allow = args.addresses.callback_allow;
     addresses(&allow)?;
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: EdgeArgs, stop: CancellationToken) -> Result<(), E
         ops_state.set_ready(false);
     };
     if let Drain::Cut { connections } = host.serve(edge, EdgeQueue::Remote(queue.clone()), end).await {
-        warn!(connections, "cut connections whose requests did not end in time");
+        warn!(connections, "closed connections whose requests did not finish in time");
     }
     queue.close().await;
     peers.cancel();
@@ -80,21 +80,21 @@ pub(crate) async fn run(args: EdgeArgs, stop: CancellationToken) -> Result<(), E
     Ok(())
 }
 
-/// Why it does not run.
+/// Error of `chargegate edge`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EdgeCommandError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// An address cannot be had.
+    /// An address cannot be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The queue cannot be used.
     #[error(transparent)]
     Queue(#[from] QueueOpenError),
-    /// The edge component cannot be run.
+    /// The edge component cannot be loaded.
     #[error(
-        "the edge component cannot be run: build it with `cargo xtask edge`, or name another with --edge-component"
+        "the edge component cannot be loaded: build it with `cargo xtask edge`, or name another with --edge-component"
     )]
     Load(#[from] LoadError),
     /// Metrics cannot be set up.

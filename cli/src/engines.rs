@@ -1,4 +1,4 @@
-//! The engines a process works with: all in the data folder, or on servers of their own.
+//! The engines of a process: queue and store in the data folder, or each on a server.
 
 mod edge_queue;
 mod remote_queue;
@@ -17,11 +17,11 @@ pub(crate) use self::edge_queue::EdgeQueue;
 pub(crate) use self::remote_queue::{QueueOpenError, RemoteQueue};
 use crate::settings::RemoteQueueSettings;
 
-/// Queue and store, open.
+/// An open queue and an open store.
 pub(crate) enum Engines {
     /// One file for both.
     Embedded(sqlite::Engine),
-    /// A server for each, and where the queue keeps a history, a watch over what it may forget.
+    /// A server for each, and a watch for messages that the queue loses, where the queue keeps a history.
     Remote {
         /// The queue.
         queue: RemoteQueue,
@@ -32,7 +32,7 @@ pub(crate) enum Engines {
     },
 }
 
-/// An engine on a server cannot be used.
+/// Error of [`Engines::open_remote`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RemoteError {
     /// The queue.
@@ -53,7 +53,7 @@ impl Engines {
         store: postgres::Settings,
         effects: &Effects,
     ) -> Result<Self, RemoteError> {
-        // The store first: a queue that is open takes part in the group of workers.
+        // The store first: an open queue is already a member of the group of workers.
         let (store, warnings) = postgres::Engine::open(store, effects.clone()).await?;
         for warning in warnings {
             warn!("{warning}");
@@ -65,7 +65,7 @@ impl Engines {
         Ok(Self::Remote { queue, store, watch })
     }
 
-    /// The queue, as a worker needs it.
+    /// Returns the queue as a worker uses it.
     pub(crate) fn queue(&self) -> Arc<dyn Queue> {
         match self {
             Self::Embedded(engine) => Arc::new(engine.clone()),
@@ -73,7 +73,7 @@ impl Engines {
         }
     }
 
-    /// The store.
+    /// Returns the store.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         match self {
             Self::Embedded(engine) => Arc::new(engine.clone()),
@@ -81,7 +81,7 @@ impl Engines {
         }
     }
 
-    /// The queue, as an edge in this process needs it.
+    /// Returns the queue as an edge in this process uses it.
     pub(crate) fn edge_queue(&self) -> EdgeQueue {
         match self {
             Self::Embedded(engine) => EdgeQueue::Embedded(engine.clone()),
@@ -89,7 +89,7 @@ impl Engines {
         }
     }
 
-    /// Comes back when an engine has failed for good by itself; the embedded one never does.
+    /// Waits until an engine has failed permanently, which the embedded one never does.
     pub(crate) async fn failed(&self) {
         match self {
             Self::Embedded(_) => std::future::pending().await,
@@ -108,7 +108,7 @@ impl Engines {
         }
     }
 
-    /// Writes what still waits and takes leave.
+    /// Flushes pending writes, deregisters the consumer and closes the connections.
     pub(crate) async fn close(self) {
         match self {
             Self::Embedded(engine) => engine.close().await,

@@ -1,4 +1,4 @@
-//! The log: lines on standard error, for people or for machines.
+//! Logging to standard error, as text or as JSON.
 
 use std::io::{self, IsTerminal as _};
 
@@ -6,31 +6,31 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
-/// What is logged, and how.
+/// Flags of the log.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct LogArgs {
-    /// What is logged: a level such as info, or levels by module
+    /// Log filter: a level such as info, or levels by module
     #[arg(long = "log", env = "CHARGEGATE_LOG", value_name = "FILTER", default_value = "info")]
     filter: String,
-    /// How it is logged
+    /// Format of log lines
     #[arg(long = "log-format", env = "CHARGEGATE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     format: LogFormat,
 }
 
-/// The form of a log line.
+/// Format of a log line.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum LogFormat {
     /// For people
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// Starts the log of this process.
+/// Installs the log of this process.
 ///
 /// # Errors
-/// The filter cannot be read, or a log was started before.
+/// The filter cannot be parsed, or a log is already installed.
 pub(crate) fn start(args: &LogArgs) -> Result<(), LogSetupError> {
     let filter = EnvFilter::builder().parse(&args.filter)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
@@ -41,13 +41,13 @@ pub(crate) fn start(args: &LogArgs) -> Result<(), LogSetupError> {
     Ok(())
 }
 
-/// Why there is no log.
+/// Error of [`start`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LogSetupError {
-    /// The filter.
-    #[error("--log or CHARGEGATE_LOG cannot be read: write a level like info, or levels by module")]
+    /// The filter cannot be parsed.
+    #[error("--log or CHARGEGATE_LOG cannot be parsed: write a level such as info, or levels by module")]
     Filter(#[from] ParseError),
-    /// A log was started before.
+    /// A log is already installed.
     #[error("the log cannot be started")]
     Start(#[from] TryInitError),
 }

@@ -1,5 +1,5 @@
-//! `chargegate`: acknowledges a request to start a charging session at once, decides it later and calls the
-//! client back. This is the one binary; every subcommand is a module of its name.
+//! `chargegate`: acknowledges requests to start a charging session at once, decides them later and calls the
+//! client back. The only binary; each subcommand is in the module with its name.
 
 mod acl;
 mod decisions;
@@ -59,9 +59,9 @@ fn run(command: CliCommand) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("the runtime does not start: is the limit of threads or open files reached?")?;
+        .context("the async runtime cannot start: has the limit of threads or open files been reached?")?;
     let code = runtime.block_on(async {
-        let stop = system::stop_on_signal().context("signals cannot be listened to")?;
+        let stop = system::stop_on_signal().context("cannot install the signal handlers")?;
         match command {
             CliCommand::Acl(args) => {
                 acl::run(args, stop).await?;
@@ -91,7 +91,7 @@ fn run(command: CliCommand) -> anyhow::Result<ExitCode> {
             }
         }
     })?;
-    // What is left are connections of peers: nothing waits for those.
+    // Only connections of peers remain, and nothing waits for those.
     runtime.shutdown_background();
     Ok(code)
 }

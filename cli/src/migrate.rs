@@ -1,4 +1,4 @@
-//! `chargegate migrate`: brings the database to the schema of this version.
+//! `chargegate migrate`: migrates the database to the schema of this version.
 
 use chargegate_postgres as postgres;
 use chargegate_postgres::{self, MigrateError, Migrated};
@@ -6,34 +6,34 @@ use chargegate_postgres::{self, MigrateError, Migrated};
 use crate::output;
 use crate::settings::{DatabaseArgs, SettingError};
 
-/// Create or update the schema of the database; harmless to repeat
+/// Create or update the schema of the database; safe to repeat
 #[derive(Debug, clap::Args)]
 pub(crate) struct MigrateArgs {
     #[command(flatten)]
     database: DatabaseArgs,
 }
 
-/// Migrates.
+/// Migrates the database.
 ///
 /// # Errors
-/// The database cannot be migrated; it is as it was, or at a version between.
+/// The migration failed; the database keeps its version, or one between.
 pub(crate) async fn run(args: MigrateArgs) -> Result<(), MigrateCommandError> {
     let Migrated { from, to } = postgres::migrate(&args.database.url()?).await?;
     output::line(match from {
-        from if from == to => format!("the schema is at version {to} already"),
+        from if from == to => format!("the schema is already at version {to}"),
         0 => format!("created the schema, version {to}"),
         from => format!("updated the schema from version {from} to {to}"),
     });
     Ok(())
 }
 
-/// Why the database is not migrated.
+/// Error of `chargegate migrate`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MigrateCommandError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// The database refused.
+    /// The migration failed.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
 }

@@ -1,13 +1,13 @@
-//! What people and scripts read: lines on standard output and standard error, and how secrets and foreign
-//! text are shown there.
+//! Output for people and scripts: lines on standard output and standard error, and safe forms of secrets and
+//! untrusted text.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 
-/// UntrustedText text is cut after this many characters.
-const SHOWN: usize = 80;
+/// Untrusted text is truncated after this number of characters.
+const MAX_UNTRUSTED_CHARS: usize = 80;
 
-/// Writes one line to standard output. A reader that went away is no reason to fail.
+/// Writes one line to standard output. A closed pipe is not an error.
 pub(crate) fn line(text: impl fmt::Display) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
@@ -18,12 +18,12 @@ pub(crate) fn error_line(text: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// A driver token as people may see it: the first four characters.
+/// Displays a driver token masked: only its first four characters.
 pub(crate) struct MaskedToken<'a>(pub(crate) &'a str);
 
 impl fmt::Display for MaskedToken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A short text would be shown in large part: it is no valid token, but it may be half of one.
+        // Four characters are a large part of a short text. It is not a valid token, but may be a piece of one.
         let shown = if self.0.chars().count() < 20 { 0 } else { 4 };
         for c in self.0.chars().take(shown) {
             f.write_char(if c.is_ascii_graphic() { c } else { '?' })?;
@@ -32,15 +32,15 @@ impl fmt::Display for MaskedToken<'_> {
     }
 }
 
-/// Text that a peer sent, safe for a terminal and for one line.
+/// Displays text that a peer sent, made safe for a terminal, on one line.
 pub(crate) struct UntrustedText<'a>(pub(crate) &'a str);
 
 impl fmt::Display for UntrustedText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars().take(SHOWN) {
+        for c in self.0.chars().take(MAX_UNTRUSTED_CHARS) {
             if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
         }
-        if self.0.chars().nth(SHOWN).is_some() { f.write_str("…") } else { Ok(()) }
+        if self.0.chars().nth(MAX_UNTRUSTED_CHARS).is_some() { f.write_str("…") } else { Ok(()) }
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_stays_on_one_line_and_has_an_end() {
+    fn untrusted_text_stays_on_one_line_and_is_truncated() {
         assert_eq!(UntrustedText("a\nb\u{1b}[0m").to_string(), "a\\nb\\u{1b}[0m");
         assert_eq!(UntrustedText(&"x".repeat(80)).to_string(), "x".repeat(80));
         assert_eq!(UntrustedText(&"x".repeat(81)).to_string(), format!("{}…", "x".repeat(80)));

@@ -1,5 +1,5 @@
-//! `chargegate reconcile`: whether every message and every decision is accounted for. It only reads, beside running
-//! processes or without any, and its answer is exact at any moment, but for what a queue does not tell.
+//! `chargegate reconcile`: checks that every message and every decision is accounted for. It only reads, works whether
+//! or not processes are running, and is exact at any moment, except for figures that a queue does not provide.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::settings::{DatabaseArgs, QueueArgs, RemoteQueueSettings, SettingError
 /// Check that nothing is lost: every message and every decision is accounted for
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReconcileArgs {
-    /// The data folder, where neither queue nor database is named
+    /// Data folder, used if neither queue nor database URL is set
     #[arg(long, env = "CHARGEGATE_DATA_DIR", value_name = "PATH", default_value = ".chargegate")]
     data_dir: PathBuf,
     #[command(flatten)]
@@ -32,12 +32,12 @@ pub(crate) struct ReconcileArgs {
     json: bool,
 }
 
-/// Balances the books; the exit status says whether they balance.
+/// Prints the reconciliation; the exit status is a failure if it does not balance.
 ///
 /// # Errors
 /// The engines cannot be read.
 pub(crate) async fn run(args: ReconcileArgs) -> Result<ExitCode, ReconcileCommandError> {
-    let books = match (args.queue.given(), args.database.given()) {
+    let books = match (args.queue.configured_url(), args.database.configured_url()) {
         (None, None) => sqlite::Inspector::open(&args.data_dir).await?.reconcile().await?,
         (Some(_), Some(_)) => {
             let store = postgres::Inspector::open(&args.database.url()?).await?;
@@ -65,7 +65,7 @@ pub(crate) async fn run(args: ReconcileArgs) -> Result<ExitCode, ReconcileComman
     Ok(if books.balanced() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Why the books cannot be read.
+/// Error of `chargegate reconcile`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReconcileCommandError {
     /// A setting cannot be used.
@@ -80,11 +80,12 @@ pub(crate) enum ReconcileCommandError {
     /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] postgres::OpenError),
-    /// It cannot be read.
-    #[error("the books cannot be read")]
+    /// A count cannot be read.
+    #[error("the counts cannot be read")]
     Read(#[from] EngineError),
 }
 
+/// Displays a reconciliation for people.
 struct ReconciliationText<'a>(&'a Reconciliation);
 
 impl fmt::Display for ReconciliationText<'_> {
@@ -95,36 +96,36 @@ impl fmt::Display for ReconciliationText<'_> {
         match enqueued {
             Some(enqueued) => write!(f, "enqueued {enqueued} = ")?,
             None => f.write_str(
-                "this queue does not tell what it ever took, nor what it deleted or dead-lettered; recorded, and about \
-                 what it holds: ",
+                "this queue does not count the messages that it accepted, deleted or dead-lettered; recorded, and \
+                 waiting (approximate): ",
             )?,
         }
         writeln!(f, "decided {decided} + duplicates {duplicates} + poison {poison} + waiting {waiting}")?;
         writeln!(f, "decided {decided} = delivered {delivered} + dead {dead} + in flight {in_flight}")?;
         if self.0.forgotten > 0 {
-            writeln!(f, "the queue has forgotten {} messages that it had confirmed", self.0.forgotten)?;
+            writeln!(f, "the queue has lost {} messages that it had confirmed", self.0.forgotten)?;
         }
-        // Where messages have numbers, they are named below.
+        // Messages with numbers are listed below.
         if let Some(lost @ 1..) = self.0.lost()
             && self.0.missing.is_empty()
         {
-            writeln!(f, "missing: {lost} messages were enqueued and are nowhere")?;
+            writeln!(f, "missing: {lost} messages were enqueued and cannot be found")?;
         }
         if let Some(unexplained @ 1..) = self.0.unexplained() {
             writeln!(
                 f,
-                "unexplained: {unexplained} messages were recorded or wait that the queue never had: do QUEUE_URL and \
-                 DATABASE_URL belong together?"
+                "unexplained: {unexplained} messages are recorded or waiting that the queue never accepted: do QUEUE_URL \
+                 and DATABASE_URL belong together?"
             )?;
         }
         for range in &self.0.missing {
             let SequenceRange { first, last } = range;
             if first == last {
-                writeln!(f, "missing: message {first} was enqueued and is nowhere")?;
+                writeln!(f, "missing: message {first} was enqueued and cannot be found")?;
             } else {
                 writeln!(
                     f,
-                    "missing: messages {first} to {last} were enqueued and are nowhere ({})",
+                    "missing: messages {first} to {last} were enqueued and cannot be found ({})",
                     range.count()
                 )?;
             }
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn books_that_balance_say_so() {
+    fn balanced_counts_end_with_balanced() {
         let text = ReconciliationText(&books()).to_string();
         assert_eq!(
             text,
@@ -192,16 +193,16 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_does_not_count_is_said_to_be_one() {
+    fn a_queue_without_counters_is_reported_as_such() {
         let uncounted = Reconciliation { enqueued: None, waiting: 4, ..books() };
         let text = ReconciliationText(&uncounted).to_string();
-        assert!(text.starts_with("this queue does not tell") && text.contains("waiting 4\n"), "{text}");
+        assert!(text.starts_with("this queue does not count") && text.contains("waiting 4\n"), "{text}");
         assert!(text.ends_with("\nbalanced"), "{text}");
         assert_eq!(json(&uncounted)["enqueued"], json!(null));
     }
 
     #[test]
-    fn a_gap_is_named() {
+    fn missing_messages_are_listed() {
         let missing = vec![SequenceRange { first: 4, last: 4 }, SequenceRange { first: 6, last: 7 }];
         let books = Reconciliation { waiting: 0, missing, ..books() };
         let text = ReconciliationText(&books).to_string();
@@ -214,16 +215,16 @@ mod tests {
     }
 
     #[test]
-    fn what_a_queue_forgot_is_counted() {
+    fn messages_lost_by_the_queue_are_counted() {
         let books = Reconciliation { enqueued: Some(14), forgotten: 9, ..books() };
         let text = ReconciliationText(&books).to_string();
-        assert!(text.contains("forgotten 9") && text.contains("missing: 4 messages"), "{text}");
+        assert!(text.contains("lost 9") && text.contains("missing: 4 messages"), "{text}");
         assert!(text.ends_with("NOT BALANCED"), "{text}");
         assert_eq!((&json(&books)["lost"], &json(&books)["forgotten"]), (&json!(4), &json!(9)));
     }
 
     #[test]
-    fn what_a_queue_never_had_is_doubted() {
+    fn messages_the_queue_never_accepted_are_unexplained() {
         let text = ReconciliationText(&Reconciliation { enqueued: Some(8), ..books() }).to_string();
         assert!(text.contains("unexplained: 2 messages") && text.ends_with("NOT BALANCED"), "{text}");
     }

@@ -1,4 +1,4 @@
-//! A worker in this process: on open engines, with its ops port, until it is told to stop or fails.
+//! A running worker with its engines and its ops port, from start to shutdown.
 
 use std::io;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::engines::Engines;
 use crate::output;
 use crate::serve::serve;
 
-/// A worker at work.
+/// A worker in this process, the engines it uses, and its ops port.
 pub(crate) struct RunningWorker {
     worker: Worker,
     engines: Engines,
@@ -23,8 +23,9 @@ pub(crate) struct RunningWorker {
 }
 
 impl RunningWorker {
-    /// Says on `listener` that it is ready, and how it is. Whatever serves beside it ends with `peers`.
-    pub(crate) fn begin(
+    /// Marks the worker as ready and serves the ops port on `listener`. Cancels `peers`, the servers beside the
+    /// worker, at shutdown.
+    pub(crate) fn start(
         worker: Worker,
         engines: Engines,
         ops: Ops,
@@ -36,13 +37,13 @@ impl RunningWorker {
         Self { worker, engines, ops, ops_server, peers }
     }
 
-    /// What it works on.
+    /// Returns the engines that the worker uses.
     pub(crate) fn engines(&self) -> &Engines {
         &self.engines
     }
 
-    /// Waits until `stop`, or until a part has ended by itself, and is no longer ready then.
-    pub(crate) async fn end(&self, stop: &CancellationToken) {
+    /// Waits until `stop` is cancelled or the worker or an engine fails, then marks the worker as not ready.
+    pub(crate) async fn run_until(&self, stop: &CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.worker.failed() => {}
@@ -51,9 +52,9 @@ impl RunningWorker {
         self.ops.set_ready(false);
     }
 
-    /// Finishes what was begun, for as long as `grace`, and hands back the rest; says whether that was enough.
-    pub(crate) async fn finish(self, grace: Duration) -> bool {
-        output::line("stopping: finishing what was begun (interrupt again to leave at once)");
+    /// Finishes work in progress within `grace` and releases the rest. Returns whether everything was finished.
+    pub(crate) async fn shut_down(self, grace: Duration) -> bool {
+        output::line("stopping: finishing work in progress (interrupt again to exit at once)");
         let finished = self.worker.stop(grace).await;
         self.engines.close().await;
         self.peers.cancel();

@@ -1,8 +1,8 @@
-//! `chargegate send`: a client, and an open-loop load generator.
+//! `chargegate send`: a client and an open-loop load generator.
 //!
-//! Requests leave at their planned times whatever the answers do, and latency counts from the planned time: a
-//! service that stalls is charged for every request it kept waiting. Each request has a callback path of its
-//! own on a receiver that this process hosts, so that a callback is attributed even when the answer was lost.
+//! Requests are sent at their planned times, independently of the responses, and latency counts from the planned time,
+//! so a service that stalls is charged for every request it delays. Each request has its own callback path on a
+//! receiver in this process, so a callback is attributed even if the response was lost.
 
 mod args;
 mod callback;
@@ -28,10 +28,10 @@ use self::run::SendRun;
 use crate::serve::ListenError;
 use crate::{output, system};
 
-/// Sends what `args` plan, waits for the callbacks and reports; `stop` ends it early, with the report.
+/// Sends the planned requests, waits for the callbacks and reports; `stop` ends the run early, with its report.
 ///
 /// # Errors
-/// The plan makes no sense, or there is no place to receive callbacks.
+/// The flags do not fit together, or the receiver cannot listen.
 pub(crate) async fn run(args: SendArgs, stop: CancellationToken) -> Result<ExitCode, SendCommandError> {
     let json = args.json;
     let plan = SendPlan::try_from(args)?;
@@ -40,42 +40,42 @@ pub(crate) async fn run(args: SendArgs, stop: CancellationToken) -> Result<ExitC
     let load = plan.load;
     let run = SendRun::start(plan, listener, system::random(), stop)?;
     let report = match load {
-        SendLoad::One => one(&run, json).await,
-        SendLoad::Open { .. } => {
-            let _progress = progress::show(Arc::clone(run.ledger()));
+        SendLoad::Single => send_single(&run, json).await,
+        SendLoad::Steady { .. } => {
+            let _progress = progress::start(Arc::clone(run.ledger()));
             run.send_all().await;
-            run.settle().await
+            run.collect_report().await
         }
     };
     if json {
         output::line(report.json());
-    } else if matches!(load, SendLoad::Open { .. }) {
+    } else if matches!(load, SendLoad::Steady { .. }) {
         output::line(report.table());
     }
-    let nothing_accepted = matches!(load, SendLoad::One) && report.accepted == 0;
+    let nothing_accepted = matches!(load, SendLoad::Single) && report.accepted == 0;
     let failed = report.is_failure() || nothing_accepted;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-async fn one(run: &SendRun, json: bool) -> SendReport {
-    let answer = run.send_one().await;
+async fn send_single(run: &SendRun, json: bool) -> SendReport {
+    let response = run.send_one().await;
     if !json {
-        single::show_answer(run.ledger(), &answer);
+        single::show_response(run.ledger(), &response);
     }
-    let report = run.settle().await;
+    let report = run.collect_report().await;
     if !json {
         single::show_callback(run.ledger());
     }
     report
 }
 
-/// Why nothing was sent.
+/// Error of `chargegate send`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendCommandError {
-    /// A flag does not fit.
+    /// The flags do not fit together.
     #[error(transparent)]
     Plan(#[from] SendPlanError),
-    /// The callback address cannot be had.
+    /// The callback address cannot be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The callback listener failed.

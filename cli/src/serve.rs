@@ -1,4 +1,4 @@
-//! How the small servers of this binary listen and stop.
+//! Listening and graceful shutdown, shared by the small HTTP servers of this binary.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,18 +9,18 @@ use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// How long requests in flight may take once the server is told to stop.
-const DRAIN: Duration = Duration::from_secs(2);
+/// Time limit for requests in flight at shutdown.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Opens a listener.
+/// Binds a listener to `address`.
 ///
 /// # Errors
-/// The address cannot be had; the error names it and the flag that changes it.
+/// The address cannot be bound; the error names it and `flag`, which changes it.
 pub(crate) async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).await.map_err(|source| ListenError { address, flag, source })
 }
 
-/// An address cannot be listened on.
+/// Error of [`listen`]: the address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: choose another address with {flag}")]
 pub(crate) struct ListenError {
@@ -29,10 +29,10 @@ pub(crate) struct ListenError {
     source: io::Error,
 }
 
-/// Serves `app` until `shutdown`, then finishes what is in flight, for 2 s at most.
+/// Serves `app` until `shutdown`, then finishes requests in flight within 2 s.
 ///
 /// # Errors
-/// The listener fails.
+/// The listener failed.
 pub(crate) async fn serve(listener: TcpListener, app: Router, shutdown: CancellationToken) -> io::Result<()> {
     let listener = listener.tap_io(|connection| {
         let _ = connection.set_nodelay(true);
@@ -42,7 +42,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, shutdown: Cancella
         ended = server.into_future() => ended,
         () = async {
             shutdown.cancelled().await;
-            tokio::time::sleep(DRAIN).await;
+            tokio::time::sleep(DRAIN_TIMEOUT).await;
         } => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Settings that several commands share, and how each becomes what the product takes.
+//! Flags that several commands share, and their conversion to the settings of the libraries.
 
 mod database;
 mod edge;
@@ -17,11 +17,11 @@ pub(crate) use self::edge::EdgeHostArgs;
 pub(crate) use self::queue::{QueueArgs, QueueLimitArgs, QueueUrlError, RemoteQueueSettings};
 pub(crate) use self::work::{OpsArgs, WorkerTuningArgs};
 
-/// Whom a callback may go to.
+/// Flags for the addresses that callbacks may go to.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct CallbackAddressArgs {
-    /// Networks that may be called back besides public addresses, like 10.1.0.0/16, separated by commas
+    /// Networks that callbacks may go to besides public addresses, such as 10.1.0.0/16, separated by commas
     #[arg(
         long,
         env = "CHARGEGATE_CALLBACK_ALLOW",
@@ -32,7 +32,7 @@ pub(crate) struct CallbackAddressArgs {
     pub(crate) callback_allow: String,
 }
 
-/// The addresses that may be called back.
+/// Returns the policy for the addresses that callbacks may go to.
 ///
 /// # Errors
 /// [`SettingError::CallbackAllow`].
@@ -40,87 +40,85 @@ pub(crate) fn addresses(callback_allow: &str) -> Result<AddressPolicy, SettingEr
     AddressPolicy::allowing(callback_allow).map_err(SettingError::CallbackAllow)
 }
 
-/// Reads a number of things held at once, from 1 to a million: what is beyond is a slip.
+/// Parses a limit of concurrency, from 1 to a million; a larger number is a typing error.
 pub(crate) fn count(text: &str) -> Result<NonZeroUsize, &'static str> {
     let number = text.parse::<NonZeroUsize>().ok().filter(|number| number.get() <= 1_000_000);
     number.ok_or("write a whole number from 1 to 1000000")
 }
 
-/// A setting cannot be used.
+/// A missing or unusable setting.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingError {
-    /// The authorization service's URL.
+    /// The URL of the authorization service is unusable.
     #[error("--acl-url or CHARGEGATE_ACL_URL")]
     AclUrl(#[source] AclUrlError),
-    /// The networks.
+    /// A network is malformed.
     #[error("--callback-allow or CHARGEGATE_CALLBACK_ALLOW: an entry of the list")]
     CallbackAllow(#[source] IpNetworkError),
-    /// The times.
+    /// The times do not fit together.
     #[error(
         "--decision-deadline or CHARGEGATE_DECISION_DEADLINE, and --acl-timeout or CHARGEGATE_ACL_TIMEOUT"
     )]
     Rules(#[source] DecisionRulesError),
-    /// The queue's time.
+    /// The time limit of the queue is too long.
     #[error("--enqueue-timeout or CHARGEGATE_ENQUEUE_TIMEOUT must not be longer than 1m")]
     EnqueueTimeout,
-    /// The folder of compiled components.
+    /// The folder of compiled components has no absolute path.
     #[error("--data-dir or CHARGEGATE_DATA_DIR cannot be made absolute")]
     DataDir(#[source] std::io::Error),
-    /// The component.
+    /// The edge component cannot be read.
     #[error("no edge component at {}: build it with `cargo xtask edge`, or name another with --edge-component", path.display())]
     Component {
-        /// Where it was looked for.
+        /// Path of the component.
         path: std::path::PathBuf,
-        /// What happened.
+        /// Cause.
         #[source]
         source: std::io::Error,
     },
-    /// There is no queue.
+    /// No queue is configured.
     #[error("no queue: name it with QUEUE_URL or --queue-url, like redis://127.0.0.1:6379")]
     NoQueue,
-    /// The queue's URL.
+    /// The URL of the queue is unusable.
     #[error("QUEUE_URL or --queue-url")]
     QueueUrl(#[source] QueueUrlError),
-    /// The names of the queue's keys.
-    #[error(
-        "--queue-prefix or CHARGEGATE_QUEUE_PREFIX must be 1 to 100 characters without spaces and braces"
-    )]
+    /// The key prefix is unusable.
+    #[error("--queue-prefix or CHARGEGATE_QUEUE_PREFIX must be 1 to 100 characters without spaces or braces")]
     QueuePrefix,
-    /// There is no database.
+    /// No database is configured.
     #[error(
         "no database: name it with DATABASE_URL or --database-url, like postgres://user:password@host/database"
     )]
     NoDatabase,
-    /// The database's URL.
+    /// The URL of the database is unusable.
     #[error("DATABASE_URL or --database-url")]
     DatabaseUrl(#[source] DatabaseUrlError),
-    /// Only one engine is on another server.
+    /// Only one of queue and store is on a server.
     #[error(
         "QUEUE_URL and DATABASE_URL (--queue-url, --database-url) go together: set both, or neither to keep everything in the data folder"
     )]
     HalfRemote,
-    /// An edge elsewhere, and a queue in a folder here.
+    /// An external edge cannot reach a queue in a local folder.
     #[error(
         "--external-edge or CHARGEGATE_EXTERNAL_EDGE: that edge needs a queue it can reach, so set QUEUE_URL and DATABASE_URL"
     )]
     ExternalEdge,
-    /// Cloudflare's token.
+    /// No token for Cloudflare's API is configured.
     #[error(
         "no token for Cloudflare's API: set CLOUDFLARE_API_TOKEN, or CLOUDFLARE_API_TOKEN_FILE to a file that holds it"
     )]
     NoCloudflareToken,
-    /// Cloudflare's token.
+    /// The token for Cloudflare's API is malformed.
     #[error("CLOUDFLARE_API_TOKEN, or the file of CLOUDFLARE_API_TOKEN_FILE")]
     CloudflareToken(#[source] ApiTokenError),
-    /// Cloudflare's API.
+    /// The URL of Cloudflare's API is unusable.
     #[error("CLOUDFLARE_BASE_URL or --cloudflare-base-url")]
     CloudflareBaseUrl(#[source] BaseUrlError),
-    /// The token's file.
+    /// The file with the token cannot be read.
     #[error("CLOUDFLARE_API_TOKEN_FILE or --cloudflare-api-token-file: {} cannot be read", path.display())]
     CloudflareTokenFile {
-        /// Where it is.
+        /// Path of the file.
         path: std::path::PathBuf,
-        /// What happened.
+        /// Cause.
         #[source]
         source: std::io::Error,
     },

@@ -1,14 +1,14 @@
-//! A receiver of callbacks that shows what it receives, for `chargegate up --demo`.
+//! A receiver that prints callbacks, for `chargegate up --demo`.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::post;
+use chargegate_core::UnixMillis;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -16,13 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::output::{MaskedToken, UntrustedText};
 use crate::system::WallClock;
+use crate::timestamp::{UtcTimeOfDay, unix_millis};
 
-/// The largest callback that is read: the contract's three fields need a tenth of it.
+/// Size limit of a callback. The contract's three fields need a tenth of it.
 const MAX_BODY_BYTES: usize = 8 * 1024;
 
-/// A callback as it arrived. `Display` is one line, with the driver token masked.
+/// A received callback. Displays as one line, with the driver token masked.
 pub(crate) struct SinkCallback {
-    at: SystemTime,
+    received_at: UnixMillis,
     webhook_id: String,
     reason: String,
     body: SinkCallbackBody,
@@ -30,10 +31,10 @@ pub(crate) struct SinkCallback {
 
 impl fmt::Display for SinkCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at, webhook_id, reason, body } = self;
+        let Self { received_at, webhook_id, reason, body } = self;
         let (webhook_id, status, reason) =
             (UntrustedText(webhook_id), UntrustedText(&body.status), UntrustedText(reason));
-        write!(f, "{} callback {webhook_id}: {status} ({reason})", TimeOfDay(*at))?;
+        write!(f, "{} callback {webhook_id}: {status} ({reason})", UtcTimeOfDay(*received_at))?;
         write!(
             f,
             ", station {}, driver token {}",
@@ -50,10 +51,10 @@ struct SinkCallbackBody {
     status: String,
 }
 
-/// Receives callbacks on every path until `shutdown` and hands each to `printer`.
+/// Receives callbacks on every path until `shutdown` and passes each to `printer`.
 ///
 /// # Errors
-/// The listener fails.
+/// The listener failed.
 pub(crate) async fn serve(
     listener: TcpListener,
     clock: WallClock,
@@ -75,11 +76,11 @@ struct CallbackSink {
 }
 
 async fn receive(State(sink): State<Arc<CallbackSink>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let at = (sink.clock)();
+    let received_at = unix_millis((sink.clock)());
     let Ok(body) = serde_json::from_slice(&body) else { return StatusCode::BAD_REQUEST };
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned();
     (sink.printer)(&SinkCallback {
-        at,
+        received_at,
         webhook_id: header("webhook-id"),
         reason: header("chargegate-decision-reason"),
         body,
@@ -87,20 +88,10 @@ async fn receive(State(sink): State<Arc<CallbackSink>>, headers: HeaderMap, body
     StatusCode::NO_CONTENT
 }
 
-/// The time of the day in UTC, to the millisecond.
-struct TimeOfDay(SystemTime);
-
-impl fmt::Display for TimeOfDay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let since_1970 = self.0.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let (secs, millis) = (since_1970.as_secs(), since_1970.subsec_millis());
-        write!(f, "{:02}:{:02}:{:02}.{millis:03}Z", secs / 3600 % 24, secs / 60 % 60, secs % 60)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::{Duration, SystemTime};
 
     use http_body_util::{BodyExt as _, Full};
     use hyper::client::conn::http1;
@@ -113,7 +104,7 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_millis(1_796_083_199_042)
     }
 
-    async fn shown(bodies: &[&'static str]) -> (Vec<u16>, Vec<String>) {
+    async fn print_callbacks(bodies: &[&'static str]) -> (Vec<u16>, Vec<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
@@ -144,8 +135,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_callback_is_one_line_without_its_token() {
-        let (statuses, lines) = shown(&[
+    async fn each_callback_is_one_line_with_a_masked_token() {
+        let (statuses, lines) = print_callbacks(&[
             r#"{"station_id":"s-1","driver_token":"driver-blocked-0000000001","status":"not_allowed"}"#,
             "nonsense",
         ])

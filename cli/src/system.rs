@@ -1,4 +1,4 @@
-//! The real clock, randomness and signals: the only place that touches them.
+//! The system's clock, randomness and signals. No other module of this crate reads them.
 
 use std::io;
 use std::time::SystemTime;
@@ -7,21 +7,24 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
 
-/// Where the wall-clock time comes from.
+/// A source of wall-clock time.
 pub(crate) type WallClock = fn() -> SystemTime;
 
-/// The machine's wall clock.
+/// Returns the machine's wall-clock time.
 #[expect(clippy::disallowed_methods, reason = "the composition root's one clock")]
 pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// A random source, seeded by the operating system.
+/// Returns a random number generator seeded by the operating system.
 pub(crate) fn random() -> StdRng {
     StdRng::from_rng(&mut rand::rng())
 }
 
-/// A token that is cancelled by the first SIGINT or SIGTERM. The second one ends the process at once.
+/// Returns a token that the first SIGINT or SIGTERM cancels. The second one ends the process at once.
+///
+/// # Errors
+/// The signal handlers cannot be installed.
 pub(crate) fn stop_on_signal() -> io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let cancel = stop.clone();

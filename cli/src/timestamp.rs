@@ -1,17 +1,33 @@
-//! Moments as people read them.
+//! Points in time as people read them.
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use chargegate_core::{UnixMillis, UtcDateTime};
 
-/// A moment in RFC 3339, UTC, to the millisecond.
+/// Displays a time in RFC 3339, in UTC, to the millisecond.
 pub(crate) struct UtcTimestamp(pub(crate) UnixMillis);
 
 impl fmt::Display for UtcTimestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let UtcDateTime { year, month, day, hour, minute, second, millisecond } = self.0.utc_date_time();
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
+        let UtcDateTime { year, month, day, .. } = self.0.utc_date_time();
+        write!(f, "{year:04}-{month:02}-{day:02}T{}", UtcTimeOfDay(self.0))
     }
+}
+
+/// Displays the time of day of a time, in UTC, to the millisecond.
+pub(crate) struct UtcTimeOfDay(pub(crate) UnixMillis);
+
+impl fmt::Display for UtcTimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UtcDateTime { hour, minute, second, millisecond, .. } = self.0.utc_date_time();
+        write!(f, "{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
+    }
+}
+
+/// Converts the system's time; a time before 1970 becomes 1970.
+pub(crate) fn unix_millis(time: SystemTime) -> UnixMillis {
+    UnixMillis::default().plus(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO))
 }
 
 #[cfg(test)]
@@ -19,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_has_its_digits() {
+    fn every_part_is_padded_with_zeros() {
         let check =
             |millis, expected: &str| assert_eq!(UtcTimestamp(UnixMillis(millis)).to_string(), expected);
         check(0, "1970-01-01T00:00:00.000Z");

@@ -1,5 +1,5 @@
-//! `chargegate up`: the whole product in one process: edge and worker, and queue and store in one data folder, or on
-//! servers where those are named. The edge may run elsewhere before the same queue.
+//! `chargegate up`: edge and worker in one process, with queue and store in one data folder, or on servers where
+//! their URLs are set. The edge may also run elsewhere, in front of the same queue.
 
 mod args;
 mod demo;
@@ -30,36 +30,37 @@ use crate::output;
 use crate::running::RunningWorker;
 use crate::serve::{ListenError, listen};
 use crate::settings::{SettingError, addresses};
-use crate::worker::{LOOKUPS, PACE};
+use crate::worker::{COMMIT_PACE, MAX_DNS_LOOKUPS};
 
 /// Runs until `stop`, then drains.
 ///
 /// # Errors
-/// [`UpCommandError`]: it cannot start, or an engine ended by itself.
+/// [`UpCommandError`]: the process cannot start, or the worker failed.
 pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpCommandError> {
     let callback_allow = args.callback_allow();
     let addresses = addresses(&callback_allow)?;
-    let engines_at = args.place()?;
-    let pace = match engines_at {
-        // The embedded engine gathers by itself whatever waits for its one writer.
+    let engine_location = args.engine_location()?;
+    let pace = match engine_location {
+        // The embedded engine batches the operations that wait for its single writer.
         EngineLocation::Folder(_) => Duration::ZERO,
-        EngineLocation::Servers(_) => PACE,
+        EngineLocation::Servers(_) => COMMIT_PACE,
     };
     let worker_settings = args.work.worker(pace)?;
-    let given_acl = args.acl_url()?;
+    let configured_acl = args.acl_url()?;
     let edge = PreparedEdge::prepare(&args, callback_allow).await?;
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let peers = CancellationToken::new();
     let demo = if args.demo {
-        Some(DemoServices::start(&args, given_acl.is_none(), peers.clone()).await?)
+        Some(DemoServices::start(&args, configured_acl.is_none(), peers.clone()).await?)
     } else {
         None
     };
-    let acl_url = given_acl.or_else(|| demo.as_ref()?.acl_url()).ok_or(SettingError::AclUrl(AclUrlError))?;
+    let acl_url =
+        configured_acl.or_else(|| demo.as_ref()?.acl_url()).ok_or(SettingError::AclUrl(AclUrlError))?;
     let metrics = install_metrics()?;
     let effects = Effects::system();
 
-    let engines = match engines_at {
+    let engines = match engine_location {
         EngineLocation::Folder(settings) => {
             Engines::Embedded(sqlite::Engine::open(&args.data_dir, settings, effects.clone()).await?)
         }
@@ -76,45 +77,45 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
         authorizer: Arc::new(HttpAuthorizer::new(acl_url, args.work.acl_slots.get())),
         effects,
     };
-    let resolver = Arc::new(SystemResolver::new(LOOKUPS));
+    let resolver = Arc::new(SystemResolver::new(MAX_DNS_LOOKUPS));
     let connections = args.work.callbacks_per_host.get();
     let client = CallbackClient::new(addresses, resolver, args.work.callback_timeout, connections)?;
     let ops_state = Ops::new(engines.queue(), engines.store(), metrics);
     let worker = Worker::start(&worker_settings, parts, client);
 
     announce(&edge_url, &ops, demo.as_ref())?;
-    let running = RunningWorker::begin(worker, engines, ops_state, ops, peers);
-    edge.serve(running.engines().edge_queue(), running.end(&stop)).await;
-    let asked = stop.is_cancelled();
-    let finished = running.finish(args.ops.grace).await;
+    let running = RunningWorker::start(worker, engines, ops_state, ops, peers);
+    edge.serve(running.engines().edge_queue(), running.run_until(&stop)).await;
+    let requested = stop.is_cancelled();
+    let finished = running.shut_down(args.ops.grace).await;
     output::line(if finished {
-        "stopped: what is unfinished goes on at the next start"
+        "stopped: unfinished work continues at the next start"
     } else {
-        "stopped before everything begun was finished; it goes on at the next start"
+        "stopped before all work in progress was finished; it continues at the next start"
     });
-    if asked { Ok(()) } else { Err(UpCommandError::Worker) }
+    if requested { Ok(()) } else { Err(UpCommandError::Worker) }
 }
 
-/// Tells where everything is.
+/// Logs and prints the addresses.
 fn announce(edge: &str, ops: &TcpListener, demo: Option<&DemoServices>) -> io::Result<()> {
     let ops = ops.local_addr()?;
     info!(edge.url = edge, ops.address = %ops, "started");
     output::line(format_args!("edge      {edge}/v1/charging-sessions"));
     output::line(format_args!("ops       http://{ops}/readyz  /healthz  /metrics"));
     if let Some(demo) = demo {
-        output::line(demo.invitation(edge));
+        output::line(demo.banner(edge));
     }
     output::line("ready");
     Ok(())
 }
 
-/// Why it does not run.
+/// Error of `chargegate up`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpCommandError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// An address cannot be had.
+    /// An address cannot be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The data folder cannot be used.
@@ -123,9 +124,9 @@ pub(crate) enum UpCommandError {
     /// A server cannot be used.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// The edge component cannot be run.
+    /// The edge component cannot be loaded.
     #[error(
-        "the edge component cannot be run: build it with `cargo xtask edge`, or name another with --edge-component"
+        "the edge component cannot be loaded: build it with `cargo xtask edge`, or name another with --edge-component"
     )]
     Load(#[from] LoadError),
     /// TLS cannot be set up.
@@ -134,8 +135,8 @@ pub(crate) enum UpCommandError {
     /// Metrics cannot be set up.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// The worker ended by itself.
-    #[error("the worker cannot go on, the log says why: once that is mended, start again")]
+    /// The worker failed.
+    #[error("the worker failed: fix the cause that the log names, then start it again")]
     Worker,
     /// A listener failed.
     #[error("a listener failed")]

@@ -1,4 +1,5 @@
-//! `chargegate worker`: takes requests from a queue, decides them, and calls back. Any number may run side by side.
+//! `chargegate worker`: leases requests from a queue, decides them, and delivers callbacks. Any number of workers may
+//! run side by side.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -21,22 +22,22 @@ use crate::settings::{
 };
 use crate::{log, output};
 
-/// Name look-ups under way at once.
-pub(crate) const LOOKUPS: usize = 64;
-/// Under load, a database on a server commits decisions, and attempts, once in this time.
-pub(crate) const PACE: Duration = Duration::from_millis(20);
+/// Limit of concurrent DNS lookups.
+pub(crate) const MAX_DNS_LOOKUPS: usize = 64;
+/// Interval in which a database on a server commits decisions, and delivery attempts, under load.
+pub(crate) const COMMIT_PACE: Duration = Duration::from_millis(20);
 
-/// Run a worker: decide requests and call back, beside any number of other workers
+/// Run a worker: decide requests and deliver callbacks, beside any number of other workers
 #[derive(Debug, clap::Args)]
 pub(crate) struct WorkerArgs {
     #[command(flatten)]
     queue: QueueArgs,
     #[command(flatten)]
     database: DatabaseArgs,
-    /// Sessions with the database at most
+    /// Maximum number of database connections
     #[arg(long, env = "CHARGEGATE_DATABASE_CONNECTIONS", value_name = "SESSIONS", default_value = "8")]
     database_connections: NonZeroU32,
-    /// The base URL of the authorization service, http only
+    /// Base URL of the authorization service (http only)
     #[arg(long, env = "CHARGEGATE_ACL_URL", value_name = "URL")]
     acl_url: String,
     #[command(flatten)]
@@ -49,12 +50,12 @@ pub(crate) struct WorkerArgs {
     pub(crate) log: log::LogArgs,
 }
 
-/// Works until `stop`, then finishes what was begun and hands back the rest.
+/// Works until `stop`, then finishes work in progress and releases the rest.
 ///
 /// # Errors
-/// [`WorkerCommandError`]: it cannot start, or ended by itself.
+/// [`WorkerCommandError`]: the worker cannot start, or failed.
 pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(), WorkerCommandError> {
-    let worker_settings = args.work.worker(PACE)?;
+    let worker_settings = args.work.worker(COMMIT_PACE)?;
     let addresses = addresses(&args.addresses.callback_allow)?;
     let acl_url: AclUrl = args.acl_url.parse().map_err(SettingError::AclUrl)?;
     let queue = args.queue.settings()?.for_worker(&args.work);
@@ -63,7 +64,7 @@ pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(),
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let metrics = install_metrics()?;
     let effects = Effects::system();
-    let resolver = Arc::new(SystemResolver::new(LOOKUPS));
+    let resolver = Arc::new(SystemResolver::new(MAX_DNS_LOOKUPS));
     let connections = args.work.callbacks_per_host.get();
     let client = CallbackClient::new(addresses, resolver, args.work.callback_timeout, connections)?;
 
@@ -81,25 +82,25 @@ pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(),
     info!(ops.address = %ops_address, "started");
     output::line(format_args!("ops       http://{ops_address}/readyz  /healthz  /metrics"));
     output::line("ready");
-    let running = RunningWorker::begin(worker, engines, ops_state, ops, CancellationToken::new());
-    running.end(&stop).await;
-    let asked = stop.is_cancelled();
-    let finished = running.finish(args.ops.grace).await;
+    let running = RunningWorker::start(worker, engines, ops_state, ops, CancellationToken::new());
+    running.run_until(&stop).await;
+    let requested = stop.is_cancelled();
+    let finished = running.shut_down(args.ops.grace).await;
     output::line(if finished {
-        "stopped: other workers go on with what is unfinished"
+        "stopped: other workers continue unfinished work"
     } else {
-        "stopped before everything begun was finished; other workers go on with it"
+        "stopped before all work in progress was finished; other workers continue it"
     });
-    if asked { Ok(()) } else { Err(WorkerCommandError::Ended) }
+    if requested { Ok(()) } else { Err(WorkerCommandError::Ended) }
 }
 
-/// Why it does not run.
+/// Error of `chargegate worker`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WorkerCommandError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// The address cannot be had.
+    /// The address cannot be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// An engine cannot be used.
@@ -111,8 +112,8 @@ pub(crate) enum WorkerCommandError {
     /// Metrics cannot be set up.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// The worker ended by itself.
-    #[error("the worker cannot go on, the log says why: once that is mended, start again")]
+    /// The worker failed.
+    #[error("the worker failed: fix the cause that the log names, then start it again")]
     Ended,
     /// A listener failed.
     #[error("a listener failed")]

@@ -1,9 +1,9 @@
 //! The program as a shell sees it: output, errors and exit statuses.
 //!
-//! It stands here and not with the other integration tests because cargo builds a program for the tests of its
-//! own package only; with it, `cargo test --workspace` leaves a current program for all of them.
+//! These tests are not with the other integration tests because cargo builds a program only for the tests of its own
+//! package. Because they are here, `cargo test --workspace` leaves a current program for all other tests.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
@@ -22,7 +22,7 @@ fn texts(output: &Output) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-/// A service that runs until it is dropped.
+/// A running `chargegate` process, killed when dropped.
 struct ChargegateProcess(Child);
 
 impl Drop for ChargegateProcess {
@@ -32,7 +32,7 @@ impl Drop for ChargegateProcess {
     }
 }
 
-/// The reference authorization service on a free port, and its base URL.
+/// Starts the reference authorization service on a free port and returns its base URL.
 fn acl() -> (ChargegateProcess, String) {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/acl.sample.toml");
     let mut command = chargegate(&["acl", "--listen", "127.0.0.1:0"]);
@@ -65,7 +65,7 @@ fn unknown_flags_and_values_are_refused() {
 }
 
 #[test]
-fn one_refused_request_fails_with_its_problem() {
+fn a_refused_request_prints_its_problem_and_fails() {
     let (_acl, url) = acl();
     let output = chargegate(&["send", "--url", &url]).output().unwrap();
     let (stdout, stderr) = texts(&output);
@@ -74,7 +74,7 @@ fn one_refused_request_fails_with_its_problem() {
 }
 
 #[test]
-fn json_is_all_there_is_on_standard_output() {
+fn standard_output_is_only_the_json_object() {
     let (_acl, url) = acl();
     let args = ["send", "--url", &url, "--rate", "100", "--duration", "100ms", "--json"];
     let output = chargegate(&args).output().unwrap();

@@ -1,4 +1,4 @@
-//! The file format of the table: TOML, unknown keys refused, every error with its line.
+//! The file format of the table: TOML without unknown keys. Every error names its line.
 
 use std::fmt;
 use std::io;
@@ -12,16 +12,16 @@ use toml::Spanned;
 use toml::value::{Datetime, Offset};
 
 impl AclTable {
-    /// The table that `chargegate up --demo` runs with.
+    /// Returns the table that `chargegate up --demo` uses.
     #[expect(clippy::expect_used, reason = "a test reads the same bytes")]
     pub(crate) fn sample() -> Self {
         parse(include_str!("../../acl.sample.toml")).expect("the sample is valid")
     }
 
-    /// Reads a file.
+    /// Reads the table from a file.
     ///
     /// # Errors
-    /// It cannot be read, or is not in the format; the error names the file and the line, never a token.
+    /// The file cannot be read or parsed; the error names the file and the line, never a token.
     pub(crate) async fn load(path: &Path) -> Result<Self, AclFileError> {
         let text = tokio::fs::read_to_string(path)
             .await
@@ -34,13 +34,13 @@ impl AclTable {
     }
 }
 
-/// Why a file cannot be used.
+/// Error of [`AclTable::load`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AclFileError {
-    /// It is not there, or may not be read.
+    /// The file cannot be read.
     #[error("cannot read {}: name a readable file with --file or CHARGEGATE_ACL_FILE", .path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    /// It is not in the format.
+    /// The file cannot be parsed.
     #[error("{}, line {line}: {message}", .path.display())]
     Invalid { path: PathBuf, line: usize, message: String },
 }
@@ -54,7 +54,7 @@ struct AclLineError {
 fn parse(text: &str) -> Result<AclTable, AclLineError> {
     let error_at = |start: usize, message: &str| AclLineError {
         line: text.bytes().take(start).filter(|byte| *byte == b'\n').count().saturating_add(1),
-        // One line, whatever the parser has to say.
+        // The parser's message may have several lines.
         message: message.lines().collect::<Vec<_>>().join(", "),
     };
     let file: AclFileContent = toml::from_str(text)
@@ -88,7 +88,7 @@ fn parse(text: &str) -> Result<AclTable, AclLineError> {
         };
         table
             .insert(token, AclTokenEntry { access, expires })
-            .map_err(|_| error_at(token_at, "this token is listed already"))?;
+            .map_err(|_| error_at(token_at, "this token is already listed"))?;
     }
     Ok(table)
 }
@@ -108,7 +108,7 @@ struct AclTokenRow {
     expires: Option<Spanned<Datetime>>,
 }
 
-/// [`TokenAccess`] as it is written.
+/// [`TokenAccess`] as the file spells it.
 enum TokenAccessValue {
     All,
     Stations(Vec<Spanned<String>>),
@@ -149,27 +149,30 @@ impl<'de> Visitor<'de> for TokenAccessVisitor {
     }
 }
 
-/// The instant that a date and time with an offset names; a local one names none. A time before 1970 is 1970.
+/// Returns the instant of a date and time with an offset, or `None` if a part is missing. A time before 1970 becomes
+/// 1970.
 fn instant(datetime: &Datetime) -> Option<SystemTime> {
     let (date, time) = (datetime.date?, datetime.time?);
     let offset_minutes = match datetime.offset? {
         Offset::Z => 0,
-        Offset::Custom { minutes } => i64::from(minutes),
+        Offset::Custom { minutes } => minutes,
     };
-    let minutes = i64::from(time.hour) * 60 + i64::from(time.minute) - offset_minutes;
-    let seconds = days_since_1970(i64::from(date.year), i64::from(date.month), i64::from(date.day)) * 86_400
-        + minutes * 60
-        + i64::from(time.second.unwrap_or(0));
-    let since_1970 = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-    SystemTime::UNIX_EPOCH.checked_add(since_1970)
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar. Years are counted from March, so that the leap
-/// day is the last day of its year.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let leap_days = year / 4 - year / 100 + year / 400;
-    year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1 - 719_468
+    if date.year < 1970 {
+        return Some(SystemTime::UNIX_EPOCH);
+    }
+    let second = time.second.unwrap_or(0);
+    let as_utc = format!("{date}T{:02}:{:02}:{second:02}Z", time.hour, time.minute);
+    let as_utc = humantime::parse_rfc3339(&as_utc).ok()?;
+    let offset = Duration::from_mins(u64::from(offset_minutes.unsigned_abs()));
+    if offset_minutes < 0 {
+        as_utc.checked_add(offset)
+    } else {
+        Some(
+            as_utc
+                .checked_sub(offset)
+                .map_or(SystemTime::UNIX_EPOCH, |time| time.max(SystemTime::UNIX_EPOCH)),
+        )
+    }
 }
 
 #[cfg(test)]
@@ -219,7 +222,7 @@ mod tests {
         check(ROW, 1, "missing field `access`");
         check("[[token]]\naccess = \"all\"\n", 1, "missing field `token`");
         check("[[token]]\ntoken = \"\"\naccess = \"all\"\n", 2, "empty");
-        check(&format!("{ROW}access = \"all\"\n{ROW}access = \"blocked\"\n"), 5, "listed already");
+        check(&format!("{ROW}access = \"all\"\n{ROW}access = \"blocked\"\n"), 5, "already listed");
         check(&format!("{ROW}access = \"all\"\nexpires = 2030-01-01\n"), 4, "2030-01-31T12:00:00Z");
         check(&format!("{ROW}access = \"all\"\nexpires = \"soon\"\n"), 4, "");
         check(&format!("{ROW}access = \"all\n"), 3, "");
@@ -227,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_with_their_offset() {
+    fn times_are_parsed_with_their_offset() {
         let check = |text: &str, expected: u64| {
             let time: Datetime = text.parse().unwrap();
             assert_eq!(
@@ -242,6 +245,8 @@ mod tests {
         check("2026-12-01T01:59:59+02:00", 1_796_083_199);
         check("2100-03-01T00:00:00Z", 4_107_542_400);
         check("1969-12-31T23:59:59Z", 0);
+        check("1970-01-01T00:30:00+01:00", 0);
+        check("1970-01-01T00:30:00-01:00", 5_400);
     }
 
     #[tokio::test]

@@ -37,24 +37,24 @@ pub(crate) struct AclService {
 }
 
 impl AclService {
-    /// A service that answers from `table` at once, however many ask.
+    /// Creates a service that answers from `table` at once, without a limit of concurrency.
     pub(crate) fn new(table: AclTable, clock: WallClock) -> Self {
         Self { table, clock, delay: Duration::ZERO, slots: None, stats: Arc::default() }
     }
 
-    /// Lets each call take `delay`.
+    /// Delays each answer by `delay`.
     pub(crate) fn with_delay(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 
-    /// Serves at most `capacity` calls at once: with a delay, `capacity / delay` a second. Further calls wait.
+    /// Limits concurrent calls to `capacity`: with a delay, `capacity / delay` calls a second. Further calls wait.
     pub(crate) fn with_capacity(self, capacity: NonZeroUsize) -> Self {
         let slots = Semaphore::new(capacity.get().min(Semaphore::MAX_PERMITS));
         Self { slots: Some(Arc::new(slots)), ..self }
     }
 
-    /// Takes the time of one call.
-    async fn work(&self) {
+    /// Waits for a slot and for the delay.
+    async fn simulate_work(&self) {
         let slot = match &self.slots {
             None => None,
             Some(slots) => Arc::clone(slots).acquire_owned().await.ok(),
@@ -63,7 +63,7 @@ impl AclService {
             return;
         }
         let delay = self.delay;
-        // A service does not notice that its caller hung up: what it began takes its whole time, and its slot.
+        // A service does not notice that its caller hung up: the call keeps its slot for the full delay.
         let work = tokio::spawn(async move {
             tokio::time::sleep(delay).await;
             drop(slot);
@@ -75,7 +75,7 @@ impl AclService {
 /// Serves `acl` until `shutdown`.
 ///
 /// # Errors
-/// The listener fails.
+/// The listener failed.
 pub(crate) async fn serve(
     listener: TcpListener,
     acl: AclService,
@@ -89,7 +89,7 @@ fn router(acl: AclService) -> Router {
         .route("/v1/authorizations", post(authorize))
         .route("/stats", get(stats))
         .route("/healthz", get(async || "ok\n"))
-        .fallback(async || problem(StatusCode::NOT_FOUND, "the one resource is POST /v1/authorizations"))
+        .fallback(async || problem(StatusCode::NOT_FOUND, "the only resource is POST /v1/authorizations"))
         .method_not_allowed_fallback(async || {
             problem(StatusCode::METHOD_NOT_ALLOWED, "the header Allow lists the methods")
         })
@@ -108,27 +108,27 @@ async fn authorize(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let _call = acl.stats.begin();
+    let _call = acl.stats.start_call();
     if !is_json(&headers) {
         return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json");
     }
     let body = match body {
         Ok(body) => body,
         Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            return problem(StatusCode::PAYLOAD_TOO_LARGE, "the body may have 8 KiB");
+            return problem(StatusCode::PAYLOAD_TOO_LARGE, "the body must not exceed 8 KiB");
         }
         Err(_) => return problem(StatusCode::BAD_REQUEST, "the body could not be read"),
     };
-    // The parser's own words could repeat the token: they are not passed on.
+    // The parser's message could repeat the token, so it is not passed on.
     let query: AuthorizationQuery = match serde_json::from_slice(&body) {
         Ok(query) => query,
         Err(error) if error.is_data() => {
-            let wanted = "station_id must be a UUID and driver_token a text, each given once";
+            let wanted = "station_id must be a UUID and driver_token a string, each given once";
             return problem(StatusCode::UNPROCESSABLE_ENTITY, wanted);
         }
         Err(_) => return problem(StatusCode::BAD_REQUEST, "the body is not JSON"),
     };
-    acl.work().await;
+    acl.simulate_work().await;
     let status = acl.table.authorize(query.station_id, &query.driver_token, (acl.clock)());
     axum::Json(serde_json::json!({"status": status.as_str()})).into_response()
 }
@@ -137,7 +137,7 @@ async fn stats(State(acl): State<Arc<AclService>>) -> Response {
     axum::Json(acl.stats.snapshot()).into_response()
 }
 
-/// Whether the content type is JSON, parameters aside (RFC 9110 section 8.3.1).
+/// Returns whether the media type is JSON, ignoring its parameters (RFC 9110 section 8.3.1).
 fn is_json(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
@@ -146,7 +146,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// An error as RFC 9457 has it.
+/// Returns an error response in the form of RFC 9457.
 fn problem(status: StatusCode, detail: &'static str) -> Response {
     let title = status.canonical_reason().unwrap_or("Error");
     let body = serde_json::json!({"title": title, "status": status.as_u16(), "detail": detail});

@@ -1,4 +1,4 @@
-//! Who may charge where.
+//! The driver tokens and where each may charge.
 
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
@@ -7,20 +7,20 @@ use chargegate_core::DecisionStatus;
 use serde::de::{self, Deserialize, Deserializer};
 use uuid::Uuid;
 
-/// What is known about each driver token.
+/// The listed driver tokens.
 #[derive(Default)]
 pub(crate) struct AclTable {
     entries: HashMap<Box<str>, AclTokenEntry>,
 }
 
-/// What is known about one driver token.
+/// The entry of one driver token.
 pub(crate) struct AclTokenEntry {
     pub(crate) access: TokenAccess,
-    /// From this time on the token is invalid.
+    /// The token is invalid from this time on.
     pub(crate) expires: Option<SystemTime>,
 }
 
-/// Where a token may charge.
+/// The stations where a token may charge.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TokenAccess {
     All,
@@ -30,15 +30,15 @@ pub(crate) enum TokenAccess {
 }
 
 impl AclTable {
-    /// How many tokens are listed.
+    /// Returns the number of listed tokens.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Lists a token.
+    /// Adds a token.
     ///
     /// # Errors
-    /// It is listed already: two entries could contradict each other.
+    /// The token is already listed: two entries could contradict each other.
     pub(crate) fn insert(&mut self, token: &str, entry: AclTokenEntry) -> Result<(), TokenAlreadyListed> {
         match self.entries.insert(token.into(), entry) {
             None => Ok(()),
@@ -46,7 +46,7 @@ impl AclTable {
         }
     }
 
-    /// Whether the driver may charge at the station at the time `now`.
+    /// Returns the decision for the driver at the station at the time `now`.
     pub(crate) fn authorize(&self, station: AclStationId, token: &str, now: SystemTime) -> DecisionStatus {
         let Some(entry) = self.entries.get(token) else { return DecisionStatus::Unknown };
         if entry.expires.is_some_and(|expires| expires <= now) {
@@ -61,12 +61,12 @@ impl AclTable {
     }
 }
 
-/// A charging station; the case of its letters does not matter.
+/// The id of a charging station, without regard to case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct AclStationId(pub(super) Uuid);
 
 impl AclStationId {
-    /// Reads a UUID.
+    /// Parses a UUID.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         Uuid::try_parse(text).ok().map(Self)
     }
@@ -79,7 +79,7 @@ impl<'de> Deserialize<'de> for AclStationId {
     }
 }
 
-/// A token is listed twice.
+/// The token is already listed.
 #[derive(Debug)]
 pub(crate) struct TokenAlreadyListed;
 
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn each_row_of_the_rules() {
+    fn each_kind_of_access_gives_its_status() {
         let check = |access, expires: Option<u64>, station, expected| {
             let mut table = AclTable::default();
             table.insert("listed", AclTokenEntry { access, expires: expires.map(at) }).unwrap();

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::output::{UntrustedText, line};
 use crate::timestamp::UtcTimestamp;
 
-/// One line for each decision.
-pub(super) fn page(page: &Page) {
+/// Prints one line for each decision.
+pub(super) fn print_page(page: &Page) {
     if page.decisions.is_empty() {
         line("no decisions");
         return;
@@ -30,12 +30,12 @@ pub(super) fn page(page: &Page) {
         ));
     }
     if let Some(next) = &page.next {
-        line(format_args!("older ones: --before {}", next.as_str()));
+        line(format_args!("older: --before {}", next.as_str()));
     }
 }
 
-/// Everything about one decision.
-pub(super) fn detail(detail: &DecisionDetail) {
+/// Prints all fields of one decision.
+pub(super) fn print_detail(detail: &DecisionDetail) {
     let DecisionDetail { decision, traceparent, message_key, duplicates, attempts } = detail;
     let callback = &decision.callback;
     let row = |name: &str, value: &dyn std::fmt::Display| line(format_args!("{name:<14}{value}"));
@@ -72,13 +72,13 @@ pub(super) fn detail(detail: &DecisionDetail) {
     }
 }
 
-/// A page as one JSON object.
+/// Returns a page as one JSON object.
 pub(super) fn page_json(page: &Page) -> Value {
     let decisions: Vec<Value> = page.decisions.iter().map(decision_json).collect();
     json!({"decisions": decisions, "next": page.next.as_ref().map(Cursor::as_str)})
 }
 
-/// One decision as one JSON object.
+/// Returns one decision as one JSON object.
 pub(super) fn detail_json(detail: &DecisionDetail) -> Value {
     let attempts: Vec<Value> = detail.attempts.iter().map(attempt_json).collect();
     json!({

@@ -1,4 +1,4 @@
-//! The queue as the edge component in this process sees it.
+//! The queue as the edge component in this process uses it.
 
 use std::error::Error as _;
 
@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::RemoteQueue;
 
-/// The queue as the edge component in this process sees it.
+/// The queue as the edge component in this process uses it.
 pub(crate) enum EdgeQueue {
     /// In the data folder.
     Embedded(sqlite::Engine),
@@ -24,7 +24,7 @@ impl Enqueue for EdgeQueue {
             Self::Remote(engine) => engine.enqueue(message).await,
         };
         enqueued.map_err(|error| {
-            debug!(%error, cause = error.source().map(tracing::field::display), "a request was not confirmed");
+            debug!(%error, cause = error.source().map(tracing::field::display), "the queue did not confirm a request");
             match error {
                 queue::EnqueueError::DepthLimit | queue::EnqueueError::Full => EnqueueError::Full,
                 queue::EnqueueError::TooLarge => EnqueueError::TooLarge,

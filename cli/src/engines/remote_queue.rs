@@ -1,4 +1,4 @@
-//! A queue on a server or a service of its own.
+//! A queue on a server or a cloud service.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::settings::RemoteQueueSettings;
 
-/// An open queue; clones share it.
+/// An open queue; clones share the connection.
 #[derive(Clone, Debug)]
 pub(crate) enum RemoteQueue {
     /// Redis or Valkey streams.
@@ -23,7 +23,7 @@ pub(crate) enum RemoteQueue {
     Cloudflare(cloudflare::Engine),
 }
 
-/// A queue cannot be used; its text names the variable and the remedy.
+/// Error of [`RemoteQueue::open`]; its text names the variable and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QueueOpenError {
     /// Redis or Valkey.
@@ -38,7 +38,7 @@ pub(crate) enum QueueOpenError {
 }
 
 impl RemoteQueue {
-    /// Opens the queue, and tells the operator what puts it at risk.
+    /// Opens the queue and logs its configuration risks.
     ///
     /// # Errors
     /// [`QueueOpenError`].
@@ -50,23 +50,23 @@ impl RemoteQueue {
         match settings {
             RemoteQueueSettings::Redis(settings) => {
                 let (engine, warnings) = redis::Engine::open(settings, effects).await?;
-                tell(&warnings);
+                log_warnings(&warnings);
                 Ok(Self::Redis(engine))
             }
             RemoteQueueSettings::Sqs(settings) => {
                 let (engine, warnings) = sqs::Engine::open(settings, effects).await?;
-                tell(&warnings);
+                log_warnings(&warnings);
                 Ok(Self::Sqs(engine))
             }
             RemoteQueueSettings::Cloudflare(settings) => {
                 let (engine, warnings) = cloudflare::Engine::open(settings, effects).await?;
-                tell(&warnings);
+                log_warnings(&warnings);
                 Ok(Self::Cloudflare(engine))
             }
         }
     }
 
-    /// The queue, as a worker needs it.
+    /// Returns the queue as a worker uses it.
     pub(crate) fn queue(&self) -> Arc<dyn Queue> {
         match self {
             Self::Redis(engine) => Arc::new(engine.clone()),
@@ -75,7 +75,7 @@ impl RemoteQueue {
         }
     }
 
-    /// The queue's memory of itself, where it keeps one.
+    /// Returns the queue's history, if the engine keeps one.
     pub(crate) fn history(&self) -> Option<Arc<dyn Observe>> {
         match self {
             Self::Redis(engine) => Some(Arc::new(engine.clone())),
@@ -83,7 +83,7 @@ impl RemoteQueue {
         }
     }
 
-    /// Puts a message into the queue; `Ok` comes after the queue confirmed it.
+    /// Enqueues a message; returns `Ok` after the queue confirmed it.
     ///
     /// # Errors
     /// [`EnqueueError`].
@@ -95,7 +95,7 @@ impl RemoteQueue {
         }
     }
 
-    /// Comes back once a part of the engine has ended, by a fault or because it was closed.
+    /// Waits until a part of the engine has ended, after a fault or because it was closed.
     pub(crate) async fn ended(&self) {
         match self {
             Self::Redis(engine) => engine.ended().await,
@@ -104,7 +104,7 @@ impl RemoteQueue {
         }
     }
 
-    /// Hands back what is held and takes leave.
+    /// Releases leased messages, deregisters the consumer and closes the connection.
     pub(crate) async fn close(&self) {
         match self {
             Self::Redis(engine) => engine.close().await,
@@ -114,7 +114,7 @@ impl RemoteQueue {
     }
 }
 
-fn tell(warnings: &[impl std::fmt::Display]) {
+fn log_warnings(warnings: &[impl std::fmt::Display]) {
     for warning in warnings {
         warn!("{warning}");
     }

@@ -9,10 +9,10 @@ use crate::duration;
 /// Send one request, or load at a steady rate, and wait for the callbacks
 #[derive(clap::Args)]
 pub(crate) struct SendArgs {
-    /// The edge's base URL
+    /// Base URL of the edge
     #[arg(long, env = "CHARGEGATE_SEND_URL", value_name = "URL", default_value = "http://127.0.0.1:3000")]
     pub(super) url: String,
-    /// Who wants to charge
+    /// Driver token of each request
     #[arg(
         long,
         env = "CHARGEGATE_SEND_DRIVER_TOKEN",
@@ -21,13 +21,13 @@ pub(crate) struct SendArgs {
         hide_env_values = true
     )]
     pub(super) driver_token: String,
-    /// Where they want to charge [default: a random station for each request]
+    /// Station id of each request [default: random for each request]
     #[arg(long, env = "CHARGEGATE_SEND_STATION_ID", value_name = "UUID")]
     pub(super) station_id: Option<String>,
-    /// Requests a second, whatever the answers do [default: send one request]
+    /// Requests a second, independent of the responses [default: send one request]
     #[arg(long, env = "CHARGEGATE_SEND_RATE", value_name = "REQUESTS")]
     pub(super) rate: Option<NonZeroU32>,
-    /// How long to send at that rate
+    /// Duration of the load
     #[arg(
         long,
         env = "CHARGEGATE_SEND_DURATION",
@@ -37,7 +37,7 @@ pub(crate) struct SendArgs {
         value_parser = duration::parse_positive
     )]
     pub(super) duration: Duration,
-    /// How long an answer may take, from the planned send time
+    /// Time limit of a response, from the planned send time
     #[arg(
         long,
         env = "CHARGEGATE_SEND_TIMEOUT",
@@ -46,7 +46,7 @@ pub(crate) struct SendArgs {
         value_parser = duration::parse_positive
     )]
     pub(super) timeout: Duration,
-    /// How long to wait for callbacks after the last answer: the decision deadline and a little more
+    /// Time to wait for callbacks after the last response; should exceed the decision deadline
     #[arg(
         long,
         env = "CHARGEGATE_SEND_WAIT",
@@ -55,10 +55,10 @@ pub(crate) struct SendArgs {
         value_parser = duration::parse
     )]
     pub(super) wait: Duration,
-    /// The most connections to the edge
+    /// Maximum number of connections to the edge
     #[arg(long, env = "CHARGEGATE_SEND_CONNECTIONS", value_name = "COUNT", default_value = "64")]
     pub(super) connections: NonZeroUsize,
-    /// The address to receive callbacks on; port 0 takes a free one
+    /// Address to receive callbacks on; port 0 picks a free port
     #[arg(
         long,
         env = "CHARGEGATE_SEND_CALLBACK_LISTEN",
@@ -66,10 +66,10 @@ pub(crate) struct SendArgs {
         default_value = "127.0.0.1:0"
     )]
     pub(super) callback_listen: SocketAddr,
-    /// The receiver's base URL as chargegate sees it [default: from the address it listens on]
+    /// Base URL of the receiver as chargegate reaches it [default: the address it listens on]
     #[arg(long, env = "CHARGEGATE_SEND_CALLBACK_URL", value_name = "URL")]
     pub(super) callback_url: Option<String>,
-    /// End with one JSON object and nothing else on standard output
+    /// Print only one JSON object on standard output, at the end
     #[arg(long, env = "CHARGEGATE_SEND_JSON")]
     pub(super) json: bool,
 }

@@ -1,4 +1,4 @@
-//! What a callback's body must be: exactly the contract's three fields, in order.
+//! Parses the body of a callback: exactly the contract's three fields, in order.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use super::ledger::CallbackContradiction;
 
-/// Reads a callback's body for the request it belongs to.
+/// Parses the body of a callback and compares it with its request.
 ///
 /// # Errors
-/// It is not exactly `station_id`, `driver_token` and `status`, in that order, with the request's own values
+/// The body is not exactly `station_id`, `driver_token` and `status`, in that order, with the values of the request
 /// and one of the four statuses.
-pub(super) fn read(
+pub(super) fn parse_status(
     body: &[u8],
     station_id: &str,
     driver_token: &str,
@@ -34,7 +34,7 @@ pub(super) fn read(
     status.as_str().and_then(|status| status.parse().ok()).ok_or(CallbackContradiction::Status)
 }
 
-/// An object's members in the order they came in, repeated ones included.
+/// The members of an object in their order, including repeated ones.
 struct OrderedFields(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for OrderedFields {
@@ -66,10 +66,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exactly_the_three_fields_in_order() {
-        let check = |body: &str, expected| assert_eq!(read(body.as_bytes(), "S", "T"), expected, "{body}");
+    fn only_the_three_fields_in_order_are_accepted() {
+        let check =
+            |body: &str, expected| assert_eq!(parse_status(body.as_bytes(), "S", "T"), expected, "{body}");
         check(r#"{"station_id":"S","driver_token":"T","status":"allowed"}"#, Ok(DecisionStatus::Allowed));
-        check(r#"{"station_id":"S","driver_token":"T","status":"not_allowed"}"#, Ok(DecisionStatus::NotAllowed));
+        check(
+            r#"{"station_id":"S","driver_token":"T","status":"not_allowed"}"#,
+            Ok(DecisionStatus::NotAllowed),
+        );
         check(r#"{"station_id":"S","driver_token":"T","status":"unknown"}"#, Ok(DecisionStatus::Unknown));
         check(r#"{"station_id":"S","driver_token":"T","status":"invalid"}"#, Ok(DecisionStatus::Invalid));
         for body in [

@@ -1,4 +1,4 @@
-//! The HTTP client: few connections, kept open, and every way to lose an answer told apart.
+//! The HTTP client: few connections, kept open, with a distinct error for each way to lose a response.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,19 +15,19 @@ use tokio::time::{Instant, timeout_at};
 use super::plan::SendPlan;
 use super::target::EdgeTarget;
 
-/// The largest answer that is read.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Size limit of a response body.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 type EdgeConnection = SendRequest<Full<Bytes>>;
 
-/// Posts requests over at most so many connections; further requests wait for one.
+/// A client with a limited number of connections; further requests wait for one.
 pub(super) struct EdgeClient {
     target: EdgeTarget,
     slots: Semaphore,
     idle: Mutex<Vec<EdgeConnection>>,
 }
 
-/// A complete answer.
+/// A complete response.
 #[derive(Debug)]
 pub(super) struct EdgeResponse {
     pub(super) status: StatusCode,
@@ -35,21 +35,21 @@ pub(super) struct EdgeResponse {
     pub(super) body: Bytes,
 }
 
-/// Why there is no complete answer: the request may have been accepted or not.
+/// The reason for a missing or incomplete response. The request may or may not have been accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ResponseLoss {
-    /// No connection was had.
+    /// The connection failed.
     Connect,
-    /// The time was over.
+    /// The time limit expired.
     TimedOut,
-    /// The connection ended before the answer did.
+    /// The connection closed before the end of the response.
     Cut,
-    /// The run was ended first.
+    /// The run was stopped first.
     Interrupted,
 }
 
 impl ResponseLoss {
-    /// The loss in a few words.
+    /// Returns a short description.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "no connection",
@@ -69,10 +69,10 @@ impl EdgeClient {
         }
     }
 
-    /// Posts `body` and reads the whole answer.
+    /// Posts `body` and reads the complete response.
     ///
     /// # Errors
-    /// The answer is not there by `deadline`, or is lost.
+    /// The response is not complete by `deadline`, or is lost.
     pub(super) async fn post(&self, body: Bytes, deadline: Instant) -> Result<EdgeResponse, ResponseLoss> {
         timeout_at(deadline, self.exchange(body)).await.unwrap_or(Err(ResponseLoss::TimedOut))
     }
@@ -86,14 +86,14 @@ impl EdgeClient {
             .map_err(|_| ResponseLoss::Connect)?;
         while let Some(connection) = self.take_idle().await {
             match self.exchange_over(connection, request).await {
-                ExchangeOutcome::Done(outcome) => return outcome,
-                // The peer had closed the kept connection before any of the request was written.
-                ExchangeOutcome::Not(unsent) => request = unsent,
+                ExchangeOutcome::Finished(outcome) => return outcome,
+                // The peer had closed the idle connection before any part of the request was written.
+                ExchangeOutcome::NotSent(unsent) => request = unsent,
             }
         }
         match self.exchange_over(self.connect().await?, request).await {
-            ExchangeOutcome::Done(outcome) => outcome,
-            ExchangeOutcome::Not(_) => Err(ResponseLoss::Connect),
+            ExchangeOutcome::Finished(outcome) => outcome,
+            ExchangeOutcome::NotSent(_) => Err(ResponseLoss::Connect),
         }
     }
 
@@ -107,19 +107,23 @@ impl EdgeClient {
             Err(mut error) => {
                 return error
                     .take_message()
-                    .map_or(ExchangeOutcome::Done(Err(ResponseLoss::Cut)), ExchangeOutcome::Not);
+                    .map_or(ExchangeOutcome::Finished(Err(ResponseLoss::Cut)), ExchangeOutcome::NotSent);
             }
         };
         let (parts, body) = response.into_parts();
-        let Ok(body) = Limited::new(body, MAX_ANSWER_BYTES).collect().await else {
-            return ExchangeOutcome::Done(Err(ResponseLoss::Cut));
+        let Ok(body) = Limited::new(body, MAX_RESPONSE_BYTES).collect().await else {
+            return ExchangeOutcome::Finished(Err(ResponseLoss::Cut));
         };
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         let request_id = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(Box::from);
-        ExchangeOutcome::Done(Ok(EdgeResponse { status: parts.status, request_id, body: body.to_bytes() }))
+        ExchangeOutcome::Finished(Ok(EdgeResponse {
+            status: parts.status,
+            request_id,
+            body: body.to_bytes(),
+        }))
     }
 
-    /// A kept connection that is still open.
+    /// Removes and returns an idle connection that is still open.
     async fn take_idle(&self) -> Option<EdgeConnection> {
         loop {
             let popped = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -141,7 +145,8 @@ impl EdgeClient {
     }
 }
 
+/// Outcome of one exchange over one connection.
 enum ExchangeOutcome {
-    Done(Result<EdgeResponse, ResponseLoss>),
-    Not(Request<Full<Bytes>>),
+    Finished(Result<EdgeResponse, ResponseLoss>),
+    NotSent(Request<Full<Bytes>>),
 }

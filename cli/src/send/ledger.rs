@@ -1,4 +1,4 @@
-//! What became of each request: its answer, its callbacks, and whether they agree.
+//! The record of each request: its response, its callbacks, and contradictions between them.
 
 mod entry;
 
@@ -11,11 +11,11 @@ use tokio::time::{Instant, timeout};
 pub(super) use self::entry::{CallbackContradiction, LedgerEntry, ReceivedCallback, RequestAck};
 use super::callback;
 
-/// The record of a run. Requests are numbered from 0 in the order they are planned.
+/// The record of a run. Requests are numbered from 0 in their planned order.
 pub(super) struct RequestLedger {
     driver_token: String,
-    book: Mutex<LedgerRecords>,
-    /// How many accepted requests wait for their callback.
+    records: Mutex<LedgerRecords>,
+    /// Number of accepted requests that wait for their callback.
     awaiting: watch::Sender<u64>,
 }
 
@@ -25,7 +25,7 @@ struct LedgerRecords {
     counts: LedgerCounts,
 }
 
-/// Running counts, for the progress line.
+/// Counters for the progress line.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LedgerCounts {
     pub(super) sent: u64,
@@ -38,79 +38,79 @@ pub(super) struct LedgerCounts {
 
 impl RequestLedger {
     pub(super) fn new(driver_token: String) -> Self {
-        Self { driver_token, book: Mutex::default(), awaiting: watch::Sender::new(0) }
+        Self { driver_token, records: Mutex::default(), awaiting: watch::Sender::new(0) }
     }
 
-    /// Records that a request is sent, and gives its number.
-    pub(super) fn open(&self, planned: Instant, station_id: Arc<str>) -> u64 {
-        let mut book = self.book();
-        let number = book.counts.sent;
-        book.counts.sent += 1;
-        book.entries.push(LedgerEntry::new(planned, station_id));
+    /// Records a sent request and returns its number.
+    pub(super) fn record_sent(&self, planned: Instant, station_id: Arc<str>) -> u64 {
+        let mut records = self.lock();
+        let number = records.counts.sent;
+        records.counts.sent += 1;
+        records.entries.push(LedgerEntry::new(planned, station_id));
         number
     }
 
-    /// Records a request's answer, or that it has none. Its callback may have come before.
-    pub(super) fn answered(&self, number: u64, ack: RequestAck) {
-        let mut book = self.book();
-        let LedgerRecords { entries, counts } = &mut *book;
+    /// Records the response to a request, or its loss. The callback may have arrived before.
+    pub(super) fn record_ack(&self, number: u64, ack: RequestAck) {
+        let mut records = self.lock();
+        let LedgerRecords { entries, counts } = &mut *records;
         let Some(entry) = index(number).and_then(|index| entries.get_mut(index)) else { return };
         counts.answered += 1;
         if matches!(ack, RequestAck::Accepted { .. }) {
             counts.accepted += 1;
-            if entry.received().is_none() {
+            if entry.first_callback().is_none() {
                 self.awaiting.send_modify(|awaiting| *awaiting += 1);
             }
         }
         entry.set_ack(ack);
     }
 
-    /// Records a callback that arrived at `at`; `None` when no such request was sent.
-    pub(super) fn called_back(
+    /// Records a callback that arrived at `at`. Returns `None` if the request was never sent.
+    pub(super) fn record_callback(
         &self,
         number: u64,
         at: Instant,
         webhook_id: Option<&str>,
         body: &[u8],
     ) -> Option<()> {
-        let mut book = self.book();
-        let LedgerRecords { entries, counts } = &mut *book;
+        let mut records = self.lock();
+        let LedgerRecords { entries, counts } = &mut *records;
         let entry = index(number).and_then(|index| entries.get_mut(index))?;
-        if entry.received().is_none() {
+        if entry.first_callback().is_none() {
             counts.called_back += 1;
             if matches!(entry.ack(), RequestAck::Accepted { .. }) {
                 self.awaiting.send_modify(|awaiting| *awaiting = awaiting.saturating_sub(1));
             }
         }
         let after = at.saturating_duration_since(entry.planned());
-        let status = callback::read(body, entry.station_id(), &self.driver_token);
-        entry.add(ReceivedCallback { after, webhook_id: webhook_id.map(Box::from), status });
+        let status = callback::parse_status(body, entry.station_id(), &self.driver_token);
+        entry.add_callback(ReceivedCallback { after, webhook_id: webhook_id.map(Box::from), status });
         Some(())
     }
 
-    /// Records a callback that belongs to no request.
-    pub(super) fn stray(&self) {
-        self.book().counts.strays += 1;
+    /// Counts a callback that belongs to no request.
+    pub(super) fn record_stray(&self) {
+        self.lock().counts.strays += 1;
     }
 
-    /// Waits until every accepted request has its callback, for `limit` at most.
-    pub(super) async fn settled(&self, limit: Duration) {
+    /// Waits until every accepted request has its callback, at most for `limit`.
+    pub(super) async fn wait_for_callbacks(&self, limit: Duration) {
         let mut awaiting = self.awaiting.subscribe();
         let _ = timeout(limit, awaiting.wait_for(|awaiting| *awaiting == 0)).await;
     }
 
-    /// The running counts.
+    /// Returns the current counters.
     pub(super) fn counts(&self) -> LedgerCounts {
-        self.book().counts
+        self.lock().counts
     }
 
-    /// Shows every entry to `visit`, in order.
+    /// Calls `visit` with every entry, in order.
     pub(super) fn for_each(&self, visit: impl FnMut(&LedgerEntry)) {
-        self.book().entries.iter().for_each(visit);
+        self.lock().entries.iter().for_each(visit);
     }
 
-    fn book(&self) -> MutexGuard<'_, LedgerRecords> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, LedgerRecords> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is to be sent, checked before the first request leaves.
+//! The plan of a run, checked before the first request is sent.
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::args::SendArgs;
 use super::target::{EdgeTarget, EdgeTargetError};
 
-/// What is to be sent.
+/// The checked plan of a run.
 pub(super) struct SendPlan {
     pub(super) target: EdgeTarget,
     pub(super) driver_token: String,
@@ -20,40 +20,41 @@ pub(super) struct SendPlan {
     pub(super) callback_url: Option<String>,
 }
 
-/// How many requests are sent, and when.
+/// The number of requests and their times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendLoad {
-    /// One request, now.
-    One,
-    /// A steady rate, whatever the answers do.
-    Open { rate: NonZeroU32, duration: Duration },
+    /// One request, at once.
+    Single,
+    /// A steady rate, independent of the responses.
+    Steady { rate: NonZeroU32, duration: Duration },
 }
 
 impl SendLoad {
-    /// How many requests there are.
+    /// Returns the number of requests.
     pub(super) fn total(self) -> u64 {
         match self {
-            Self::One => 1,
-            Self::Open { rate, duration } => {
-                let requests = duration.as_nanos().saturating_mul(u128::from(rate.get())).div_ceil(NANOS);
+            Self::Single => 1,
+            Self::Steady { rate, duration } => {
+                let requests =
+                    duration.as_nanos().saturating_mul(u128::from(rate.get())).div_ceil(NANOS_PER_SECOND);
                 u64::try_from(requests).unwrap_or(u64::MAX)
             }
         }
     }
 
-    /// When request `n` is due, from the start. It is exact: no error adds up over a long run.
+    /// Returns the offset of request `n` from the start. It is exact: no error accumulates over a long run.
     pub(super) fn due(self, n: u64) -> Duration {
         match self {
-            Self::One => Duration::ZERO,
-            Self::Open { rate, .. } => {
-                let nanos = u128::from(n).saturating_mul(NANOS) / u128::from(rate.get());
+            Self::Single => Duration::ZERO,
+            Self::Steady { rate, .. } => {
+                let nanos = u128::from(n).saturating_mul(NANOS_PER_SECOND) / u128::from(rate.get());
                 Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
             }
         }
     }
 }
 
-const NANOS: u128 = 1_000_000_000;
+const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 impl TryFrom<SendArgs> for SendPlan {
     type Error = SendPlanError;
@@ -66,7 +67,9 @@ impl TryFrom<SendArgs> for SendPlan {
             target: args.url.parse().map_err(SendPlanError::Url)?,
             driver_token: args.driver_token,
             station_id: args.station_id,
-            load: args.rate.map_or(SendLoad::One, |rate| SendLoad::Open { rate, duration: args.duration }),
+            load: args
+                .rate
+                .map_or(SendLoad::Single, |rate| SendLoad::Steady { rate, duration: args.duration }),
             timeout: args.timeout,
             wait: args.wait,
             connections: args.connections,
@@ -76,15 +79,15 @@ impl TryFrom<SendArgs> for SendPlan {
     }
 }
 
-/// Why there is nothing to send.
+/// Error of the conversion to a [`SendPlan`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendPlanError {
-    /// The base URL cannot be used.
+    /// The base URL is unusable.
     #[error("--url or CHARGEGATE_SEND_URL cannot be used")]
     Url(#[source] EdgeTargetError),
-    /// The receiver listens on every address, which is no address to call back.
+    /// The receiver listens on all addresses, and none of them is known as its URL.
     #[error(
-        "with that --callback-listen nobody knows where to call back: \
+        "with this --callback-listen the URL of the receiver is unknown: \
          set --callback-url or CHARGEGATE_SEND_CALLBACK_URL"
     )]
     CallbackUrlMissing,
@@ -96,7 +99,7 @@ mod tests {
 
     #[test]
     fn requests_are_due_at_exact_times() {
-        let open = |rate, duration| SendLoad::Open { rate: NonZeroU32::new(rate).unwrap(), duration };
+        let open = |rate, duration| SendLoad::Steady { rate: NonZeroU32::new(rate).unwrap(), duration };
         let minute = open(3, Duration::from_mins(1));
         assert_eq!(minute.total(), 180);
         assert_eq!(minute.due(0), Duration::ZERO);
@@ -104,6 +107,6 @@ mod tests {
         assert_eq!(minute.due(179), Duration::from_nanos(59_666_666_666));
         assert_eq!(open(500, Duration::from_secs(30)).total(), 15_000);
         assert_eq!(open(1, Duration::from_millis(1)).total(), 1);
-        assert_eq!((SendLoad::One.total(), SendLoad::One.due(0)), (1, Duration::ZERO));
+        assert_eq!((SendLoad::Single.total(), SendLoad::Single.due(0)), (1, Duration::ZERO));
     }
 }

@@ -1,4 +1,4 @@
-//! The progress line of a load, for people who watch.
+//! The progress line of a load, on a terminal.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use tokio_util::task::AbortOnDropHandle;
 use super::ledger::RequestLedger;
 use crate::output;
 
-/// How often the line comes.
-const EVERY: Duration = Duration::from_secs(3);
+/// Interval of the progress line.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Shows a line every few seconds until the handle is dropped, where standard error is a terminal.
-pub(super) fn show(ledger: Arc<RequestLedger>) -> Option<AbortOnDropHandle<()>> {
+/// Prints a line every few seconds until the handle is dropped, if standard error is a terminal.
+pub(super) fn start(ledger: Arc<RequestLedger>) -> Option<AbortOnDropHandle<()>> {
     if !io::stderr().is_terminal() {
         return None;
     }
     let start = Instant::now();
     let task = tokio::spawn(async move {
-        let mut ticks = interval_at(start + EVERY, EVERY);
+        let mut ticks = interval_at(start + PROGRESS_INTERVAL, PROGRESS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             let now = ticks.tick().await;

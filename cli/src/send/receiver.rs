@@ -14,11 +14,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ledger::RequestLedger;
 
-/// The largest callback that is read.
+/// Size limit of a callback.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// Receives callbacks at `/{run}/{request number}` until the guard is dropped. The run's own name keeps
-/// callbacks of an earlier run on the same address apart.
+/// Receives callbacks at `/{run}/{request number}` until the guard is dropped. The name of the run distinguishes them
+/// from callbacks of an earlier run on the same address.
 pub(super) fn start(listener: TcpListener, run: String, ledger: Arc<RequestLedger>) -> DropGuard {
     let app = Router::new()
         .route("/{run}/{number}", post(receive))
@@ -41,20 +41,20 @@ async fn receive(
     body: Result<Bytes, BytesRejection>,
 ) -> StatusCode {
     let at = Instant::now();
-    let CallbackEndpoint { run: ours, ledger } = &*receiver;
-    if run != *ours {
-        ledger.stray();
+    let CallbackEndpoint { run: own_run, ledger } = &*receiver;
+    if run != *own_run {
+        ledger.record_stray();
         return StatusCode::NOT_FOUND;
     }
     let body = match body {
         Ok(body) => body,
-        // Far more than three fields: an empty body is as wrong.
+        // Far more than three fields: the empty body is recorded as equally wrong.
         Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Bytes::new(),
         Err(error) => return error.status(),
     };
     let webhook_id = headers.get("webhook-id").and_then(|id| id.to_str().ok());
-    if ledger.called_back(number, at, webhook_id, &body).is_none() {
-        ledger.stray();
+    if ledger.record_callback(number, at, webhook_id, &body).is_none() {
+        ledger.record_stray();
         return StatusCode::NOT_FOUND;
     }
     StatusCode::NO_CONTENT

@@ -1,4 +1,4 @@
-//! The outcome of a run: one JSON object, or a table.
+//! The report of a run, as one JSON object or as a table.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::client::ResponseLoss;
 use super::ledger::{CallbackContradiction, LedgerEntry, RequestAck, RequestLedger};
 
-/// The outcome of a run. `sent = accepted + refused + uncertain` and `accepted = called_back + missing`.
+/// The report of a run. `sent = accepted + refused + uncertain` and `accepted = called_back + missing`.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct SendReport {
     pub(super) sent: u64,
@@ -23,24 +23,24 @@ pub(super) struct SendReport {
     pub(super) contradictory: u64,
     pub(super) ack_ms: LatencyPercentiles,
     pub(super) callback_ms: LatencyPercentiles,
-    /// First callbacks by status, those of requests that were not known to be accepted included.
+    /// First callbacks by status, including those of requests that are not known to be accepted.
     pub(super) statuses: BTreeMap<&'static str, u64>,
     #[serde(skip)]
     notes: ReportNotes,
 }
 
-/// What the table says besides the counts.
+/// Details that only the table shows.
 #[derive(Debug, Default)]
 struct ReportNotes {
     refusals: BTreeMap<u16, u64>,
     losses: BTreeMap<ResponseLoss, u64>,
     contradictions: BTreeMap<CallbackContradiction, u64>,
-    /// Callbacks of requests that were not known to be accepted.
+    /// Callbacks of requests that are not known to be accepted.
     unexpected: u64,
     strays: u64,
 }
 
-/// Milliseconds; nothing where nothing was measured.
+/// Latencies in milliseconds; `None` without measurements.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct LatencyPercentiles {
     p50: Option<f64>,
@@ -50,7 +50,7 @@ pub(super) struct LatencyPercentiles {
 }
 
 impl SendReport {
-    /// LedgerCounts what is in the ledger. A request that is still without an answer is uncertain.
+    /// Summarizes the ledger. A request without a response counts as uncertain.
     pub(super) fn new(ledger: &RequestLedger) -> Self {
         let mut report = Self::default();
         let (mut acks, mut callbacks) = (LatencyHistogram::new(), LatencyHistogram::new());
@@ -61,25 +61,25 @@ impl SendReport {
         report
     }
 
-    /// Whether something accepted was not called back, or something was contradicted.
+    /// Returns whether an accepted request lacks its callback, or a callback contradicts its request.
     pub(super) fn is_failure(&self) -> bool {
         self.missing > 0 || self.contradictory > 0
     }
 
-    /// One line of JSON.
+    /// Returns the report as one line of JSON.
     #[expect(clippy::expect_used, reason = "numbers under text keys are always JSON")]
     pub(super) fn json(&self) -> String {
         serde_json::to_string(self).expect("a report is JSON")
     }
 
-    /// Several lines for people.
+    /// Returns the report as a table for people.
     pub(super) fn table(&self) -> impl fmt::Display + '_ {
         ReportTable(self)
     }
 
     fn add(&mut self, entry: &LedgerEntry, acks: &mut LatencyHistogram, callbacks: &mut LatencyHistogram) {
         self.sent += 1;
-        match (entry.ack(), entry.received()) {
+        match (entry.ack(), entry.first_callback()) {
             (RequestAck::Accepted { after, .. }, received) => {
                 self.accepted += 1;
                 acks.record(*after);
@@ -93,20 +93,20 @@ impl SendReport {
             }
             (RequestAck::Refused { status }, _) => {
                 self.refused += 1;
-                count(&mut self.notes.refusals, *status);
+                increment(&mut self.notes.refusals, *status);
             }
             (RequestAck::Uncertain(loss), _) => {
                 self.uncertain += 1;
-                count(&mut self.notes.losses, *loss);
+                increment(&mut self.notes.losses, *loss);
             }
             (RequestAck::Pending, _) => {
                 self.uncertain += 1;
-                count(&mut self.notes.losses, ResponseLoss::Interrupted);
+                increment(&mut self.notes.losses, ResponseLoss::Interrupted);
             }
         }
-        if let Some(received) = entry.received() {
+        if let Some(received) = entry.first_callback() {
             if let Ok(status) = received.status {
-                count(&mut self.statuses, status.as_str());
+                increment(&mut self.statuses, status.as_str());
             }
             if !matches!(entry.ack(), RequestAck::Accepted { .. }) {
                 self.notes.unexpected += 1;
@@ -115,7 +115,7 @@ impl SendReport {
         self.duplicated += u64::from(entry.is_repeated());
         if let Some(contradiction) = entry.contradiction() {
             self.contradictory += 1;
-            count(&mut self.notes.contradictions, contradiction);
+            increment(&mut self.notes.contradictions, contradiction);
         }
     }
 }
@@ -146,7 +146,7 @@ impl fmt::Display for ReportTable<'_> {
         row("duplicated", self.0.duplicated, &[])?;
         row("contradictory", self.0.contradictory, &contradictions)?;
         if notes.strays > 0 {
-            row("strays", notes.strays, &["callbacks of no request of this run".to_owned()])?;
+            row("strays", notes.strays, &["callbacks that belong to no request of this run".to_owned()])?;
         }
         writeln!(f, "\n{:<14}{:>9}{:>10}{:>10}{:>10}", "ms", "p50", "p90", "p99", "max")?;
         writeln!(f, "{:<14}{}", "ack", self.0.ack_ms)?;
@@ -162,11 +162,11 @@ impl fmt::Display for LatencyPercentiles {
     }
 }
 
-/// LatencyHistogram in microseconds, to three digits.
+/// Latencies in microseconds, to three significant digits.
 struct LatencyHistogram(Option<Histogram<u64>>);
 
 impl LatencyHistogram {
-    /// An hour: nothing waits longer.
+    /// One hour, longer than any wait.
     const MAX_MICROS: u32 = 3_600_000_000;
 
     fn new() -> Self {
@@ -183,7 +183,7 @@ impl LatencyHistogram {
         let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else {
             return LatencyPercentiles::default();
         };
-        // A quantile is the upper end of its bucket, which may lie above the largest value.
+        // A quantile is the upper bound of its bucket, which may exceed the largest value.
         let millis = |micros: u64| {
             let micros = u32::try_from(micros.min(histogram.max())).unwrap_or(Self::MAX_MICROS);
             Some(f64::from(micros) / 1000.0)
@@ -197,6 +197,6 @@ impl LatencyHistogram {
     }
 }
 
-fn count<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) {
+fn increment<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) {
     *counts.entry(key).or_default() += 1;
 }

@@ -1,4 +1,4 @@
-//! A run: sending on time, then waiting for callbacks.
+//! A run: sends requests on time, then waits for the callbacks.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,10 +20,10 @@ use super::plan::{SendLoad, SendPlan};
 use super::receiver;
 use super::report::SendReport;
 
-/// How long a second callback is looked for once every request has its first.
-const GRACE: Duration = Duration::from_millis(300);
+/// Time to wait for repeated callbacks after every request has its first.
+const REPEAT_WAIT: Duration = Duration::from_millis(300);
 
-/// A run with its receiver. Dropping it closes the receiver.
+/// A run and its receiver. Dropping it closes the receiver.
 pub(super) struct SendRun {
     sender: Arc<RequestSender>,
     load: SendLoad,
@@ -32,7 +32,7 @@ pub(super) struct SendRun {
     _receiver: DropGuard,
 }
 
-/// What each request in flight needs.
+/// State that all requests in flight share.
 struct RequestSender {
     client: EdgeClient,
     ledger: Arc<RequestLedger>,
@@ -43,7 +43,7 @@ struct RequestSender {
 }
 
 impl SendRun {
-    /// Starts the receiver; nothing is sent yet.
+    /// Starts the receiver; does not send yet.
     ///
     /// # Errors
     /// The listener has no address.
@@ -67,31 +67,31 @@ impl SendRun {
             driver_token: plan.driver_token,
             stations: plan.station_id.map_or_else(
                 || StationSource::Random(Mutex::new(Box::new(random))),
-                |station_id| StationSource::One(station_id.into()),
+                |station_id| StationSource::Fixed(station_id.into()),
             ),
             callbacks: format!("{base}/{name}"),
         };
         Ok(Self { sender: Arc::new(sender), load: plan.load, wait: plan.wait, stop, _receiver: receiver })
     }
 
-    /// The record of this run.
+    /// Returns the ledger of this run.
     pub(super) fn ledger(&self) -> &Arc<RequestLedger> {
         &self.sender.ledger
     }
 
-    /// Sends one request now and waits for its answer.
+    /// Sends one request at once and waits for its response.
     ///
     /// # Errors
-    /// The answer is lost.
+    /// The response is lost.
     pub(super) async fn send_one(&self) -> Result<EdgeResponse, ResponseLoss> {
-        let outgoing = self.sender.plan_request(Instant::now());
+        let outgoing = self.sender.prepare_request(Instant::now());
         tokio::select! {
-            answer = self.sender.send(outgoing) => answer,
+            response = self.sender.send(outgoing) => response,
             () = self.stop.cancelled() => Err(ResponseLoss::Interrupted),
         }
     }
 
-    /// Sends each request at its planned time, whatever became of the ones before, and waits for the answers.
+    /// Sends each request at its planned time, independently of earlier ones, and waits for the responses.
     pub(super) async fn send_all(&self) {
         let start = Instant::now();
         let in_flight = TaskTracker::new();
@@ -109,7 +109,7 @@ impl SendRun {
                 break;
             }
             let sender = Arc::clone(&self.sender);
-            let outgoing = sender.plan_request(planned);
+            let outgoing = sender.prepare_request(planned);
             in_flight.spawn(async move { sender.send(outgoing).await.is_ok() });
         }
         in_flight.close();
@@ -119,14 +119,14 @@ impl SendRun {
         }
     }
 
-    /// Waits for the callbacks of what was accepted, and counts.
-    pub(super) async fn settle(&self) -> SendReport {
-        let settled = async {
-            self.sender.ledger.settled(self.wait).await;
-            sleep(GRACE.min(self.wait)).await;
+    /// Waits for the callbacks of accepted requests and summarizes the run.
+    pub(super) async fn collect_report(&self) -> SendReport {
+        let callbacks = async {
+            self.sender.ledger.wait_for_callbacks(self.wait).await;
+            sleep(REPEAT_WAIT.min(self.wait)).await;
         };
         tokio::select! {
-            () = settled => {}
+            () = callbacks => {}
             () = self.stop.cancelled() => {}
         }
         SendReport::new(&self.sender.ledger)
@@ -134,11 +134,11 @@ impl SendRun {
 }
 
 impl RequestSender {
-    /// Records a request and writes its body.
-    #[expect(clippy::expect_used, reason = "texts are always JSON")]
-    fn plan_request(&self, planned: Instant) -> OutgoingRequest {
-        let station_id = self.stations.next();
-        let number = self.ledger.open(planned, Arc::clone(&station_id));
+    /// Records a request and builds its body.
+    #[expect(clippy::expect_used, reason = "strings are always JSON")]
+    fn prepare_request(&self, planned: Instant) -> OutgoingRequest {
+        let station_id = self.stations.next_station_id();
+        let number = self.ledger.record_sent(planned, Arc::clone(&station_id));
         let body = SessionRequestBody {
             station_id: &station_id,
             driver_token: &self.driver_token,
@@ -161,11 +161,12 @@ impl RequestSender {
             Ok(EdgeResponse { status, .. }) => RequestAck::Refused { status: status.as_u16() },
             Err(loss) => RequestAck::Uncertain(*loss),
         };
-        self.ledger.answered(number, ack);
+        self.ledger.record_ack(number, ack);
         outcome
     }
 }
 
+/// A request that is ready to be sent.
 struct OutgoingRequest {
     number: u64,
     planned: Instant,
@@ -179,16 +180,16 @@ struct SessionRequestBody<'a> {
     callback_url: &'a str,
 }
 
-/// Where drivers want to charge.
+/// Source of station ids.
 enum StationSource {
-    One(Arc<str>),
+    Fixed(Arc<str>),
     Random(Mutex<Box<StdRng>>),
 }
 
 impl StationSource {
-    fn next(&self) -> Arc<str> {
+    fn next_station_id(&self) -> Arc<str> {
         match self {
-            Self::One(station_id) => Arc::clone(station_id),
+            Self::Fixed(station_id) => Arc::clone(station_id),
             Self::Random(random) => {
                 let mut bytes = [0; 16];
                 random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);

@@ -1,4 +1,4 @@
-//! What one request's sender reads.
+//! The output for a single request.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use super::client::{EdgeResponse, ResponseLoss};
 use super::ledger::{RequestAck, RequestLedger};
 use crate::output::{UntrustedText, error_line, line};
 
-/// Tells how the request was answered.
-pub(super) fn show_answer(ledger: &RequestLedger, answer: &Result<EdgeResponse, ResponseLoss>) {
+/// Prints the response to the request.
+pub(super) fn show_response(ledger: &RequestLedger, response: &Result<EdgeResponse, ResponseLoss>) {
     ledger.for_each(|entry| {
         if let RequestAck::Accepted { after, request_id } = entry.ack() {
             let id = request_id.as_deref().unwrap_or("missing");
@@ -22,39 +22,44 @@ pub(super) fn show_answer(ledger: &RequestLedger, answer: &Result<EdgeResponse, 
             ));
         }
     });
-    match answer {
+    match response {
         Ok(EdgeResponse { status: StatusCode::ACCEPTED, .. }) => {}
-        Ok(answer) => show_refusal(answer),
+        Ok(response) => show_refusal(response),
         Err(ResponseLoss::Connect) => {
             error_line("error: no connection: is the edge running at --url or CHARGEGATE_SEND_URL?");
         }
         Err(loss) => {
             error_line(format_args!(
-                "error: no answer ({}): nobody knows whether it was accepted",
+                "error: no response ({}): the request may or may not have been accepted",
                 loss.as_str()
             ));
         }
     }
 }
 
-/// Tells what the callback said, or that there was none.
+/// Prints the callback, or that it is missing.
 pub(super) fn show_callback(ledger: &RequestLedger) {
     ledger.for_each(|entry| {
-        match (entry.received(), entry.ack()) {
+        match (entry.first_callback(), entry.ack()) {
             (Some(received), _) => {
                 let status = received.status.map_or("unreadable", chargegate_core::DecisionStatus::as_str);
                 line(format_args!("callback after {}: {status}", Milliseconds(received.after)));
             }
-            (None, RequestAck::Accepted { .. }) => error_line("error: accepted, but not called back in time"),
+            (None, RequestAck::Accepted { .. }) => {
+                error_line("error: the request was accepted, but its callback did not arrive in time");
+            }
             (None, _) => {}
         }
         if let Some(contradiction) = entry.contradiction() {
-            error_line(format_args!("error: the callback contradicts: {}", contradiction.as_str()));
+            error_line(format_args!(
+                "error: the callback contradicts the request: {}",
+                contradiction.as_str()
+            ));
         }
     });
 }
 
-/// ProblemDetails details (RFC 9457), as far as they are shown.
+/// Problem details (RFC 9457), as far as they are printed.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ProblemDetails {
@@ -71,9 +76,9 @@ struct FieldProblem {
     detail: String,
 }
 
-fn show_refusal(answer: &EdgeResponse) {
-    let problem: ProblemDetails = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let mut text = format!("error: refused with {}", answer.status.as_u16());
+fn show_refusal(response: &EdgeResponse) {
+    let problem: ProblemDetails = serde_json::from_slice(&response.body).unwrap_or_default();
+    let mut text = format!("error: refused with {}", response.status.as_u16());
     for part in [&problem.title, &problem.detail] {
         if !part.is_empty() {
             text.push_str(": ");
@@ -91,6 +96,7 @@ fn show_refusal(answer: &EdgeResponse) {
     }
 }
 
+/// Displays a duration in milliseconds.
 struct Milliseconds(Duration);
 
 impl std::fmt::Display for Milliseconds {

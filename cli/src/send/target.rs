@@ -1,20 +1,20 @@
-//! Where requests go.
+//! The address of the edge.
 
 use http::Uri;
 
-/// The path of the one resource.
-const PATH: &str = "/v1/charging-sessions";
+/// The path of the API's only resource.
+const SESSIONS_PATH: &str = "/v1/charging-sessions";
 
-/// The edge, from its base URL.
+/// The edge's resource, parsed from its base URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EdgeTarget {
-    /// The name or address to connect to.
+    /// Host name or address to connect to.
     pub(super) host: String,
-    /// The port to connect to.
+    /// Port to connect to.
     pub(super) port: u16,
-    /// What the `host` header says.
+    /// Value of the `host` header.
     pub(super) authority: String,
-    /// The path to post to.
+    /// Path to post to.
     pub(super) path: String,
 }
 
@@ -36,19 +36,19 @@ impl std::str::FromStr for EdgeTarget {
             host: authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
             port: authority.port_u16().unwrap_or(80),
             authority: authority.to_string(),
-            path: format!("{}{PATH}", uri.path().trim_end_matches('/')),
+            path: format!("{}{SESSIONS_PATH}", uri.path().trim_end_matches('/')),
         })
     }
 }
 
-/// Why a base URL cannot be used.
+/// Error of parsing an [`EdgeTarget`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EdgeTargetError {
-    /// It is no URL with a host, or has credentials or a query.
+    /// The text is not a URL with a host, or has credentials or a query.
     #[error("write it like http://127.0.0.1:3000")]
     Malformed,
-    /// It is https.
-    #[error("https is not spoken here: name the edge's http address")]
+    /// The scheme is https.
+    #[error("https is not supported: use the edge's http address")]
     Https,
 }
 
@@ -57,14 +57,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_url_gives_the_resource() {
+    fn the_path_is_appended_to_the_base_url() {
         let check = |base: &str, host: &str, port, authority: &str, path: &str| {
             let expected =
                 EdgeTarget { host: host.into(), port, authority: authority.into(), path: path.into() };
             assert_eq!(base.parse(), Ok(expected), "{base}");
         };
-        check("http://127.0.0.1:3000", "127.0.0.1", 3000, "127.0.0.1:3000", PATH);
-        check("http://edge.test/", "edge.test", 80, "edge.test", PATH);
+        check("http://127.0.0.1:3000", "127.0.0.1", 3000, "127.0.0.1:3000", SESSIONS_PATH);
+        check("http://edge.test/", "edge.test", 80, "edge.test", SESSIONS_PATH);
         check("http://[::1]:3000/gate/", "::1", 3000, "[::1]:3000", "/gate/v1/charging-sessions");
     }
 

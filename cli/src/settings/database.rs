@@ -1,4 +1,4 @@
-//! Where the store is, when it is on a server of its own.
+//! Flags of a store on a server.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -8,11 +8,11 @@ use chargegate_postgres as postgres;
 
 use super::SettingError;
 
-/// Where the store is.
+/// Flags of a store on a server.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct DatabaseArgs {
-    #[arg(help = "The store: a PostgreSQL database, like postgres://user:password@host/database")]
+    #[arg(help = "URL of the store, a PostgreSQL database: postgres://user:password@host/database")]
     #[arg(long, global = true, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
 }
@@ -25,24 +25,24 @@ impl fmt::Debug for DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// The URL as it was given; an empty one is as good as none.
-    pub(crate) fn given(&self) -> Option<&str> {
+    /// Returns the configured URL; an empty one counts as unset.
+    pub(crate) fn configured_url(&self) -> Option<&str> {
         self.database_url.as_deref().filter(|url| !url.is_empty())
     }
 
-    /// The database's URL.
+    /// Returns the parsed URL.
     ///
     /// # Errors
-    /// [`SettingError`]: there is no database, or its URL cannot be read.
+    /// [`SettingError`]: no database is configured, or its URL cannot be parsed.
     pub(crate) fn url(&self) -> Result<postgres::DatabaseUrl, SettingError> {
-        let url = self.given().ok_or(SettingError::NoDatabase)?;
+        let url = self.configured_url().ok_or(SettingError::NoDatabase)?;
         url.parse().map_err(SettingError::DatabaseUrl)
     }
 
-    /// The store's settings.
+    /// Returns the settings of the store.
     ///
     /// # Errors
-    /// See [`Self::url`].
+    /// [`SettingError`], as [`Self::url`].
     pub(crate) fn settings(
         &self,
         connections: NonZeroU32,

@@ -1,4 +1,4 @@
-//! What the edge is told.
+//! Flags of the edge.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,29 +9,29 @@ use chargegate_host::Settings;
 use super::SettingError;
 use crate::duration;
 
-/// The longest time the edge component takes for [`EdgeHostArgs::enqueue_timeout`].
+/// The longest time that the edge component accepts for [`EdgeHostArgs::enqueue_timeout`].
 const MAX_ENQUEUE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How requests are accepted.
+/// Flags of an edge in this process.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct EdgeHostArgs {
-    /// The address clients send requests to
+    /// Address that clients send requests to
     #[arg(long, env = "CHARGEGATE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
     pub(crate) listen: SocketAddr,
-    /// The edge's WASM component [default: where `cargo xtask edge` leaves it]
+    /// WASM component of the edge [default: the output of `cargo xtask edge`]
     #[arg(long, env = "CHARGEGATE_EDGE_COMPONENT", value_name = "PATH")]
     edge_component: Option<PathBuf>,
-    /// The queue confirms a message in this time, or the request is answered 503
+    /// Time limit for the queue to confirm a message; after it the request is answered 503
     #[arg(long, env = "CHARGEGATE_ENQUEUE_TIMEOUT", value_name = "TIME", default_value = "2s", value_parser = duration::parse_positive)]
     enqueue_timeout: Duration,
 }
 
 impl EdgeHostArgs {
-    /// The component and how it is run; what it is compiled to is kept in `folder`.
+    /// Reads the component and returns the settings of its host, which caches compiled code in `folder`.
     ///
     /// # Errors
-    /// [`SettingError`]: a setting cannot be used, or the component is not there.
+    /// [`SettingError`]: a setting is unusable, or the component cannot be read.
     pub(crate) async fn host(&self, callback_allow: String, folder: &Path) -> Result<Settings, SettingError> {
         if self.enqueue_timeout > MAX_ENQUEUE_TIMEOUT {
             return Err(SettingError::EnqueueTimeout);
@@ -45,13 +45,13 @@ impl EdgeHostArgs {
             ("CHARGEGATE_ENQUEUE_TIMEOUT_MS".to_owned(), self.enqueue_timeout.as_millis().to_string()),
         ];
         settings.cache = Some(std::path::absolute(folder.join("compiled")).map_err(SettingError::DataDir)?);
-        // The component's own time limit comes first, so that it tells the client what happened.
+        // The component's own time limit expires first, so that its answer names the reason.
         settings.limits.request_timeout = settings.limits.request_timeout.max(self.enqueue_timeout * 2);
         Ok(settings)
     }
 }
 
-/// Where the build leaves the component: beside the folder of this program's profile.
+/// Returns the path of the built component: beside the folder of this program's profile.
 fn built_component() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let target = program.parent().and_then(|profile| profile.parent()).unwrap_or(&program);

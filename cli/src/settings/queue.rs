@@ -1,4 +1,4 @@
-//! Where the queue is, when it is on a server or a service of its own.
+//! Flags of a queue on a server or a cloud service.
 
 use std::fmt;
 use std::io::Read as _;
@@ -12,29 +12,29 @@ use chargegate_redis::RedisUrlError;
 
 use super::{SettingError, WorkerTuningArgs};
 
-/// The longest name that keys may begin with.
+/// Maximum length of the key prefix.
 const MAX_PREFIX: usize = 100;
-/// A token file that is longer holds something else.
+/// Size limit of a token file; a larger file holds something else.
 const MAX_TOKEN_FILE: u64 = 4 * 1024;
 
-/// Where the queue is.
+/// Flags of a queue on a server or a cloud service.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct QueueArgs {
-    #[arg(help = "The queue: redis://host:6379 (Redis or Valkey; rediss:// is over TLS), \
+    #[arg(help = "URL of the queue: redis://host:6379 (Redis or Valkey; rediss:// for TLS), \
                 sqs://sqs.REGION.amazonaws.com/ACCOUNT/QUEUE, or cloudflare://ACCOUNT/QUEUE_ID")]
     #[arg(long, env = "QUEUE_URL", value_name = "URL", hide_env_values = true)]
     queue_url: Option<String>,
-    /// What the names of the queue's keys in Redis begin with
+    /// Prefix of the queue's keys in Redis
     #[arg(long, env = "CHARGEGATE_QUEUE_PREFIX", value_name = "NAME", default_value = "chargegate")]
     queue_prefix: String,
-    /// How many streams the queue in Redis spreads over: the same for every edge and worker
+    /// Number of streams of the queue in Redis; must be the same for every edge and worker
     #[arg(long, env = "CHARGEGATE_QUEUE_STREAMS", value_name = "STREAMS", default_value = "1")]
     queue_streams: NonZeroU16,
-    /// Cloudflare's API token, with the permissions to read and write queues; better in the environment than here
+    /// Cloudflare API token that may read and write queues; prefer the environment variable to the flag
     #[arg(long, env = "CLOUDFLARE_API_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     cloudflare_api_token: Option<String>,
-    /// A file that holds it instead
+    /// File that holds the Cloudflare API token
     #[arg(
         long,
         env = "CLOUDFLARE_API_TOKEN_FILE",
@@ -42,21 +42,22 @@ pub(crate) struct QueueArgs {
         conflicts_with = "cloudflare_api_token"
     )]
     cloudflare_api_token_file: Option<PathBuf>,
-    /// Where Cloudflare's API is
+    /// Base URL of Cloudflare's API
     #[arg(long, env = "CLOUDFLARE_BASE_URL", value_name = "URL", default_value = cloudflare::BASE_URL)]
     cloudflare_base_url: String,
 }
 
-/// How much the queue may hold.
+/// Flags of the queue's capacity.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct QueueLimitArgs {
-    /// Messages the queue holds; further requests are answered 503. SQS and Cloudflare Queues have limits of their own
+    /// Maximum number of messages in the queue; further requests are answered 503. SQS and Cloudflare Queues ignore
+    /// it: they have their own limits
     #[arg(long, env = "CHARGEGATE_QUEUE_LIMIT", value_name = "MESSAGES", default_value = "100000")]
     pub(crate) queue_limit: NonZeroU64,
 }
 
-/// How the queue is used, by the scheme of its URL.
+/// Settings of the queue's engine, by the scheme of the URL.
 #[derive(Clone, Debug)]
 pub(crate) enum RemoteQueueSettings {
     /// `redis:` and `rediss:`.
@@ -67,10 +68,10 @@ pub(crate) enum RemoteQueueSettings {
     Cloudflare(cloudflare::Settings),
 }
 
-/// The text is the URL of no queue.
+/// The reason why a queue URL is unusable.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QueueUrlError {
-    /// Its scheme is none of ours.
+    /// The scheme names no engine.
     #[error("expected a URL that begins with redis://, rediss://, sqs:// or cloudflare://")]
     Scheme,
     /// Redis or Valkey.
@@ -86,23 +87,23 @@ pub(crate) enum QueueUrlError {
 
 impl fmt::Debug for QueueArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A URL may hold a password, and a token is one.
+        // The URL may hold a password, and the token is a secret.
         f.debug_struct("QueueArgs").finish_non_exhaustive()
     }
 }
 
 impl QueueArgs {
-    /// The URL as it was given; an empty one is as good as none.
-    pub(crate) fn given(&self) -> Option<&str> {
+    /// Returns the configured URL; an empty one counts as unset.
+    pub(crate) fn configured_url(&self) -> Option<&str> {
         self.queue_url.as_deref().filter(|url| !url.is_empty())
     }
 
-    /// The queue's settings, as whoever only reads it needs them.
+    /// Returns the settings of a queue that is only inspected.
     ///
     /// # Errors
-    /// [`SettingError`]: there is no queue, or a setting cannot be used.
+    /// [`SettingError`]: no queue is configured, or a setting is unusable.
     pub(crate) fn settings(&self) -> Result<RemoteQueueSettings, SettingError> {
-        let url = self.given().ok_or(SettingError::NoQueue)?;
+        let url = self.configured_url().ok_or(SettingError::NoQueue)?;
         match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("redis" | "rediss") => self.redis(url).map(RemoteQueueSettings::Redis),
             Some("sqs" | "sqs+http") => {
@@ -116,17 +117,17 @@ impl QueueArgs {
 
     fn redis(&self, url: &str) -> Result<redis::Settings, SettingError> {
         let url = url.parse().map_err(|error| SettingError::QueueUrl(QueueUrlError::Redis(error)))?;
-        let odd = |c: char| c.is_whitespace() || c.is_control() || c == '{' || c == '}';
+        let forbidden = |c: char| c.is_whitespace() || c.is_control() || c == '{' || c == '}';
         if self.queue_prefix.is_empty()
             || self.queue_prefix.len() > MAX_PREFIX
-            || self.queue_prefix.contains(odd)
+            || self.queue_prefix.contains(forbidden)
         {
             return Err(SettingError::QueuePrefix);
         }
         Ok(redis::Settings {
             streams: self.queue_streams,
             prefix: self.queue_prefix.clone(),
-            // The edges refuse.
+            // Only an edge enforces the limit.
             depth_limit: u64::MAX,
             ..redis::Settings::new(url)
         })
@@ -138,7 +139,7 @@ impl QueueArgs {
         Ok(cloudflare::Settings { base_url, ..cloudflare::Settings::new(url, self.cloudflare_token()?) })
     }
 
-    /// The token, from the environment or from the file.
+    /// Returns the token from the variable or from the file.
     fn cloudflare_token(&self) -> Result<ApiToken, SettingError> {
         let text = match (&self.cloudflare_api_token, &self.cloudflare_api_token_file) {
             (_, Some(path)) => {
@@ -156,7 +157,7 @@ impl QueueArgs {
 }
 
 impl RemoteQueueSettings {
-    /// As an edge uses it: no more than `depth_limit` messages wait, where we are the ones who count them.
+    /// Returns the settings for an edge: at most `depth_limit` messages wait, on engines that let us count them.
     pub(crate) fn for_edge(self, depth_limit: NonZeroU64) -> Self {
         match self {
             Self::Redis(settings) => {
@@ -166,7 +167,7 @@ impl RemoteQueueSettings {
         }
     }
 
-    /// As a worker uses it that works as `work` says: leases outlast what is done under them.
+    /// Returns the settings for a worker with the flags `work`: a lease outlasts the work done under it.
     pub(crate) fn for_worker(self, work: &WorkerTuningArgs) -> Self {
         let message_lease = work.message_lease();
         match self {
@@ -174,7 +175,7 @@ impl RemoteQueueSettings {
             Self::Sqs(settings) => Self::Sqs(sqs::Settings { message_lease, ..settings }),
             Self::Cloudflare(settings) => {
                 let message_lease = work.shortest_message_lease();
-                // What comes after a pause is found in time to be asked for.
+                // A message that arrives during the pause is still leased in time for a call.
                 let idle_pause = settings.idle_pause.min(work.decision_deadline() / 2);
                 Self::Cloudflare(cloudflare::Settings { message_lease, idle_pause, ..settings })
             }

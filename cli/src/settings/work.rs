@@ -1,4 +1,4 @@
-//! What a worker is told.
+//! Flags of a worker.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -10,50 +10,50 @@ use chargegate_worker::{DeliverySettings, PipelineSettings, WorkerSettings};
 use super::{SettingError, count};
 use crate::duration;
 
-/// Where a process tells how it is.
+/// Flags of the ops port and of the shutdown.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct OpsArgs {
-    /// The address of health, readiness and metrics
+    /// Address for health, readiness and metrics
     #[arg(long, env = "CHARGEGATE_OPS_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3001")]
     pub(crate) ops_listen: SocketAddr,
-    /// How long a stop may take
+    /// Time limit for a graceful shutdown
     #[arg(long, env = "CHARGEGATE_GRACE", value_name = "TIME", default_value = "15s", value_parser = duration::parse_positive)]
     pub(crate) grace: Duration,
 }
 
-/// How requests are decided and clients called back.
+/// Flags that tune decisions and callbacks.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct WorkerTuningArgs {
-    /// A decision is made this long after a request was accepted
+    /// Time from accepting a request to its decision
     #[arg(long, env = "CHARGEGATE_DECISION_DEADLINE", value_name = "TIME", default_value = "10s", value_parser = duration::parse_positive)]
     decision_deadline: Duration,
-    /// One call to the authorization service takes no longer
+    /// Time limit of one call to the authorization service
     #[arg(long, env = "CHARGEGATE_ACL_TIMEOUT", value_name = "TIME", default_value = "2s", value_parser = duration::parse_positive)]
     acl_timeout: Duration,
-    /// Calls to the authorization service in flight at most, for each worker
+    /// Maximum number of concurrent calls to the authorization service, per worker
     #[arg(long, env = "CHARGEGATE_ACL_SLOTS", value_name = "CALLS", default_value = "32", value_parser = count)]
     pub(crate) acl_slots: NonZeroUsize,
-    /// Messages taken from the queue and not yet decided at most
+    /// Maximum number of messages that are leased and not yet decided
     #[arg(long, env = "CHARGEGATE_WINDOW", value_name = "MESSAGES", default_value = "1024", value_parser = count)]
     window: NonZeroUsize,
-    /// One attempt to deliver a callback takes no longer
+    /// Time limit of one attempt to deliver a callback
     #[arg(long, env = "CHARGEGATE_CALLBACK_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration::parse_positive)]
     pub(crate) callback_timeout: Duration,
-    /// Callbacks under way at most
+    /// Maximum number of callbacks in flight
     #[arg(long, env = "CHARGEGATE_CALLBACKS", value_name = "CALLBACKS", default_value = "512", value_parser = count)]
     callbacks: NonZeroUsize,
-    /// Callbacks under way to one host at most
+    /// Maximum number of callbacks in flight to one host
     #[arg(long, env = "CHARGEGATE_CALLBACKS_PER_HOST", value_name = "CALLBACKS", default_value = "64", value_parser = count)]
     pub(crate) callbacks_per_host: NonZeroUsize,
-    /// How long finished requests are kept: the window in which a repeat is recognised
+    /// Time that finished requests are kept, and repeats of them recognised
     #[arg(long, env = "CHARGEGATE_RETENTION", value_name = "TIME", default_value = "72h", value_parser = duration::parse_positive)]
     pub(crate) retention: Duration,
 }
 
 impl WorkerTuningArgs {
-    /// How a worker works whose store commits no more often than once per `pace` under load.
+    /// Returns the settings of a worker whose store commits at most once per `pace` under load.
     ///
     /// # Errors
     /// [`SettingError::Rules`]: the times do not fit together.
@@ -77,22 +77,23 @@ impl WorkerTuningArgs {
         })
     }
 
-    /// How long after it was accepted a request is decided.
+    /// Returns the time from accepting a request to its decision.
     pub(crate) fn decision_deadline(&self) -> Duration {
         self.decision_deadline
     }
 
-    /// How long a message is leased: whoever holds it is done with it before, however long it may wait and ask.
+    /// Returns the lease of a message: longer than a worker waits for a slot, asks, and records the decision.
     pub(crate) fn message_lease(&self) -> Duration {
         message_lease(self.decision_deadline)
     }
 
-    /// The same where a lease cannot be given up early: what a worker held that died comes again only when it ends.
+    /// Returns the lease of a message on engines where it cannot be ended early: messages of a dead worker are
+    /// delivered again only when it expires, so it is as short as possible.
     pub(crate) fn shortest_message_lease(&self) -> Duration {
         short_message_lease(self.decision_deadline)
     }
 
-    /// How long a callback is leased: longer than the longest attempt.
+    /// Returns the lease of a callback: longer than the longest attempt.
     pub(crate) fn callback_lease(&self) -> Duration {
         callback_lease(self.callback_timeout)
     }

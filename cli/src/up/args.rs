@@ -1,4 +1,4 @@
-//! What `chargegate up` is told.
+//! Flags of `chargegate up`.
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -16,19 +16,19 @@ use crate::settings::{
 };
 use crate::{duration, log};
 
-/// What `--demo` may call back besides public addresses.
-const LOOPBACK: &str = "127.0.0.0/8,::1";
+/// Networks that `--demo` may call back besides public addresses.
+const LOOPBACK_NETWORKS: &str = "127.0.0.0/8,::1";
 
-/// Run everything in one process: edge, worker, and queue and store in a data folder
+/// Run everything in one process: edge and worker, with queue and store in a data folder
 #[derive(Debug, clap::Args)]
 pub(crate) struct UpArgs {
-    /// Also run the reference authorization service with sample tokens and a sink that shows callbacks, and permit
-    /// callbacks to loopback
+    /// Also run the reference authorization service with sample tokens and a sink that prints callbacks, and allow
+    /// callbacks to loopback addresses
     #[arg(long, env = "CHARGEGATE_DEMO", value_parser = clap::builder::BoolishValueParser::new())]
     pub(super) demo: bool,
     #[command(flatten)]
     pub(super) edge: EdgeHostArgs,
-    /// The URL of an edge that runs elsewhere before the same queue, on Workers or Spin; none is started here then
+    /// URL of an edge that runs elsewhere in front of the same queue, on Workers or Spin; then no edge is started here
     #[arg(
         long,
         env = "CHARGEGATE_EXTERNAL_EDGE",
@@ -38,13 +38,13 @@ pub(crate) struct UpArgs {
     pub(super) external_edge: Option<ExternalEdgeUrl>,
     #[command(flatten)]
     pub(super) ops: OpsArgs,
-    /// The address of the demo's authorization service
+    /// Address of the demo's authorization service
     #[arg(long, env = "CHARGEGATE_ACL_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3002")]
     pub(super) acl_listen: SocketAddr,
-    /// The address of the demo's callback sink
+    /// Address of the demo's callback sink
     #[arg(long, env = "CHARGEGATE_SINK_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3003")]
     pub(super) sink_listen: SocketAddr,
-    /// Where everything is kept; locked while in use
+    /// Data folder; locked while in use
     #[arg(long, env = "CHARGEGATE_DATA_DIR", value_name = "PATH", default_value = ".chargegate")]
     pub(super) data_dir: PathBuf,
     #[command(flatten)]
@@ -53,16 +53,16 @@ pub(crate) struct UpArgs {
     limit: QueueLimitArgs,
     #[command(flatten)]
     database: DatabaseArgs,
-    /// Sessions with the database at most
+    /// Maximum number of database connections
     #[arg(long, env = "CHARGEGATE_DATABASE_CONNECTIONS", value_name = "SESSIONS", default_value = "8")]
     database_connections: NonZeroU32,
-    /// The base URL of the authorization service, http only
+    /// Base URL of the authorization service (http only)
     #[arg(long, env = "CHARGEGATE_ACL_URL", value_name = "URL", required_unless_present = "demo")]
     acl_url: Option<String>,
-    /// How long each call to the demo's authorization service takes
+    /// Duration of each call to the demo's authorization service
     #[arg(long, env = "CHARGEGATE_ACL_DELAY", value_name = "TIME", default_value = "0ms", value_parser = duration::parse)]
     pub(super) acl_delay: Duration,
-    /// How many calls the demo's authorization service serves at once [default: no limit]
+    /// Maximum number of concurrent calls to the demo's authorization service [default: no limit]
     #[arg(long, env = "CHARGEGATE_ACL_CAPACITY", value_name = "CALLS", value_parser = count)]
     pub(super) acl_capacity: Option<NonZeroUsize>,
     #[command(flatten)]
@@ -73,30 +73,30 @@ pub(crate) struct UpArgs {
     pub(crate) log: log::LogArgs,
 }
 
-/// Where queue and store are kept.
+/// Location of queue and store.
 pub(super) enum EngineLocation {
-    /// In the data folder.
+    /// The data folder.
     Folder(sqlite::Settings),
-    /// On servers.
+    /// A server for each.
     Servers(Box<(RemoteQueueSettings, postgres::Settings)>),
 }
 
 impl UpArgs {
-    /// The authorization service that was named.
+    /// Returns the configured authorization service.
     pub(super) fn acl_url(&self) -> Result<Option<AclUrl>, SettingError> {
         self.acl_url.as_deref().map(str::parse).transpose().map_err(SettingError::AclUrl)
     }
 
-    /// The networks that may be called back besides public addresses.
+    /// Returns the networks that may be called back besides public addresses.
     pub(super) fn callback_allow(&self) -> String {
-        let given = &self.addresses.callback_allow;
-        if self.demo { format!("{LOOPBACK},{given}") } else { given.clone() }
+        let configured = &self.addresses.callback_allow;
+        if self.demo { format!("{LOOPBACK_NETWORKS},{configured}") } else { configured.clone() }
     }
 
-    /// Where queue and store are kept: on servers where both are named, in the data folder where neither is.
-    pub(super) fn place(&self) -> Result<EngineLocation, SettingError> {
+    /// Returns the location of queue and store: servers if both URLs are set, the data folder if neither is.
+    pub(super) fn engine_location(&self) -> Result<EngineLocation, SettingError> {
         let callback_lease = self.work.callback_lease();
-        match (self.queue.given(), self.database.given()) {
+        match (self.queue.configured_url(), self.database.configured_url()) {
             (None, None) if self.external_edge.is_some() => Err(SettingError::ExternalEdge),
             (None, None) => {
                 let depth_limit = self.limit.queue_limit.get();

@@ -1,4 +1,4 @@
-//! What `--demo` adds: an authorization service with sample tokens, and a sink that shows callbacks.
+//! The services of `--demo`: an authorization service with sample tokens, and a sink that prints callbacks.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,14 +12,14 @@ use crate::acl::{AclService, AclTable};
 use crate::serve::listen;
 use crate::{acl, output, sink, system};
 
-/// The peers of a demo.
+/// The running services of a demo.
 pub(super) struct DemoServices {
     acl: Option<SocketAddr>,
     sink: SocketAddr,
 }
 
 impl DemoServices {
-    /// Starts the peers, the authorization service among them `with_acl`; they run until `stop`.
+    /// Starts the services, with an authorization service if `with_acl`; they run until `stop`.
     pub(super) async fn start(
         args: &UpArgs,
         with_acl: bool,
@@ -43,13 +43,13 @@ impl DemoServices {
         Ok(Self { acl, sink })
     }
 
-    /// The base URL of the demo's own authorization service.
+    /// Returns the base URL of the demo's own authorization service.
     pub(super) fn acl_url(&self) -> Option<AclUrl> {
         format!("http://{}", self.acl?).parse().ok()
     }
 
-    /// Where the peers are, and what to try.
-    pub(super) fn invitation(&self, edge: &str) -> impl fmt::Display {
+    /// Returns the addresses of the services and a request to try.
+    pub(super) fn banner(&self, edge: &str) -> impl fmt::Display {
         fmt::from_fn(move |f| {
             if let Some(acl) = self.acl {
                 writeln!(f, "acl       http://{acl}/v1/authorizations  (reference service, sample tokens)")?;

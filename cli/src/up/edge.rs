@@ -1,4 +1,4 @@
-//! The edge of the whole: in this process, or elsewhere before the same queue.
+//! The edge of `chargegate up`: in this process, or elsewhere in front of the same queue.
 
 use std::io;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use super::args::UpArgs;
 use crate::engines::EdgeQueue;
 use crate::serve::listen;
 
-/// Where an edge is that runs elsewhere.
+/// Base URL of an edge that runs elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ExternalEdgeUrl(Box<str>);
 
@@ -33,72 +33,72 @@ impl FromStr for ExternalEdgeUrl {
     }
 }
 
-/// An edge that is about to serve.
+/// An edge whose settings are checked and whose address is bound.
 pub(super) enum PreparedEdge {
-    /// In this process, on this listener.
-    Here(Box<Settings>, TcpListener),
-    /// In another, which is none of our business.
-    Elsewhere(ExternalEdgeUrl),
+    /// An edge in this process, on this listener.
+    Local(Box<Settings>, TcpListener),
+    /// An edge that somebody else runs.
+    External(ExternalEdgeUrl),
 }
 
-/// An edge that can serve.
+/// An edge that is ready to serve.
 pub(super) enum LoadedEdge {
-    /// See [`PreparedEdge::Here`].
-    Here(Box<Host>, TcpListener),
-    /// See [`PreparedEdge::Elsewhere`].
-    Elsewhere,
+    /// See [`PreparedEdge::Local`].
+    Local(Box<Host>, TcpListener),
+    /// See [`PreparedEdge::External`].
+    External,
 }
 
 impl PreparedEdge {
-    /// Takes its address, where it is to be here.
+    /// Checks the settings and binds the address of an edge in this process.
     ///
     /// # Errors
-    /// A setting cannot be used, or the address cannot be had.
+    /// A setting is unusable, or the address cannot be bound.
     pub(super) async fn prepare(args: &UpArgs, callback_allow: String) -> Result<Self, UpCommandError> {
         if let Some(url) = &args.external_edge {
-            return Ok(Self::Elsewhere(url.clone()));
+            return Ok(Self::External(url.clone()));
         }
         let mut settings = args.edge.host(callback_allow, &args.data_dir).await?;
         settings.limits.drain_timeout = settings.limits.drain_timeout.min(args.ops.grace);
         let listener = listen(args.edge.listen, "--listen or CHARGEGATE_LISTEN").await?;
-        Ok(Self::Here(Box::new(settings), listener))
+        Ok(Self::Local(Box::new(settings), listener))
     }
 
-    /// The URL that its paths are appended to.
+    /// Returns the base URL of the edge.
     ///
     /// # Errors
     /// The listener has no address.
     pub(super) fn url(&self) -> io::Result<String> {
         match self {
-            Self::Here(_, listener) => Ok(format!("http://{}", listener.local_addr()?)),
-            Self::Elsewhere(url) => Ok(url.0.to_string()),
+            Self::Local(_, listener) => Ok(format!("http://{}", listener.local_addr()?)),
+            Self::External(url) => Ok(url.0.to_string()),
         }
     }
 
     /// Compiles the component.
     ///
     /// # Errors
-    /// It cannot be run.
+    /// The component cannot be loaded.
     pub(super) async fn load(self) -> Result<LoadedEdge, UpCommandError> {
         match self {
-            Self::Elsewhere(_) => Ok(LoadedEdge::Elsewhere),
-            Self::Here(settings, listener) => {
+            Self::External(_) => Ok(LoadedEdge::External),
+            Self::Local(settings, listener) => {
                 let load = tokio::task::spawn_blocking(move || Host::load(*settings));
                 let host = load.await.map_err(io::Error::other)??;
-                Ok(LoadedEdge::Here(Box::new(host), listener))
+                Ok(LoadedEdge::Local(Box::new(host), listener))
             }
         }
     }
 }
 
 impl LoadedEdge {
-    /// Serves until `end`, then finishes the requests that were begun.
+    /// Serves until `end`, then finishes the requests in flight.
     pub(super) async fn serve(self, queue: EdgeQueue, end: impl Future<Output = ()> + Send) {
         match self {
-            Self::Elsewhere => end.await,
-            Self::Here(host, listener) => {
+            Self::External => end.await,
+            Self::Local(host, listener) => {
                 if let Drain::Cut { connections } = host.serve(listener, queue, end).await {
-                    warn!(connections, "cut connections whose requests did not end in time");
+                    warn!(connections, "closed connections whose requests did not finish in time");
                 }
             }
         }

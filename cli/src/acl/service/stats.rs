@@ -1,28 +1,28 @@
-//! How hard the service is pressed.
+//! Counters of the service's load.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-/// Counts calls as their callers see them: a call is in flight from its first header to its answer, waiting
-/// included, or until the caller hangs up.
+/// Counters of calls as their callers see them: a call is in flight from its headers to its answer, including the
+/// wait for a slot, or until the caller hangs up.
 #[derive(Default)]
 pub(super) struct AclCallStats(Mutex<AclCallCounts>);
 
-/// The counts at one moment.
+/// A snapshot of the counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct AclCallCounts {
-    /// Calls begun since the start.
+    /// Calls since the service started.
     pub(super) calls: u64,
     /// Calls in flight now.
     pub(super) in_flight: u64,
-    /// The most calls that were in flight at once.
+    /// Highest number of concurrent calls so far.
     pub(super) max_in_flight: u64,
 }
 
 impl AclCallStats {
-    /// Counts a call, which is in flight until the guard is dropped.
-    pub(super) fn begin(self: &Arc<Self>) -> AclCallGuard {
+    /// Counts a call as in flight until the guard is dropped.
+    pub(super) fn start_call(self: &Arc<Self>) -> AclCallGuard {
         self.update(|counts| {
             counts.calls += 1;
             counts.in_flight += 1;
@@ -31,7 +31,7 @@ impl AclCallStats {
         AclCallGuard(Arc::clone(self))
     }
 
-    /// The counts now.
+    /// Returns the current counts.
     pub(super) fn snapshot(&self) -> AclCallCounts {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -41,7 +41,7 @@ impl AclCallStats {
     }
 }
 
-/// A call in flight.
+/// Guard that counts a call as in flight.
 pub(super) struct AclCallGuard(Arc<AclCallStats>);
 
 impl Drop for AclCallGuard {

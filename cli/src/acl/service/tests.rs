@@ -37,14 +37,14 @@ async fn ask(router: &Router) -> StatusCode {
 }
 
 #[tokio::test]
-async fn the_answer_is_the_status_alone() {
+async fn the_answer_is_only_the_status() {
     let asked = request(Method::POST, "/v1/authorizations", "Application/JSON; charset=utf-8", QUERY);
     let (status, _, body) = call(&router(acl()), asked).await;
     assert_eq!((status, body.as_str()), (StatusCode::OK, r#"{"status":"allowed"}"#));
 }
 
 #[tokio::test]
-async fn bad_requests_get_a_problem_that_repeats_nothing() {
+async fn bad_requests_get_a_problem_that_echoes_nothing() {
     let large = format!("{QUERY}{}", " ".repeat(MAX_BODY_BYTES));
     let fits = format!("{QUERY}{}", " ".repeat(MAX_BODY_BYTES - QUERY.len()));
     for (method, path, content_type, body, expected) in [
@@ -81,7 +81,7 @@ async fn bad_requests_get_a_problem_that_repeats_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_capacity_calls_take_their_delay_side_by_side() {
+async fn without_a_capacity_delays_run_concurrently() {
     let router = router(acl().with_delay(DELAY));
     let begun = Instant::now();
     let answers = tokio::join!(ask(&router), ask(&router), ask(&router));
@@ -101,7 +101,7 @@ async fn a_capacity_makes_further_calls_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_whose_caller_hung_up_is_not_in_flight_but_holds_its_slot() {
+async fn a_call_whose_caller_hung_up_is_not_in_flight_but_keeps_its_slot() {
     let acl = acl().with_delay(DELAY).with_capacity(NonZeroUsize::MIN);
     let stats = Arc::clone(&acl.stats);
     let router = router(acl);
@@ -113,7 +113,7 @@ async fn a_call_whose_caller_hung_up_is_not_in_flight_but_holds_its_slot() {
 }
 
 #[tokio::test]
-async fn the_stats_are_shown_as_json() {
+async fn stats_are_json() {
     let router = router(acl());
     ask(&router).await;
     let (status, _, body) = call(&router, request(Method::GET, "/stats", "", "")).await;
@@ -121,7 +121,7 @@ async fn the_stats_are_shown_as_json() {
 }
 
 #[tokio::test]
-async fn it_stops_when_told_to() {
+async fn the_server_stops_on_shutdown() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let shutdown = CancellationToken::new();
     shutdown.cancel();

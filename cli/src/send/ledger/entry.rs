@@ -1,4 +1,4 @@
-//! One request and what became of it.
+//! One request, its response and its callbacks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::send::client::ResponseLoss;
 
-/// One request and what became of it.
+/// One request, its response and its callbacks.
 pub(crate) struct LedgerEntry {
     planned: Instant,
     station_id: Arc<str>,
@@ -18,51 +18,51 @@ pub(crate) struct LedgerEntry {
     contradiction: Option<CallbackContradiction>,
 }
 
-/// How a request was answered.
+/// The response to a request.
 #[derive(Clone, Debug)]
 pub(crate) enum RequestAck {
-    /// Not yet.
+    /// No response yet.
     Pending,
-    /// With a 202.
+    /// Status 202.
     Accepted { after: Duration, request_id: Option<Box<str>> },
-    /// With another status.
+    /// Another status.
     Refused { status: u16 },
-    /// Not, or not completely: nobody knows whether it was accepted.
+    /// No complete response: the request may or may not have been accepted.
     Uncertain(ResponseLoss),
 }
 
-/// A callback.
+/// A received callback.
 pub(crate) struct ReceivedCallback {
     pub(crate) after: Duration,
     pub(crate) webhook_id: Option<Box<str>>,
     pub(crate) status: Result<DecisionStatus, CallbackContradiction>,
 }
 
-/// What a callback may not be.
+/// A contradiction between a callback and its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CallbackContradiction {
-    /// The body is not exactly the three fields in order.
+    /// The body is not exactly the three fields, in order.
     Shape,
-    /// The station or the token is not the request's.
+    /// The station or the token differs from the request.
     Echo,
-    /// The status is none of the four.
+    /// The status is not one of the four.
     Status,
-    /// `webhook-id` is not the answer's `x-request-id`.
+    /// `webhook-id` differs from the response's `x-request-id`.
     RequestId,
-    /// A second callback says something else than the first.
+    /// A repeated callback differs from the first.
     Changed,
-    /// The request had been refused as bad.
+    /// The request was refused as bad.
     Refused,
 }
 
 impl CallbackContradiction {
-    /// The contradiction in a few words.
+    /// Returns a short description.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Shape => "body is not the three fields",
-            Self::Echo => "station or token not the request's",
+            Self::Echo => "station or token differs from the request",
             Self::Status => "unknown status",
-            Self::RequestId => "webhook-id is not x-request-id",
+            Self::RequestId => "webhook-id differs from x-request-id",
             Self::Changed => "callbacks differ",
             Self::Refused => "refused and called back",
         }
@@ -81,7 +81,7 @@ impl LedgerEntry {
         }
     }
 
-    /// When it was to be sent, which may be before it was.
+    /// Returns the planned send time; the request may have been sent later.
     pub(crate) fn planned(&self) -> Instant {
         self.planned
     }
@@ -94,34 +94,34 @@ impl LedgerEntry {
         &self.ack
     }
 
-    /// The first callback.
-    pub(crate) fn received(&self) -> Option<&ReceivedCallback> {
+    /// Returns the first callback.
+    pub(crate) fn first_callback(&self) -> Option<&ReceivedCallback> {
         self.first.as_ref()
     }
 
-    /// Whether it was called back more than once.
+    /// Returns whether more than one callback arrived.
     pub(crate) fn is_repeated(&self) -> bool {
         self.repeated
     }
 
-    /// The first contradiction that was seen.
+    /// Returns the first contradiction found.
     pub(crate) fn contradiction(&self) -> Option<CallbackContradiction> {
         self.contradiction
     }
 
     pub(super) fn set_ack(&mut self, ack: RequestAck) {
         self.ack = ack;
-        let found = self.first.as_ref().and_then(|first| self.against_ack(first));
+        let found = self.first.as_ref().and_then(|first| self.contradiction_with_ack(first));
         self.contradiction = self.contradiction.or(found);
     }
 
-    pub(super) fn add(&mut self, received: ReceivedCallback) {
+    pub(super) fn add_callback(&mut self, received: ReceivedCallback) {
         let changed = self
             .first
             .as_ref()
             .filter(|first| first.status != received.status || first.webhook_id != received.webhook_id)
             .map(|_| CallbackContradiction::Changed);
-        let found = received.status.err().or(changed).or_else(|| self.against_ack(&received));
+        let found = received.status.err().or(changed).or_else(|| self.contradiction_with_ack(&received));
         self.contradiction = self.contradiction.or(found);
         if self.first.is_some() {
             self.repeated = true;
@@ -130,13 +130,13 @@ impl LedgerEntry {
         }
     }
 
-    fn against_ack(&self, received: &ReceivedCallback) -> Option<CallbackContradiction> {
+    fn contradiction_with_ack(&self, received: &ReceivedCallback) -> Option<CallbackContradiction> {
         match &self.ack {
             RequestAck::Accepted { request_id, .. } => {
                 let same = request_id.is_some() && *request_id == received.webhook_id;
                 (!same).then_some(CallbackContradiction::RequestId)
             }
-            // A 5xx only says that nothing is confirmed; a 4xx says that nothing was accepted.
+            // A 5xx only means that nothing is confirmed; a 4xx means that nothing was accepted.
             RequestAck::Refused { status: 400..500 } => Some(CallbackContradiction::Refused),
             RequestAck::Refused { .. } | RequestAck::Pending | RequestAck::Uncertain(_) => None,
         }

@@ -8,27 +8,27 @@ fn accepted() -> RequestAck {
     RequestAck::Accepted { after: Duration::from_millis(1), request_id: Some("id".into()) }
 }
 
-/// What a request comes to: its contradiction, and whether it was called back more than once.
+/// Checks the contradiction of a request and whether it has more than one callback, in both orders of arrival.
 fn check(
     ack: &RequestAck,
     callbacks: &[(Option<&str>, &[u8])],
     expected: (Option<CallbackContradiction>, bool),
 ) {
-    for answer_first in [true, false] {
+    for ack_first in [true, false] {
         let ledger = RequestLedger::new("T".into());
         let now = Instant::now();
-        let number = ledger.open(now, "S".into());
+        let number = ledger.record_sent(now, "S".into());
         let call_back = || {
             for (webhook_id, body) in callbacks {
-                ledger.called_back(number, now, *webhook_id, body).unwrap();
+                ledger.record_callback(number, now, *webhook_id, body).unwrap();
             }
         };
-        if answer_first {
-            ledger.answered(number, ack.clone());
+        if ack_first {
+            ledger.record_ack(number, ack.clone());
             call_back();
         } else {
             call_back();
-            ledger.answered(number, ack.clone());
+            ledger.record_ack(number, ack.clone());
         }
         ledger.for_each(|entry| assert_eq!((entry.contradiction(), entry.is_repeated()), expected));
         assert_eq!(*ledger.awaiting.borrow(), 0);
@@ -36,7 +36,7 @@ fn check(
 }
 
 #[tokio::test]
-async fn callbacks_are_held_against_the_answer_and_each_other_in_either_order() {
+async fn callbacks_are_compared_with_the_response_and_each_other_in_either_order() {
     let id = Some("id");
     check(&accepted(), &[(id, ALLOWED)], (None, false));
     check(&accepted(), &[(id, ALLOWED), (id, ALLOWED)], (None, true));
@@ -62,16 +62,16 @@ async fn callbacks_are_held_against_the_answer_and_each_other_in_either_order() 
 }
 
 #[tokio::test]
-async fn it_settles_when_the_last_accepted_request_is_called_back() {
+async fn the_wait_ends_with_the_callback_of_the_last_accepted_request() {
     let ledger = RequestLedger::new("T".into());
     let now = Instant::now();
-    let (one, two) = (ledger.open(now, "S".into()), ledger.open(now, "S".into()));
-    ledger.answered(one, accepted());
-    ledger.answered(two, RequestAck::Uncertain(ResponseLoss::TimedOut));
-    let settled = async {
-        ledger.settled(Duration::from_hours(1)).await;
+    let (one, two) = (ledger.record_sent(now, "S".into()), ledger.record_sent(now, "S".into()));
+    ledger.record_ack(one, accepted());
+    ledger.record_ack(two, RequestAck::Uncertain(ResponseLoss::TimedOut));
+    let all_arrived = async {
+        ledger.wait_for_callbacks(Duration::from_hours(1)).await;
         assert_eq!(ledger.counts().called_back, 1);
     };
-    tokio::join!(biased; settled, async { ledger.called_back(one, now, Some("id"), ALLOWED).unwrap() });
-    assert!(ledger.called_back(7, now, Some("id"), ALLOWED).is_none());
+    tokio::join!(biased; all_arrived, async { ledger.record_callback(one, now, Some("id"), ALLOWED).unwrap() });
+    assert!(ledger.record_callback(7, now, Some("id"), ALLOWED).is_none());
 }

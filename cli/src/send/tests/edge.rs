@@ -1,4 +1,4 @@
-//! An edge and a worker in one handler: it calls back before it answers, so that no test waits.
+//! A stub of edge and worker in one handler: it calls back before it responds, so no test waits.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How the edge behaves.
+/// Behaviour of the stub.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum StubEdgeBehaviour {
     /// 202 and one callback.
@@ -26,25 +26,25 @@ pub(super) enum StubEdgeBehaviour {
     Silent,
     /// 202 and the same callback twice.
     Repeating,
-    /// 202 and two callbacks that differ.
-    TwoMinded,
-    /// 202 and a callback with another id.
-    OtherId,
-    /// 202 and a callback that tells more than it should.
-    MoreFields,
+    /// 202 and two differing callbacks.
+    DifferingCallbacks,
+    /// 202 and a callback with a wrong id.
+    WrongId,
+    /// 202 and a callback with an extra field.
+    ExtraField,
     /// 503.
     Refusing,
-    /// The callback, and the connection ends before the answer.
+    /// One callback, then the connection closes before the response.
     Cutting,
-    /// No answer ever.
+    /// Never responds.
     Hanging,
-    /// 202 and one callback, after a while.
+    /// 202 and one callback, after a delay.
     Slow(Duration),
-    /// 202 and one callback, then the connection is closed without a word.
+    /// 202 and one callback, then the connection closes without notice.
     Closing,
 }
 
-/// An edge that is stopped when dropped.
+/// A stub that stops when dropped.
 pub(super) struct StubEdge {
     pub(super) url: String,
     _server: AbortOnDropHandle<()>,
@@ -54,7 +54,7 @@ impl StubEdge {
     pub(super) async fn spawn(behaviour: StubEdgeBehaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(StubEdgeState { behaviour, ids: AtomicU64::new(0), kept: Mutex::default() });
+        let state = Arc::new(StubEdgeState { behaviour, ids: AtomicU64::new(0), idle: Mutex::default() });
         let server = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -68,7 +68,7 @@ impl StubEdge {
 struct StubEdgeState {
     behaviour: StubEdgeBehaviour,
     ids: AtomicU64,
-    kept: Mutex<Vec<client::SendRequest<Full<Bytes>>>>,
+    idle: Mutex<Vec<client::SendRequest<Full<Bytes>>>>,
 }
 
 impl StubEdgeState {
@@ -77,7 +77,7 @@ impl StubEdgeState {
         let state = Arc::clone(&self);
         let service = service_fn(move |request| Arc::clone(&state).answer(request));
         let connection = server::Builder::new()
-            // Without keep-alive and without the header that says so, the client finds out by itself.
+            // Without keep-alive and without the header that announces it, the client has to notice by itself.
             .keep_alive(!matches!(self.behaviour, StubEdgeBehaviour::Closing))
             .serve_connection(TokioIo::new(stream), service);
         let _ = connection.await;
@@ -101,13 +101,13 @@ impl StubEdgeState {
                 self.call_back(&asked, &id, "allowed\"").await;
                 self.call_back(&asked, &id, "allowed\"").await;
             }
-            StubEdgeBehaviour::TwoMinded => {
+            StubEdgeBehaviour::DifferingCallbacks => {
                 self.call_back(&asked, &id, "allowed\"").await;
                 self.call_back(&asked, &id, "unknown\"").await;
             }
-            StubEdgeBehaviour::OtherId => self.call_back(&asked, "another", "allowed\"").await,
-            StubEdgeBehaviour::MoreFields => {
-                self.call_back(&asked, &id, "allowed\",\"reason\":\"acl\"").await
+            StubEdgeBehaviour::WrongId => self.call_back(&asked, "another", "allowed\"").await,
+            StubEdgeBehaviour::ExtraField => {
+                self.call_back(&asked, &id, "allowed\",\"reason\":\"acl\"").await;
             }
             StubEdgeBehaviour::Slow(time) => {
                 self.call_back(&asked, &id, "allowed\"").await;
@@ -124,7 +124,7 @@ impl StubEdgeState {
         Ok(Response::builder().status(202).header("x-request-id", id).body(Full::default()).unwrap())
     }
 
-    /// Posts a callback whose body ends as given, and waits until it is received.
+    /// Posts a callback whose body ends with `end`, and waits for the response.
     async fn call_back(&self, asked: &Value, id: &str, end: &str) {
         let text = |key: &str| asked[key].as_str().unwrap();
         let url = text("callback_url").strip_prefix("http://").unwrap();
@@ -140,8 +140,8 @@ impl StubEdgeState {
             .header("webhook-id", id)
             .body(Full::new(body.into()))
             .unwrap();
-        let kept = self.kept.lock().unwrap().pop();
-        let mut sender = match kept {
+        let idle = self.idle.lock().unwrap().pop();
+        let mut sender = match idle {
             Some(sender) => sender,
             None => connect(authority.parse().unwrap()).await,
         };
@@ -149,7 +149,7 @@ impl StubEdgeState {
         let response = sender.send_request(request).await.unwrap();
         assert_eq!(response.status(), 204);
         response.into_body().collect().await.unwrap();
-        self.kept.lock().unwrap().push(sender);
+        self.idle.lock().unwrap().push(sender);
     }
 }
 
