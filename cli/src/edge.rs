@@ -10,7 +10,7 @@ use chargegate_worker::{MetricsError, Ops, install_metrics};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::engines::{EdgeQueue, QueueOpenError, RemoteQueue};
+use crate::engines::{QueueOpenError, RemoteQueue};
 use crate::serve::{ListenError, listen, serve};
 use crate::settings::{
     CallbackAddressArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError, addresses,
@@ -68,7 +68,7 @@ pub(crate) async fn run(args: EdgeArgs, stop: CancellationToken) -> Result<(), E
         stop.cancelled().await;
         ops_state.set_ready(false);
     };
-    if let Drain::Cut { connections } = host.serve(edge, EdgeQueue::Remote(queue.clone()), end).await {
+    if let Drain::Cut { connections } = host.serve(edge, queue.producer(), end).await {
         warn!(connections, "closed connections whose requests did not finish in time");
     }
     queue.close().await;

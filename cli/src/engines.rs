@@ -1,6 +1,5 @@
 //! The engines of a process: queue and store in the data folder, or each on a server.
 
-mod edge_queue;
 mod remote_queue;
 
 use std::sync::Arc;
@@ -9,11 +8,10 @@ use chargegate_postgres as postgres;
 use chargegate_sqlite as sqlite;
 use chargegate_storage::Effects;
 use chargegate_storage::history::HistoryWatch;
-use chargegate_storage::queue::Queue;
+use chargegate_storage::queue::{Producer, Queue};
 use chargegate_storage::store::Store;
 use tracing::warn;
 
-pub(crate) use self::edge_queue::EdgeQueue;
 pub(crate) use self::remote_queue::{QueueOpenError, RemoteQueue};
 use crate::settings::RemoteQueueSettings;
 
@@ -82,10 +80,10 @@ impl Engines {
     }
 
     /// Returns the queue as an edge in this process uses it.
-    pub(crate) fn edge_queue(&self) -> EdgeQueue {
+    pub(crate) fn producer(&self) -> Arc<dyn Producer> {
         match self {
-            Self::Embedded(engine) => EdgeQueue::Embedded(engine.clone()),
-            Self::Remote { queue, .. } => EdgeQueue::Remote(queue.clone()),
+            Self::Embedded(engine) => Arc::new(engine.clone()),
+            Self::Remote { queue, .. } => queue.producer(),
         }
     }
 

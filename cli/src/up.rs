@@ -85,7 +85,7 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
 
     announce(&edge_url, &ops, demo.as_ref())?;
     let running = RunningWorker::start(worker, engines, ops_state, ops, peers);
-    edge.serve(running.engines().edge_queue(), running.run_until(&stop)).await;
+    edge.serve(running.engines().producer(), running.run_until(&stop)).await;
     let requested = stop.is_cancelled();
     let finished = running.shut_down(args.ops.grace).await;
     output::line(if finished {

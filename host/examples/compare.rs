@@ -6,9 +6,13 @@
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chargegate_host::{Enqueue, EnqueueError, Host, Settings};
+use async_trait::async_trait;
+use chargegate_core::EnqueueError;
+use chargegate_host::{Host, Settings};
+use chargegate_storage::queue::Producer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -19,8 +23,9 @@ const BODY: &str = r#"{"station_id":"123e4567-e89b-12d3-a456-426614174000","driv
 
 struct Nothing;
 
-impl Enqueue for Nothing {
-    async fn enqueue(&self, _message: String) -> Result<(), EnqueueError> {
+#[async_trait]
+impl Producer for Nothing {
+    async fn enqueue(&self, _body: String) -> Result<(), EnqueueError> {
         Ok(())
     }
 }
@@ -55,7 +60,7 @@ async fn serve(component: &str) -> Result<SocketAddr, Failure> {
     let host = Host::load(Settings::new(std::fs::read(component)?))?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move { host.serve(listener, Nothing, std::future::pending()).await });
+    tokio::spawn(async move { host.serve(listener, Arc::new(Nothing), std::future::pending()).await });
     Ok(address)
 }
 

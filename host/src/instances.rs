@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use chargegate_storage::queue::Producer;
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
@@ -16,7 +17,6 @@ use wasmtime_wasi_http::handler::{
 };
 
 use crate::engine::Loaded;
-use crate::queue::Erased;
 use crate::settings::Limits;
 use crate::state::State;
 
@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_millis(100);
 /// Makes instances of the component for one queue.
 pub(crate) struct Instances {
     pub(crate) loaded: Arc<Loaded>,
-    pub(crate) queue: Arc<dyn Erased>,
+    pub(crate) queue: Arc<dyn Producer>,
     pub(crate) stop: CancellationToken,
     pub(crate) alive: TaskTracker,
 }

@@ -15,6 +15,5 @@ mod state;
 mod taken;
 
 pub use engine::{Host, LoadError};
-pub use queue::{Enqueue, EnqueueError};
 pub use server::Drain;
 pub use settings::{Limits, Settings};

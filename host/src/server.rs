@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chargegate_storage::queue::Producer;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,7 +19,6 @@ use tokio_util::task::TaskTracker;
 use crate::engine::Host;
 use crate::exchange::Exchange;
 use crate::instances::Instances;
-use crate::queue::Enqueue;
 use crate::settings::Limits;
 use crate::taken::Taken;
 
@@ -46,14 +46,14 @@ impl Host {
     pub async fn serve(
         &self,
         listener: TcpListener,
-        queue: impl Enqueue,
+        queue: Arc<dyn Producer>,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Drain {
         let limits = self.loaded.settings.limits;
         let (stop_instances, instances) = (CancellationToken::new(), TaskTracker::new());
         let exchange = Exchange::new(Instances {
             loaded: Arc::clone(&self.loaded),
-            queue: Arc::new(queue),
+            queue,
             stop: stop_instances.clone(),
             alive: instances.clone(),
         });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chargegate_storage::queue::Producer;
 use wasmtime::component::ResourceTable;
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -9,12 +10,11 @@ use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
-use crate::queue::Erased;
 use crate::settings::Settings;
 
 /// The data of one instance's store.
 pub(crate) struct State {
-    pub(crate) queue: Arc<dyn Erased>,
+    pub(crate) queue: Arc<dyn Producer>,
     pub(crate) limits: StoreLimits,
     table: ResourceTable,
     wasi: WasiCtx,
@@ -23,7 +23,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(settings: &Settings, queue: Arc<dyn Erased>) -> Self {
+    pub(crate) fn new(settings: &Settings, queue: Arc<dyn Producer>) -> Self {
         Self {
             queue,
             limits: StoreLimitsBuilder::new().memory_size(settings.limits.memory).build(),

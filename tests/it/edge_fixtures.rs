@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use chargegate_host::{EnqueueError, Limits};
+use chargegate_core::EnqueueError;
+use chargegate_host::Limits;
 use runner::{Answer, Case, Edge, Queue};
 
 use crate::host::support::{Running, Told, bounded, settings};
@@ -34,7 +35,7 @@ impl Edge for Component {
         if !self.hosts.contains_key(variables) {
             let mut settings = settings("CHARGEGATE_EDGE_COMPONENT", Limits::DEFAULT);
             settings.variables = variables.clone().into_iter().collect();
-            let host = Running::start(settings, Arc::clone(&self.queue)).await;
+            let host = Running::start(settings, Arc::<Told>::clone(&self.queue)).await;
             self.hosts.insert(variables.clone(), host);
         }
     }

@@ -7,7 +7,7 @@ use chargegate_pull::sqs;
 use chargegate_redis as redis;
 use chargegate_storage::Effects;
 use chargegate_storage::history::Observe;
-use chargegate_storage::queue::{EnqueueError, Queue};
+use chargegate_storage::queue::{Producer, Queue};
 use tracing::warn;
 
 use crate::settings::RemoteQueueSettings;
@@ -83,15 +83,12 @@ impl RemoteQueue {
         }
     }
 
-    /// Enqueues a message; returns `Ok` after the queue confirmed it.
-    ///
-    /// # Errors
-    /// [`EnqueueError`].
-    pub(crate) async fn enqueue(&self, message: String) -> Result<(), EnqueueError> {
+    /// Returns the queue as an edge uses it.
+    pub(crate) fn producer(&self) -> Arc<dyn Producer> {
         match self {
-            Self::Redis(engine) => engine.enqueue(message).await,
-            Self::Sqs(engine) => engine.enqueue(message).await,
-            Self::Cloudflare(engine) => engine.enqueue(message).await,
+            Self::Redis(engine) => Arc::new(engine.clone()),
+            Self::Sqs(engine) => Arc::new(engine.clone()),
+            Self::Cloudflare(engine) => Arc::new(engine.clone()),
         }
     }
 

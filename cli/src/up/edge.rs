@@ -2,15 +2,16 @@
 
 use std::io;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use chargegate_host::{Drain, Host, Settings};
+use chargegate_storage::queue::Producer;
 use http::Uri;
 use tokio::net::TcpListener;
 use tracing::warn;
 
 use super::UpCommandError;
 use super::args::UpArgs;
-use crate::engines::EdgeQueue;
 use crate::serve::listen;
 
 /// Base URL of an edge that runs elsewhere.
@@ -93,7 +94,7 @@ impl PreparedEdge {
 
 impl LoadedEdge {
     /// Serves until `end`, then finishes the requests in flight.
-    pub(super) async fn serve(self, queue: EdgeQueue, end: impl Future<Output = ()> + Send) {
+    pub(super) async fn serve(self, queue: Arc<dyn Producer>, end: impl Future<Output = ()> + Send) {
         match self {
             Self::External => end.await,
             Self::Local(host, listener) => {

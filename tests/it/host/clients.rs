@@ -1,5 +1,6 @@
 //! Clients that misbehave.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chargegate_host::Limits;
@@ -11,7 +12,7 @@ use super::support::{Confirms, Gate, Running, bounded};
 #[test]
 fn a_body_above_the_limit_is_refused_whether_announced_or_not() {
     bounded(async {
-        let host = Running::guest(Limits { request_body: 1000, ..Limits::DEFAULT }, Confirms).await;
+        let host = Running::guest(Limits { request_body: 1000, ..Limits::DEFAULT }, Arc::new(Confirms)).await;
         for (length, status) in [(999, 202), (1000, 202), (1001, 413)] {
             let body = "x".repeat(length);
             let mut announced = host.connect().await;
@@ -32,7 +33,7 @@ fn a_body_above_the_limit_is_refused_whether_announced_or_not() {
 #[test]
 fn a_body_is_refused_by_its_announced_length_before_it_comes() {
     bounded(async {
-        let host = Running::guest(Limits::DEFAULT, Confirms).await;
+        let host = Running::guest(Limits::DEFAULT, Arc::new(Confirms)).await;
         let mut client = host.connect().await;
         client.send(b"POST /minimal HTTP/1.1\r\nhost: t\r\ncontent-length: 1000000000000\r\n\r\n").await;
         assert_eq!(client.reply(false).await.unwrap().status, 413);
@@ -43,7 +44,7 @@ fn a_body_is_refused_by_its_announced_length_before_it_comes() {
 fn a_client_that_does_not_finish_its_body_is_given_up() {
     bounded(async {
         let limits = Limits { request_timeout: Duration::from_millis(300), ..Limits::DEFAULT };
-        let host = Running::guest(limits, Confirms).await;
+        let host = Running::guest(limits, Arc::new(Confirms)).await;
         let mut client = host.connect().await;
         client.send(b"POST /minimal HTTP/1.1\r\nhost: t\r\ncontent-length: 10\r\n\r\n1").await;
         assert_eq!(client.reply(false).await.unwrap().status, 408);
@@ -55,7 +56,7 @@ fn a_client_that_does_not_finish_its_body_is_given_up() {
 fn a_client_that_does_not_finish_its_head_is_cut_off() {
     bounded(async {
         let limits = Limits { header_timeout: Duration::from_millis(300), ..Limits::DEFAULT };
-        let host = Running::guest(limits, Confirms).await;
+        let host = Running::guest(limits, Arc::new(Confirms)).await;
         let mut silent = host.connect().await;
         let mut slow = host.connect().await;
         slow.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n").await;
@@ -72,7 +73,7 @@ fn a_client_that_does_not_finish_its_head_is_cut_off() {
 fn a_client_that_takes_no_answers_is_cut_off() {
     bounded(async {
         let limits = Limits { write_timeout: Duration::from_millis(300), ..Limits::DEFAULT };
-        let host = Running::guest(limits, Confirms).await;
+        let host = Running::guest(limits, Arc::new(Confirms)).await;
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         let mut client = socket.connect(host.address).await.unwrap();
@@ -86,7 +87,8 @@ fn a_client_that_takes_no_answers_is_cut_off() {
 #[test]
 fn a_head_above_the_limit_is_refused() {
     bounded(async {
-        let host = Running::guest(Limits { request_head: 10_000, ..Limits::DEFAULT }, Confirms).await;
+        let host =
+            Running::guest(Limits { request_head: 10_000, ..Limits::DEFAULT }, Arc::new(Confirms)).await;
         for (length, status) in [(9_000, 202), (100_000, 431)] {
             let mut client = host.connect().await;
             let request = format!("GET /minimal HTTP/1.1\r\nhost: t\r\nx: {}\r\n\r\n", "x".repeat(length));
@@ -99,7 +101,7 @@ fn a_head_above_the_limit_is_refused() {
 #[test]
 fn connections_above_the_limit_wait_for_a_place() {
     bounded(async {
-        let host = Running::guest(Limits { connections: 1, ..Limits::DEFAULT }, Confirms).await;
+        let host = Running::guest(Limits { connections: 1, ..Limits::DEFAULT }, Arc::new(Confirms)).await;
         let mut first = host.connect().await;
         assert_eq!(first.get("/minimal").await.status, 202);
         let mut second = host.connect().await;
@@ -115,7 +117,7 @@ fn connections_above_the_limit_wait_for_a_place() {
 fn requests_above_the_limit_wait_for_their_turn() {
     bounded(async {
         let (gate, mut keeper) = Gate::new();
-        let host = Running::guest(Limits { requests: 1, ..Limits::DEFAULT }, gate).await;
+        let host = Running::guest(Limits { requests: 1, ..Limits::DEFAULT }, Arc::new(gate)).await;
         let (mut first, mut second) = (host.connect().await, host.connect().await);
         first.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
         keeper.wait().await;
@@ -133,7 +135,7 @@ fn a_request_whose_turn_does_not_come_is_not_confirmed() {
     bounded(async {
         let limits = Limits { requests: 1, request_timeout: Duration::from_millis(500), ..Limits::DEFAULT };
         let (gate, mut keeper) = Gate::new();
-        let host = Running::guest(limits, gate).await;
+        let host = Running::guest(limits, Arc::new(gate)).await;
         let (mut first, mut second) = (host.connect().await, host.connect().await);
         first.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
         keeper.wait().await;

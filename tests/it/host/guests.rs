@@ -1,5 +1,6 @@
 //! Guests that misbehave.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chargegate_host::Limits;
@@ -13,7 +14,7 @@ const DEFAULT: Limits = Limits::DEFAULT;
 #[test]
 fn a_guest_that_never_yields_is_stopped_at_the_request_timeout() {
     bounded(async {
-        let host = Running::guest(SHORT, Confirms).await;
+        let host = Running::guest(SHORT, Arc::new(Confirms)).await;
         let reply = host.get("/spin").await;
         assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
         host.assert_serves().await;
@@ -23,7 +24,7 @@ fn a_guest_that_never_yields_is_stopped_at_the_request_timeout() {
 #[test]
 fn a_guest_that_waits_for_ever_is_stopped_at_the_request_timeout() {
     bounded(async {
-        let host = Running::guest(SHORT, Confirms).await;
+        let host = Running::guest(SHORT, Arc::new(Confirms)).await;
         let reply = host.get("/hang").await;
         assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
         host.assert_serves().await;
@@ -33,7 +34,7 @@ fn a_guest_that_waits_for_ever_is_stopped_at_the_request_timeout() {
 #[test]
 fn a_trap_is_answered_500_and_the_next_request_is_served() {
     bounded(async {
-        let host = Running::guest(DEFAULT, Confirms).await;
+        let host = Running::guest(DEFAULT, Arc::new(Confirms)).await;
         let mut client = host.connect().await;
         for _ in 0..3 {
             let reply = client.get("/trap").await;
@@ -47,7 +48,7 @@ fn a_trap_is_answered_500_and_the_next_request_is_served() {
 #[test]
 fn a_guest_gets_no_more_memory_than_its_limit() {
     bounded(async {
-        let host = Running::guest(Limits { memory: 16 * 1024 * 1024, ..DEFAULT }, Confirms).await;
+        let host = Running::guest(Limits { memory: 16 * 1024 * 1024, ..DEFAULT }, Arc::new(Confirms)).await;
         assert_eq!(host.get("/grow?8").await.text(), "granted");
         assert_eq!(host.get("/grow?16").await.text(), "refused");
         assert_eq!(host.get("/grow").await.status, 500);
@@ -58,7 +59,7 @@ fn a_guest_gets_no_more_memory_than_its_limit() {
 #[test]
 fn a_guest_answers_no_more_than_the_response_limit() {
     bounded(async {
-        let host = Running::guest(Limits { response_body: 1000, ..DEFAULT }, Confirms).await;
+        let host = Running::guest(Limits { response_body: 1000, ..DEFAULT }, Arc::new(Confirms)).await;
         assert_eq!(host.get("/large?1000").await.body.len(), 1000);
         assert_eq!(host.get("/large?1001").await.status, 500);
         host.assert_serves().await;
@@ -68,7 +69,7 @@ fn a_guest_answers_no_more_than_the_response_limit() {
 #[test]
 fn a_guest_reaches_no_address_and_no_file() {
     bounded(async {
-        let host = Running::guest(DEFAULT, Confirms).await;
+        let host = Running::guest(DEFAULT, Arc::new(Confirms)).await;
         let bait = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = bait.local_addr().unwrap();
         assert_eq!(host.get(&format!("/outgoing?http://{address}/")).await.text(), "refused");
@@ -85,7 +86,7 @@ fn a_guest_sees_the_variables_it_is_given_and_no_others() {
     bounded(async {
         let mut settings = settings("CHARGEGATE_GUEST_COMPONENT", DEFAULT);
         settings.variables = vec![("GIVEN".into(), "value".into())];
-        let host = Running::start(settings, Confirms).await;
+        let host = Running::start(settings, Arc::new(Confirms)).await;
         assert_eq!(host.get("/variable?GIVEN").await.text(), "value");
         assert_eq!(host.get("/variables").await.text(), "1");
     });

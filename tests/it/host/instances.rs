@@ -1,5 +1,7 @@
 //! Instances are kept, shared and replaced.
 
+use std::sync::Arc;
+
 use chargegate_host::Limits;
 
 use super::support::{Confirms, Gate, Running, bounded};
@@ -7,7 +9,7 @@ use super::support::{Confirms, Gate, Running, bounded};
 #[test]
 fn an_instance_serves_one_request_after_another_up_to_its_limit() {
     bounded(async {
-        let host = Running::guest(Limits { instance_reuse: 3, ..Limits::DEFAULT }, Confirms).await;
+        let host = Running::guest(Limits { instance_reuse: 3, ..Limits::DEFAULT }, Arc::new(Confirms)).await;
         let mut client = host.connect().await;
         for expected in ["1", "2", "3", "1", "2", "3", "1"] {
             assert_eq!(client.get("/served").await.text(), expected);
@@ -20,7 +22,9 @@ fn an_instance_serves_requests_beside_each_other_up_to_its_limit() {
     bounded(async {
         for (limit, expected) in [(2, "2"), (1, "1")] {
             let (gate, mut keeper) = Gate::new();
-            let host = Running::guest(Limits { requests_per_instance: limit, ..Limits::DEFAULT }, gate).await;
+            let host =
+                Running::guest(Limits { requests_per_instance: limit, ..Limits::DEFAULT }, Arc::new(gate))
+                    .await;
             let mut waiting = host.connect().await;
             waiting.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
             keeper.wait().await;
@@ -35,7 +39,8 @@ fn an_instance_serves_requests_beside_each_other_up_to_its_limit() {
 fn a_trap_ends_only_its_own_instance() {
     bounded(async {
         let (gate, mut keeper) = Gate::new();
-        let host = Running::guest(Limits { requests_per_instance: 1, ..Limits::DEFAULT }, gate).await;
+        let host =
+            Running::guest(Limits { requests_per_instance: 1, ..Limits::DEFAULT }, Arc::new(gate)).await;
         let mut waiting = host.connect().await;
         waiting.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
         keeper.wait().await;

@@ -12,7 +12,7 @@ use super::support::{Confirms, Gate, Running, Told, bounded};
 fn a_stop_accepts_no_more_and_lets_requests_in_flight_finish() {
     bounded(async {
         let (gate, mut keeper) = Gate::new();
-        let host = Running::guest(Limits::DEFAULT, gate).await;
+        let host = Running::guest(Limits::DEFAULT, Arc::new(gate)).await;
         let address = host.address;
         let mut idle = host.connect().await;
         assert_eq!(idle.get("/served").await.status, 200);
@@ -37,7 +37,7 @@ fn a_stop_cuts_what_does_not_finish_in_time() {
             request_timeout: Duration::from_hours(1),
             ..Limits::DEFAULT
         };
-        let host = Running::guest(limits, gate).await;
+        let host = Running::guest(limits, Arc::new(gate)).await;
         let mut waiting = host.connect().await;
         waiting.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
         keeper.wait().await;
@@ -63,7 +63,7 @@ fn nothing_holds_the_queue_after_the_stop() {
 fn a_host_serves_again_after_a_stop() {
     bounded(async {
         for _ in 0..2 {
-            let host = Running::guest(Limits::DEFAULT, Confirms).await;
+            let host = Running::guest(Limits::DEFAULT, Arc::new(Confirms)).await;
             host.assert_serves().await;
             assert_eq!(host.stop().await.unwrap(), Drain::Complete);
         }

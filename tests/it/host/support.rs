@@ -7,7 +7,10 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chargegate_host::{Drain, Enqueue, EnqueueError, Host, Limits, Settings};
+use async_trait::async_trait;
+use chargegate_core::EnqueueError;
+use chargegate_host::{Drain, Host, Limits, Settings};
+use chargegate_storage::queue::Producer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
@@ -53,11 +56,11 @@ pub(crate) struct Running {
 
 impl Running {
     /// Serves the guest.
-    pub(crate) async fn guest(limits: Limits, queue: impl Enqueue) -> Self {
+    pub(crate) async fn guest(limits: Limits, queue: Arc<dyn Producer>) -> Self {
         Self::start(settings("CHARGEGATE_GUEST_COMPONENT", limits), queue).await
     }
 
-    pub(crate) async fn start(settings: Settings, queue: impl Enqueue) -> Self {
+    pub(crate) async fn start(settings: Settings, queue: Arc<dyn Producer>) -> Self {
         let host = Host::load(settings).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -156,7 +159,8 @@ impl Client {
 /// Confirms everything.
 pub(crate) struct Confirms;
 
-impl Enqueue for Confirms {
+#[async_trait]
+impl Producer for Confirms {
     async fn enqueue(&self, _message: String) -> Result<(), EnqueueError> {
         Ok(())
     }
@@ -193,7 +197,8 @@ impl Keeper {
     }
 }
 
-impl Enqueue for Gate {
+#[async_trait]
+impl Producer for Gate {
     async fn enqueue(&self, _message: String) -> Result<(), EnqueueError> {
         let _ = self.entered.send(());
         self.open.acquire().await.map_err(|_| EnqueueError::Unavailable)?.forget();
@@ -214,7 +219,8 @@ impl Default for Told {
     }
 }
 
-impl Enqueue for Told {
+#[async_trait]
+impl Producer for Told {
     async fn enqueue(&self, message: String) -> Result<(), EnqueueError> {
         let answer = *self.answer.lock().unwrap();
         match answer {

@@ -24,7 +24,7 @@ pub use self::url::{BASE_URL, BaseUrl, BaseUrlError, QueueUrl, QueueUrlError};
 pub use self::warning::Warning;
 use crate::engine;
 use chargegate_storage::Effects;
-pub use chargegate_storage::queue::EnqueueError;
+pub use chargegate_storage::queue::EnqueueFailure;
 
 /// How the engine behaves.
 #[derive(Clone, Debug)]

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::MAX_MESSAGE_BYTES;
+use chargegate_core::{EnqueueError, MAX_MESSAGE_BYTES};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -40,7 +40,7 @@ use chargegate_storage::Effects;
 use chargegate_storage::EngineError;
 use chargegate_storage::Outage;
 use chargegate_storage::metric;
-use chargegate_storage::queue::{EnqueueError, LeasedMessage, MessageKey, Queue, QueueDepth};
+use chargegate_storage::queue::{EnqueueFailure, LeasedMessage, MessageKey, Producer, Queue, QueueDepth};
 use chargegate_storage::spawn_watched;
 
 /// Waits after a failure: the first is no longer than this, ...
@@ -134,21 +134,21 @@ impl<S: Service> Engine<S> {
     /// Puts a message into the queue. `Ok` comes after the service confirmed it.
     ///
     /// # Errors
-    /// [`EnqueueError`]; the message was not enqueued then, except that after [`EnqueueError::Unavailable`] it may have
+    /// [`EnqueueFailure`]; the message was not enqueued then, except that after [`EnqueueFailure::Unavailable`] it may have
     /// been.
-    pub async fn enqueue(&self, body: String) -> Result<(), EnqueueError> {
+    pub async fn enqueue(&self, body: String) -> Result<(), EnqueueFailure> {
         let result = self.try_enqueue(body).await;
-        metric::enqueue(result.as_ref().err().map(EnqueueError::as_str));
+        metric::enqueue(result.as_ref().err().map(EnqueueFailure::as_str));
         result
     }
 
-    async fn try_enqueue(&self, body: String) -> Result<(), EnqueueError> {
+    async fn try_enqueue(&self, body: String) -> Result<(), EnqueueFailure> {
         if body.len() > MAX_MESSAGE_BYTES {
-            return Err(EnqueueError::TooLarge);
+            return Err(EnqueueFailure::TooLarge);
         }
-        let sending = lock(&self.shared.sending).clone().ok_or(EnqueueError::Closed)?;
+        let sending = lock(&self.shared.sending).clone().ok_or(EnqueueFailure::Closed)?;
         let (done, result) = oneshot::channel();
-        sending.send(send::Job { body, done }).await.map_err(|_| EnqueueError::Closed)?;
+        sending.send(send::Job { body, done }).await.map_err(|_| EnqueueFailure::Closed)?;
         drop(sending);
         let unknown = || ServiceError::unavailable("the service did not say whether it took the message");
         let result = result.await.unwrap_or_else(|_| Err(unknown()));
@@ -209,6 +209,13 @@ impl<S: Service> Queue for Engine<S> {
         let depth = counted("depth", shared.service.depth()).await;
         let waiting = depth.inspect_err(|error| shared.depth_gate.note(error))?;
         Ok(QueueDepth { waiting, limit: u64::MAX })
+    }
+}
+
+#[async_trait]
+impl<S: Service> Producer for Engine<S> {
+    async fn enqueue(&self, body: String) -> Result<(), EnqueueError> {
+        Ok(Engine::enqueue(self, body).await?)
     }
 }
 

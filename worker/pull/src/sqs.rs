@@ -26,7 +26,7 @@ pub use self::url::{QueueUrl, QueueUrlError};
 pub use self::warning::Warning;
 use crate::engine::{self, Client};
 use chargegate_storage::Effects;
-pub use chargegate_storage::queue::EnqueueError;
+pub use chargegate_storage::queue::EnqueueFailure;
 
 /// How long the service keeps a message from others without hearing of us: a fraction of what there is to decide.
 const LEASE: Duration = Duration::from_secs(6);

@@ -51,7 +51,7 @@ use chargegate_storage::Effects;
 use chargegate_storage::EngineError;
 use chargegate_storage::history::{Observation, Observe};
 use chargegate_storage::metric;
-pub use chargegate_storage::queue::EnqueueError;
+pub use chargegate_storage::queue::EnqueueFailure;
 use chargegate_storage::queue::MessageKey;
 use chargegate_storage::spawn_watched;
 
@@ -164,17 +164,17 @@ impl Engine {
     /// Puts a message into the queue. `Ok` comes after the server confirmed it, at the durability it is set to.
     ///
     /// # Errors
-    /// [`EnqueueError`]; the message was not enqueued then, except that after
-    /// [`EnqueueError::Unavailable`] it may have been.
-    pub async fn enqueue(&self, body: String) -> Result<(), EnqueueError> {
+    /// [`EnqueueFailure`]; the message was not enqueued then, except that after
+    /// [`EnqueueFailure::Unavailable`] it may have been.
+    pub async fn enqueue(&self, body: String) -> Result<(), EnqueueFailure> {
         let result = self.try_enqueue(&body).await;
-        metric::enqueue(result.as_ref().err().map(EnqueueError::as_str));
+        metric::enqueue(result.as_ref().err().map(EnqueueFailure::as_str));
         result
     }
 
-    async fn try_enqueue(&self, body: &str) -> Result<(), EnqueueError> {
+    async fn try_enqueue(&self, body: &str) -> Result<(), EnqueueFailure> {
         if body.len() > MAX_MESSAGE_BYTES {
-            return Err(EnqueueError::TooLarge);
+            return Err(EnqueueFailure::TooLarge);
         }
         self.shared.check_open()?;
         let streams = &self.shared.streams;
@@ -183,7 +183,7 @@ impl Engine {
         // Lua counts from one.
         call.arg(streams.number_for(body) + 1).arg(STREAM_FIELD).arg(body);
         let taken: bool = self.shared.link.call(&call).await.map_err(EngineError::from)?;
-        if taken { Ok(()) } else { Err(EnqueueError::DepthLimit) }
+        if taken { Ok(()) } else { Err(EnqueueFailure::DepthLimit) }
     }
 
     /// Comes back once a part of the engine has ended, by a fault or because it was closed: it cannot be relied on then.

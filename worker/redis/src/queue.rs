@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::STREAM_GROUP;
+use chargegate_core::{EnqueueError, STREAM_GROUP};
 use redis::pipe;
 
 use super::held::LetGo;
 use super::left::RELEASED;
 use super::{Engine, Shared, script};
 use chargegate_storage::EngineError;
-use chargegate_storage::queue::{LeasedMessage, MessageKey, Queue, QueueDepth};
+use chargegate_storage::queue::{LeasedMessage, MessageKey, Producer, Queue, QueueDepth};
 
 /// Messages acknowledged or handed back by one command.
 const CHUNK: usize = 512;
@@ -39,6 +39,13 @@ impl Queue for Engine {
         }
         let lengths: Vec<u64> = self.shared.link.run_all(&question).await?;
         Ok(QueueDepth { waiting: lengths.iter().sum(), limit: self.shared.settings.depth_limit })
+    }
+}
+
+#[async_trait]
+impl Producer for Engine {
+    async fn enqueue(&self, body: String) -> Result<(), EnqueueError> {
+        Ok(Engine::enqueue(self, body).await?)
     }
 }
 

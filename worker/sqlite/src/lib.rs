@@ -38,7 +38,7 @@ use self::writer::{Command, Writer};
 use chargegate_storage::Effects;
 use chargegate_storage::EngineError;
 use chargegate_storage::metric;
-pub use chargegate_storage::queue::EnqueueError;
+pub use chargegate_storage::queue::EnqueueFailure;
 
 /// How the engine behaves.
 #[derive(Clone, Debug)]
@@ -130,19 +130,19 @@ impl Engine {
     /// A caller that stops waiting does not know whether the message was enqueued.
     ///
     /// # Errors
-    /// [`EnqueueError`]; the message was not enqueued then, except that after
-    /// [`EnqueueError::Unavailable`] it may have been.
-    pub async fn enqueue(&self, body: String) -> Result<(), EnqueueError> {
+    /// [`EnqueueFailure`]; the message was not enqueued then, except that after
+    /// [`EnqueueFailure::Unavailable`] it may have been.
+    pub async fn enqueue(&self, body: String) -> Result<(), EnqueueFailure> {
         let result = self.try_enqueue(body).await;
-        metric::enqueue(result.as_ref().err().map(EnqueueError::as_str));
+        metric::enqueue(result.as_ref().err().map(EnqueueFailure::as_str));
         result
     }
 
-    async fn try_enqueue(&self, body: String) -> Result<(), EnqueueError> {
+    async fn try_enqueue(&self, body: String) -> Result<(), EnqueueFailure> {
         if body.len() > MAX_MESSAGE_BYTES {
-            return Err(EnqueueError::TooLarge);
+            return Err(EnqueueFailure::TooLarge);
         }
-        if self.write(batch::Enqueue { body }).await? { Ok(()) } else { Err(EnqueueError::DepthLimit) }
+        if self.write(batch::Enqueue { body }).await? { Ok(()) } else { Err(EnqueueFailure::DepthLimit) }
     }
 
     /// What operators may read of this engine.

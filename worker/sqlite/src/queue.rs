@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chargegate_core::EnqueueError;
 use tokio::time::Instant;
 
 use super::batch::{Acknowledge, Lease, Release};
 use super::messages::Leased;
 use super::{Engine, keys};
 use chargegate_storage::EngineError;
-use chargegate_storage::queue::{LeasedMessage, MessageKey, Queue, QueueDepth};
+use chargegate_storage::queue::{LeasedMessage, MessageKey, Producer, Queue, QueueDepth};
 
 #[async_trait]
 impl Queue for Engine {
@@ -45,6 +46,13 @@ impl Queue for Engine {
 
     async fn depth(&self) -> Result<QueueDepth, EngineError> {
         Ok(QueueDepth { waiting: self.waiting(), limit: self.shared.settings.depth_limit })
+    }
+}
+
+#[async_trait]
+impl Producer for Engine {
+    async fn enqueue(&self, body: String) -> Result<(), EnqueueError> {
+        Ok(Engine::enqueue(self, body).await?)
     }
 }
 

@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::UnixMillis;
+use chargegate_core::{EnqueueError, UnixMillis};
+
+use tracing::debug;
 
 use crate::error::EngineError;
 
@@ -89,9 +91,21 @@ pub trait Queue: Send + Sync {
     async fn depth(&self) -> Result<QueueDepth, EngineError>;
 }
 
-/// Why a message was not enqueued.
+/// The sending side of a queue.
+#[async_trait]
+pub trait Producer: Send + Sync {
+    /// Enqueues a message, and returns after the queue confirmed it at the durability that the engine states.
+    ///
+    /// A caller that drops the future does not know whether the message was enqueued.
+    ///
+    /// # Errors
+    /// [`EnqueueError`]: the message is not confirmed.
+    async fn enqueue(&self, body: String) -> Result<(), EnqueueError>;
+}
+
+/// The reason why an engine did not enqueue a message, with its cause. [`EnqueueError`] is its public form.
 #[derive(Debug, thiserror::Error)]
-pub enum EnqueueError {
+pub enum EnqueueFailure {
     /// As many messages as allowed wait already.
     #[error("the queue is at its depth limit")]
     DepthLimit,
@@ -109,7 +123,7 @@ pub enum EnqueueError {
     Closed,
 }
 
-impl EnqueueError {
+impl EnqueueFailure {
     /// The name in metrics.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -123,7 +137,20 @@ impl EnqueueError {
     }
 }
 
-impl From<EngineError> for EnqueueError {
+impl From<EnqueueFailure> for EnqueueError {
+    /// Logs the failure, whose cause the result no longer has.
+    fn from(failure: EnqueueFailure) -> Self {
+        let cause = std::error::Error::source(&failure).map(tracing::field::display);
+        debug!(error = %failure, cause, "the queue did not confirm a message");
+        match failure {
+            EnqueueFailure::DepthLimit | EnqueueFailure::Full => Self::Full,
+            EnqueueFailure::TooLarge => Self::TooLarge,
+            EnqueueFailure::Unavailable(_) | EnqueueFailure::Closed => Self::Unavailable,
+        }
+    }
+}
+
+impl From<EngineError> for EnqueueFailure {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Full => Self::Full,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chargegate_core::stream_key;
 use chargegate_redis::{Engine, Settings};
 use chargegate_storage::EngineError;
-use chargegate_storage::queue::{EnqueueError, LeasedMessage};
+use chargegate_storage::queue::{EnqueueFailure, LeasedMessage};
 use redis::cmd;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -165,7 +165,7 @@ async fn a_server_that_hangs_costs_nobody_more_than_the_deadline() {
             worker.lease(1, Duration::from_secs(1)),
         );
         assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
-        assert!(matches!(enqueued, Err(EnqueueError::Unavailable(_))), "{enqueued:?}");
+        assert!(matches!(enqueued, Err(EnqueueFailure::Unavailable(_))), "{enqueued:?}");
         assert!(acknowledged.is_err() && depth.is_err());
         assert!(leased.is_ok_and(|leased| leased.is_empty()) || began.elapsed() < Duration::from_secs(4));
         server.signal("CONT").unwrap();
@@ -218,7 +218,7 @@ async fn a_full_memory_stops_intake_and_not_the_drain() {
                 Err(error) => break error,
             }
         };
-        assert!(matches!(refused, EnqueueError::Full), "{refused}");
+        assert!(matches!(refused, EnqueueFailure::Full), "{refused}");
         let worker = worker(&engine);
         let held = lease(&worker, 20).await;
         // It is still known to live, when all that it said before is over.

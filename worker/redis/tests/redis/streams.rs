@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chargegate_core::stream_key;
 use chargegate_redis::{Engine, Settings};
-use chargegate_storage::queue::EnqueueError;
+use chargegate_storage::queue::EnqueueFailure;
 use chargegate_storage::{Effects, Random as _, SystemRandom};
 use redis::aio::MultiplexedConnection;
 use redis::cmd;
@@ -93,7 +93,7 @@ impl<K: Kind> Fixture for Streams<K> {
         worker
     }
 
-    async fn enqueue(&self, body: &str) -> Result<(), EnqueueError> {
+    async fn enqueue(&self, body: &str) -> Result<(), EnqueueFailure> {
         self.edge.enqueue(body.to_owned()).await
     }
 

@@ -1,7 +1,7 @@
 //! Full disks, broken connections, shared commits.
 
 use super::*;
-use crate::EnqueueError;
+use crate::EnqueueFailure;
 use crate::open::Tuning;
 use chargegate_storage::EngineError;
 
@@ -19,7 +19,7 @@ async fn fill(engine: &Engine) -> usize {
     for taken in 0..10_000 {
         match engine.enqueue("x".repeat(1000)).await {
             Ok(()) => {}
-            Err(EnqueueError::Full) => return taken,
+            Err(EnqueueFailure::Full) => return taken,
             Err(other) => panic!("{other}"),
         }
     }
@@ -32,7 +32,7 @@ async fn a_full_database_refuses_and_goes_on_once_there_is_room() {
     let taken = fill(&engine).await;
     assert!(taken > 10, "{taken}");
     assert_eq!(engine.depth().await.unwrap().waiting, u64::try_from(taken).unwrap());
-    assert!(matches!(engine.enqueue("x".repeat(5000)).await, Err(EnqueueError::Full)));
+    assert!(matches!(engine.enqueue("x".repeat(5000)).await, Err(EnqueueFailure::Full)));
 
     let leased = engine.lease(taken, NO_WAIT).await.unwrap();
     assert_eq!(leased.len(), taken);
@@ -53,7 +53,7 @@ async fn what_frees_room_does_not_fail_with_what_needs_it() {
         async move { tokio::join!(engine.enqueue(body), engine.acknowledge(vec![message.key])) }
     });
     let results = futures_util::future::join_all(callers).await;
-    assert!(results.iter().any(|(enqueued, _)| matches!(enqueued, Err(EnqueueError::Full))));
+    assert!(results.iter().any(|(enqueued, _)| matches!(enqueued, Err(EnqueueFailure::Full))));
     for (_, acknowledged) in results {
         acknowledged.unwrap();
     }
@@ -83,7 +83,7 @@ async fn a_failing_file_fails_its_callers_and_then_works_again() {
     bench.enqueue("a").await;
     bench.execute("ALTER TABLE queue RENAME TO hidden").await;
     let failed = bench.engine.enqueue("b".to_owned()).await;
-    assert!(matches!(failed, Err(EnqueueError::Unavailable(_))), "{failed:?}");
+    assert!(matches!(failed, Err(EnqueueFailure::Unavailable(_))), "{failed:?}");
     assert!(matches!(bench.engine.lease(1, NO_WAIT).await, Err(EngineError::Unavailable(_))));
     bench.execute("ALTER TABLE hidden RENAME TO queue").await;
     bench.enqueue("c").await;
@@ -101,7 +101,7 @@ async fn a_connection_that_lost_its_transaction_is_opened_again() {
         .await;
     for _ in 0..3 {
         let failed = bench.engine.enqueue("b".to_owned()).await;
-        assert!(matches!(failed, Err(EnqueueError::Unavailable(_))), "{failed:?}");
+        assert!(matches!(failed, Err(EnqueueFailure::Unavailable(_))), "{failed:?}");
     }
     bench.execute("DROP TRIGGER broken").await;
     bench.enqueue("c").await;

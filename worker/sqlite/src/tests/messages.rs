@@ -1,7 +1,7 @@
 //! The queue.
 
 use super::*;
-use crate::EnqueueError;
+use crate::EnqueueFailure;
 use chargegate_storage::EngineError;
 use chargegate_storage::SystemClock;
 use chargegate_storage::queue::QueueDepth;
@@ -35,7 +35,7 @@ async fn any_text_comes_out_as_it_went_in() {
 async fn a_message_that_is_too_large_is_refused() {
     let bench = Bench::new().await;
     let refused = bench.engine.enqueue("x".repeat(16 * 1024 + 1)).await;
-    assert!(matches!(refused, Err(EnqueueError::TooLarge)));
+    assert!(matches!(refused, Err(EnqueueFailure::TooLarge)));
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn the_depth_limit_is_exact_among_concurrent_callers() {
     for caller in callers {
         match caller.await.unwrap() {
             Ok(()) => taken += 1,
-            Err(EnqueueError::DepthLimit) => {}
+            Err(EnqueueFailure::DepthLimit) => {}
             Err(other) => panic!("{other}"),
         }
     }
@@ -125,14 +125,14 @@ async fn the_depth_limit_is_exact_among_concurrent_callers() {
     assert_eq!(bench.engine.depth().await.unwrap(), QueueDepth { waiting: 100, limit: 100 });
 
     let leased = bench.lease(3).await;
-    assert!(matches!(bench.engine.enqueue(String::new()).await, Err(EnqueueError::DepthLimit)));
+    assert!(matches!(bench.engine.enqueue(String::new()).await, Err(EnqueueFailure::DepthLimit)));
     bench.engine.acknowledge(leased.into_iter().map(|message| message.key).collect()).await.unwrap();
     bench.reopen().await;
     assert_eq!(bench.engine.depth().await.unwrap().waiting, 97);
     for _ in 0..3 {
         bench.enqueue("more").await;
     }
-    assert!(matches!(bench.engine.enqueue(String::new()).await, Err(EnqueueError::DepthLimit)));
+    assert!(matches!(bench.engine.enqueue(String::new()).await, Err(EnqueueFailure::DepthLimit)));
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn a_closed_engine_says_so() {
     bench.enqueue("a").await;
     bench.engine.close().await;
     bench.engine.close().await;
-    assert!(matches!(bench.engine.enqueue("b".to_owned()).await, Err(EnqueueError::Closed)));
+    assert!(matches!(bench.engine.enqueue("b".to_owned()).await, Err(EnqueueFailure::Closed)));
     assert!(matches!(bench.engine.lease(1, NO_WAIT).await, Err(EngineError::Closed)));
     assert!(matches!(bench.engine.backlog().await, Err(EngineError::Closed)));
 }

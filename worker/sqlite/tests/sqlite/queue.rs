@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chargegate_sqlite::{Engine, Settings};
 use chargegate_storage::Effects;
-use chargegate_storage::queue::EnqueueError;
+use chargegate_storage::queue::EnqueueFailure;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
@@ -40,7 +40,7 @@ impl Fixture for Sqlite {
         Arc::new(self.engine().await)
     }
 
-    async fn enqueue(&self, body: &str) -> Result<(), EnqueueError> {
+    async fn enqueue(&self, body: &str) -> Result<(), EnqueueFailure> {
         self.engine().await.enqueue(body.to_owned()).await
     }
 

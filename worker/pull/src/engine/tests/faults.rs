@@ -8,7 +8,7 @@ use super::{LONG, keys, lease, spawn_lease};
 use crate::engine::fake::{Call, Fake, ROUND_TRIP, TERMS, down};
 use crate::engine::{ServiceError, Terms};
 use chargegate_storage::EngineError;
-use chargegate_storage::queue::{EnqueueError, Queue as _};
+use chargegate_storage::queue::{EnqueueFailure, Queue as _};
 use chargegate_storage::testing::eventually;
 
 #[tokio::test(start_paused = true)]
@@ -46,7 +46,7 @@ async fn a_service_that_wants_to_be_left_alone_is() {
     sleep(ROUND_TRIP * 2).await;
     let closed = Instant::now();
 
-    assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueError::Unavailable(_))));
+    assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueFailure::Unavailable(_))));
     assert!(engine.depth().await.is_err());
     engine.acknowledge(keys(&held)).await.unwrap();
     assert_eq!(leasing.await.unwrap().len(), 1);

@@ -8,7 +8,7 @@ use super::{LONG, keys, lease};
 use crate::engine::fake::{Call, Fake, ROUND_TRIP, TERMS, down};
 use crate::engine::{Cause, Terms};
 use chargegate_storage::EngineError;
-use chargegate_storage::queue::{EnqueueError, MessageKey, Queue as _};
+use chargegate_storage::queue::{EnqueueFailure, MessageKey, Queue as _};
 use chargegate_storage::testing::eventually;
 
 #[tokio::test(start_paused = true)]
@@ -234,7 +234,7 @@ async fn a_call_enqueues_no_more_bytes_than_it_may() {
     }
     assert_eq!(fake.calls(), [Call::Send(2), Call::Send(2), Call::Send(1)]);
     let large = engine.enqueue("x".repeat(16 * 1024 + 1)).await;
-    assert!(matches!(large, Err(EnqueueError::TooLarge)));
+    assert!(matches!(large, Err(EnqueueFailure::TooLarge)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,7 +265,7 @@ async fn closing_settles_what_was_to_be_settled_and_hands_back_the_rest() {
     engine.ended().await;
     assert!(matches!(engine.lease(1, LONG).await, Err(EngineError::Closed)));
     assert!(matches!(engine.acknowledge(Vec::new()).await, Err(EngineError::Closed)));
-    assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueError::Closed)));
+    assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueFailure::Closed)));
     engine.close().await;
 }
 

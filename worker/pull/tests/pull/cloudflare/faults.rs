@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use chargegate_cloudflare_emulator::{Emulator, Endpoint, Fault, Garbage, JsonBodies, Message};
 use chargegate_core::UnixMillis;
 use chargegate_pull::cloudflare::{Engine, Settings};
-use chargegate_storage::queue::EnqueueError;
+use chargegate_storage::queue::EnqueueFailure;
 use chargegate_storage::{Clock, Effects, EngineError, SystemClock};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -205,7 +205,7 @@ async fn a_service_that_asks_to_wait_is_left_alone() {
         [Endpoint::Pull, Endpoint::Ack, Endpoint::Send, Endpoint::Metrics].map(|at| emulator.calls(at).calls)
     };
     let before = calls();
-    assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueError::Unavailable(_))));
+    assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueFailure::Unavailable(_))));
     assert!(worker.depth().await.is_err());
     assert_eq!(calls(), before, "no call of any kind");
     acknowledge(&worker, &held).await;

@@ -9,7 +9,7 @@ use chargegate_cloudflare_emulator::{
     TokenSettings,
 };
 use chargegate_pull::cloudflare::{Engine, Settings};
-use chargegate_storage::queue::EnqueueError;
+use chargegate_storage::queue::EnqueueFailure;
 use chargegate_storage::{Clock as _, Effects, SystemClock};
 use tokio::sync::Mutex;
 
@@ -82,7 +82,7 @@ impl Fixture for Cloudflare {
         worker
     }
 
-    async fn enqueue(&self, body: &str) -> Result<(), EnqueueError> {
+    async fn enqueue(&self, body: &str) -> Result<(), EnqueueFailure> {
         self.edge.enqueue(body.to_owned()).await
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chargegate_pull::sqs::{CredentialsSource, Engine, Settings};
 use chargegate_sigv4::AwsCredentials as Credentials;
-use chargegate_storage::queue::EnqueueError;
+use chargegate_storage::queue::EnqueueFailure;
 use chargegate_storage::{Clock as _, Effects, SystemClock};
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -73,7 +73,7 @@ impl Fixture for Sqs {
         worker
     }
 
-    async fn enqueue(&self, body: &str) -> Result<(), EnqueueError> {
+    async fn enqueue(&self, body: &str) -> Result<(), EnqueueFailure> {
         self.edge.enqueue(body.to_owned()).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chargegate_storage::queue::{EnqueueError, Queue as _};
+use chargegate_storage::queue::{EnqueueFailure, Queue as _};
 
 use super::proxy::Reply;
 use super::{Setting, all_come, body, cannot_be_had, enqueue, said, some_bodies};
@@ -36,7 +36,7 @@ async fn nothing_is_lost_whatever_the_service_answers() {
         let held = engine.lease(5, Duration::from_secs(5)).await.unwrap();
         setting.proxy.always(failure);
         let not_taken = engine.enqueue("not taken".to_owned()).await;
-        assert!(matches!(not_taken, Err(EnqueueError::Unavailable(_))), "{not_taken:?}");
+        assert!(matches!(not_taken, Err(EnqueueFailure::Unavailable(_))), "{not_taken:?}");
         let _ = engine.acknowledge(keys(&held)).await;
         let line = cannot_be_had(&engine).await;
         assert!(line.contains("QUEUE_URL") && !line.contains("MessageId"), "{line}");
@@ -138,7 +138,7 @@ async fn a_call_that_hangs_ends() {
     let bodies = some_bodies(3);
     enqueue(&engine, &bodies).await;
     setting.proxy.always(Reply::Hang);
-    assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueError::Unavailable(_))));
+    assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueFailure::Unavailable(_))));
     let line = cannot_be_had(&engine).await;
     assert!(line.contains("no answer in time"), "{line}");
     setting.proxy.always(Reply::Pass);

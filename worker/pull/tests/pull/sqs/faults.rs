@@ -1,7 +1,7 @@
 //! The service goes away, loses the queue, or is there no more.
 
 use chargegate_servers::{Moto, moto};
-use chargegate_storage::queue::{EnqueueError, Queue as _};
+use chargegate_storage::queue::{EnqueueFailure, Queue as _};
 use serde_json::json;
 
 use super::by_hand::Queue;
@@ -15,7 +15,7 @@ async fn an_engine_goes_on_when_the_service_is_back() {
     let engine = open(&settings(&server.url(), &queue)).await;
     enqueue(&engine, &some_bodies(3)).await;
     server.kill().unwrap();
-    assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueError::Unavailable(_))));
+    assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueFailure::Unavailable(_))));
     assert!(engine.depth().await.is_err());
     cannot_be_had(&engine).await;
     server.restart().unwrap();

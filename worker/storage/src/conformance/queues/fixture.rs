@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::queue::{EnqueueError, LeasedMessage, MessageKey, Queue};
+use crate::queue::{EnqueueFailure, LeasedMessage, MessageKey, Queue};
 use async_trait::async_trait;
 use tokio::time::Instant;
 
@@ -57,7 +57,7 @@ pub trait Fixture: Send + Sync + Sized + 'static {
     /// A worker of its own where the engine allows several at a time, else the one again.
     async fn worker(&self) -> Worker;
 
-    async fn enqueue(&self, body: &str) -> Result<(), EnqueueError>;
+    async fn enqueue(&self, body: &str) -> Result<(), EnqueueFailure>;
 
     /// Whether the queue takes a text.
     fn takes(_body: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::EngineError;
-use crate::queue::{EnqueueError, QueueDepth};
+use crate::queue::{EnqueueFailure, QueueDepth};
 
 use super::Fixture;
 use super::fixture::{NO_WAIT, Options, PATIENCE, acknowledge, lease};
@@ -35,7 +35,7 @@ pub(super) async fn the_depth_limit_is_exact_among_concurrent_callers<F: Fixture
     for caller in callers {
         match caller.await.unwrap() {
             Ok(()) => taken += 1,
-            Err(EnqueueError::DepthLimit) => {}
+            Err(EnqueueFailure::DepthLimit) => {}
             Err(other) => panic!("{other}"),
         }
     }
@@ -51,19 +51,19 @@ pub(super) async fn the_depth_counts_what_is_not_acknowledged<F: Fixture>() {
     let leased = lease(&worker, 3).await;
     assert_eq!(worker.depth().await.unwrap(), QueueDepth { waiting: 4, limit });
     if F::DEPTH_LIMIT {
-        assert!(matches!(fixture.enqueue("more").await, Err(EnqueueError::DepthLimit)));
+        assert!(matches!(fixture.enqueue("more").await, Err(EnqueueFailure::DepthLimit)));
     }
     acknowledge(&worker, &leased[..2]).await;
     assert_eq!(worker.depth().await.unwrap(), QueueDepth { waiting: 2, limit });
     fixture.enqueue_all(["one", "two"]).await;
     let three = fixture.enqueue("three").await;
-    assert_eq!(matches!(three, Err(EnqueueError::DepthLimit)), F::DEPTH_LIMIT);
+    assert_eq!(matches!(three, Err(EnqueueFailure::DepthLimit)), F::DEPTH_LIMIT);
 }
 
 pub(super) async fn a_message_that_is_too_large_is_refused<F: Fixture>() {
     let fixture = F::start(Options::default()).await;
     fixture.enqueue(&"x".repeat(16 * 1024)).await.unwrap();
-    assert!(matches!(fixture.enqueue(&"x".repeat(16 * 1024 + 1)).await, Err(EnqueueError::TooLarge)));
+    assert!(matches!(fixture.enqueue(&"x".repeat(16 * 1024 + 1)).await, Err(EnqueueFailure::TooLarge)));
     assert_eq!(fixture.worker().await.depth().await.unwrap().waiting, 1);
 }
 
