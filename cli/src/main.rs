@@ -10,6 +10,7 @@ mod log;
 mod migrate;
 mod output;
 mod reconcile;
+mod reference;
 mod running;
 mod send;
 mod serve;
@@ -23,7 +24,7 @@ mod worker;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Accepts requests to start a charging session, decides them and calls the client back.
 #[derive(Parser)]
@@ -40,6 +41,9 @@ enum CliCommand {
     Edge(Box<edge::EdgeArgs>),
     Migrate(migrate::MigrateArgs),
     Reconcile(reconcile::ReconcileArgs),
+    /// Print the settings as Markdown
+    #[command(hide = true)]
+    Reference,
     Send(Box<send::SendArgs>),
     Up(Box<up::UpArgs>),
     Worker(Box<worker::WorkerArgs>),
@@ -78,6 +82,10 @@ fn run(command: CliCommand) -> anyhow::Result<ExitCode> {
                 Ok(ExitCode::SUCCESS)
             }
             CliCommand::Reconcile(args) => Ok(reconcile::run(args).await?),
+            CliCommand::Reference => {
+                output::line(reference::markdown(&CliArgs::command()).trim_end());
+                Ok(ExitCode::SUCCESS)
+            }
             CliCommand::Send(args) => Ok(send::run(*args, stop).await?),
             CliCommand::Up(args) => {
                 log::start(&args.log)?;

@@ -5,6 +5,7 @@ mod app;
 mod chaos;
 mod cloud;
 mod demo;
+mod documentation;
 mod durability;
 mod edge_fixtures;
 mod host;

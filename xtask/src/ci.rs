@@ -3,7 +3,7 @@
 use crate::component::TARGET;
 use crate::step::{Failure, run as execute, say, timed};
 use crate::workspace::Workspace;
-use crate::{setup, test, workers};
+use crate::{docs, setup, test, workers};
 
 /// The target that has no standard library: what checks there is `no_std` for certain.
 const BARE_TARGET: &str = "wasm32v1-none";
@@ -61,6 +61,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
         }
         execute(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
+    timed("generated documentation", &mut times, || docs::check(workspace))?;
     timed("core and signatures without a standard library", &mut times, || {
         execute(&mut workspace.cargo(&[
             "check",

@@ -5,6 +5,7 @@ mod ci;
 mod cloudflare;
 mod component;
 mod dev;
+mod docs;
 mod programs;
 mod services;
 mod setup;
@@ -31,6 +32,7 @@ Commands:
   bench load [ARGS]          Set up, build and drive the whole on Redis and PostgreSQL, and measure; ARGS go to
                              the load, --help tells which
   services                   Start a throw-away Redis and PostgreSQL, print their URLs, and wait
+  docs [--check]             Write docs/configuration.md from the flags of the program; `--check` fails if it differs
   edge                       Build the WASM components; print their paths and sizes
   edge --target workers [--dry-run]
                              Build the worker that `wrangler deploy` uploads; print its path and size. With
@@ -53,6 +55,8 @@ fn run(mut args: Vec<String>) -> Result<(), Failure> {
         ("test", _) => test::run(&Workspace::find()?, &args),
         ("bench", _) => bench::run(&Workspace::find()?, args),
         ("ci", []) => ci::run(&Workspace::find()?),
+        ("docs", []) => docs::write(&Workspace::find()?),
+        ("docs", [option]) if option == "--check" => docs::check(&Workspace::find()?),
         ("services", []) => services::run(),
         ("edge", []) => component::run(&Workspace::find()?),
         ("edge", [option, target, rest @ ..]) if option == "--target" && target == "workers" => match rest {
