@@ -22,6 +22,20 @@ password are percent-encoded.
 The edge on Spin has [variables of its own](deploy/spin.md#variables), and so has the edge on
 [Cloudflare Workers](deploy/workers.md). Limits that are not settings are listed in
 [operations.md](operations.md#fixed-limits).
+
+## Rules
+
+- `--queue-url` is `redis://[user:password@]host[:port][/database]` or `rediss://` for TLS, `sqs://host/account/queue`,
+  or `cloudflare://ACCOUNT_ID/QUEUE_ID`.
+- `--queue-prefix` has 1 to 100 characters without spaces and braces.
+- `--database-url` accepts parameters such as `?sslmode=verify-full`. A busy worker uses five sessions.
+- `--decision-deadline` is longer than `--acl-timeout` and 0.5 s together. `--enqueue-timeout` is at most 60 s.
+- `--window`, `--acl-slots`, `--callbacks`, `--callbacks-per-host` and `--database-connections` apply to each worker;
+  `--queue-limit` applies to the queue, whatever the number of edges.
+- `--log` is a level, or levels by module such as `info,chargegate_worker=debug`.
+- `--data-dir` is on a local file system and locked while in use. On servers it contains only the compiled component.
+- A program built without an engine refuses the URLs of that engine; see
+  [CONTRIBUTING.md](../CONTRIBUTING.md#cargo-features).
 ";
 
 /// A flag and the commands that accept it.

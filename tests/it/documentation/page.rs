@@ -4,14 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The pages outside of `docs/`.
-const ROOT_PAGES: [&str; 6] = [
-    "ARCHITECTURE.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "README.md",
-    "SECURITY.md",
-    "benches/RESULTS.md",
-];
+const ROOT_PAGES: [&str; 6] =
+    ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "benches/RESULTS.md"];
 
 /// A Markdown file.
 pub(super) struct DocumentationPage {
