@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use chargegate_host::{Drain, Host, LoadError};
 use chargegate_storage::Effects;
-use chargegate_worker::{MetricsError, Ops, install_metrics};
+use chargegate_worker::{MetricsError, OpsServer, install_metrics};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: EdgeArgs, stop: CancellationToken) -> Result<(), E
     let load = tokio::task::spawn_blocking(move || Host::load(host_settings));
     let host = load.await.map_err(io::Error::other)??;
 
-    let ops_state = Ops::of_edge(queue.queue(), metrics);
+    let ops_state = OpsServer::for_edge(queue.queue(), metrics);
     ops_state.set_ready(true);
     let (edge_address, ops_address) = (edge.local_addr()?, ops.local_addr()?);
     info!(edge.address = %edge_address, ops.address = %ops_address, "started");

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use chargegate_worker::{Ops, Worker};
+use chargegate_worker::{OpsServer, Worker};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::serve::serve;
 pub(crate) struct RunningWorker {
     worker: Worker,
     engines: Engines,
-    ops: Ops,
+    ops: OpsServer,
     ops_server: JoinHandle<io::Result<()>>,
     peers: CancellationToken,
 }
@@ -28,7 +28,7 @@ impl RunningWorker {
     pub(crate) fn start(
         worker: Worker,
         engines: Engines,
-        ops: Ops,
+        ops: OpsServer,
         listener: TcpListener,
         peers: CancellationToken,
     ) -> Self {

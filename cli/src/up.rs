@@ -14,8 +14,8 @@ use chargegate_host::LoadError;
 use chargegate_sqlite::{self, OpenError};
 use chargegate_storage::Effects;
 use chargegate_worker::{
-    AclUrlError, CallbackClient, CallbackClientError, HttpAuthorizer, MetricsError, Ops, Parts,
-    SystemResolver, Worker, install_metrics,
+    AclUrlError, CallbackClient, CallbackClientError, HttpAuthorizer, MetricsError, OpsServer,
+    SystemResolver, Worker, WorkerDependencies, install_metrics,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
     };
     let edge_url = edge.url()?;
     let edge = edge.load().await?;
-    let parts = Parts {
+    let parts = WorkerDependencies {
         queue: engines.queue(),
         store: engines.store(),
         authorizer: Arc::new(HttpAuthorizer::new(acl_url, args.work.acl_slots.get())),
@@ -80,7 +80,7 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
     let resolver = Arc::new(SystemResolver::new(MAX_DNS_LOOKUPS));
     let connections = args.work.callbacks_per_host.get();
     let client = CallbackClient::new(addresses, resolver, args.work.callback_timeout, connections)?;
-    let ops_state = Ops::new(engines.queue(), engines.store(), metrics);
+    let ops_state = OpsServer::new(engines.queue(), engines.store(), metrics);
     let worker = Worker::start(&worker_settings, parts, client);
 
     announce(&edge_url, &ops, demo.as_ref())?;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use chargegate_storage::Effects;
 use chargegate_worker::{
-    AclUrl, CallbackClient, CallbackClientError, HttpAuthorizer, MetricsError, Ops, Parts, SystemResolver,
-    Worker, install_metrics,
+    AclUrl, CallbackClient, CallbackClientError, HttpAuthorizer, MetricsError, OpsServer, SystemResolver,
+    Worker, WorkerDependencies, install_metrics,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -69,13 +69,13 @@ pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(),
     let client = CallbackClient::new(addresses, resolver, args.work.callback_timeout, connections)?;
 
     let engines = Engines::open_remote(queue, store, &effects).await?;
-    let parts = Parts {
+    let parts = WorkerDependencies {
         queue: engines.queue(),
         store: engines.store(),
         authorizer: Arc::new(HttpAuthorizer::new(acl_url, args.work.acl_slots.get())),
         effects,
     };
-    let ops_state = Ops::new(engines.queue(), engines.store(), metrics);
+    let ops_state = OpsServer::new(engines.queue(), engines.store(), metrics);
     let worker = Worker::start(&worker_settings, parts, client);
 
     let ops_address = ops.local_addr()?;

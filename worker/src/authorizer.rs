@@ -1,4 +1,4 @@
-//! Asking the authorization service.
+//! Client of the authorization service.
 
 mod http;
 
@@ -9,46 +9,50 @@ use chargegate_core::{DecisionReason, DecisionStatus, DriverToken, StationId, Tr
 
 pub use self::http::{AclUrl, AclUrlError, HttpAuthorizer};
 
-/// One question to the authorization service.
+/// One request to the authorization service.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
-    /// Where the driver wants to charge.
+pub struct AuthorizationRequest<'a> {
+    /// Station at which the driver wants to charge.
     pub station_id: &'a StationId,
-    /// Who the driver is.
+    /// Token of the driver.
     pub driver_token: &'a DriverToken,
-    /// The call's own span.
+    /// Trace context of the call, a span of its own.
     pub traceparent: Traceparent,
 }
 
-/// Whoever knows which driver may charge where.
+/// Service that decides which driver may charge where.
 #[async_trait]
 pub trait Authorizer: Send + Sync {
-    /// Asks once; the whole exchange takes no longer than `timeout`.
+    /// Calls the service once; `timeout` bounds the whole exchange.
     ///
     /// # Errors
-    /// [`NoAnswer`]: whatever is not a known status is no answer.
-    async fn ask(&self, question: Question<'_>, timeout: Duration) -> Result<DecisionStatus, NoAnswer>;
+    /// [`AclCallError`]; any response but a known status is an error.
+    async fn authorize(
+        &self,
+        request: AuthorizationRequest<'_>,
+        timeout: Duration,
+    ) -> Result<DecisionStatus, AclCallError>;
 }
 
-/// A call had no answer.
+/// Failure of one call to the authorization service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoAnswer {
-    /// It did not end in its time.
+pub enum AclCallError {
+    /// The exchange exceeded the timeout.
     #[error("the authorization service did not answer in time")]
     TimedOut,
     /// The connection was refused or cut.
     #[error("the authorization service cannot be reached")]
     Unreachable,
-    /// It answered with a status other than 200.
+    /// The status was not 200.
     #[error("the authorization service answered with status {0}")]
     Status(u16),
-    /// It answered 200 with something that is no answer: another content type, too large, or no known status.
-    #[error("the authorization service answered with what is no answer")]
+    /// The response was 200 but unusable: another content type, too large, or an unknown status.
+    #[error("the response of the authorization service is unreadable")]
     Unreadable,
 }
 
-impl NoAnswer {
-    /// The reason of a decision made without an answer.
+impl AclCallError {
+    /// Returns the reason of a decision made after this failure.
     #[must_use]
     pub const fn reason(self) -> DecisionReason {
         match self {
@@ -57,7 +61,7 @@ impl NoAnswer {
         }
     }
 
-    /// The name in metrics.
+    /// Returns the name in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

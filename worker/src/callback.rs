@@ -1,12 +1,12 @@
-//! Posting decisions to callback URLs.
+//! Delivery of decisions to callback URLs.
 
 mod client;
 mod connector;
 mod delivery;
-mod hosts;
+mod permits;
 
 pub use client::{CallbackClient, CallbackClientError};
-pub use connector::{Resolve, SystemResolver};
+pub use connector::{HostResolver, SystemResolver};
 pub use delivery::DeliverySettings;
 pub(crate) use delivery::{Delivery, Dispatcher, release};
 

@@ -2,19 +2,19 @@
 //! records each decision, and calls back until the callback arrives.
 
 mod authorizer;
-mod bounded;
 mod callback;
+mod connect_timeout;
 #[cfg(test)]
-mod fake_acl;
+mod fake_authorizer;
 mod metric;
 mod ops;
-mod persist;
 mod pipeline;
 mod retry_after;
+mod retry_until_done;
 mod worker;
 
-pub use authorizer::{AclUrl, AclUrlError, Authorizer, HttpAuthorizer, NoAnswer, Question};
-pub use callback::{CallbackClient, CallbackClientError, DeliverySettings, Resolve, SystemResolver};
-pub use ops::{MetricsError, Ops, install_metrics};
-pub use pipeline::{Parts, PipelineSettings};
+pub use authorizer::{AclCallError, AclUrl, AclUrlError, AuthorizationRequest, Authorizer, HttpAuthorizer};
+pub use callback::{CallbackClient, CallbackClientError, DeliverySettings, HostResolver, SystemResolver};
+pub use ops::{MetricsError, OpsServer, install_metrics};
+pub use pipeline::{PipelineSettings, WorkerDependencies};
 pub use worker::{Worker, WorkerSettings};

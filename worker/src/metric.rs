@@ -1,14 +1,14 @@
-//! The names of what is counted, in one place. No label holds a token, a URL or a host.
+//! The worker's metrics. No label holds a token, a URL or a host.
 
 use std::time::Duration;
 
 use chargegate_core::{Decision, NextAttempt, TimestampCheck};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::authorizer::NoAnswer;
+use crate::authorizer::AclCallError;
 use chargegate_storage::store::AttemptResult;
 
-/// Describes every metric, so that they are all there from the first scrape on.
+/// Describes every metric, so that all are present from the first scrape on.
 pub(crate) fn describe() {
     chargegate_storage::metric::describe();
     describe_counter!("chargegate_decisions_total", "Decisions recorded, by status and reason");
@@ -46,16 +46,16 @@ pub(crate) fn describe() {
     }
 }
 
-/// Counts itself in a gauge while it lives.
-pub(crate) struct UnderWay(&'static str);
+/// Increment of a gauge, undone on drop.
+pub(crate) struct GaugeGuard(&'static str);
 
-/// Counts one thing under way in the gauge `name`.
-pub(crate) fn under_way(name: &'static str) -> UnderWay {
+/// Increments the gauge `name` until the returned guard is dropped.
+pub(crate) fn track(name: &'static str) -> GaugeGuard {
     gauge!(name).increment(1.0);
-    UnderWay(name)
+    GaugeGuard(name)
 }
 
-impl Drop for UnderWay {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         gauge!(self.0).decrement(1.0);
     }
@@ -91,8 +91,8 @@ pub(crate) fn clock(check: TimestampCheck) {
     counter!("chargegate_clock_skew_total", "kind" => kind).increment(1);
 }
 
-pub(crate) fn acl_call(no_answer: Option<NoAnswer>, took: Duration) {
-    counter!("chargegate_acl_calls_total", "outcome" => no_answer.map_or("answered", NoAnswer::as_str))
+pub(crate) fn acl_call(no_answer: Option<AclCallError>, took: Duration) {
+    counter!("chargegate_acl_calls_total", "outcome" => no_answer.map_or("answered", AclCallError::as_str))
         .increment(1);
     histogram!("chargegate_acl_call_seconds").record(took);
 }
@@ -118,6 +118,7 @@ pub(crate) fn attempt(result: AttemptResult, next: NextAttempt, took: Duration) 
     clippy::as_conversions,
     reason = "a gauge is a float; counts stay far below 2^52"
 )]
-pub(crate) fn level(name: &'static str, value: u64) {
+/// Sets the gauge `name`.
+pub(crate) fn set_gauge(name: &'static str, value: u64) {
     gauge!(name).set(value as f64);
 }

@@ -18,27 +18,27 @@ use crate::metric;
 use chargegate_storage::queue::Queue;
 use chargegate_storage::store::Store;
 
-/// No check of an engine takes longer.
+/// Longest check of one engine.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often samples are folded.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// Interval at which metric samples are folded into buckets.
+const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What the ops port tells of.
+/// State behind the ops port.
 #[derive(Clone)]
-pub struct Ops {
+pub struct OpsServer {
     queue: Arc<dyn Queue>,
-    /// An edge alone has none.
+    /// `None` in a process that runs an edge only.
     store: Option<Arc<dyn Store>>,
     metrics: PrometheusHandle,
     ready: Arc<AtomicBool>,
 }
 
-/// Metrics were installed before in this process.
+/// Metrics that were already installed in this process.
 #[derive(Debug, thiserror::Error)]
 #[error("metrics cannot be set up")]
 pub struct MetricsError(#[from] BuildError);
 
-/// Starts to collect metrics in this process.
+/// Starts collecting metrics in this process.
 ///
 /// # Errors
 /// [`MetricsError`] the second time.
@@ -51,13 +51,13 @@ pub fn install_metrics() -> Result<PrometheusHandle, MetricsError> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)?
         .install_recorder()?;
     metric::describe();
-    tokio::spawn(upkeep(handle.clone()));
+    tokio::spawn(fold_samples(handle.clone()));
     Ok(handle)
 }
 
-/// Folds samples into their buckets even where nobody scrapes: until then each one takes memory.
-async fn upkeep(metrics: PrometheusHandle) {
-    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+/// Folds samples into their buckets even when nothing scrapes the metrics: unfolded samples use memory.
+async fn fold_samples(metrics: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(METRICS_UPKEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -65,25 +65,25 @@ async fn upkeep(metrics: PrometheusHandle) {
     }
 }
 
-impl Ops {
-    /// The ops port of a worker over these engines; not ready until told.
+impl OpsServer {
+    /// Creates the ops port of a worker over these engines; not ready until [`OpsServer::set_ready`].
     #[must_use]
     pub fn new(queue: Arc<dyn Queue>, store: Arc<dyn Store>, metrics: PrometheusHandle) -> Self {
         Self { queue, store: Some(store), metrics, ready: Arc::default() }
     }
 
-    /// The ops port of an edge that works by itself; not ready until told.
+    /// Creates the ops port of a process that runs an edge only; not ready until [`OpsServer::set_ready`].
     #[must_use]
-    pub fn of_edge(queue: Arc<dyn Queue>, metrics: PrometheusHandle) -> Self {
+    pub fn for_edge(queue: Arc<dyn Queue>, metrics: PrometheusHandle) -> Self {
         Self { queue, store: None, metrics, ready: Arc::default() }
     }
 
-    /// Says whether requests should be sent here: true after the start, false from the beginning of a stop.
+    /// Sets whether the process accepts work: true after the start, false from the beginning of a shutdown.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
     }
 
-    /// The routes.
+    /// Returns the routes of the port.
     pub fn router(self) -> Router {
         Router::new()
             .route("/healthz", get(async || "ok\n"))
@@ -92,8 +92,8 @@ impl Ops {
             .with_state(self)
     }
 
-    /// Reads the levels of the engines into their gauges, and says what each is good for.
-    async fn check(&self) -> Check {
+    /// Checks the engines and updates the gauges of their levels.
+    async fn check(&self) -> ReadinessReport {
         let depth = tokio::time::timeout(CHECK_TIMEOUT, self.queue.depth());
         let backlog = async {
             let store = self.store.as_ref()?;
@@ -102,35 +102,35 @@ impl Ops {
         let (depth, backlog) = tokio::join!(depth, backlog);
         let queue = match depth {
             Ok(Ok(depth)) => {
-                metric::level("chargegate_queue_waiting", depth.waiting);
-                // A worker beside other edges does not know theirs.
+                metric::set_gauge("chargegate_queue_waiting", depth.waiting);
+                // A worker without an edge in its process does not know the limit.
                 if depth.limit < u64::MAX {
-                    metric::level("chargegate_queue_limit", depth.limit);
+                    metric::set_gauge("chargegate_queue_limit", depth.limit);
                 }
                 if depth.waiting < depth.limit { OK } else { "full" }
             }
-            _ => SILENT,
+            _ => NO_RESPONSE,
         };
         let store = backlog.map(|backlog| match backlog {
             Ok(Ok(backlog)) => {
-                metric::level("chargegate_callbacks_pending", backlog.in_flight);
-                metric::level("chargegate_callbacks_dead", backlog.dead);
+                metric::set_gauge("chargegate_callbacks_pending", backlog.in_flight);
+                metric::set_gauge("chargegate_callbacks_dead", backlog.dead);
                 OK
             }
-            _ => SILENT,
+            _ => NO_RESPONSE,
         });
         let process = if self.ready.load(Ordering::Relaxed) { OK } else { "not running" };
         let (edge, worker) = if self.store.is_some() { (None, Some(process)) } else { (Some(process), None) };
-        Check { edge, worker, queue, store }
+        ReadinessReport { edge, worker, queue, store }
     }
 }
 
 const OK: &str = "ok";
-const SILENT: &str = "does not answer";
+const NO_RESPONSE: &str = "does not answer";
 
-/// The state of each part in a word or two.
+/// State of each part, as the body of `/readyz`.
 #[derive(Serialize)]
-struct Check {
+struct ReadinessReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     edge: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,7 +140,7 @@ struct Check {
     store: Option<&'static str>,
 }
 
-async fn readyz(State(ops): State<Ops>) -> Response {
+async fn readyz(State(ops): State<OpsServer>) -> Response {
     let check = ops.check().await;
     let parts = [check.edge, check.worker, Some(check.queue), check.store];
     let ready = parts.into_iter().flatten().all(|state| state == OK);
@@ -148,7 +148,7 @@ async fn readyz(State(ops): State<Ops>) -> Response {
     (status, axum::Json(check)).into_response()
 }
 
-async fn render(State(ops): State<Ops>) -> Response {
+async fn render(State(ops): State<OpsServer>) -> Response {
     ops.check().await;
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], ops.metrics.render()).into_response()
 }

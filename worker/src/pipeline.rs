@@ -1,13 +1,14 @@
 //! The order of the worker's steps: lease, decide, record, acknowledge, deliver.
 //!
-//! 1. **Lease** no more messages than the window has room for, so that a backlog stays in the queue.
-//! 2. **Decide** each on its own ([`decide`]): decode, wait for a slot until the shed time, ask, or shed.
-//! 3. **Record** decisions and callback intents in one transaction, again and again until the store takes them.
-//! 4. **Acknowledge** the messages. A crash before this delivers them again, and step 3 finds them recorded.
-//! 5. **Deliver** the callbacks that step 3 leased to us; those without a place go back to the store.
+//! 1. **Lease** at most as many messages as the window has permits, so that a backlog stays in the queue.
+//! 2. **Decide** each message in its own task ([`decide`]): decode, wait for a slot until the shed time, call, or shed.
+//! 3. **Record** decisions and callback intents in one transaction, retried until the store commits it.
+//! 4. **Acknowledge** the messages. After a crash before this step they are delivered again, and step 3 finds them
+//!    recorded.
+//! 5. **Deliver** the callbacks that step 3 leased to this worker; those without a permit are released to the store.
 //!
-//! A message keeps its place in the window from 1 to 4, so nothing is leased that could not be decided or shed in
-//! time. While the store is down nothing more is leased at all.
+//! A message keeps its window permit from step 1 to step 4, so every leased message can be decided or shed in time.
+//! While the store is down, nothing is leased.
 
 mod decide;
 
@@ -27,219 +28,226 @@ use self::decide::Decider;
 use crate::authorizer::Authorizer;
 use crate::callback::{self, Dispatcher};
 use crate::metric;
-use crate::persist::Persist;
+use crate::retry_until_done::RetryUntilDone;
 use chargegate_storage::Effects;
 use chargegate_storage::Gather;
 use chargegate_storage::queue::{LeasedMessage, MessageKey, Queue};
 use chargegate_storage::store::{Outcome, Recorded, Store};
 
-/// The longest wait of one lease, and so of a stop that finds the queue empty.
+/// Longest wait of one lease call; bounds a shutdown that finds the queue empty.
 const LEASE_WAIT: Duration = Duration::from_millis(500);
-/// Messages recorded in one transaction at most.
-const RECORD_BATCH: usize = 256;
+/// Most messages recorded in one transaction.
+const MAX_RECORD_BATCH: usize = 256;
 
-/// How messages are decided.
+/// Settings for deciding messages.
 #[derive(Clone, Copy, Debug)]
 pub struct PipelineSettings {
-    /// Messages leased and not yet acknowledged at most.
+    /// Most messages leased and not yet acknowledged.
     pub window: NonZeroUsize,
-    /// Calls to the authorization service in flight at most, retries included.
+    /// Most calls to the authorization service in flight, retries included.
     pub slots: NonZeroUsize,
-    /// The times a decision keeps to.
+    /// Deadline and call timeout of a decision.
     pub rules: DecisionRules,
-    /// Under load, decisions are recorded in one transaction per this time.
-    pub pace: Duration,
+    /// Shortest time between two transactions that record decisions, so that batches grow under load.
+    pub record_interval: Duration,
 }
 
-/// The engines and peers a pipeline works with.
+/// Engines and peers of a worker.
 #[derive(Clone)]
-pub struct Parts {
-    /// Where messages come from.
+pub struct WorkerDependencies {
+    /// Source of messages.
     pub queue: Arc<dyn Queue>,
-    /// Where decisions go.
+    /// Destination of decisions and callbacks.
     pub store: Arc<dyn Store>,
-    /// Who is asked.
+    /// Client of the authorization service.
     pub authorizer: Arc<dyn Authorizer>,
-    /// Time and randomness.
+    /// Clock and randomness.
     pub effects: Effects,
 }
 
-/// A message on its way through the window.
-struct Passage {
+/// A decided message that is not yet acknowledged.
+struct InFlightMessage {
     outcome: Outcome,
-    /// When its commit is late.
-    due: Instant,
-    /// Its place in the window, free again when dropped.
-    place: Place,
+    /// A commit after this instant is late.
+    commit_deadline: Instant,
+    permit: WindowPermit,
 }
 
-/// A place in the window.
-struct Place {
+/// One of the window's permits, returned on drop.
+struct WindowPermit {
     _permit: OwnedSemaphorePermit,
-    _gauge: metric::UnderWay,
+    _gauge: metric::GaugeGuard,
 }
 
 /// A running pipeline.
 pub(crate) struct Pipeline {
     stop: CancellationToken,
-    puller: JoinHandle<()>,
-    recorder: JoinHandle<()>,
+    lease_task: JoinHandle<()>,
+    record_task: JoinHandle<()>,
 }
 
 impl Pipeline {
-    /// Starts leasing. Writing is given up only when `abandon` is cancelled.
+    /// Starts leasing. Writes are retried until `abandon` is cancelled.
     pub(crate) fn start(
         settings: PipelineSettings,
-        parts: Parts,
+        parts: WorkerDependencies,
         dispatcher: Dispatcher,
         abandon: CancellationToken,
     ) -> Self {
         let stop = CancellationToken::new();
         let (outcomes, inbox) = mpsc::channel(settings.window.get());
         let (store_works, watch_store) = watch::channel(true);
-        let persist = Persist::new(parts.effects.clone(), abandon);
-        // Without a recorder, however it ended, there is nothing to lease messages for.
-        let end = stop.clone().drop_guard();
-        let inbox = Gather::new(inbox, RECORD_BATCH, settings.pace);
-        let recording = record(inbox, parts.clone(), dispatcher, persist, store_works);
-        let recorder = tokio::spawn(async move {
-            let _end = end;
+        let retry = RetryUntilDone::new(parts.effects.clone(), abandon);
+        // When recording ends for any reason, a panic included, leasing must stop too.
+        let stop_guard = stop.clone().drop_guard();
+        let inbox = Gather::new(inbox, MAX_RECORD_BATCH, settings.record_interval);
+        let recording = record(inbox, parts.clone(), dispatcher, retry, store_works);
+        let record_task = tokio::spawn(async move {
+            let _stop_guard = stop_guard;
             recording.await;
         });
-        let puller = tokio::spawn(pull(settings, parts, outcomes, watch_store, stop.clone()));
-        Self { stop, puller, recorder }
+        let lease_task = tokio::spawn(lease_and_decide(settings, parts, outcomes, watch_store, stop.clone()));
+        Self { stop, lease_task, record_task }
     }
 
-    /// Whether both halves still run: they end only when told to, or when the engine says that trying is pointless.
+    /// Returns whether both tasks run. They end on a stop, or when an engine reports a permanent failure.
     pub(crate) fn is_running(&self) -> bool {
-        !self.puller.is_finished() && !self.recorder.is_finished()
+        !self.lease_task.is_finished() && !self.record_task.is_finished()
     }
 
-    /// Waits until it no longer leases, for whatever cause.
+    /// Waits until leasing has ended, whatever the cause.
     pub(crate) async fn ended(&self) {
         self.stop.cancelled().await;
     }
 
-    /// Leases nothing more, hands back what no call was begun for, and waits until the rest is acknowledged.
+    /// Stops leasing, releases messages without a call in progress, and waits until the others are acknowledged.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
-        let _ = self.puller.await;
-        let _ = self.recorder.await;
+        let _ = self.lease_task.await;
+        let _ = self.record_task.await;
     }
 }
 
-/// Leases messages and decides each in a task of its own.
-async fn pull(
+/// Leases messages and decides each in its own task.
+async fn lease_and_decide(
     settings: PipelineSettings,
-    parts: Parts,
-    outcomes: mpsc::Sender<Passage>,
+    parts: WorkerDependencies,
+    outcomes: mpsc::Sender<InFlightMessage>,
     store_works: watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
-    // A stop does not wait for a queue that is down.
-    let persist = Persist::new(parts.effects.clone(), stop.clone());
+    // Shutdown does not wait for a queue that is down.
+    let retry = RetryUntilDone::new(parts.effects.clone(), stop.clone());
     let size = settings.window.get();
     let window = Arc::new(Semaphore::new(size));
     let decider = Arc::new(Decider::new(settings, &parts, stop.clone()));
     let tasks = TaskTracker::new();
-    let (returns, returned) = mpsc::channel(size);
+    let (releases, released) = mpsc::channel(size);
 
     while !stop.is_cancelled() {
-        let Some(mut places) = room(&window, store_works.clone(), &stop).await else { break };
-        let max = places.num_permits();
-        let Some(leased) = persist.until_done("lease messages", || parts.queue.lease(max, LEASE_WAIT)).await
-        else {
+        let Some(mut permits) = acquire_window_permits(&window, store_works.clone(), &stop).await else {
+            break;
+        };
+        let max = permits.num_permits();
+        let Some(leased) = retry.run("lease messages", || parts.queue.lease(max, LEASE_WAIT)).await else {
             break;
         };
         for message in leased {
-            // An engine that gives more than it was asked for is not asked to take it back: its lease ends.
-            let Some(permit) = places.split(1) else { break };
-            let place = Place { _permit: permit, _gauge: metric::under_way("chargegate_window_in_use") };
-            tasks.spawn(pass(message, place, Arc::clone(&decider), outcomes.clone(), returns.clone()));
+            // Messages beyond `max` are dropped, not released: their leases expire.
+            let Some(permit) = permits.split(1) else { break };
+            let permit = WindowPermit { _permit: permit, _gauge: metric::track("chargegate_window_in_use") };
+            tasks.spawn(decide_one(
+                message,
+                permit,
+                Arc::clone(&decider),
+                outcomes.clone(),
+                releases.clone(),
+            ));
         }
     }
-    // Whether told to or because of the engine: what waits for a slot goes back.
+    // On a shutdown and on a permanent engine failure alike, messages that wait for a slot are released.
     stop.cancel();
-    // Not before the last lease has ended: it would take what was handed back.
-    let handing_back = tokio::spawn(hand_back(returned, Arc::clone(&parts.queue)));
+    // Only after the last lease call: it would lease the released messages again.
+    let releasing = tokio::spawn(release_undecided(released, Arc::clone(&parts.queue)));
     tasks.close();
     tasks.wait().await;
-    drop(returns);
-    let _ = handing_back.await;
+    drop(releases);
+    let _ = releasing.await;
 }
 
-/// Every free place in the window, at least one, once the store works; `None` when stopped first.
-async fn room(
+/// Acquires every free permit of the window, at least one, once the store works. Returns `None` when stopped first.
+async fn acquire_window_permits(
     window: &Arc<Semaphore>,
     mut store_works: watch::Receiver<bool>,
     stop: &CancellationToken,
 ) -> Option<OwnedSemaphorePermit> {
-    let some = async {
-        let place = Arc::clone(window).acquire_owned().await.ok()?;
+    let first = async {
+        let permit = Arc::clone(window).acquire_owned().await.ok()?;
         store_works.wait_for(|works| *works).await.ok()?;
-        Some(place)
+        Some(permit)
     };
-    let mut places = tokio::select! {
-        place = some => place?,
+    let mut permits = tokio::select! {
+        permit = first => permit?,
         () = stop.cancelled() => return None,
     };
     let more = u32::try_from(window.available_permits()).unwrap_or(u32::MAX);
     if let Ok(more) = Arc::clone(window).try_acquire_many_owned(more) {
-        places.merge(more);
+        permits.merge(more);
     }
-    Some(places)
+    Some(permits)
 }
 
-async fn pass(
+/// Decides one message and passes the outcome on, or its key when the worker stops first.
+async fn decide_one(
     message: LeasedMessage,
-    place: Place,
+    permit: WindowPermit,
     decider: Arc<Decider>,
-    outcomes: mpsc::Sender<Passage>,
-    returns: mpsc::Sender<MessageKey>,
+    outcomes: mpsc::Sender<InFlightMessage>,
+    releases: mpsc::Sender<MessageKey>,
 ) {
     let key = message.key.clone();
     match decider.decide(message).await {
-        Some((outcome, due)) => {
-            let _ = outcomes.send(Passage { outcome, due, place }).await;
+        Some((outcome, commit_deadline)) => {
+            let _ = outcomes.send(InFlightMessage { outcome, commit_deadline, permit }).await;
         }
         None => {
-            let _ = returns.send(key).await;
+            let _ = releases.send(key).await;
         }
     }
 }
 
-/// Hands back the messages of a stopping worker.
-async fn hand_back(mut returned: mpsc::Receiver<MessageKey>, queue: Arc<dyn Queue>) {
+/// Releases the undecided messages of a stopping worker.
+async fn release_undecided(mut released: mpsc::Receiver<MessageKey>, queue: Arc<dyn Queue>) {
     let mut keys = Vec::new();
-    while returned.recv_many(&mut keys, RECORD_BATCH).await > 0 {
+    while released.recv_many(&mut keys, MAX_RECORD_BATCH).await > 0 {
         if let Err(error) = queue.release(std::mem::take(&mut keys)).await {
-            warn!(error = %error, cause = chargegate_storage::metric::cause(&error), "could not hand back messages; their leases will end");
+            warn!(error = %error, cause = chargegate_storage::metric::cause(&error), "could not release messages; their leases will expire");
         }
     }
 }
 
-/// Records in batches: while one batch commits, the next gathers, and those before are acknowledged.
+/// Records outcomes in batches: while one batch commits, the next one collects, and earlier ones are acknowledged.
 async fn record(
-    mut inbox: Gather<Passage>,
-    parts: Parts,
+    mut inbox: Gather<InFlightMessage>,
+    parts: WorkerDependencies,
     dispatcher: Dispatcher,
-    persist: Persist,
+    retry: RetryUntilDone,
     store_works: watch::Sender<bool>,
 ) {
-    // As many as the window has room for: a queue far away may take its time, and bring many together.
+    // Bounded by the window alone: with a distant queue many acknowledgements are in flight at a time.
     let acknowledging = TaskTracker::new();
     acknowledging.close();
     while let Some(batch) = inbox.next().await {
-        let (mut outcomes, mut dues, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        for Passage { outcome, due, place } in batch {
+        let (mut outcomes, mut deadlines, mut permits) = (Vec::new(), Vec::new(), Vec::new());
+        for InFlightMessage { outcome, commit_deadline, permit } in batch {
             outcomes.push(outcome);
-            dues.push(due);
-            places.push(place);
+            deadlines.push(commit_deadline);
+            permits.push(permit);
         }
         let keys: Vec<_> = outcomes.iter().map(|outcome| outcome.key().clone()).collect();
-        let written = persist.until_done("record decisions", || {
-            // The deadline is the commit's: a write that had to be repeated may have become late.
-            mark_late(&mut outcomes, &dues);
+        let written = retry.run("record decisions", || {
+            // The deadline applies to the commit: a retried write may have become late.
+            mark_late(&mut outcomes, &deadlines);
             let recording = parts.store.record(outcomes.clone());
             async {
                 let recorded = recording.await;
@@ -250,38 +258,41 @@ async fn record(
         });
         let written = written.await;
         let Some(recorded) = written else {
-            // Their leases end, or the restart releases them: nothing is lost by leaving.
-            warn!(messages = keys.len(), "left messages undecided");
+            // Nothing is lost: the leases expire, or the restart releases the messages.
+            warn!(messages = keys.len(), "shutdown before the decisions were recorded; leases will expire");
             break;
         };
-        // Deciding is over: the callbacks need not wait for the acknowledgement.
-        let jobs = count(&outcomes, recorded);
-        let left = dispatcher.start(jobs);
+        // The decisions are committed: callbacks do not wait for the acknowledgement.
+        let jobs = count_recorded(&outcomes, recorded);
+        let unstarted = dispatcher.start(jobs);
         let parts = parts.clone();
         acknowledging.spawn(async move {
             let acknowledged = async {
                 if let Err(error) = parts.queue.acknowledge(keys).await {
-                    warn!(error = %error, cause = chargegate_storage::metric::cause(&error), "could not acknowledge messages; they come again");
+                    warn!(error = %error, cause = chargegate_storage::metric::cause(&error), "could not acknowledge messages; they will be delivered again");
                 }
             };
-            tokio::join!(acknowledged, callback::release(parts.store.as_ref(), left));
-            drop(places);
+            tokio::join!(acknowledged, callback::release(parts.store.as_ref(), unstarted));
+            drop(permits);
         });
     }
     acknowledging.wait().await;
 }
 
-fn mark_late(outcomes: &mut [Outcome], dues: &[Instant]) {
+fn mark_late(outcomes: &mut [Outcome], deadlines: &[Instant]) {
     let now = Instant::now();
-    for (outcome, due) in outcomes.iter_mut().zip(dues) {
+    for (outcome, deadline) in outcomes.iter_mut().zip(deadlines) {
         if let Outcome::Decided(decided) = outcome {
-            decided.late |= now > *due;
+            decided.late |= now > *deadline;
         }
     }
 }
 
-/// Counts what became of a batch and takes out the callbacks to deliver.
-fn count(outcomes: &[Outcome], recorded: Vec<Recorded>) -> Vec<chargegate_storage::store::CallbackJob> {
+/// Counts the results of a batch in the metrics and returns the callbacks to deliver.
+fn count_recorded(
+    outcomes: &[Outcome],
+    recorded: Vec<Recorded>,
+) -> Vec<chargegate_storage::store::CallbackJob> {
     let mut jobs = Vec::new();
     for (outcome, recorded) in outcomes.iter().zip(recorded) {
         match (outcome, recorded) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
-/// The seconds of a `Retry-After` header (RFC 9110 section 10.2.3), saturating. The form that gives a date is not
-/// read: our own waits serve.
+/// Parses the seconds of a `Retry-After` header (RFC 9110 section 10.2.3), saturating. The date form is ignored: the
+/// policy's own waits apply.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.as_bytes();
     if value.is_empty() {

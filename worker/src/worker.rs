@@ -1,4 +1,4 @@
-//! The worker as a whole: started, watched, stopped.
+//! Start, supervision and shutdown of a worker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::callback::{CallbackClient, Delivery, DeliverySettings};
-use crate::pipeline::{Parts, Pipeline, PipelineSettings};
+use crate::pipeline::{Pipeline, PipelineSettings, WorkerDependencies};
 use chargegate_storage::Effects;
 use chargegate_storage::spawn_watched;
 use chargegate_storage::store::Store;
 
-/// How often what is older than the retention is deleted.
-const PURGE_EVERY: Duration = Duration::from_mins(1);
+/// Interval between purges of rows past their retention.
+const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 
-/// How a worker works.
+/// Settings of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
-    /// Deciding.
+    /// Decisions.
     pub pipeline: PipelineSettings,
-    /// Delivering.
+    /// Callback delivery.
     pub delivery: DeliverySettings,
-    /// How long finished requests are kept: the window in which a repeat is recognised.
+    /// Retention of finished requests: the window in which a repeated request is recognised.
     pub retention: Duration,
 }
 
@@ -33,7 +33,7 @@ pub struct WorkerSettings {
 pub struct Worker {
     pipeline: Pipeline,
     delivery: Delivery,
-    purger: JoinHandle<()>,
+    purge_task: JoinHandle<()>,
     stop: CancellationToken,
     /// Cancelled when a task has ended.
     ended: CancellationToken,
@@ -41,9 +41,9 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts to lease, decide and deliver.
+    /// Starts leasing, deciding and delivering.
     #[must_use]
-    pub fn start(settings: &WorkerSettings, parts: Parts, client: CallbackClient) -> Self {
+    pub fn start(settings: &WorkerSettings, parts: WorkerDependencies, client: CallbackClient) -> Self {
         let stop = CancellationToken::new();
         let abandon = CancellationToken::new();
         let ended = CancellationToken::new();
@@ -55,21 +55,24 @@ impl Worker {
             abandon.clone(),
             &ended,
         );
-        let purging =
-            purge(Arc::clone(&parts.store), parts.effects.clone(), settings.retention, stop.clone());
-        let purger = spawn_watched(&ended, purging);
+        let purging = purge_periodically(
+            Arc::clone(&parts.store),
+            parts.effects.clone(),
+            settings.retention,
+            stop.clone(),
+        );
+        let purge_task = spawn_watched(&ended, purging);
         let pipeline = Pipeline::start(settings.pipeline, parts, dispatcher, abandon.clone());
-        Self { pipeline, delivery, purger, stop, ended, abandon }
+        Self { pipeline, delivery, purge_task, stop, ended, abandon }
     }
 
-    /// Whether all of it still works.
+    /// Returns whether every task of the worker runs.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.pipeline.is_running() && !self.ended.is_cancelled()
     }
 
-    /// Waits until a part of it has ended although nobody stopped it: an engine failed in a way that trying again
-    /// does not mend, or there was a panic.
+    /// Waits until a task has ended without a stop: after a permanent engine failure, or a panic.
     pub async fn failed(&self) {
         tokio::select! {
             () = self.pipeline.ended() => {}
@@ -77,31 +80,37 @@ impl Worker {
         }
     }
 
-    /// Stops intake, finishes what was begun, and hands back the rest; after `grace` it leaves even that to the
-    /// leases. Says whether everything begun was finished.
-    pub async fn stop(self, grace: Duration) -> bool {
-        let Self { pipeline, delivery, purger, stop, ended: _, abandon } = self;
+    /// Stops leasing, finishes work in progress and releases the rest. After `timeout`, unfinished work is left to expiring
+    /// leases. Returns whether everything in progress was finished.
+    pub async fn stop(self, timeout: Duration) -> bool {
+        let Self { pipeline, delivery, purge_task, stop, ended: _, abandon } = self;
         stop.cancel();
         let finish = async {
             pipeline.stop().await;
             delivery.stop().await;
-            let _ = purger.await;
+            let _ = purge_task.await;
         };
-        let finished = tokio::time::timeout(grace, finish).await.is_ok();
-        // Whatever still tries to write gives up now.
+        let finished = tokio::time::timeout(timeout, finish).await.is_ok();
+        // Ends the retries of pending writes.
         abandon.cancel();
         if !finished {
             warn!(
-                grace_ms = grace.as_millis(),
-                "stopped before everything was finished; the rest is taken up again"
+                timeout_ms = timeout.as_millis(),
+                "shutdown timed out; unfinished work will be resumed when its leases expire"
             );
         }
         finished
     }
 }
 
-async fn purge(store: Arc<dyn Store>, effects: Effects, retention: Duration, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(PURGE_EVERY);
+/// Purges rows past their retention, once a minute.
+async fn purge_periodically(
+    store: Arc<dyn Store>,
+    effects: Effects,
+    retention: Duration,
+    stop: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(PURGE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -109,13 +118,13 @@ async fn purge(store: Arc<dyn Store>, effects: Effects, retention: Duration, sto
             _ = ticks.tick() => {}
         }
         let before: UnixMillis = effects.clock.now().minus(retention);
-        debug!(before_ms = before.0, "deleting what is past retention");
+        debug!(before_ms = before.0, "purging rows past retention");
         loop {
             match store.purge(before).await {
                 Ok(true) if !stop.is_cancelled() => tokio::task::yield_now().await,
                 Ok(_) => break,
                 Err(error) => {
-                    warn!(error = %error, cause = chargegate_storage::metric::cause(&error), "could not delete what is past retention");
+                    warn!(error = %error, cause = chargegate_storage::metric::cause(&error), "could not purge rows past retention; retrying in a minute");
                     break;
                 }
             }

@@ -65,12 +65,12 @@ impl WorkerTuningArgs {
                 window: self.window,
                 slots: self.acl_slots,
                 rules: rules.map_err(SettingError::Rules)?,
-                pace,
+                record_interval: pace,
             },
             delivery: DeliverySettings {
                 concurrency: self.callbacks.get(),
                 per_host: self.callbacks_per_host.get(),
-                pace,
+                report_interval: pace,
                 ..DeliverySettings::default()
             },
             retention: self.retention,

@@ -1,4 +1,4 @@
-//! The authorization service over HTTP.
+//! Client of the authorization service over HTTP.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::{Authorizer, NoAnswer, Question};
+use super::{AclCallError, AuthorizationRequest, Authorizer};
 
-/// An answer is some 30 bytes; more than this is no answer.
-const MAX_ANSWER_BYTES: usize = 16 * 1024;
-/// No connection takes longer to open.
+/// Most bytes of a response; a regular one has about 30.
+const MAX_RESPONSE_BYTES: usize = 16 * 1024;
+/// Longest time for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The base URL of the authorization service: `http://host[:port][/path]`.
+/// Base URL of the authorization service: `http://host[:port][/path]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AclUrl(Uri);
 
-/// The text is no base URL of an authorization service.
+/// Text that is not a base URL of an authorization service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be a URL like http://acl.internal:8080, without credentials, query or fragment (the authorization service speaks HTTP only)"
@@ -51,7 +51,7 @@ impl FromStr for AclUrl {
     }
 }
 
-/// Asks the authorization service by HTTP, over kept connections.
+/// Client of the authorization service over kept HTTP connections.
 #[derive(Clone, Debug)]
 pub struct HttpAuthorizer {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -59,12 +59,12 @@ pub struct HttpAuthorizer {
 }
 
 impl HttpAuthorizer {
-    /// A client that keeps up to `connections` idle connections.
+    /// Creates a client that keeps up to `connections` idle connections.
     #[must_use]
     pub fn new(url: AclUrl, connections: usize) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        // The pool goes on opening a connection that its call no longer needs: a call's timeout does not end that.
+        // The timeout of a call does not end the opening of a connection, which the pool continues in the background.
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -74,36 +74,39 @@ impl HttpAuthorizer {
         Self { client, endpoint: url.0 }
     }
 
-    async fn exchange(&self, question: Question<'_>) -> Result<DecisionStatus, NoAnswer> {
-        let query = authorization_body(question.station_id, question.driver_token);
+    async fn exchange(
+        &self,
+        authorization: AuthorizationRequest<'_>,
+    ) -> Result<DecisionStatus, AclCallError> {
+        let body = authorization_body(authorization.station_id, authorization.driver_token);
         let request = Request::builder()
             .method(Method::POST)
             .uri(self.endpoint.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
-            .header("traceparent", question.traceparent.as_str())
-            .body(Full::new(Bytes::from(query)))
-            .map_err(|_| NoAnswer::Unreachable)?;
-        let response = self.client.request(request).await.map_err(|_| NoAnswer::Unreachable)?;
+            .header("traceparent", authorization.traceparent.as_str())
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|_| AclCallError::Unreachable)?;
+        let response = self.client.request(request).await.map_err(|_| AclCallError::Unreachable)?;
         let (head, body) = response.into_parts();
         if head.status != StatusCode::OK {
-            return Err(NoAnswer::Status(head.status.as_u16()));
+            return Err(AclCallError::Status(head.status.as_u16()));
         }
         if !head.headers.get(CONTENT_TYPE).is_some_and(|value| is_json(value.as_bytes())) {
-            return Err(NoAnswer::Unreadable);
+            return Err(AclCallError::Unreadable);
         }
-        let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await.map_err(|error| {
+        let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await.map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() {
-                NoAnswer::Unreadable
+                AclCallError::Unreadable
             } else {
-                NoAnswer::Unreachable
+                AclCallError::Unreachable
             }
         })?;
-        parse_authorization_answer(&body.to_bytes()).map_err(|_| NoAnswer::Unreadable)
+        parse_authorization_answer(&body.to_bytes()).map_err(|_| AclCallError::Unreadable)
     }
 }
 
-/// Whether a content type is `application/json`, with or without parameters.
+/// Returns whether a content type is `application/json`, with or without parameters.
 fn is_json(content_type: &[u8]) -> bool {
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
     essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
@@ -111,8 +114,12 @@ fn is_json(content_type: &[u8]) -> bool {
 
 #[async_trait]
 impl Authorizer for HttpAuthorizer {
-    async fn ask(&self, question: Question<'_>, timeout: Duration) -> Result<DecisionStatus, NoAnswer> {
-        tokio::time::timeout(timeout, self.exchange(question)).await.unwrap_or(Err(NoAnswer::TimedOut))
+    async fn authorize(
+        &self,
+        request: AuthorizationRequest<'_>,
+        timeout: Duration,
+    ) -> Result<DecisionStatus, AclCallError> {
+        tokio::time::timeout(timeout, self.exchange(request)).await.unwrap_or(Err(AclCallError::TimedOut))
     }
 }
 

@@ -6,7 +6,7 @@ use chargegate_core::{DecisionStatus, Traceparent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::{Authorizer, HttpAuthorizer, NoAnswer, Question};
+use super::{AclCallError, AuthorizationRequest, Authorizer, HttpAuthorizer};
 use chargegate_storage::testing::{Peer, STATION, TOKEN, read_request};
 
 /// Longer than any test takes: what ends before ended for another reason.
@@ -14,20 +14,21 @@ const LONG: Duration = Duration::from_mins(1);
 /// For what must run out of time.
 const SHORT: Duration = Duration::from_millis(100);
 
-async fn ask(port: u16, timeout: Duration) -> Result<DecisionStatus, NoAnswer> {
+async fn ask(port: u16, timeout: Duration) -> Result<DecisionStatus, AclCallError> {
     let authorizer = HttpAuthorizer::new(format!("http://127.0.0.1:{port}").parse().unwrap(), 4);
     ask_with(&authorizer, timeout).await
 }
 
-async fn ask_with(authorizer: &HttpAuthorizer, timeout: Duration) -> Result<DecisionStatus, NoAnswer> {
+async fn ask_with(authorizer: &HttpAuthorizer, timeout: Duration) -> Result<DecisionStatus, AclCallError> {
     let (station_id, driver_token) = (STATION.parse().unwrap(), TOKEN.parse().unwrap());
-    let question = Question {
+    let question = AuthorizationRequest {
         station_id: &station_id,
         driver_token: &driver_token,
         traceparent: Traceparent::new([7; 16], [9; 8]),
     };
     // A test whose timeout is not kept fails instead of hanging.
-    let asked = tokio::time::timeout(timeout + Duration::from_secs(20), authorizer.ask(question, timeout));
+    let asked =
+        tokio::time::timeout(timeout + Duration::from_secs(20), authorizer.authorize(question, timeout));
     asked.await.expect("the timeout is not kept")
 }
 
@@ -37,7 +38,7 @@ fn answer(status: &str, content_type: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n{body}")
 }
 
-async fn check(raw: impl Into<Vec<u8>>, expected: Result<DecisionStatus, NoAnswer>) {
+async fn check(raw: impl Into<Vec<u8>>, expected: Result<DecisionStatus, AclCallError>) {
     let raw = raw.into();
     let shown = raw.get(..raw.len().min(80)).unwrap().escape_ascii().to_string();
     let peer = Peer::answering(raw).await;
@@ -85,7 +86,7 @@ async fn every_status_is_read() {
 async fn another_status_than_200_is_no_answer() {
     for status in [201, 204, 400, 404, 429, 500, 502, 503] {
         let raw = answer(&format!("{status} Whatever"), JSON, ALLOWED);
-        check(raw, Err(NoAnswer::Status(status))).await;
+        check(raw, Err(AclCallError::Status(status))).await;
     }
 }
 
@@ -101,34 +102,35 @@ async fn a_200_that_does_not_answer_is_unreadable() {
         (JSON, r#"{"status":null}"#),
         (JSON, r#"["allowed"]"#),
     ] {
-        check(answer("200 OK", content_type, body), Err(NoAnswer::Unreadable)).await;
+        check(answer("200 OK", content_type, body), Err(AclCallError::Unreadable)).await;
     }
-    check(format!("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{ALLOWED}"), Err(NoAnswer::Unreadable)).await;
+    check(format!("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{ALLOWED}"), Err(AclCallError::Unreadable))
+        .await;
 }
 
 #[tokio::test]
 async fn a_large_answer_is_no_answer_however_true() {
     let padded = format!("{ALLOWED}{}", " ".repeat(10 * 1024 * 1024));
-    check(answer("200 OK", JSON, &padded), Err(NoAnswer::Unreadable)).await;
+    check(answer("200 OK", JSON, &padded), Err(AclCallError::Unreadable)).await;
 }
 
 #[tokio::test]
 async fn an_endless_answer_is_cut_off() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"status\":\"allowed\"}";
     let (peer, poured) = Peer::pouring(head, vec![b' '; 64 * 1024]).await;
-    assert_eq!(ask(peer.port(), LONG).await, Err(NoAnswer::Unreadable));
+    assert_eq!(ask(peer.port(), LONG).await, Err(AclCallError::Unreadable));
     // Sockets buffer some megabytes; without a cap a peer pours gigabytes before the timeout.
     assert!(poured.await.unwrap() < 64 * 1024 * 1024);
 }
 
 #[tokio::test]
 async fn a_service_that_refuses_or_hangs_up_is_unreachable() {
-    assert_eq!(ask(Peer::refusing().await, LONG).await, Err(NoAnswer::Unreachable));
+    assert_eq!(ask(Peer::refusing().await, LONG).await, Err(AclCallError::Unreachable));
     let whole = answer("200 OK", JSON, ALLOWED);
     for end in [0, 10, 40, whole.len() - 1] {
-        check(&whole[..end], Err(NoAnswer::Unreachable)).await;
+        check(&whole[..end], Err(AclCallError::Unreachable)).await;
     }
-    check("SSH-2.0-OpenSSH_9.6\r\n", Err(NoAnswer::Unreachable)).await;
+    check("SSH-2.0-OpenSSH_9.6\r\n", Err(AclCallError::Unreachable)).await;
 }
 
 #[tokio::test]
@@ -148,7 +150,7 @@ async fn the_timeout_spans_the_whole_exchange() {
             }
         })
         .await;
-        assert_eq!(ask(peer.port(), SHORT).await, Err(NoAnswer::TimedOut), "{end}");
+        assert_eq!(ask(peer.port(), SHORT).await, Err(AclCallError::TimedOut), "{end}");
         told.recv().await.expect("the connection is closed: the service need not go on");
     }
 }
@@ -164,7 +166,7 @@ async fn a_trickled_answer_does_not_extend_the_timeout() {
         }
     })
     .await;
-    assert_eq!(ask(peer.port(), SHORT).await, Err(NoAnswer::TimedOut));
+    assert_eq!(ask(peer.port(), SHORT).await, Err(AclCallError::TimedOut));
 }
 
 #[tokio::test]
@@ -173,7 +175,7 @@ async fn redirects_are_not_followed() {
     for status in [301, 302, 303, 307, 308] {
         let location = format!("http://127.0.0.1:{}/v1/authorizations", elsewhere.port());
         let raw = format!("HTTP/1.1 {status} Moved\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
-        check(raw, Err(NoAnswer::Status(status))).await;
+        check(raw, Err(AclCallError::Status(status))).await;
     }
     assert_eq!(elsewhere.connections(), 0);
 }

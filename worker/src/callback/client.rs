@@ -15,49 +15,50 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
-use super::connector::{ConnectError, GuardedConnector, Resolve};
-use crate::bounded::Bounded;
+use super::connector::{ConnectError, GuardedConnector, HostResolver};
+use crate::connect_timeout::ConnectTimeout;
 use crate::retry_after::retry_after;
 use chargegate_storage::store::{AttemptResult, CallbackJob};
 
-/// A receiver's answer is its status. This much of its body is read, so that the connection can be used again; a
-/// longer body costs the connection.
-const MAX_ANSWER_BYTES: usize = 16 * 1024;
+/// Most bytes read of a response body, so that the connection can be reused; a longer body closes the connection. Only
+/// the status of a response counts.
+const MAX_RESPONSE_BODY: usize = 16 * 1024;
 
-/// Posts callbacks: no proxy, no redirects, no forbidden address, one deadline over the whole exchange.
+/// HTTP client for callbacks: no proxy, no redirects, no forbidden address, one deadline over the whole exchange.
 #[derive(Clone)]
 pub struct CallbackClient {
-    client: Client<Bounded<HttpsConnector<GuardedConnector>>, Full<Bytes>>,
+    client: Client<ConnectTimeout<HttpsConnector<GuardedConnector>>, Full<Bytes>>,
     deadline: Duration,
 }
 
-/// The TLS library offers no usable protocol version.
+/// TLS library without a usable protocol version.
 #[derive(Debug, thiserror::Error)]
 #[error("TLS cannot be set up")]
 pub struct CallbackClientError(#[from] rustls::Error);
 
-/// What an attempt came to, with the wait the receiver asked for.
+/// Result of an attempt, with the wait that the receiver asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Attempt {
+pub(super) struct AttemptResponse {
     pub(super) result: AttemptResult,
     pub(super) retry_after: Option<Duration>,
 }
 
-impl From<AttemptResult> for Attempt {
+impl From<AttemptResult> for AttemptResponse {
     fn from(result: AttemptResult) -> Self {
         Self { result, retry_after: None }
     }
 }
 
 impl CallbackClient {
-    /// A client that may call what `policy` permits, and spends at most `deadline` on one exchange. It keeps up to
-    /// `connections` idle connections to a host: fewer than there are attempts at once would be opened again and again.
+    /// Creates a client that calls only addresses that `policy` permits and spends at most `deadline` on one exchange. It
+    /// keeps up to `connections` idle connections to a host; with fewer than concurrent attempts, connections would be
+    /// reopened constantly.
     ///
     /// # Errors
     /// [`CallbackClientError`].
     pub fn new(
         policy: AddressPolicy,
-        resolver: Arc<dyn Resolve>,
+        resolver: Arc<dyn HostResolver>,
         deadline: Duration,
         connections: usize,
     ) -> Result<Self, CallbackClientError> {
@@ -71,18 +72,18 @@ impl CallbackClient {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(15))
             .pool_max_idle_per_host(connections)
-            // An attempt runs out of time first, and says so.
-            .build(Bounded::new(connector, deadline.saturating_add(Duration::from_secs(1))));
+            // The attempt times out first, which gives the more precise result.
+            .build(ConnectTimeout::new(connector, deadline.saturating_add(Duration::from_secs(1))));
         Ok(Self { client, deadline })
     }
 
-    /// The longest an attempt takes.
+    /// Returns the longest duration of an attempt.
     #[must_use]
     pub fn deadline(&self) -> Duration {
         self.deadline
     }
 
-    pub(super) async fn post(&self, job: &CallbackJob, traceparent: Option<Traceparent>) -> Attempt {
+    pub(super) async fn post(&self, job: &CallbackJob, traceparent: Option<Traceparent>) -> AttemptResponse {
         let Some(request) = request(job, traceparent) else { return AttemptResult::BadAnswer.into() };
         let end = Instant::now() + self.deadline;
         match tokio::time::timeout_at(end, self.client.request(request)).await {
@@ -91,7 +92,7 @@ impl CallbackClient {
             Ok(Ok(response)) => {
                 let (head, body) = response.into_parts();
                 drain(body, end).await;
-                Attempt {
+                AttemptResponse {
                     result: AttemptResult::Answered(head.status.as_u16()),
                     retry_after: retry_after(&head.headers),
                 }
@@ -100,7 +101,7 @@ impl CallbackClient {
     }
 }
 
-/// The request of a job. `None` cannot happen to a URL of core's grammar; a message is never lost for it.
+/// Builds the request of a job. `None` is impossible for a URL of core's grammar, and counts as a failed attempt.
 fn request(job: &CallbackJob, traceparent: Option<Traceparent>) -> Option<Request<Full<Bytes>>> {
     let body = callback_body(&job.station_id, &job.driver_token, job.decision.status);
     let mut request = Request::builder()
@@ -127,14 +128,14 @@ fn uri(url: &CallbackUrl) -> Option<Uri> {
     Uri::builder().scheme(scheme).authority(url.authority()).path_and_query(target).build().ok()
 }
 
-/// Reads what a receiver says besides its status, up to the cap and the deadline, and forgets it.
+/// Reads and discards a response body, up to the cap and the deadline.
 async fn drain(mut body: Incoming, end: Instant) {
-    let mut room = MAX_ANSWER_BYTES;
+    let mut remaining = MAX_RESPONSE_BODY;
     let _ = tokio::time::timeout_at(end, async {
         while let Some(Ok(frame)) = body.frame().await {
             let length = frame.data_ref().map_or(0, Bytes::len);
-            match room.checked_sub(length) {
-                Some(left) => room = left,
+            match remaining.checked_sub(length) {
+                Some(left) => remaining = left,
                 None => break,
             }
         }

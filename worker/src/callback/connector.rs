@@ -1,4 +1,4 @@
-//! Connections to receivers: every address, literal or resolved, is judged here, just before the connection.
+//! Connections to receivers. Every address, literal or resolved, is judged here, just before the connection.
 
 use std::future::Future;
 use std::io;
@@ -17,30 +17,30 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tower_service::Service;
 
-/// No address of a name keeps the others waiting longer.
+/// Longest wait for the connection to one address of a name.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Turns names into addresses.
+/// Resolver of host names.
 #[async_trait]
-pub trait Resolve: Send + Sync {
-    /// All addresses of `name`.
+pub trait HostResolver: Send + Sync {
+    /// Returns all addresses of `name`.
     ///
     /// # Errors
     /// [`io::Error`] when there are none.
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
 }
 
-/// The machine's own resolver, with a bounded number of look-ups under way.
+/// The operating system's resolver, with a bounded number of concurrent look-ups.
 ///
-/// A look-up blocks a thread, and goes on in it when nobody waits for it any more: the bound is held until the
-/// look-up itself ends, so that names which never resolve cannot use up the threads.
+/// A look-up blocks a thread, and continues when its caller has given up. The permit is held until the look-up itself
+/// ends, so that names which never resolve cannot exhaust the threads.
 #[derive(Clone, Debug)]
 pub struct SystemResolver {
     lookups: Arc<Semaphore>,
 }
 
 impl SystemResolver {
-    /// A resolver with at most `lookups` look-ups under way.
+    /// Creates a resolver with at most `lookups` concurrent look-ups.
     #[must_use]
     pub fn new(lookups: usize) -> Self {
         Self { lookups: Arc::new(Semaphore::new(lookups)) }
@@ -48,7 +48,7 @@ impl SystemResolver {
 }
 
 #[async_trait]
-impl Resolve for SystemResolver {
+impl HostResolver for SystemResolver {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(io::Error::other)?;
         let target = (name.to_owned(), 0_u16);
@@ -61,29 +61,29 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// Why there is no connection to a receiver.
+/// Failure to connect to a receiver.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     /// The name has no address.
     #[error("the name does not resolve")]
     Unresolved(#[source] io::Error),
-    /// Every address is one that is never called.
+    /// Every address of the host is forbidden.
     #[error("every address is in a forbidden range")]
     Blocked(#[source] ForbiddenAddress),
-    /// No address took the connection.
+    /// No address accepted the connection.
     #[error("the receiver cannot be reached")]
     Unreachable(#[source] io::Error),
 }
 
-/// Connects to receivers whose addresses the policy permits.
+/// Connector to receivers whose addresses the policy permits.
 #[derive(Clone)]
 pub(super) struct GuardedConnector {
     policy: Arc<AddressPolicy>,
-    resolver: Arc<dyn Resolve>,
+    resolver: Arc<dyn HostResolver>,
 }
 
 impl GuardedConnector {
-    pub(super) fn new(policy: AddressPolicy, resolver: Arc<dyn Resolve>) -> Self {
+    pub(super) fn new(policy: AddressPolicy, resolver: Arc<dyn HostResolver>) -> Self {
         Self { policy: Arc::new(policy), resolver }
     }
 
@@ -96,22 +96,22 @@ impl GuardedConnector {
             Err(_) => self.resolver.resolve(host).await.map_err(ConnectError::Unresolved)?,
         };
 
-        let mut refusal = ConnectError::Unresolved(io::ErrorKind::NotFound.into());
+        let mut failure = ConnectError::Unresolved(io::ErrorKind::NotFound.into());
         for address in addresses {
             match self.policy.judge(address) {
                 Err(forbidden) => {
-                    // An address that could be called and failed says more than one that could not.
-                    if !matches!(refusal, ConnectError::Unreachable(_)) {
-                        refusal = ConnectError::Blocked(forbidden);
+                    // A failed connection is the more useful result than a forbidden address.
+                    if !matches!(failure, ConnectError::Unreachable(_)) {
+                        failure = ConnectError::Blocked(forbidden);
                     }
                 }
                 Ok(()) => match self.open(SocketAddr::new(address, port)).await {
                     Ok(stream) => return Ok(TokioIo::new(stream)),
-                    Err(error) => refusal = error,
+                    Err(error) => failure = error,
                 },
             }
         }
-        Err(refusal)
+        Err(failure)
     }
 
     async fn open(&self, address: SocketAddr) -> Result<TcpStream, ConnectError> {
@@ -119,7 +119,7 @@ impl GuardedConnector {
         let stream = connected
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(ConnectError::Unreachable)?;
-        // A second line of defence: whatever happened on the way, this is who is at the other end.
+        // A second line of defence: judges the address at the other end, whatever happened on the way.
         let peer = stream.peer_addr().map_err(ConnectError::Unreachable)?;
         self.policy.judge(peer.ip()).map_err(ConnectError::Blocked)?;
         stream.set_nodelay(true).map_err(ConnectError::Unreachable)?;

@@ -1,4 +1,4 @@
-//! Delivering callbacks: at once where there is a place, else from the store when it is due.
+//! Delivery of callbacks: at once where a permit is free, otherwise claimed from the store when due.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::client::{Attempt, CallbackClient};
-use super::hosts::{Hosts, Place};
+use super::client::{AttemptResponse, CallbackClient};
+use super::permits::{HostLimits, HostPermit};
 use crate::metric;
-use crate::persist::Persist;
+use crate::retry_until_done::RetryUntilDone;
 use chargegate_storage::Effects;
 use chargegate_storage::Gather;
 use chargegate_storage::spawn_watched;
@@ -22,24 +22,24 @@ use chargegate_storage::store::{
     AfterAttempt, AttemptReport, AttemptResult, CallbackJob, ClaimLimits, Store,
 };
 
-/// The longest wait after claims that failed.
+/// Longest wait after failed claims.
 const CLAIM_RETRY_CAP: Duration = Duration::from_secs(5);
-/// Attempts reported in one transaction at most.
-const REPORT_BATCH: usize = 256;
+/// Most attempts reported in one transaction.
+const MAX_REPORT_BATCH: usize = 256;
 
-/// How callbacks are delivered.
+/// Settings for delivering callbacks.
 #[derive(Clone, Debug)]
 pub struct DeliverySettings {
-    /// Attempts under way at once.
+    /// Most attempts in flight.
     pub concurrency: usize,
-    /// Attempts under way at once for one host.
+    /// Most attempts in flight for one host.
     pub per_host: usize,
-    /// How often the store is asked for what is due.
-    pub poll: Duration,
-    /// When to try again.
+    /// Interval of claims of due callbacks.
+    pub poll_interval: Duration,
+    /// Policy of retries.
     pub retry: RetryPolicy,
-    /// Under load, attempts are reported in one transaction per this time.
-    pub pace: Duration,
+    /// Shortest time between two transactions that report attempts, so that batches grow under load.
+    pub report_interval: Duration,
 }
 
 impl Default for DeliverySettings {
@@ -47,41 +47,41 @@ impl Default for DeliverySettings {
         Self {
             concurrency: 512,
             per_host: 64,
-            poll: Duration::from_millis(250),
+            poll_interval: Duration::from_millis(250),
             retry: RetryPolicy::default(),
-            pace: Duration::ZERO,
+            report_interval: Duration::ZERO,
         }
     }
 }
 
-/// Starts attempts.
+/// Handle that starts attempts.
 #[derive(Clone)]
 pub(crate) struct Dispatcher {
-    shared: Arc<Shared>,
-    reports: mpsc::Sender<(AttemptReport, Place)>,
+    shared: Arc<DeliveryState>,
+    reports: mpsc::Sender<(AttemptReport, HostPermit)>,
 }
 
-struct Shared {
+struct DeliveryState {
     client: CallbackClient,
     effects: Effects,
-    hosts: Hosts,
+    limits: HostLimits,
     retry: RetryPolicy,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// A job found no place and waits in the store.
+    /// Whether a job without a permit waits in the store.
     overflowed: AtomicBool,
-    place_freed: Notify,
+    permit_freed: Notify,
 }
 
-/// The tasks behind a [`Dispatcher`].
+/// Tasks behind a [`Dispatcher`].
 pub(crate) struct Delivery {
-    shared: Arc<Shared>,
-    claimer: tokio::task::JoinHandle<()>,
-    reporter: tokio::task::JoinHandle<()>,
+    shared: Arc<DeliveryState>,
+    claim_task: tokio::task::JoinHandle<()>,
+    report_task: tokio::task::JoinHandle<()>,
 }
 
 impl Delivery {
-    /// Starts claiming and reporting. `ended` is cancelled when one of both ends, by a panic too.
+    /// Starts claiming and reporting. `ended` is cancelled when either task ends, also by a panic.
     #[must_use]
     pub(crate) fn start(
         client: CallbackClient,
@@ -91,73 +91,73 @@ impl Delivery {
         abandon: CancellationToken,
         ended: &CancellationToken,
     ) -> (Self, Dispatcher) {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(DeliveryState {
             client,
             effects: effects.clone(),
-            hosts: Hosts::new(settings.concurrency, settings.per_host),
+            limits: HostLimits::new(settings.concurrency, settings.per_host),
             retry: settings.retry,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             overflowed: AtomicBool::new(false),
-            place_freed: Notify::new(),
+            permit_freed: Notify::new(),
         });
         let (reports, inbox) = mpsc::channel(settings.concurrency.max(1));
         let dispatcher = Dispatcher { shared: Arc::clone(&shared), reports };
-        let persist = Persist::new(effects, abandon);
-        let inbox = Gather::new(inbox, REPORT_BATCH, settings.pace);
-        let reporting = report(inbox, Arc::clone(&store), persist, Arc::clone(&shared));
-        let reporter = spawn_watched(ended, reporting);
-        let claimer = spawn_watched(ended, claim(dispatcher.clone(), store, settings.poll));
-        (Self { shared, claimer, reporter }, dispatcher)
+        let retry = RetryUntilDone::new(effects, abandon);
+        let inbox = Gather::new(inbox, MAX_REPORT_BATCH, settings.report_interval);
+        let reporting = report_attempts(inbox, Arc::clone(&store), retry, Arc::clone(&shared));
+        let report_task = spawn_watched(ended, reporting);
+        let claim_task = spawn_watched(ended, claim_due(dispatcher.clone(), store, settings.poll_interval));
+        (Self { shared, claim_task, report_task }, dispatcher)
     }
 
-    /// Claims nothing more and waits for the attempts under way, each bounded by its deadline, to be reported. The
-    /// caller drops its [`Dispatcher`]s before.
+    /// Stops claiming and waits until the attempts in flight, each bounded by its deadline, are reported. The caller drops
+    /// its [`Dispatcher`]s first.
     pub(crate) async fn stop(self) {
         self.shared.stop.cancel();
-        let _ = self.claimer.await;
+        let _ = self.claim_task.await;
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
-        let _ = self.reporter.await;
+        let _ = self.report_task.await;
     }
 }
 
 impl Dispatcher {
-    /// Starts the attempts there are places for and gives back the other jobs, to be released to the store.
+    /// Starts an attempt for each job that gets a permit. Returns the other jobs, to be released to the store.
     #[must_use]
     pub(crate) fn start(&self, jobs: Vec<CallbackJob>) -> Vec<CallbackJob> {
         let stopping = self.shared.stop.is_cancelled();
-        let mut left = Vec::new();
+        let mut unstarted = Vec::new();
         for job in jobs {
-            match self.shared.hosts.take(job.callback_url.host_str()) {
-                Some(place) if !stopping => self.attempt(job, place),
-                _ => left.push(job),
+            match self.shared.limits.try_acquire(job.callback_url.host_str()) {
+                Some(permit) if !stopping => self.spawn_attempt(job, permit),
+                _ => unstarted.push(job),
             }
         }
-        if !left.is_empty() {
+        if !unstarted.is_empty() {
             self.shared.overflowed.store(true, Ordering::Relaxed);
         }
-        left
+        unstarted
     }
 
-    fn attempt(&self, job: CallbackJob, place: Place) {
+    fn spawn_attempt(&self, job: CallbackJob, permit: HostPermit) {
         let shared = Arc::clone(&self.shared);
         let reports = self.reports.clone();
         self.shared.tasks.spawn(async move {
             let report = shared.attempt(&job).await;
-            // The place is kept until the report is written: what is not recorded counts as under way.
-            let _ = reports.send((report, place)).await;
+            // The permit is held until the report is committed: an unreported attempt counts as in flight.
+            let _ = reports.send((report, permit)).await;
         });
     }
 }
 
-impl Shared {
+impl DeliveryState {
     async fn attempt(&self, job: &CallbackJob) -> AttemptReport {
         let started_at = self.effects.clock.now();
         let start = Instant::now();
-        let _under_way = metric::under_way("chargegate_callbacks_under_way");
+        let _in_flight = metric::track("chargegate_callbacks_under_way");
         let traceparent = job.traceparent.map(|trace| trace.child(self.effects.random.bits().to_be_bytes()));
-        let Attempt { result, retry_after } = self.client.post(job, traceparent).await;
+        let AttemptResponse { result, retry_after } = self.client.post(job, traceparent).await;
         let took = start.elapsed();
 
         let now = self.effects.clock.now();
@@ -171,7 +171,7 @@ impl Shared {
         metric::attempt(result, next, took);
         debug!(
             request.id = %job.request_id, attempt.n = job.attempt.get(), callback.host = job.callback_url.host_str(),
-            result = result.as_str(), took_ms = took.as_millis(), "attempted a callback",
+            result = result.as_str(), took_ms = took.as_millis(), "callback attempted",
         );
         let next = match next {
             NextAttempt::Delivered => AfterAttempt::Delivered { at: now },
@@ -180,7 +180,7 @@ impl Shared {
                 warn!(
                     request.id = %job.request_id, attempt.n = job.attempt.get(),
                     callback.host = job.callback_url.host_str(), result = result.as_str(),
-                    reason = reason.as_str(), "gave up a callback",
+                    reason = reason.as_str(), "callback given up; stored as a dead letter",
                 );
                 AfterAttempt::Dead { at: now, reason }
             }
@@ -189,26 +189,26 @@ impl Shared {
     }
 }
 
-/// Writes reports in batches: while one batch commits, the next gathers.
-async fn report(
-    mut inbox: Gather<(AttemptReport, Place)>,
+/// Writes reports in batches: while one batch commits, the next one collects.
+async fn report_attempts(
+    mut inbox: Gather<(AttemptReport, HostPermit)>,
     store: Arc<dyn Store>,
-    persist: Persist,
-    shared: Arc<Shared>,
+    retry: RetryUntilDone,
+    shared: Arc<DeliveryState>,
 ) {
     while let Some(batch) = inbox.next().await {
-        let (reports, places): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        // What cannot be reported is attempted again when its lease ends: at least once.
-        let _ = persist.until_done("report attempts", || store.report(reports.clone())).await;
-        drop(places);
+        let (reports, permits): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        // An attempt without a report is repeated when its lease expires: delivery is at least once.
+        let _ = retry.run("report attempts", || store.report(reports.clone())).await;
+        drop(permits);
         if shared.overflowed.load(Ordering::Relaxed) {
-            shared.place_freed.notify_one();
+            shared.permit_freed.notify_one();
         }
     }
 }
 
-/// Starts what is due: retries, what found no place before, and what a crash left behind.
-async fn claim(dispatcher: Dispatcher, store: Arc<dyn Store>, poll: Duration) {
+/// Starts due callbacks: retries, jobs that found no permit before, and jobs that a crash left behind.
+async fn claim_due(dispatcher: Dispatcher, store: Arc<dyn Store>, poll: Duration) {
     let shared = &dispatcher.shared;
     let mut ticks = tokio::time::interval(poll);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -217,23 +217,23 @@ async fn claim(dispatcher: Dispatcher, store: Arc<dyn Store>, poll: Duration) {
         tokio::select! {
             () = shared.stop.cancelled() => return,
             _ = ticks.tick() => {}
-            () = shared.place_freed.notified() => {}
+            () = shared.permit_freed.notified() => {}
         }
-        let (total, under_way) = shared.hosts.snapshot();
+        let (total, in_flight) = shared.limits.snapshot();
         if total == 0 {
             continue;
         }
-        let limits = ClaimLimits { total, per_host: shared.hosts.per_host(), under_way };
+        let limits = ClaimLimits { total, per_host: shared.limits.per_host(), under_way: in_flight };
         shared.overflowed.store(false, Ordering::Relaxed);
         match store.claim(shared.effects.clock.now(), limits).await {
             Ok(jobs) => {
                 failures = 0;
                 if !jobs.is_empty() {
-                    // More may be due than there were places for.
+                    // More callbacks may be due than permits were free.
                     shared.overflowed.store(true, Ordering::Relaxed);
                 }
-                let left = dispatcher.start(jobs);
-                release(store.as_ref(), left).await;
+                let unstarted = dispatcher.start(jobs);
+                release(store.as_ref(), unstarted).await;
             }
             Err(error) => {
                 let wait = full_jitter(poll, failures, CLAIM_RETRY_CAP, shared.effects.random.jitter());
@@ -241,7 +241,7 @@ async fn claim(dispatcher: Dispatcher, store: Arc<dyn Store>, poll: Duration) {
                 chargegate_storage::metric::engine_failure();
                 warn!(
                     error = %error, cause = chargegate_storage::metric::cause(&error), retry_ms = wait.as_millis(),
-                    "could not claim callbacks",
+                    "could not claim callbacks; retrying",
                 );
                 let _ = shared.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
             }
@@ -249,14 +249,14 @@ async fn claim(dispatcher: Dispatcher, store: Arc<dyn Store>, poll: Duration) {
     }
 }
 
-/// Gives jobs that found no place back to the store; what fails comes back when its lease ends.
+/// Releases jobs that got no permit to the store. After a failure they are due when their leases expire.
 pub(crate) async fn release(store: &dyn Store, jobs: Vec<CallbackJob>) {
     if jobs.is_empty() {
         return;
     }
     let jobs = jobs.iter().map(|job| (job.request_id, job.attempt)).collect();
     if let Err(error) = store.release(jobs).await {
-        warn!(error = %error, cause = chargegate_storage::metric::cause(&error), "could not hand back callbacks; their leases will end");
+        warn!(error = %error, cause = chargegate_storage::metric::cause(&error), "could not release callbacks; their leases will expire");
     }
 }
 

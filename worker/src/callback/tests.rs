@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chargegate_core::{AddressPolicy, Decision, DecisionStatus, RequestId, Traceparent, UnixMillis};
 
-use super::{CallbackClient, Resolve};
+use super::{CallbackClient, HostResolver};
 use chargegate_storage::store::CallbackJob;
 use chargegate_storage::testing::{STATION, TOKEN};
 
@@ -48,7 +48,7 @@ impl FakeResolver {
 }
 
 #[async_trait]
-impl Resolve for FakeResolver {
+impl HostResolver for FakeResolver {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         self.asked.lock().unwrap().push(name.to_owned());
         let mut answers = self.answers.lock().unwrap();

@@ -9,12 +9,12 @@ use http_body_util::BodyExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tower_service::Service;
 
-use super::{Ops, metric};
+use super::{OpsServer, metric};
 use chargegate_storage::EngineError;
 use chargegate_storage::testing::{Journal, MemoryQueue, MemoryStore, effects, message, outage};
 
 struct Port {
-    ops: Ops,
+    ops: OpsServer,
     queue: Arc<MemoryQueue>,
     store: Arc<MemoryStore>,
 }
@@ -23,7 +23,7 @@ impl Port {
     fn new(recorder: &PrometheusRecorder) -> Self {
         let queue = Arc::new(MemoryQueue::default());
         let store = Arc::new(MemoryStore::new(Journal::default()));
-        let ops = Ops::new(queue.clone(), store.clone(), recorder.handle());
+        let ops = OpsServer::new(queue.clone(), store.clone(), recorder.handle());
         ops.set_ready(true);
         Self { ops, queue, store }
     }

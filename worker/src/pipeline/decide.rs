@@ -1,27 +1,28 @@
-//! Deciding one message: the design's decision table.
+//! The decision of one message, from its lease to an outcome.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chargegate_core::{
     Decision, DecisionReason, DecisionRules, DecisionStep, DriverToken, MAX_DELIVERIES, MessageAge,
     MessageToken, RetryBudget, SessionMessage, TimestampCheck, Traceparent, full_jitter,
 };
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{Parts, PipelineSettings};
-use crate::authorizer::{Authorizer, NoAnswer, Question};
+use super::{PipelineSettings, WorkerDependencies};
+use crate::authorizer::{AclCallError, AuthorizationRequest, Authorizer};
 use crate::metric;
 use chargegate_storage::Effects;
 use chargegate_storage::queue::LeasedMessage;
 use chargegate_storage::store::{DecidedMessage, Outcome, PoisonMessage};
 
-/// Bounds of the wait before a call without an answer is repeated.
-const RETRY_BASE: Duration = Duration::from_millis(50);
-const RETRY_CAP: Duration = Duration::from_millis(500);
+/// Backoff before a failed call is repeated.
+const CALL_RETRY_BASE: Duration = Duration::from_millis(50);
+const CALL_RETRY_CAP: Duration = Duration::from_millis(500);
 
 /// Decides messages, asking the authorization service in a limited number of slots.
 pub(super) struct Decider {
@@ -33,21 +34,25 @@ pub(super) struct Decider {
     stop: CancellationToken,
 }
 
-/// A message's age, counted by the monotonic clock from the moment it was leased.
+/// Age of a message, measured by the monotonic clock from its lease on.
 #[derive(Clone, Copy)]
-struct Aging {
+struct MonotonicAge {
     at_lease: Duration,
     leased: Instant,
 }
 
-impl Aging {
+impl MonotonicAge {
     fn now(self) -> Duration {
         self.at_lease.saturating_add(self.leased.elapsed())
     }
 }
 
 impl Decider {
-    pub(super) fn new(settings: PipelineSettings, parts: &Parts, stop: CancellationToken) -> Self {
+    pub(super) fn new(
+        settings: PipelineSettings,
+        parts: &WorkerDependencies,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             rules: settings.rules,
             slots: Semaphore::new(settings.slots.get()),
@@ -58,8 +63,8 @@ impl Decider {
         }
     }
 
-    /// Decides a message and says when its commit is late; `None` when the worker stops before a call was begun
-    /// for it.
+    /// Decides a message. Returns the outcome and the instant after which its commit is late, or `None` when the worker
+    /// stops before the first call for this message.
     pub(super) async fn decide(&self, leased: LeasedMessage) -> Option<(Outcome, Instant)> {
         let now = self.effects.clock.now();
         let message = match SessionMessage::decode(&leased.body) {
@@ -68,7 +73,7 @@ impl Decider {
                 warn!(
                     message.key = leased.key.as_str(),
                     reason = reason.as_str(),
-                    "put a poison message aside"
+                    "message cannot be decoded; stored as poison"
                 );
                 let poison = PoisonMessage { key: leased.key, body: leased.body, reason, found_at: now };
                 return Some((Outcome::Poison(poison), Instant::now()));
@@ -78,9 +83,9 @@ impl Decider {
             MessageAge::measure(now, message.accepted_at, leased.enqueued_at);
         metric::clock(timestamps);
         if timestamps != TimestampCheck::Consistent {
-            warn!(request.id = %message.id, ?timestamps, "the times of a message are odd");
+            warn!(request.id = %message.id, ?timestamps, "message timestamps are inconsistent");
         }
-        let aging = Aging { at_lease, leased: Instant::now() };
+        let aging = MonotonicAge { at_lease, leased: Instant::now() };
         let trace = message.traceparent.unwrap_or_else(|| self.new_trace());
         let message = SessionMessage { traceparent: Some(trace), ..message };
 
@@ -89,7 +94,7 @@ impl Decider {
             MessageToken::Valid(_) if leased.deliveries > MAX_DELIVERIES => {
                 Decision::unknown(DecisionReason::Redelivered)
             }
-            MessageToken::Valid(token) => self.ask(&message, token, trace, aging).await?,
+            MessageToken::Valid(token) => self.authorize(&message, token, trace, aging).await?,
         };
         let late = self.rules.is_late(aging.now());
         debug!(
@@ -101,23 +106,24 @@ impl Decider {
         Some((Outcome::Decided(decided), aging.leased + self.rules.deadline().saturating_sub(at_lease)))
     }
 
-    /// Asks until there is an answer, or time or budget run out.
-    async fn ask(
+    /// Calls the authorization service until it answers, or until time or retry budget are used up.
+    async fn authorize(
         &self,
         message: &SessionMessage,
         token: &DriverToken,
         trace: Traceparent,
-        aging: Aging,
+        aging: MonotonicAge,
     ) -> Option<Decision> {
-        let mut last: Option<NoAnswer> = None;
+        let mut last_failure: Option<AclCallError> = None;
         let mut calls = 0_u32;
         loop {
-            let out_of_time = Decision::unknown(last.map_or(DecisionReason::Expired, NoAnswer::reason));
+            let out_of_time =
+                Decision::unknown(last_failure.map_or(DecisionReason::Expired, AclCallError::reason));
             let patience = self.rules.max_slot_wait(aging.now());
             let slot = tokio::select! {
                 biased;
-                // A stopping worker begins no call, and does not decide for another that could still ask.
-                () = self.stop.cancelled() => return last.map(|no_answer| Decision::unknown(no_answer.reason())),
+                // A stopping worker begins no call, and leaves undecided messages to workers that can still call.
+                () = self.stop.cancelled() => return last_failure.map(|failure| Decision::unknown(failure.reason())),
                 slot = self.slots.acquire() => slot.ok()?,
                 () = tokio::time::sleep(patience) => return Some(out_of_time),
             };
@@ -130,27 +136,28 @@ impl Decider {
                 metric::acl_retry();
             }
 
-            let in_flight = metric::under_way("chargegate_acl_in_flight");
+            let in_flight = metric::track("chargegate_acl_in_flight");
             let start = Instant::now();
             let traceparent = trace.child(self.effects.random.bits().to_be_bytes());
-            let question = Question { station_id: &message.station_id, driver_token: token, traceparent };
-            let answer = self.authorizer.ask(question, timeout).await;
+            let authorization =
+                AuthorizationRequest { station_id: &message.station_id, driver_token: token, traceparent };
+            let answer = self.authorizer.authorize(authorization, timeout).await;
             metric::acl_call(answer.err(), start.elapsed());
             drop((in_flight, slot));
             calls = calls.saturating_add(1);
 
-            let no_answer = match answer {
+            let failure = match answer {
                 Ok(status) => return Some(Decision::answered(status)),
-                Err(no_answer) => no_answer,
+                Err(failure) => failure,
             };
-            debug!(request.id = %message.id, attempt.n = calls, error = %no_answer, "no answer");
-            let gives_up = Decision::unknown(no_answer.reason());
-            let wait = full_jitter(RETRY_BASE, calls - 1, RETRY_CAP, self.effects.random.jitter());
+            debug!(request.id = %message.id, attempt.n = calls, error = %failure, "authorization call failed");
+            let gave_up = Decision::unknown(failure.reason());
+            let wait = full_jitter(CALL_RETRY_BASE, calls - 1, CALL_RETRY_CAP, self.effects.random.jitter());
             let fits = self.rules.next_step(aging.now().saturating_add(wait)) != DecisionStep::Shed;
             if !fits || !self.update_budget(RetryBudget::spend) {
-                return Some(gives_up);
+                return Some(gave_up);
             }
-            last = Some(no_answer);
+            last_failure = Some(failure);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.stop.cancelled() => {}
@@ -159,7 +166,7 @@ impl Decider {
     }
 
     fn update_budget(&self, update: impl FnOnce(RetryBudget) -> Option<RetryBudget>) -> bool {
-        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut budget = self.budget.lock();
         let updated = update(*budget);
         if let Some(updated) = updated {
             *budget = updated;

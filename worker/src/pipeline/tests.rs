@@ -6,7 +6,7 @@ mod overload;
 mod stop;
 mod table;
 
-use crate::fake_acl::FakeAcl;
+use crate::fake_authorizer::FakeAuthorizer;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use chargegate_core::{AddressPolicy, Decision, DecisionRules, SessionMessage, UnixMillis};
 use tokio_util::sync::CancellationToken;
 
-use super::{Parts, Pipeline, PipelineSettings};
+use super::{Pipeline, PipelineSettings, WorkerDependencies};
 use crate::callback::{CallbackClient, Delivery, DeliverySettings, SystemResolver};
 use chargegate_storage::Effects;
 use chargegate_storage::testing::{Journal, MemoryQueue, MemoryStore, effects, eventually, message};
@@ -23,7 +23,7 @@ use chargegate_storage::testing::{Journal, MemoryQueue, MemoryStore, effects, ev
 struct Line {
     queue: Arc<MemoryQueue>,
     store: Arc<MemoryStore>,
-    acl: Arc<FakeAcl>,
+    acl: Arc<FakeAuthorizer>,
     journal: Journal,
     effects: Effects,
     abandon: CancellationToken,
@@ -40,19 +40,19 @@ fn settings(window: usize, slots: usize) -> PipelineSettings {
         window: NonZeroUsize::new(window).unwrap(),
         slots: NonZeroUsize::new(slots).unwrap(),
         rules: rules(),
-        pace: Duration::ZERO,
+        record_interval: Duration::ZERO,
     }
 }
 
 impl Line {
-    fn start(settings: PipelineSettings, acl: FakeAcl) -> Self {
+    fn start(settings: PipelineSettings, acl: FakeAuthorizer) -> Self {
         Self::start_with(settings, acl, |_, _, _| ())
     }
 
     /// Starts after `prepare` has filled or broken the engines.
     fn start_with(
         settings: PipelineSettings,
-        acl: FakeAcl,
+        acl: FakeAuthorizer,
         prepare: impl FnOnce(&MemoryQueue, &MemoryStore, UnixMillis),
     ) -> Self {
         let journal = Journal::default();
@@ -61,7 +61,7 @@ impl Line {
         let acl = Arc::new(acl);
         let effects = effects();
         prepare(&queue, &store, effects.clock.now());
-        let parts = Parts {
+        let parts = WorkerDependencies {
             queue: queue.clone(),
             store: store.clone(),
             authorizer: acl.clone(),
@@ -69,7 +69,7 @@ impl Line {
         };
         let nowhere = DeliverySettings {
             concurrency: 0,
-            poll: Duration::from_hours(1000),
+            poll_interval: Duration::from_hours(1000),
             ..DeliverySettings::default()
         };
         let resolver = Arc::new(SystemResolver::new(1));

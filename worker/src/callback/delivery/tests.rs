@@ -57,7 +57,7 @@ fn brisk() -> DeliverySettings {
         give_up_after: Duration::from_hours(1_000_000),
         ..RetryPolicy::default()
     };
-    DeliverySettings { poll: Duration::from_millis(2), retry, ..DeliverySettings::default() }
+    DeliverySettings { poll_interval: Duration::from_millis(2), retry, ..DeliverySettings::default() }
 }
 
 fn to(peer: &Peer) -> CallbackJob {

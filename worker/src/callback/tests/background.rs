@@ -11,7 +11,7 @@ use chargegate_core::AddressPolicy;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Barrier, Notify, mpsc};
 
-use super::{CallbackClient, KEPT, LONG, Resolve, client, job};
+use super::{CallbackClient, HostResolver, KEPT, LONG, client, job};
 use chargegate_storage::store::AttemptResult;
 use chargegate_storage::testing::{Peer, eventually, read_request};
 
@@ -30,7 +30,7 @@ impl Drop for TellOnDrop {
 }
 
 #[async_trait]
-impl Resolve for OnceResolver {
+impl HostResolver for OnceResolver {
     async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
         if self.asked.fetch_add(1, Ordering::SeqCst) > 0 {
             let _given_up = TellOnDrop(self.given_up.clone());

@@ -1,7 +1,7 @@
 //! The machine's own resolver.
 
 use super::super::SystemResolver;
-use super::{Resolve, SHORT};
+use super::{HostResolver, SHORT};
 
 #[tokio::test]
 async fn localhost_has_a_loopback_address() {

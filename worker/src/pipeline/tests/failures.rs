@@ -1,6 +1,6 @@
 //! Engines that fail, and messages that come twice.
 
-use crate::fake_acl::FakeAcl;
+use crate::fake_authorizer::FakeAuthorizer;
 use std::time::Duration;
 
 use chargegate_core::{DecisionStatus, SessionMessage};
@@ -11,8 +11,8 @@ use chargegate_storage::testing::{Event, eventually, message, outage};
 
 const ANSWER: Duration = Duration::from_millis(20);
 
-fn allowing() -> FakeAcl {
-    FakeAcl::always(ANSWER, Ok(DecisionStatus::Allowed))
+fn allowing() -> FakeAuthorizer {
+    FakeAuthorizer::always(ANSWER, Ok(DecisionStatus::Allowed))
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,8 +99,10 @@ async fn a_lost_acknowledgement_delivers_again_but_decides_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_delivered_twice_at_once_gets_one_decision() {
-    let line =
-        Line::start(settings(16, 8), FakeAcl::always(Duration::from_secs(1), Ok(DecisionStatus::Allowed)));
+    let line = Line::start(
+        settings(16, 8),
+        FakeAuthorizer::always(Duration::from_secs(1), Ok(DecisionStatus::Allowed)),
+    );
     line.enqueue([1]);
     eventually(Duration::from_millis(500), || line.acl.in_flight() == 1).await;
     line.queue.end_leases();
@@ -113,7 +115,7 @@ async fn a_message_delivered_twice_at_once_gets_one_decision() {
 async fn a_request_sent_twice_gets_one_decision() {
     let line = Line::start(
         settings(16, 8),
-        FakeAcl::new(|n| {
+        FakeAuthorizer::new(|n| {
             (ANSWER, Ok(if n == 0 { DecisionStatus::Allowed } else { DecisionStatus::NotAllowed }))
         }),
     );

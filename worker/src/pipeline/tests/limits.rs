@@ -1,20 +1,20 @@
 //! Slots, window and retry budget.
 
-use crate::fake_acl::FakeAcl;
+use crate::fake_authorizer::FakeAuthorizer;
 use std::time::Duration;
 
 use chargegate_core::{Decision, DecisionReason, DecisionStatus};
 
 use super::{Line, settings};
-use crate::authorizer::NoAnswer;
+use crate::authorizer::AclCallError;
 use chargegate_storage::testing::message;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
 #[tokio::test(start_paused = true)]
 async fn calls_in_flight_never_exceed_the_slots() {
-    let acl = FakeAcl::new(|n| match n % 5 {
-        0 => (Duration::from_millis(20), Err(NoAnswer::Status(500))),
+    let acl = FakeAuthorizer::new(|n| match n % 5 {
+        0 => (Duration::from_millis(20), Err(AclCallError::Status(500))),
         step => (Duration::from_millis(u64::try_from(step).unwrap() * 10), Ok(DecisionStatus::Allowed)),
     });
     let line = Line::start(settings(256, 7), acl);
@@ -26,7 +26,7 @@ async fn calls_in_flight_never_exceed_the_slots() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hung_service_never_stops_the_drain() {
-    let line = Line::start(settings(64, 16), FakeAcl::hung());
+    let line = Line::start(settings(64, 16), FakeAuthorizer::hung());
     // Twenty times the window, a part of it at once and the rest as time goes by.
     line.enqueue(0..640);
     for n in 640..1280 {
@@ -42,7 +42,7 @@ async fn a_hung_service_never_stops_the_drain() {
 #[tokio::test(start_paused = true)]
 async fn what_has_no_slot_by_its_shed_time_is_shed_without_one() {
     // The one slot is taken from the sixth second to the eighth, and the shed time lies between.
-    let line = Line::start(settings(64, 1), FakeAcl::hung());
+    let line = Line::start(settings(64, 1), FakeAuthorizer::hung());
     line.enqueue(0..20);
     tokio::time::sleep(Duration::from_millis(7600)).await;
     assert_eq!(line.acl.in_flight(), 1);
@@ -54,7 +54,7 @@ async fn what_has_no_slot_by_its_shed_time_is_shed_without_one() {
 
 #[tokio::test(start_paused = true)]
 async fn slots_for_the_whole_window_leave_room_for_the_drain_too() {
-    let line = Line::start(settings(16, 16), FakeAcl::hung());
+    let line = Line::start(settings(16, 16), FakeAuthorizer::hung());
     line.enqueue(0..640);
     line.drained(Duration::from_secs(30)).await;
     line.assert_decided_within(DEADLINE);
@@ -64,9 +64,9 @@ async fn slots_for_the_whole_window_leave_room_for_the_drain_too() {
 #[tokio::test(start_paused = true)]
 async fn retries_stay_within_their_budget() {
     for (took, failure) in
-        [(0, NoAnswer::Unreachable), (50, NoAnswer::Status(500)), (5000, NoAnswer::TimedOut)]
+        [(0, AclCallError::Unreachable), (50, AclCallError::Status(500)), (5000, AclCallError::TimedOut)]
     {
-        let acl = FakeAcl::always(Duration::from_millis(took), Err(failure));
+        let acl = FakeAuthorizer::always(Duration::from_millis(took), Err(failure));
         let line = Line::start(settings(512, 64), acl);
         for batch in 0..20 {
             line.enqueue(batch * 50..batch * 50 + 50);
@@ -82,7 +82,7 @@ async fn retries_stay_within_their_budget() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_long_stop_left_overdue_is_decided_at_once_and_counted_late() {
-    let line = Line::start_with(settings(256, 4), FakeAcl::hung(), |queue, _, now| {
+    let line = Line::start_with(settings(256, 4), FakeAuthorizer::hung(), |queue, _, now| {
         for n in 0..10_000 {
             queue.enqueue(&message(n, now.minus(Duration::from_hours(3))));
         }

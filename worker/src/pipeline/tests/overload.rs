@@ -1,6 +1,6 @@
 //! Fed at twice what the authorization service can do.
 
-use crate::fake_acl::FakeAcl;
+use crate::fake_authorizer::FakeAuthorizer;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -25,10 +25,12 @@ async fn overload(rules: DecisionRules) -> Goodput {
         window: NonZeroUsize::new(1024).unwrap(),
         slots: NonZeroUsize::new(10).unwrap(),
         rules,
-        pace: Duration::ZERO,
+        record_interval: Duration::ZERO,
     };
-    let line =
-        Line::start(settings, FakeAcl::always(Duration::from_millis(100), Ok(DecisionStatus::Allowed)));
+    let line = Line::start(
+        settings,
+        FakeAuthorizer::always(Duration::from_millis(100), Ok(DecisionStatus::Allowed)),
+    );
     let arrivals = 2 * CAPACITY_PER_SECOND * SECONDS;
     for n in 0..arrivals {
         line.enqueue([n]);

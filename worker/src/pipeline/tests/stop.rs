@@ -1,19 +1,21 @@
 //! Stopping: what was begun is finished, the rest is handed back.
 
-use crate::fake_acl::FakeAcl;
+use crate::fake_authorizer::FakeAuthorizer;
 use std::time::Duration;
 
 use chargegate_core::{Decision, DecisionStatus};
 
 use super::{Line, settings};
-use crate::authorizer::NoAnswer;
+use crate::authorizer::AclCallError;
 use chargegate_storage::EngineError;
 use chargegate_storage::testing::{Event, eventually, outage};
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_finishes_calls_in_flight_and_hands_back_what_waits_for_a_slot() {
-    let line =
-        Line::start(settings(16, 2), FakeAcl::always(Duration::from_secs(1), Ok(DecisionStatus::Allowed)));
+    let line = Line::start(
+        settings(16, 2),
+        FakeAuthorizer::always(Duration::from_secs(1), Ok(DecisionStatus::Allowed)),
+    );
     line.enqueue(0..10);
     eventually(Duration::from_secs(1), || line.queue.leased() == 10).await;
     eventually(Duration::from_secs(1), || line.acl.in_flight() == 2).await;
@@ -28,7 +30,7 @@ async fn a_stop_finishes_calls_in_flight_and_hands_back_what_waits_for_a_slot() 
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_with_an_empty_queue_is_quick() {
-    let line = Line::start(settings(16, 2), FakeAcl::hung());
+    let line = Line::start(settings(16, 2), FakeAuthorizer::hung());
     tokio::time::sleep(Duration::from_secs(3)).await;
     let begin = tokio::time::Instant::now();
     line.pipeline.stop().await;
@@ -37,19 +39,21 @@ async fn a_stop_with_an_empty_queue_is_quick() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_whose_call_failed_is_decided_not_asked_again() {
-    let line =
-        Line::start(settings(16, 2), FakeAcl::always(Duration::from_secs(1), Err(NoAnswer::Unreachable)));
+    let line = Line::start(
+        settings(16, 2),
+        FakeAuthorizer::always(Duration::from_secs(1), Err(AclCallError::Unreachable)),
+    );
     line.enqueue([1]);
     eventually(Duration::from_millis(500), || line.acl.in_flight() == 1).await;
     line.pipeline.stop().await;
     assert_eq!(line.acl.calls(), 1);
     let decided = line.store.decisions().pop().unwrap();
-    assert_eq!(decided.decision, Decision::unknown(NoAnswer::Unreachable.reason()));
+    assert_eq!(decided.decision, Decision::unknown(AclCallError::Unreachable.reason()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_does_not_wait_for_a_queue_that_is_down() {
-    let line = Line::start_with(settings(16, 2), FakeAcl::hung(), |queue, _, _| {
+    let line = Line::start_with(settings(16, 2), FakeAuthorizer::hung(), |queue, _, _| {
         queue.fail_leases((0..1_000_000).map(|_| outage()));
     });
     tokio::time::sleep(Duration::from_secs(30)).await;
@@ -62,7 +66,7 @@ async fn a_stop_does_not_wait_for_a_queue_that_is_down() {
 async fn a_stop_while_the_store_is_down_waits_for_it_until_abandoned() {
     let line = Line::start_with(
         settings(16, 4),
-        FakeAcl::always(Duration::from_millis(20), Ok(DecisionStatus::Allowed)),
+        FakeAuthorizer::always(Duration::from_millis(20), Ok(DecisionStatus::Allowed)),
         |_, store, _| store.fail_records((0..1_000_000).map(|_| EngineError::Full)),
     );
     line.enqueue(0..4);

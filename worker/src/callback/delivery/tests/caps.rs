@@ -10,7 +10,7 @@ use super::{FakeResolver, LONG, OK, PATIENCE, Post, job};
 use chargegate_storage::testing::{CallbackState, Peer, eventually};
 
 fn settings(concurrency: usize, per_host: usize, poll: Duration) -> DeliverySettings {
-    DeliverySettings { concurrency, per_host, poll, ..DeliverySettings::default() }
+    DeliverySettings { concurrency, per_host, poll_interval: poll, ..DeliverySettings::default() }
 }
 
 fn resolver() -> Arc<FakeResolver> {

@@ -1,4 +1,4 @@
-//! Writing what must be written: again and again, until the engine takes it or the process stops.
+//! Retries of operations that must not be given up while the process runs.
 
 use std::time::Duration;
 
@@ -9,37 +9,37 @@ use chargegate_storage::Effects;
 use chargegate_storage::Outage;
 use chargegate_storage::{EngineError, Fate};
 
-const BASE: Duration = Duration::from_millis(100);
-const CAP: Duration = Duration::from_secs(5);
+const RETRY_BASE: Duration = Duration::from_millis(100);
+const RETRY_CAP: Duration = Duration::from_secs(5);
 
-/// Repeats a write with jittered waits.
+/// Repeats an engine operation with jittered waits until it succeeds.
 #[derive(Clone, Debug)]
-pub(crate) struct Persist {
+pub(crate) struct RetryUntilDone {
     effects: Effects,
     abandon: CancellationToken,
 }
 
-impl Persist {
-    /// Gives up only when `abandon` is cancelled.
+impl RetryUntilDone {
+    /// Creates a retry loop that ends early only when `abandon` is cancelled.
     pub(crate) fn new(effects: Effects, abandon: CancellationToken) -> Self {
         Self { effects, abandon }
     }
 
-    /// Repeats `write` until it succeeds; `None` when that has become pointless.
-    pub(crate) async fn until_done<T, F>(&self, what: &'static str, mut write: impl FnMut() -> F) -> Option<T>
+    /// Repeats `operation` until it succeeds. Returns `None` after a permanent failure, or when abandoned.
+    pub(crate) async fn run<T, F>(&self, what: &'static str, mut operation: impl FnMut() -> F) -> Option<T>
     where
         F: Future<Output = Result<T, EngineError>>,
     {
         let mut outage = Outage::default();
         loop {
-            let error = match write().await {
+            let error = match operation().await {
                 Ok(done) => return Some(done),
                 Err(error) => error,
             };
-            let wait = outage.next_wait(BASE, CAP, &self.effects);
+            let wait = outage.next_wait(RETRY_BASE, RETRY_CAP, &self.effects);
             let (cause, retry_ms) = (chargegate_storage::metric::cause(&error), wait.as_millis());
             let stop = error.fate() == Fate::Stop;
-            // An engine tells of an outage as well; it is the same at each attempt.
+            // The failure is the same at each attempt, and the engine logs its outage too.
             if outage.take_warning() || stop {
                 warn!(error = %error, cause, retry_ms, "could not {what}");
             } else {

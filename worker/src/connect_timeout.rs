@@ -1,4 +1,4 @@
-//! Opening connections within a time.
+//! Time limit on opening a connection.
 
 use std::error::Error;
 use std::future::Future;
@@ -10,23 +10,23 @@ use std::time::Duration;
 use http::Uri;
 use tower_service::Service;
 
-/// Ends the opening of a connection, name and TLS included, at a limit of its own.
+/// Connector that fails when opening a connection, look-up and TLS handshake included, exceeds a limit.
 ///
-/// When another connection becomes free for its request, the pool goes on with an opening in the background, where
-/// the deadline of no attempt reaches it: a receiver that never ends a handshake would pile them up.
+/// When another connection becomes free for a request, the pool continues to open the new one in the background, beyond
+/// the deadline of any attempt. Without a limit, a receiver that never completes a handshake would accumulate them.
 #[derive(Clone)]
-pub(crate) struct Bounded<S> {
+pub(crate) struct ConnectTimeout<S> {
     inner: S,
     limit: Duration,
 }
 
-impl<S> Bounded<S> {
+impl<S> ConnectTimeout<S> {
     pub(crate) fn new(inner: S, limit: Duration) -> Self {
         Self { inner, limit }
     }
 }
 
-impl<S> Service<Uri> for Bounded<S>
+impl<S> Service<Uri> for ConnectTimeout<S>
 where
     S: Service<Uri, Error = Box<dyn Error + Send + Sync>>,
     S::Future: Send + 'static,
@@ -42,8 +42,8 @@ where
     fn call(&mut self, uri: Uri) -> Self::Future {
         let opening = tokio::time::timeout(self.limit, self.inner.call(uri));
         Box::pin(async move {
-            let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
-            opening.await.unwrap_or_else(late)
+            let timed_out = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
+            opening.await.unwrap_or_else(timed_out)
         })
     }
 }

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use chargegate_core::DecisionStatus;
 use tokio::time::{sleep, timeout};
 
-use crate::authorizer::{Authorizer, NoAnswer, Question};
+use crate::authorizer::{AclCallError, AuthorizationRequest, Authorizer};
 
-type Answer = Result<DecisionStatus, NoAnswer>;
+type Answer = Result<DecisionStatus, AclCallError>;
 
 /// Answers by a script, and watches how it is called.
-pub(crate) struct FakeAcl {
+pub(crate) struct FakeAuthorizer {
     /// From the number of the call to what it takes and comes to.
     script: Box<dyn Fn(usize) -> (Duration, Answer) + Send + Sync>,
     calls: AtomicUsize,
@@ -20,7 +20,7 @@ pub(crate) struct FakeAcl {
     most_in_flight: AtomicUsize,
 }
 
-impl FakeAcl {
+impl FakeAuthorizer {
     /// Call `n`, counted from zero, takes and comes to `script(n)`.
     pub(crate) fn new(script: impl Fn(usize) -> (Duration, Answer) + Send + Sync + 'static) -> Self {
         Self {
@@ -55,13 +55,13 @@ impl FakeAcl {
 }
 
 #[async_trait]
-impl Authorizer for FakeAcl {
-    async fn ask(&self, _: Question<'_>, limit: Duration) -> Answer {
+impl Authorizer for FakeAuthorizer {
+    async fn authorize(&self, _: AuthorizationRequest<'_>, limit: Duration) -> Answer {
         let (took, answer) = (self.script)(self.calls.fetch_add(1, Ordering::SeqCst));
         let now = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_in_flight.fetch_max(now, Ordering::SeqCst);
         let ended = timeout(limit, sleep(took)).await;
         self.in_flight.fetch_sub(1, Ordering::SeqCst);
-        ended.map_or(Err(NoAnswer::TimedOut), |()| answer)
+        ended.map_or(Err(AclCallError::TimedOut), |()| answer)
     }
 }
