@@ -1,18 +1,19 @@
-//! The commands, and what their answers mean.
+//! The commands and the reading of their replies.
 
 use std::time::Duration;
 
 use chargegate_core::{MAX_MESSAGE_BYTES, STREAM_COUNT, STREAM_FIELD, history_key, stream_for, stream_key};
 
-use crate::error::Cause;
-use crate::{QueueError, Settings};
+use crate::{RedisEnqueueError, RedisQueueSettings};
 
-/// Appends to the stream `ARGV[2]`, counted from none, of all streams `KEYS[2..]`, unless `ARGV[1]` messages wait
-/// already: 1 when appended, 0 when full, else the code of the server's error, or `STREAMS` when the workers have noted
-/// another number of streams in the field `ARGV[5]` of the hash `KEYS[1]`: they would never read some of these.
+/// The script that appends a message to the stream with index `ARGV[2]`, from zero, of all streams `KEYS[2..]`, unless
+/// they contain `ARGV[1]` messages already.
 ///
-/// One script, so that producers beside each other keep to the limit exactly. The stream is never trimmed, since that
-/// would drop what is leased and not yet decided.
+/// Returns 1 if appended and 0 if full, else the code of the server's error, or `STREAMS` if the workers have noted
+/// another number of streams in the field `ARGV[5]` of the hash `KEYS[1]`, as they would never read some of these.
+///
+/// It is one script so that concurrent producers keep to the limit exactly. The stream is never trimmed, since that
+/// would drop messages that are leased and not yet decided.
 const APPEND: &str = "\
 local noted = redis.call('HGET', KEYS[1], ARGV[5])
 if noted and tonumber(noted) ~= #KEYS - 1 then return 'STREAMS' end
@@ -27,49 +28,49 @@ return 1";
 
 /// A command and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
-    /// Its name.
+pub struct RedisCommand {
+    /// The name of the command.
     pub name: &'static str,
-    /// What follows.
-    pub arguments: Vec<Argument>,
+    /// The arguments, in order.
+    pub arguments: Vec<RedisArgument>,
 }
 
 /// An argument of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Argument {
+pub enum RedisArgument {
     /// A number.
     Number(i64),
     /// Bytes.
     Bytes(Vec<u8>),
 }
 
-/// A part of an answer; a host flattens arrays.
+/// One element of a reply; hosts flatten arrays.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub enum RedisReply {
     /// A number.
     Number(i64),
-    /// Bytes, or a status.
+    /// Bytes, or a status text.
     Bytes(Vec<u8>),
-    /// Nothing.
+    /// A null reply.
     Nil,
 }
 
-impl Command {
-    /// Appends `message` to its stream.
+impl RedisCommand {
+    /// Returns the command that appends `message` to its stream.
     ///
     /// # Errors
-    /// [`QueueError::TooLarge`]: no worker would decode it.
-    pub(crate) fn append(settings: &Settings, message: &str) -> Result<Self, QueueError> {
+    /// [`RedisEnqueueError::TooLarge`]: no worker would decode the message.
+    pub(crate) fn append(settings: &RedisQueueSettings, message: &str) -> Result<Self, RedisEnqueueError> {
         if message.len() > MAX_MESSAGE_BYTES {
-            return Err(QueueError::TooLarge);
+            return Err(RedisEnqueueError::TooLarge);
         }
         let streams = settings.streams.get();
-        let mut arguments = vec![APPEND.into(), Argument::Number(i64::from(streams) + 1)];
+        let mut arguments = vec![APPEND.into(), RedisArgument::Number(i64::from(streams) + 1)];
         arguments.push(history_key(&settings.prefix).as_str().into());
         arguments.extend((0..streams).map(|number| stream_key(&settings.prefix, number).as_str().into()));
         arguments.extend([
-            Argument::Number(settings.limit.into()),
-            Argument::Number(stream_for(message, settings.streams).into()),
+            RedisArgument::Number(settings.limit.into()),
+            RedisArgument::Number(stream_for(message, settings.streams).into()),
             STREAM_FIELD.into(),
             message.into(),
             STREAM_COUNT.into(),
@@ -77,64 +78,67 @@ impl Command {
         Ok(Self { name: "EVAL", arguments })
     }
 
-    /// Waits until what the connection has written is synced to the server's own disk.
-    pub(crate) fn wait_for_sync(patience: Duration) -> Self {
-        let patience = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
-        let arguments = vec![Argument::Number(1), Argument::Number(0), Argument::Number(patience)];
+    /// Returns the command that waits until the connection's writes are synced to the server's own disk.
+    pub(crate) fn wait_for_sync(timeout: Duration) -> Self {
+        let timeout = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
+        let arguments =
+            vec![RedisArgument::Number(1), RedisArgument::Number(0), RedisArgument::Number(timeout)];
         Self { name: "WAITAOF", arguments }
     }
 }
 
-impl From<&str> for Argument {
+impl From<&str> for RedisArgument {
     fn from(text: &str) -> Self {
         Self::Bytes(text.into())
     }
 }
 
-/// Reads the answer to [`Command::append`].
+/// Reads the reply to [`RedisCommand::append`].
 ///
 /// # Errors
-/// [`QueueError`]: the message was not appended, or the answer does not say so.
-pub(crate) fn appended(answer: &[Reply]) -> Result<(), QueueError> {
-    match answer {
-        [Reply::Number(1)] => Ok(()),
-        [Reply::Number(0)] => Err(QueueError::Full),
-        [Reply::Bytes(code)] if code == b"OOM" => Err(QueueError::Full),
-        [Reply::Bytes(code)] => {
-            Err(QueueError::Unavailable(Cause::of_command(&String::from_utf8_lossy(code))))
+/// [`RedisEnqueueError`]: the message was not appended, or the reply does not confirm it.
+pub(crate) fn read_append_reply(reply: &[RedisReply]) -> Result<(), RedisEnqueueError> {
+    match reply {
+        [RedisReply::Number(1)] => Ok(()),
+        [RedisReply::Number(0)] => Err(RedisEnqueueError::Full),
+        [RedisReply::Bytes(code)] if code == b"OOM" => Err(RedisEnqueueError::Full),
+        [RedisReply::Bytes(code)] => {
+            Err(RedisEnqueueError::from_command_text(&String::from_utf8_lossy(code)))
         }
-        _ => Err(QueueError::Unavailable(Cause::Answer)),
+        _ => Err(RedisEnqueueError::UnexpectedReply),
     }
 }
 
-/// Reads the answer to [`Command::wait_for_sync`]: how many local files have it, then how many of replicas.
+/// Reads the reply to [`RedisCommand::wait_for_sync`]: the number of local files that are synced, then of replicas.
 ///
 /// # Errors
-/// [`QueueError`]: it is not known to be on disk.
-pub(crate) fn synced(answer: &[Reply]) -> Result<(), QueueError> {
-    match answer {
-        [Reply::Number(1..), Reply::Number(_)] => Ok(()),
-        [Reply::Number(_), Reply::Number(_)] => Err(QueueError::TimedOut),
-        _ => Err(QueueError::Unavailable(Cause::Answer)),
+/// [`RedisEnqueueError`]: the message is not confirmed to be on disk.
+pub(crate) fn read_sync_reply(reply: &[RedisReply]) -> Result<(), RedisEnqueueError> {
+    match reply {
+        [RedisReply::Number(1..), RedisReply::Number(_)] => Ok(()),
+        [RedisReply::Number(_), RedisReply::Number(_)] => Err(RedisEnqueueError::TimedOut),
+        _ => Err(RedisEnqueueError::UnexpectedReply),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use chargegate_queue::QueueSettings as _;
+
     use super::*;
 
-    fn settings(variables: &[(&str, &str)]) -> Settings {
+    fn settings(variables: &[(&str, &str)]) -> RedisQueueSettings {
         let server = ("queue_url", "redis://h");
         let found = |name: &str| variables.iter().chain([&server]).find(|(known, _)| *known == name);
-        Settings::read(|name| found(name).map(|(_, value)| (*value).to_owned())).unwrap()
+        RedisQueueSettings::read(|name| found(name).map(|(_, value)| (*value).to_owned())).unwrap()
     }
 
     #[test]
-    fn a_message_goes_to_its_stream_as_it_is() {
+    fn a_message_is_appended_unchanged_to_its_stream() {
         let settings = settings(&[("queue_prefix", "p"), ("queue_streams", "3"), ("queue_limit", "160")]);
-        let command = Command::append(&settings, "foobar").unwrap();
+        let command = RedisCommand::append(&settings, "foobar").unwrap();
         assert_eq!(command.name, "EVAL");
-        let number = Argument::Number;
+        let number = RedisArgument::Number;
         let keys = ["p:history".into(), "p:{0}".into(), "p:{1}".into(), "p:{2}".into()];
         // 0xbf9cf968 modulo 3.
         let rest = [number(160), number(1), "m".into(), "foobar".into(), "streams".into()];
@@ -142,40 +146,41 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_no_worker_would_decode_is_too_large() {
+    fn a_message_longer_than_workers_decode_is_too_large() {
         let settings = settings(&[]);
-        assert!(Command::append(&settings, &"x".repeat(MAX_MESSAGE_BYTES)).is_ok());
+        assert!(RedisCommand::append(&settings, &"x".repeat(MAX_MESSAGE_BYTES)).is_ok());
         let larger = "x".repeat(MAX_MESSAGE_BYTES + 1);
-        assert_eq!(Command::append(&settings, &larger), Err(QueueError::TooLarge));
+        assert_eq!(RedisCommand::append(&settings, &larger), Err(RedisEnqueueError::TooLarge));
     }
 
     #[test]
-    fn answers_are_confirmations_only_to_the_letter() {
-        let code = |code: &str| Reply::Bytes(code.into());
-        let refused = |code: &str| Err(QueueError::Unavailable(Cause::Command(Some(code.into()))));
-        let odd = || Err(QueueError::Unavailable(Cause::Answer));
-        for (answer, expected) in [
-            (vec![Reply::Number(1)], Ok(())),
-            (vec![Reply::Number(0)], Err(QueueError::Full)),
-            (vec![code("OOM")], Err(QueueError::Full)),
+    fn only_the_exact_reply_confirms_an_append() {
+        let code = |code: &str| RedisReply::Bytes(code.into());
+        let refused = |code: &str| Err(RedisEnqueueError::Command(Some(code.into())));
+        let unexpected = || Err(RedisEnqueueError::UnexpectedReply);
+        for (reply, expected) in [
+            (vec![RedisReply::Number(1)], Ok(())),
+            (vec![RedisReply::Number(0)], Err(RedisEnqueueError::Full)),
+            (vec![code("OOM")], Err(RedisEnqueueError::Full)),
             (vec![code("READONLY")], refused("READONLY")),
             (vec![code("STREAMS")], refused("STREAMS")),
-            (vec![Reply::Number(2)], odd()),
-            (vec![Reply::Number(1), Reply::Number(1)], odd()),
-            (vec![Reply::Nil], odd()),
-            (vec![], odd()),
+            (vec![RedisReply::Number(2)], unexpected()),
+            (vec![RedisReply::Number(1), RedisReply::Number(1)], unexpected()),
+            (vec![RedisReply::Nil], unexpected()),
+            (vec![], unexpected()),
         ] {
-            assert_eq!(appended(&answer), expected, "{answer:?}");
+            assert_eq!(read_append_reply(&reply), expected, "{reply:?}");
         }
     }
 
     #[test]
-    fn a_sync_is_one_only_when_the_server_says_so() {
-        let numbers =
-            |numbers: &[i64]| synced(&numbers.iter().copied().map(Reply::Number).collect::<Vec<_>>());
+    fn only_the_exact_reply_confirms_a_sync() {
+        let numbers = |numbers: &[i64]| {
+            read_sync_reply(&numbers.iter().copied().map(RedisReply::Number).collect::<Vec<_>>())
+        };
         assert_eq!(numbers(&[1, 0]), Ok(()));
-        assert_eq!(numbers(&[0, 0]), Err(QueueError::TimedOut));
-        assert_eq!(numbers(&[1]), Err(QueueError::Unavailable(Cause::Answer)));
-        assert_eq!(numbers(&[]), Err(QueueError::Unavailable(Cause::Answer)));
+        assert_eq!(numbers(&[0, 0]), Err(RedisEnqueueError::TimedOut));
+        assert_eq!(numbers(&[1]), Err(RedisEnqueueError::UnexpectedReply));
+        assert_eq!(numbers(&[]), Err(RedisEnqueueError::UnexpectedReply));
     }
 }

@@ -1,80 +1,109 @@
-//! What makes the queue unavailable.
+//! The reasons for which Redis does not confirm a message.
 
 use std::fmt;
 
-/// What made the queue unavailable, as far as it can be told without telling a message.
+use chargegate_core::EnqueueError;
+use chargegate_queue::QueueEngineError;
+
+/// The reason why a message was not confirmed, without any part of the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// No connection: what the host says.
+pub enum RedisEnqueueError {
+    /// The streams are at the depth limit, or the server is at its memory limit.
+    Full,
+    /// The message is longer than any that a worker decodes.
+    TooLarge,
+    /// The server did not confirm in time.
+    TimedOut,
+    /// The connection could not be opened; the text is the host's.
     Connect(String),
-    /// A command failed: the server's code for that, like `NOPERM`, or `None` where the connection broke.
+    /// A command failed: the server's error code, such as `NOPERM`, or `None` if the connection broke.
     Command(Option<String>),
-    /// The server answered with what is no answer to the command.
-    Answer,
+    /// The reply does not fit the command.
+    UnexpectedReply,
 }
 
-impl Cause {
-    /// The cause behind the text of a failed command.
+impl RedisEnqueueError {
+    /// Returns the error for the text of a failed command.
     ///
-    /// Only a code is kept of it: servers repeat arguments in their errors, and the message is one.
-    pub(crate) fn of_command(text: &str) -> Self {
+    /// Only the code of the text is kept: servers repeat arguments in their errors, and the message is one.
+    pub(crate) fn from_command_text(text: &str) -> Self {
         let is_code = |word: &&str| word.len() >= 3 && word.bytes().all(|byte| byte.is_ascii_uppercase());
         let mut words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
         Self::Command(words.find(is_code).map(|code| code.chars().take(20).collect()))
     }
 }
 
-impl chargegate_queue::Cause for Cause {
-    fn lies_in_settings(&self) -> bool {
+impl QueueEngineError for RedisEnqueueError {
+    fn kind(&self) -> EnqueueError {
         match self {
-            // Of a connection, hosts do not tell a wrong password from a server that is down.
+            Self::Full => EnqueueError::Full,
+            Self::TooLarge => EnqueueError::TooLarge,
+            Self::TimedOut => EnqueueError::TimedOut,
+            Self::Connect(_) | Self::Command(_) | Self::UnexpectedReply => EnqueueError::Unavailable,
+        }
+    }
+
+    fn invalidates_settings(&self) -> bool {
+        match self {
+            // When a connection fails, hosts do not distinguish a wrong password from a server that is down.
             Self::Connect(_) => true,
             Self::Command(Some(code)) => matches!(&**code, "NOAUTH" | "NOPERM" | "STREAMS" | "WRONGPASS"),
-            Self::Command(None) | Self::Answer => false,
+            Self::Command(None) | Self::UnexpectedReply | Self::Full | Self::TooLarge | Self::TimedOut => {
+                false
+            }
         }
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for RedisEnqueueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connect(text) => write!(f, "no connection: {text}"),
+            Self::Full => f.write_str("the queue is full"),
+            Self::TooLarge => f.write_str("the message is too large"),
+            Self::TimedOut => f.write_str("the server did not confirm in time"),
+            Self::Connect(text) => write!(f, "cannot connect: {text}"),
             Self::Command(Some(code)) if code == "STREAMS" => {
-                f.write_str("the workers have another number of streams: set queue_streams to theirs")
+                f.write_str("the workers use another number of streams: set queue_streams to theirs")
             }
             Self::Command(Some(code)) => write!(f, "a command failed: {code}"),
             Self::Command(None) => f.write_str("a command failed"),
-            Self::Answer => f.write_str("the server's answer cannot be understood"),
+            Self::UnexpectedReply => f.write_str("the server's reply is not understood"),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use chargegate_queue::Cause as _;
-
     use super::*;
 
     #[test]
-    fn only_what_other_settings_may_mend_has_them_read_anew() {
-        assert!(Cause::Connect("refused".into()).lies_in_settings());
+    fn only_errors_that_other_settings_may_resolve_invalidate_them() {
+        assert!(RedisEnqueueError::Connect("refused".into()).invalidates_settings());
         for code in ["NOAUTH", "NOPERM", "STREAMS", "WRONGPASS"] {
-            assert!(Cause::Command(Some(code.into())).lies_in_settings(), "{code}");
+            assert!(RedisEnqueueError::Command(Some(code.into())).invalidates_settings(), "{code}");
         }
         for code in ["LOADING", "MISCONF", "READONLY", "BUSY", "ERR"] {
-            assert!(!Cause::Command(Some(code.into())).lies_in_settings(), "{code}");
+            assert!(!RedisEnqueueError::Command(Some(code.into())).invalidates_settings(), "{code}");
         }
-        assert!(!Cause::Command(None).lies_in_settings());
-        assert!(!Cause::Answer.lies_in_settings());
+        for error in [
+            RedisEnqueueError::Full,
+            RedisEnqueueError::TooLarge,
+            RedisEnqueueError::TimedOut,
+            RedisEnqueueError::Command(None),
+            RedisEnqueueError::UnexpectedReply,
+        ] {
+            assert!(!error.invalidates_settings(), "{error}");
+        }
     }
 
     #[track_caller]
     fn check(text: &str, code: Option<&str>) {
-        assert_eq!(Cause::of_command(text), Cause::Command(code.map(Into::into)), "{text}");
+        let expected = RedisEnqueueError::Command(code.map(Into::into));
+        assert_eq!(RedisEnqueueError::from_command_text(text), expected, "{text}");
     }
 
     #[test]
-    fn of_a_failed_command_only_the_code_is_told() {
+    fn only_the_code_of_a_failed_command_is_kept() {
         check("NOPERM: this user has no permissions to run the 'eval' command", Some("NOPERM"));
         check("An error was signalled by the server - LOADING: dataset in memory", Some("LOADING"));
         check("ERR unknown command", Some("ERR"));

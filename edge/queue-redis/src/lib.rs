@@ -1,14 +1,7 @@
-//! The queue of the edge over Redis or Valkey streams, as a component that Spin composes with the edge.
+//! The edge's queue on Redis or Valkey streams, as a component that Spin composes with the edge.
 //!
-//! [`Queue`] holds the rules and knows no host: how a message is appended within the depth limit, what an answer of the
-//! server means, and which connections are kept. For WASI, `component.rs` translates to `spin:redis`.
-#![cfg_attr(
-    target_os = "wasi",
-    expect(
-        unsafe_code,
-        reason = "the bindings of the exported queue are generated, with unsafe functions in them"
-    )
-)]
+//! [`RedisStreamQueue`] holds the rules and does not depend on a host: how a message is appended within the depth
+//! limit, how a reply is read, and which connections are kept. For WASI, `component.rs` translates to `spin:redis`.
 
 #[cfg(target_os = "wasi")]
 mod component;
@@ -18,10 +11,7 @@ mod error;
 mod queue;
 mod settings;
 
-pub use command::{Argument, Command, Reply};
-pub use error::Cause;
-pub use queue::{Connection, Queue, Server};
-pub use settings::Settings;
-
-/// Why a message was not confirmed.
-pub type QueueError = chargegate_queue::QueueError<Cause>;
+pub use command::{RedisArgument, RedisCommand, RedisReply};
+pub use error::RedisEnqueueError;
+pub use queue::{RedisConnection, RedisConnector, RedisStreamQueue};
+pub use settings::RedisQueueSettings;

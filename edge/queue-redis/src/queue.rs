@@ -1,125 +1,141 @@
-//! Appending a message: which connection, and what is tried again.
+//! Appending a message: the choice of a connection, and the retry.
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::time::Duration;
 
-use chargegate_queue::{Engine, SettingError, within};
+use chargegate_core::EnqueueError;
+use chargegate_queue::{QueueEngine, QueueEngineError as _};
+use futures_util::future::{Either, select};
 
-use crate::command::{self, Command, Reply};
-use crate::error::Cause;
-use crate::{QueueError, Settings};
+use crate::command::{self, RedisCommand, RedisReply};
+use crate::{RedisEnqueueError, RedisQueueSettings};
 
-/// A server, as the host lets it be reached.
-pub trait Server {
+/// Connections to a server, as the host provides them.
+pub trait RedisConnector {
     /// An open connection; closed when dropped.
-    type Connection: Connection;
+    type Connection: RedisConnection;
 
-    /// Dials.
+    /// Opens a connection.
     ///
     /// # Errors
-    /// What the host says.
+    /// The host's text.
     fn connect(&self, url: &str) -> impl Future<Output = Result<Self::Connection, String>>;
 
-    /// Ready after `duration`.
+    /// Waits for `duration`.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
 }
 
 /// An open connection.
-pub trait Connection {
+pub trait RedisConnection {
     /// Executes one command.
     ///
     /// # Errors
-    /// What the host says: the server refused the command, or the connection broke.
-    fn execute(&self, command: Command) -> impl Future<Output = Result<Vec<Reply>, String>>;
+    /// The host's text: the server refused the command, or the connection broke.
+    fn execute(&self, command: RedisCommand) -> impl Future<Output = Result<Vec<RedisReply>, String>>;
 }
 
 /// The queue of one instance of the component, with the connections it keeps.
 ///
-/// A message has a connection to itself while it is appended: no message waits behind another's sync, and whatever is
-/// given up halfway is given up together with its connection.
+/// A message has a connection to itself while it is appended. So no message waits behind another's sync, and an
+/// exchange that is cancelled halfway is cancelled together with its connection.
 #[derive(Debug)]
-pub struct Queue<S: Server> {
-    server: S,
-    idle: RefCell<Vec<S::Connection>>,
+pub struct RedisStreamQueue<C: RedisConnector> {
+    connector: C,
+    idle: RefCell<Vec<C::Connection>>,
 }
 
-impl<S: Server> Queue<S> {
-    /// A queue without connections.
-    pub const fn new(server: S) -> Self {
-        Self { server, idle: RefCell::new(Vec::new()) }
+impl<C: RedisConnector> RedisStreamQueue<C> {
+    /// Creates a queue without connections.
+    pub const fn new(connector: C) -> Self {
+        Self { connector, idle: RefCell::new(Vec::new()) }
     }
 
-    async fn confirm(&self, settings: &Settings, append: Command) -> Result<(), QueueError> {
+    /// Appends the message, and waits for the sync to disk if the settings require it.
+    async fn append_and_sync(
+        &self,
+        settings: &RedisQueueSettings,
+        append: RedisCommand,
+    ) -> Result<(), RedisEnqueueError> {
         let (connection, appended) = self.append(settings, append).await?;
         let confirmed = match (appended, settings.waitaof) {
-            (Ok(()), Some(patience)) => {
-                let answer = execute(&connection, Command::wait_for_sync(patience)).await;
-                answer.and_then(|answer| command::synced(&answer))
+            (Ok(()), Some(timeout)) => {
+                let replies = execute(&connection, RedisCommand::wait_for_sync(timeout)).await;
+                replies.and_then(|replies| command::read_sync_reply(&replies))
             }
             (appended, _) => appended,
         };
-        // That the stream is full or the disk slow is no fault of the connection.
-        if !matches!(confirmed, Err(QueueError::Unavailable(_))) {
+        // A full stream or a slow disk is not a fault of the connection.
+        if !is_unavailable(&confirmed) {
             self.idle.borrow_mut().push(connection);
         }
         confirmed
     }
 
-    /// Appends over a connection that was kept, or else over a new one.
-    async fn append(&self, settings: &Settings, append: Command) -> Result<Appended<S>, QueueError> {
-        let kept = self.idle.borrow_mut().pop();
-        if let Some(connection) = kept {
-            let appended = appended(&connection, append.clone()).await;
-            if !matches!(appended, Err(QueueError::Unavailable(_))) {
+    /// Appends over an idle connection, or over a new one if there is none or it fails.
+    ///
+    /// Returns the connection, and the outcome for the message.
+    async fn append(
+        &self,
+        settings: &RedisQueueSettings,
+        append: RedisCommand,
+    ) -> Result<(C::Connection, Result<(), RedisEnqueueError>), RedisEnqueueError> {
+        let idle = self.idle.borrow_mut().pop();
+        if let Some(connection) = idle {
+            let appended = append_over(&connection, append.clone()).await;
+            if !is_unavailable(&appended) {
                 return Ok((connection, appended));
             }
-            // The server may have closed the connection long ago, or have become a replica. If the message was appended
-            // all the same, it comes twice under one request id, and is decided once.
-            self.forget();
+            // The server may have closed the connection long ago, or may have become a replica. If the message was
+            // appended nevertheless, it arrives twice under one request id, and is decided once.
+            self.close_idle();
         }
-        let connection = self.server.connect(&settings.url).await;
-        let connection = connection.map_err(|text| QueueError::Unavailable(Cause::Connect(text)))?;
-        let appended = appended(&connection, append).await;
+        let connection = self.connector.connect(&settings.url).await.map_err(RedisEnqueueError::Connect)?;
+        let appended = append_over(&connection, append).await;
         Ok((connection, appended))
     }
 
-    /// Closes the connections that wait: what befell one has most likely befallen the others.
-    fn forget(&self) {
+    /// Closes the idle connections: a failure of one has most likely affected the others.
+    fn close_idle(&self) {
         self.idle.borrow_mut().clear();
     }
 }
 
-impl<S: Server> Engine for Queue<S> {
+impl<C: RedisConnector> QueueEngine for RedisStreamQueue<C> {
     const NAME: &'static str = "queue-redis";
-    const VARIABLES: &'static [&'static str] = &Settings::VARIABLES;
-    type Settings = Settings;
-    type Cause = Cause;
+    type Settings = RedisQueueSettings;
+    type Error = RedisEnqueueError;
 
-    fn settings(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingError> {
-        Settings::read(lookup)
-    }
-
-    /// Appends `message` to its stream, and waits for the sync to disk if the settings say so.
-    async fn enqueue(&self, settings: &Settings, message: &str) -> Result<(), QueueError> {
-        let append = Command::append(settings, message)?;
-        let confirmed = within(self.confirm(settings, append), self.server.sleep(settings.timeout)).await;
-        confirmed.unwrap_or_else(|| {
-            self.forget();
-            Err(QueueError::TimedOut)
-        })
+    async fn enqueue(&self, settings: &RedisQueueSettings, message: &str) -> Result<(), RedisEnqueueError> {
+        let append = RedisCommand::append(settings, message)?;
+        let confirmed = pin!(self.append_and_sync(settings, append));
+        match select(confirmed, pin!(self.connector.sleep(settings.timeout))).await {
+            Either::Left((confirmed, _)) => confirmed,
+            Either::Right(_) => {
+                self.close_idle();
+                Err(RedisEnqueueError::TimedOut)
+            }
+        }
     }
 }
 
-/// The connection that was used, and what became of the message.
-type Appended<S> = (<S as Server>::Connection, Result<(), QueueError>);
-
-async fn appended(connection: &impl Connection, append: Command) -> Result<(), QueueError> {
-    execute(connection, append).await.and_then(|answer| command::appended(&answer))
+fn is_unavailable(outcome: &Result<(), RedisEnqueueError>) -> bool {
+    outcome.as_ref().is_err_and(|error| error.kind() == EnqueueError::Unavailable)
 }
 
-async fn execute(connection: &impl Connection, command: Command) -> Result<Vec<Reply>, QueueError> {
-    let answer = connection.execute(command).await;
-    answer.map_err(|text| QueueError::Unavailable(Cause::of_command(&text)))
+async fn append_over(
+    connection: &impl RedisConnection,
+    append: RedisCommand,
+) -> Result<(), RedisEnqueueError> {
+    execute(connection, append).await.and_then(|replies| command::read_append_reply(&replies))
+}
+
+async fn execute(
+    connection: &impl RedisConnection,
+    command: RedisCommand,
+) -> Result<Vec<RedisReply>, RedisEnqueueError> {
+    let replies = connection.execute(command).await;
+    replies.map_err(|text| RedisEnqueueError::from_command_text(&text))
 }
 
 #[cfg(test)]

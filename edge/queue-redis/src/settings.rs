@@ -1,33 +1,32 @@
-//! Settings, from the variables of the component.
+//! The settings of the queue on Redis.
 
 use std::fmt::{self, Write as _};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
 use chargegate_core::STREAM_PREFIX;
-use chargegate_queue::{SettingError, number};
+use chargegate_queue::{QueueSettings, QueueSettingsError, parse_number, parse_timeout};
 
-/// Every message names all streams, since their lengths are summed.
+/// Bounds the number of streams: each append names all of them, since their lengths are summed.
 const MAX_STREAMS: NonZeroU16 = NonZeroU16::new(1_024).unwrap();
 
-/// What an operator may set.
+/// The settings of the queue on Redis.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Where the server is, credentials included.
+pub struct RedisQueueSettings {
+    /// The server's URL, including credentials.
     pub(crate) url: String,
     pub(crate) prefix: String,
     pub(crate) streams: NonZeroU16,
-    /// For all streams together.
+    /// The depth limit over all streams.
     pub(crate) limit: u32,
-    /// For everything that one message takes.
+    /// The time limit of one message, over all of its exchanges.
     pub(crate) timeout: Duration,
-    /// For the sync to disk, where it is waited for.
+    /// The time limit of the sync to disk, if messages wait for it.
     pub(crate) waitaof: Option<Duration>,
 }
 
-impl Settings {
-    /// The variables that are read.
-    pub const VARIABLES: [&str; 9] = [
+impl QueueSettings for RedisQueueSettings {
+    const VARIABLES: &'static [&'static str] = &[
         "queue_url",
         "queue_username",
         "queue_password",
@@ -39,73 +38,74 @@ impl Settings {
         "queue_waitaof_ms",
     ];
 
-    /// Reads the settings; `lookup` gives the value of a variable, if it is set. An empty value is as good as none.
-    ///
-    /// # Errors
-    /// [`SettingError`], naming the first malformed variable.
-    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
+    fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, QueueSettingsError> {
         let set = |name| lookup(name).filter(|value| !value.is_empty());
-        let ms = |name, allowed, default, error| number(set(name), allowed, default, SettingError(error));
-        let timeout =
-            ms("queue_timeout_ms", 1..=60_000, 1_500, "queue_timeout_ms must be a number from 1 to 60000")?;
+        let timeout = parse_timeout(set("queue_timeout_ms"))?;
+        let waitaof = QueueSettingsError("queue_waitaof_ms must be a number from 0 to 60000");
         let waitaof =
-            ms("queue_waitaof_ms", 0..=60_000, 0, "queue_waitaof_ms must be a number from 0 to 60000")?;
+            parse_number(set("queue_waitaof_ms"), 0..=60_000, 0, waitaof).map(Duration::from_millis)?;
         if waitaof >= timeout {
-            return Err(SettingError("queue_waitaof_ms must be less than queue_timeout_ms"));
+            return Err(QueueSettingsError("queue_waitaof_ms must be less than queue_timeout_ms"));
         }
         let prefix = set("queue_prefix").unwrap_or_else(|| STREAM_PREFIX.to_owned());
         if prefix.contains(['{', '}']) {
-            return Err(SettingError("queue_prefix must not contain braces"));
+            return Err(QueueSettingsError("queue_prefix must not contain braces"));
         }
-        let streams = SettingError("queue_streams must be a number from 1 to 1024");
-        let limit = SettingError("queue_limit must be a number from 1 to 4294967295");
+        let streams = QueueSettingsError("queue_streams must be a number from 1 to 1024");
+        let limit = QueueSettingsError("queue_limit must be a number from 1 to 4294967295");
         Ok(Self {
-            url: url(&set)?,
+            url: build_url(&set)?,
             prefix,
-            streams: number(set("queue_streams"), NonZeroU16::MIN..=MAX_STREAMS, NonZeroU16::MIN, streams)?,
-            limit: number(set("queue_limit"), 1..=u32::MAX, 100_000, limit)?,
-            timeout: Duration::from_millis(timeout),
-            waitaof: (waitaof > 0).then(|| Duration::from_millis(waitaof)),
+            streams: parse_number(
+                set("queue_streams"),
+                NonZeroU16::MIN..=MAX_STREAMS,
+                NonZeroU16::MIN,
+                streams,
+            )?,
+            limit: parse_number(set("queue_limit"), 1..=u32::MAX, 100_000, limit)?,
+            timeout,
+            waitaof: (!waitaof.is_zero()).then_some(waitaof),
         })
     }
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for RedisQueueSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
+        f.debug_struct("RedisQueueSettings")
             .field("prefix", &self.prefix)
             .field("streams", &self.streams)
             .finish_non_exhaustive()
     }
 }
 
-/// The URL for the host, which is given whole: `queue_url` itself is also what a manifest allows to be reached, and
-/// there nothing but scheme, host and port may stand.
-fn url(set: &impl Fn(&'static str) -> Option<String>) -> Result<String, SettingError> {
-    let malformed = SettingError(
-        "queue_url must be redis://host:port or rediss://host:port; user, password and database are variables of their own",
+/// Builds the complete URL for the host.
+///
+/// `queue_url` may contain only scheme, host and port, since the manifest also lists it as the allowed outbound host.
+fn build_url(set: &impl Fn(&'static str) -> Option<String>) -> Result<String, QueueSettingsError> {
+    let malformed = QueueSettingsError(
+        "queue_url must be redis://host:port or rediss://host:port; user, password and database have their own variables",
     );
-    let url = set("queue_url").ok_or(SettingError("queue_url is not set"))?;
+    let url = set("queue_url").ok_or(QueueSettingsError("queue_url is not set"))?;
     let (scheme, server) = url.split_once("://").ok_or(malformed)?;
     let server = server.strip_suffix('/').unwrap_or(server);
-    let is_outside =
+    let is_invalid =
         |letter: char| matches!(letter, '/' | '@' | '?' | '#' | ',') || !letter.is_ascii_graphic();
-    if !matches!(scheme, "redis" | "rediss") || server.is_empty() || server.contains(is_outside) {
+    if !matches!(scheme, "redis" | "rediss") || server.is_empty() || server.contains(is_invalid) {
         return Err(malformed);
     }
-    let username = set("queue_username").map(|text| encoded(&text)).unwrap_or_default();
+    let username = set("queue_username").map(|text| percent_encode(&text)).unwrap_or_default();
     let credentials = match set("queue_password") {
-        Some(password) => format!("{username}:{}@", encoded(&password)),
+        Some(password) => format!("{username}:{}@", percent_encode(&password)),
         None if username.is_empty() => String::new(),
-        None => return Err(SettingError("queue_username needs queue_password")),
+        None => return Err(QueueSettingsError("queue_username needs queue_password")),
     };
-    let database = SettingError("queue_database must be a number from 0 to 65535");
-    let database = number(set("queue_database"), 0..=u16::MAX, 0, database)?;
+    let database = QueueSettingsError("queue_database must be a number from 0 to 65535");
+    let database = parse_number(set("queue_database"), 0..=u16::MAX, 0, database)?;
     Ok(format!("{scheme}://{credentials}{server}/{database}"))
 }
 
-/// Percent-encodes all but the unreserved characters (RFC 3986 section 2.3).
-fn encoded(text: &str) -> String {
+/// Percent-encodes every byte except the unreserved characters (RFC 3986 section 2.3).
+fn percent_encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -122,11 +122,14 @@ fn encoded(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Result<Settings, SettingError> {
-        assert!(variables.iter().all(|(name, _)| Settings::VARIABLES.contains(name)), "{variables:?}");
+    fn read(variables: &[(&str, &str)]) -> Result<RedisQueueSettings, QueueSettingsError> {
+        assert!(
+            variables.iter().all(|(name, _)| RedisQueueSettings::VARIABLES.contains(name)),
+            "{variables:?}"
+        );
         let server = ("queue_url", "redis://127.0.0.1:6379");
         let found = |name: &str| variables.iter().chain([&server]).find(|(known, _)| *known == name);
-        Settings::read(|name| found(name).map(|(_, value)| (*value).to_owned()))
+        RedisQueueSettings::read(|name| found(name).map(|(_, value)| (*value).to_owned()))
     }
 
     #[track_caller]
@@ -135,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_put_together_from_its_parts() {
+    fn the_url_is_built_from_its_variables() {
         check_url(&[], "redis://127.0.0.1:6379/0");
         check_url(
             &[("queue_url", "rediss://r.example:1/"), ("queue_database", "3")],
@@ -160,11 +163,11 @@ mod tests {
             let error = read(&[("queue_url", url)]).unwrap_err();
             assert!(error.to_string().starts_with("queue_url must be"), "{url}: {error}");
         }
-        assert_eq!(Settings::read(|_| None), Err(SettingError("queue_url is not set")));
+        assert_eq!(RedisQueueSettings::read(|_| None), Err(QueueSettingsError("queue_url is not set")));
     }
 
     #[test]
-    fn numbers_are_held_to_their_range() {
+    fn numbers_outside_their_range_are_refused() {
         for (name, least, most) in [
             ("queue_database", 0_u64, 65_535),
             ("queue_streams", 1, 1_024),
@@ -191,20 +194,21 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_variable_is_none() {
-        let empty = Settings::VARIABLES
-            .map(|name| (name, if name == "queue_url" { "redis://127.0.0.1:6379" } else { "" }));
-        assert_eq!(read(&empty), read(&[]));
+    fn an_empty_variable_counts_as_unset() {
+        let empty = RedisQueueSettings::VARIABLES
+            .iter()
+            .map(|name| (*name, if *name == "queue_url" { "redis://127.0.0.1:6379" } else { "" }));
+        assert_eq!(read(&empty.collect::<Vec<_>>()), read(&[]));
     }
 
     #[test]
-    fn what_is_printed_has_no_password() {
+    fn debug_output_contains_no_password() {
         let settings = read(&[("queue_password", "secret")]).unwrap();
         assert!(!format!("{settings:?}").contains("secret"));
     }
 
     #[test]
-    fn other_settings_that_cannot_be_are_named() {
+    fn conflicting_and_malformed_settings_are_named() {
         for (variables, error) in [
             ([("queue_prefix", "a{b")].as_slice(), "queue_prefix must not contain braces"),
             (&[("queue_username", "u")], "queue_username needs queue_password"),
@@ -213,7 +217,7 @@ mod tests {
                 "queue_waitaof_ms must be less than queue_timeout_ms",
             ),
         ] {
-            assert_eq!(read(variables), Err(SettingError(error)));
+            assert_eq!(read(variables), Err(QueueSettingsError(error)));
         }
     }
 }

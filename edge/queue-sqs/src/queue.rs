@@ -1,88 +1,86 @@
-//! Sending a message: one request, and one more where the connection broke.
+//! Sending a message: one request, and a second one if the connection broke.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use chargegate_core::{MAX_MESSAGE_BYTES, UnixMillis};
-use chargegate_queue::{Engine, SettingError, within};
+use chargegate_queue::QueueEngine;
+use futures_util::future::{Either, select};
 
-use crate::answer::{self, Answer};
-use crate::cause::Cause;
-use crate::request::{self, Post};
-use crate::{QueueError, Settings};
+use crate::request::send_message_body;
+use crate::response::read_confirmation;
+use crate::{SqsEnqueueError, SqsQueueSettings, SqsRequest, SqsResponse};
 
-/// The service, as the host lets it be reached.
-pub trait Service {
+/// HTTP and clocks, as the host provides them.
+pub trait SqsTransport {
     /// Makes one request.
     ///
     /// # Errors
-    /// [`NoAnswer`].
-    fn post(&self, request: Post) -> impl Future<Output = Result<Answer, NoAnswer>>;
+    /// [`SqsTransportError`]: no complete response arrived.
+    fn post(&self, request: SqsRequest) -> impl Future<Output = Result<SqsResponse, SqsTransportError>>;
 
-    /// Ready after `duration`.
+    /// Waits for `duration`.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
 
-    /// The time by the clock of this machine.
+    /// Returns the time of this machine's clock.
     fn now(&self) -> UnixMillis;
 }
 
-/// Why no whole answer came.
+/// The reason why no complete response arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoAnswer {
-    /// It took too long.
+pub enum SqsTransportError {
+    /// The response did not arrive in time.
     TimedOut,
-    /// The connection ended halfway, or what came is not HTTP.
+    /// The connection ended halfway, or the response is not HTTP.
     Broken,
-    /// Anything else, in words for operators.
+    /// Any other reason, in words for operators.
     Failed(&'static str),
 }
 
 /// The queue of one instance of the component.
 #[derive(Debug)]
-pub struct Queue<S>(S);
+pub struct SqsQueue<T>(T);
 
-impl<S: Service> Queue<S> {
-    /// The queue of `service`.
-    pub const fn new(service: S) -> Self {
-        Self(service)
+impl<T: SqsTransport> SqsQueue<T> {
+    /// Creates a queue that sends over `transport`.
+    pub const fn new(transport: T) -> Self {
+        Self(transport)
     }
 
-    async fn send(&self, settings: &Settings, message: &str) -> Result<(), QueueError> {
-        let body = request::send_message(settings, message);
-        let mut answer = self.post(settings, &body).await;
-        if answer == Err(NoAnswer::Broken) {
-            // The server may have closed a connection that the host kept. If the message was sent all the same, it comes
-            // twice under one request id, and is decided once.
-            answer = self.post(settings, &body).await;
+    async fn send(&self, settings: &SqsQueueSettings, message: &str) -> Result<(), SqsEnqueueError> {
+        let body = send_message_body(settings, message);
+        let mut response = self.post(settings, &body).await;
+        if response == Err(SqsTransportError::Broken) {
+            // The server may have closed a connection that the host kept. If the message was sent nevertheless, it
+            // arrives twice under one request id, and is decided once.
+            response = self.post(settings, &body).await;
         }
-        match answer {
-            Ok(answer) => answer::sent(&answer, self.0.now()),
-            Err(NoAnswer::TimedOut) => Err(QueueError::TimedOut),
-            Err(NoAnswer::Broken) => Err(QueueError::Unavailable(Cause::NoAnswer("it breaks off"))),
-            Err(NoAnswer::Failed(text)) => Err(QueueError::Unavailable(Cause::NoAnswer(text))),
+        match response {
+            Ok(response) => read_confirmation(&response, self.0.now()),
+            Err(SqsTransportError::TimedOut) => Err(SqsEnqueueError::TimedOut),
+            Err(SqsTransportError::Broken) => Err(SqsEnqueueError::NoResponse("the connection broke")),
+            Err(SqsTransportError::Failed(reason)) => Err(SqsEnqueueError::NoResponse(reason)),
         }
     }
 
-    async fn post(&self, settings: &Settings, body: &str) -> Result<Answer, NoAnswer> {
-        self.0.post(Post::signed(settings, body, self.0.now())).await
+    async fn post(&self, settings: &SqsQueueSettings, body: &str) -> Result<SqsResponse, SqsTransportError> {
+        self.0.post(SqsRequest::signed(settings, body, self.0.now())).await
     }
 }
 
-impl<S: Service> Engine for Queue<S> {
+impl<T: SqsTransport> QueueEngine for SqsQueue<T> {
     const NAME: &'static str = "queue-sqs";
-    const VARIABLES: &'static [&'static str] = &Settings::VARIABLES;
-    type Settings = Settings;
-    type Cause = Cause;
+    type Settings = SqsQueueSettings;
+    type Error = SqsEnqueueError;
 
-    fn settings(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingError> {
-        Settings::read(lookup)
-    }
-
-    async fn enqueue(&self, settings: &Settings, message: &str) -> Result<(), QueueError> {
+    async fn enqueue(&self, settings: &SqsQueueSettings, message: &str) -> Result<(), SqsEnqueueError> {
         if message.len() > MAX_MESSAGE_BYTES {
-            return Err(QueueError::TooLarge);
+            return Err(SqsEnqueueError::TooLarge);
         }
-        let sent = within(self.send(settings, message), self.0.sleep(settings.timeout)).await;
-        sent.unwrap_or(Err(QueueError::TimedOut))
+        match select(pin!(self.send(settings, message)), pin!(self.0.sleep(settings.timeout))).await {
+            Either::Left((sent, _)) => sent,
+            Either::Right(_) => Err(SqsEnqueueError::TimedOut),
+        }
     }
 }
 

@@ -1,29 +1,29 @@
-//! Settings, from the variables of the component.
+//! The settings of the queue on SQS.
 
 use std::fmt;
 use std::time::Duration;
 
-use chargegate_core::{CallbackScheme, sqs};
-use chargegate_queue::{SettingError, number};
+use chargegate_queue::{QueueSettings, QueueSettingsError, parse_timeout};
 use chargegate_sigv4::{AwsCredentials, AwsCredentialsError};
 
-/// What an operator may set.
+use crate::endpoint::{self, EndpointScheme};
+
+/// The settings of the queue on SQS.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Settings {
-    pub(crate) scheme: CallbackScheme,
+pub struct SqsQueueSettings {
+    pub(crate) scheme: EndpointScheme,
     /// The value of the `Host` header.
     pub(crate) host: String,
-    /// The queue's name within requests.
-    pub(crate) queue: String,
+    /// The URL that names the queue within requests.
+    pub(crate) queue_url: String,
     pub(crate) region: String,
     pub(crate) credentials: AwsCredentials,
-    /// For everything that one message takes.
+    /// The time limit of one message, over all of its requests.
     pub(crate) timeout: Duration,
 }
 
-impl Settings {
-    /// The variables that are read.
-    pub const VARIABLES: [&str; 7] = [
+impl QueueSettings for SqsQueueSettings {
+    const VARIABLES: &'static [&'static str] = &[
         "queue_url",
         "queue_path",
         "queue_timeout_ms",
@@ -33,92 +33,84 @@ impl Settings {
         "aws_session_token",
     ];
 
-    /// Reads the settings; `lookup` gives the value of a variable, if it is set. An empty value is as good as none.
-    ///
-    /// # Errors
-    /// [`SettingError`], naming the first malformed variable.
-    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
+    fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, QueueSettingsError> {
         let set = |name| lookup(name).filter(|value| !value.is_empty());
-        let timeout = SettingError("queue_timeout_ms must be a number from 1 to 60000");
-        let timeout = number(set("queue_timeout_ms"), 1..=60_000, 1_500, timeout)?;
-        let (scheme, host) = server(&set("queue_url").ok_or(SettingError("queue_url is not set"))?)?;
-        let path = set("queue_path").ok_or(SettingError(
+        let required = |name, error| set(name).ok_or(QueueSettingsError(error));
+        let timeout = parse_timeout(set("queue_timeout_ms"))?;
+        let (scheme, host) = parse_server(&required("queue_url", "queue_url is not set")?)?;
+        let path = required(
+            "queue_path",
             "queue_path is not set: it must be /account/queue, like /123456789012/chargegate",
-        ))?;
+        )?;
         check_path(&path)?;
-        let name = match scheme {
-            CallbackScheme::Http => "http",
-            CallbackScheme::Https => "https",
-        };
-        let queue = format!("{name}://{host}{path}");
+        let queue_url = format!("{}://{host}{path}", scheme.as_str());
         let region = region(set("aws_region"), &host)?;
-        let key_id = set("aws_access_key_id").ok_or(SettingError("aws_access_key_id is not set"))?;
-        let secret = set("aws_secret_access_key").ok_or(SettingError("aws_secret_access_key is not set"))?;
+        let key_id = required("aws_access_key_id", "aws_access_key_id is not set")?;
+        let secret = required("aws_secret_access_key", "aws_secret_access_key is not set")?;
         let credentials = AwsCredentials::new(&key_id, &secret, set("aws_session_token").as_deref());
         let credentials = credentials.map_err(|error| {
-            SettingError(match error {
-                AwsCredentialsError::AccessKeyId => "aws_access_key_id has a character that cannot be in one",
-                AwsCredentialsError::SecretAccessKey => {
-                    "aws_secret_access_key has a character that cannot be in one"
-                }
-                AwsCredentialsError::SessionToken => {
-                    "aws_session_token has a character that cannot be in one"
-                }
+            QueueSettingsError(match error {
+                AwsCredentialsError::AccessKeyId => "aws_access_key_id contains an invalid character",
+                AwsCredentialsError::SecretAccessKey => "aws_secret_access_key contains an invalid character",
+                AwsCredentialsError::SessionToken => "aws_session_token contains an invalid character",
             })
         })?;
-        Ok(Self { scheme, host, queue, region, credentials, timeout: Duration::from_millis(timeout) })
+        Ok(Self { scheme, host, queue_url, region, credentials, timeout })
     }
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for SqsQueueSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("queue", &self.queue)
+        f.debug_struct("SqsQueueSettings")
+            .field("queue_url", &self.queue_url)
             .field("region", &self.region)
             .finish_non_exhaustive()
     }
 }
 
-/// Scheme and host. `queue_url` is also what a manifest allows to be reached, and there nothing more may stand.
-fn server(url: &str) -> Result<(CallbackScheme, String), SettingError> {
-    let malformed = SettingError(
+/// Parses `queue_url` into scheme and host.
+///
+/// It may contain nothing else, since the manifest also lists it as the allowed outbound host.
+fn parse_server(url: &str) -> Result<(EndpointScheme, String), QueueSettingsError> {
+    let malformed = QueueSettingsError(
         "queue_url must be https://host or http://host:port, like https://sqs.eu-central-1.amazonaws.com; the queue itself is in queue_path",
     );
     let (scheme, host) = url.split_once("://").ok_or(malformed)?;
-    let (scheme, own_port) = match scheme {
-        "https" => (CallbackScheme::Https, ":443"),
-        "http" => (CallbackScheme::Http, ":80"),
+    let (scheme, default_port) = match scheme {
+        "https" => (EndpointScheme::Https, ":443"),
+        "http" => (EndpointScheme::Http, ":80"),
         _ => return Err(malformed),
     };
     let host = host.strip_suffix('/').unwrap_or(host);
-    // Hosts leave the scheme's own port out of the `Host` header, which is signed.
-    let host = host.strip_suffix(own_port).unwrap_or(host).to_ascii_lowercase();
-    let is_outside = |letter: char| {
+    // Hosts omit the scheme's default port from the `Host` header, which is signed.
+    let host = host.strip_suffix(default_port).unwrap_or(host).to_ascii_lowercase();
+    let is_invalid = |letter: char| {
         !letter.is_ascii_alphanumeric() && !matches!(letter, '-' | '.' | '_' | ':' | '[' | ']')
     };
-    if host.is_empty() || host.starts_with(':') || host.contains(is_outside) {
+    if host.is_empty() || host.starts_with(':') || host.contains(is_invalid) {
         return Err(malformed);
     }
     Ok((scheme, host))
 }
 
-fn check_path(path: &str) -> Result<(), SettingError> {
-    let malformed = SettingError("queue_path must be /account/queue, like /123456789012/chargegate");
+fn check_path(path: &str) -> Result<(), QueueSettingsError> {
+    let malformed = QueueSettingsError("queue_path must be /account/queue, like /123456789012/chargegate");
     let (account, queue) = path.strip_prefix('/').and_then(|path| path.split_once('/')).ok_or(malformed)?;
-    if queue.strip_suffix(".fifo").is_some_and(sqs::is_name) {
-        return Err(SettingError(
-            "queue_path names a FIFO queue, which holds back a client's messages while one of them is under way: name a standard queue",
+    if queue.strip_suffix(".fifo").is_some_and(endpoint::is_name) {
+        return Err(QueueSettingsError(
+            "queue_path names a FIFO queue, which holds back a client's messages while one of them is in flight: name a standard queue",
         ));
     }
-    if sqs::is_name(account) && sqs::is_name(queue) { Ok(()) } else { Err(malformed) }
+    if endpoint::is_name(account) && endpoint::is_name(queue) { Ok(()) } else { Err(malformed) }
 }
 
-fn region(set: Option<String>, host: &str) -> Result<String, SettingError> {
-    match set {
-        Some(region) if sqs::is_name(&region) => Ok(region),
-        Some(_) => Err(SettingError("aws_region must be the name of a region, like eu-central-1")),
-        None => sqs::region(host).map(Into::into).ok_or(SettingError(
-            "aws_region is not set, and the host in queue_url is not one of Amazon's, which tell it",
+/// Returns the configured region, or else the region in the name of the host.
+fn region(configured: Option<String>, host: &str) -> Result<String, QueueSettingsError> {
+    match configured {
+        Some(region) if endpoint::is_name(&region) => Ok(region),
+        Some(_) => Err(QueueSettingsError("aws_region must be the name of a region, like eu-central-1")),
+        None => endpoint::region(host).map(Into::into).ok_or(QueueSettingsError(
+            "aws_region is not set, and the host of queue_url is not one of Amazon's that names a region",
         )),
     }
 }

@@ -1,20 +1,19 @@
-//! What all components that bring the edge a queue do the same way: read their settings, keep to a time limit, and tell
-//! the operator why nothing is confirmed.
+//! The parts that all queue components of the edge share: reading settings, reporting outages, and the bindings of
+//! the exported interface.
 //!
-//! [`Instance`] knows no host; for WASI, `spin.rs` is one.
+//! [`QueueInstance`] does not depend on a host; `spin.rs` implements one for WASI.
 
+#[cfg(target_os = "wasi")]
+pub mod bindings;
 #[cfg(target_os = "wasi")]
 mod spin;
 
-mod error;
+mod engine;
 mod instance;
-mod setting;
-mod together;
-mod within;
+mod settings;
 
-pub use error::QueueError;
-pub use instance::{Cause, Engine, Host, Instance, Unreadable};
-pub use setting::{SettingError, number};
+pub use engine::{QueueEngine, QueueEngineError};
+pub use instance::{ComponentHost, QueueInstance, VariableError};
+pub use settings::{QueueSettings, QueueSettingsError, parse_number, parse_timeout};
 #[cfg(target_os = "wasi")]
-pub use spin::Spin;
-pub use within::within;
+pub use spin::SpinComponentHost;

@@ -1,4 +1,4 @@
-//! WASI 0.3 and `spin:variables`.
+//! The host on WASI 0.3 and `spin:variables`.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,19 +7,19 @@ use chargegate_core::UnixMillis;
 use spin_sdk::variables;
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
 
-use crate::instance::{Host, Unreadable};
+use crate::instance::{ComponentHost, VariableError};
 
-/// What Spin is to every queue.
+/// The host of a queue component in Spin.
 #[derive(Clone, Copy, Debug)]
-pub struct Spin;
+pub struct SpinComponentHost;
 
-impl Spin {
-    /// Ready after `duration`.
+impl SpinComponentHost {
+    /// Waits for `duration`.
     pub async fn sleep(&self, duration: Duration) {
         monotonic_clock::wait_for(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
     }
 
-    /// The time by the clock of the machine.
+    /// Returns the time of the system clock.
     #[must_use]
     pub fn now(&self) -> UnixMillis {
         let now = system_clock::now();
@@ -28,16 +28,16 @@ impl Spin {
     }
 }
 
-impl Host for Spin {
-    async fn variable(&self, name: &'static str) -> Result<Option<String>, Unreadable> {
+impl ComponentHost for SpinComponentHost {
+    async fn variable(&self, name: &'static str) -> Result<Option<String>, VariableError> {
         match variables::get(name).await {
             Ok(value) => Ok(Some(value)),
             Err(variables::Error::Undefined(_)) => Ok(None),
-            Err(_) => Err(Unreadable),
+            Err(_) => Err(VariableError),
         }
     }
 
-    fn tell(&self, line: fmt::Arguments<'_>) {
+    fn log(&self, line: fmt::Arguments<'_>) {
         eprintln!("{line}");
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use chargegate_queue_redis::Settings as Redis;
-use chargegate_queue_sqs::Settings as Sqs;
+use chargegate_queue::QueueSettings as _;
+use chargegate_queue_redis::RedisQueueSettings;
+use chargegate_queue_sqs::SqsQueueSettings;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -152,7 +153,7 @@ fn every_variable_is_used_and_secrets_are_secret() {
         let is_secret = ["password", "secret", "token"].iter().any(|word| name.contains(word));
         assert_eq!(variable.secret, is_secret, "{name}");
     }
-    for name in Redis::VARIABLES.iter().chain(&Sqs::VARIABLES) {
+    for name in RedisQueueSettings::VARIABLES.iter().chain(SqsQueueSettings::VARIABLES) {
         assert_eq!(edge.variables.get(*name), Some(&format!("{{{{ {name} }}}}")), "{name} is not given");
     }
     let grants = manifest.grants(&BTreeMap::new());

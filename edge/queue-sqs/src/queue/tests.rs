@@ -2,33 +2,35 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use chargegate_queue::QueueSettings as _;
+
 use super::*;
 
-/// A service that answers as it is told, one step for each request.
+/// A service that plays a script, one step per request.
 #[derive(Default)]
-struct Told {
-    steps: RefCell<VecDeque<Step>>,
-    posts: RefCell<Vec<Post>>,
+struct ScriptedSqs {
+    steps: RefCell<VecDeque<SqsStep>>,
+    requests: RefCell<Vec<SqsRequest>>,
     now: Cell<UnixMillis>,
 }
 
-enum Step {
-    Answers(u16, &'static str),
-    Fails(NoAnswer),
-    Hangs,
+enum SqsStep {
+    Respond(u16, &'static str),
+    Fail(SqsTransportError),
+    Hang,
 }
 
-use Step::{Answers, Fails, Hangs};
+use SqsStep::{Fail, Hang, Respond};
 
-impl Service for Rc<Told> {
-    async fn post(&self, request: Post) -> Result<Answer, NoAnswer> {
-        self.posts.borrow_mut().push(request);
+impl SqsTransport for Rc<ScriptedSqs> {
+    async fn post(&self, request: SqsRequest) -> Result<SqsResponse, SqsTransportError> {
+        self.requests.borrow_mut().push(request);
         let step = self.steps.borrow_mut().pop_front();
         tokio::task::yield_now().await;
-        match step.expect("no such request was foreseen") {
-            Answers(status, body) => Ok(Answer { status, date: None, body: body.into() }),
-            Fails(error) => Err(error),
-            Hangs => std::future::pending().await,
+        match step.expect("the script has a step for every request") {
+            Respond(status, body) => Ok(SqsResponse { status, date: None, body: body.into() }),
+            Fail(error) => Err(error),
+            Hang => std::future::pending().await,
         }
     }
 
@@ -41,13 +43,13 @@ impl Service for Rc<Told> {
     }
 }
 
-const TAKEN: &str = r#"{"MessageId":"5fea7756"}"#;
+const CONFIRMATION: &str = r#"{"MessageId":"5fea7756"}"#;
 
-/// Enqueues; the service does `steps`, all of them.
-async fn check(steps: Vec<Step>, expected: Result<(), QueueError>) -> Vec<Post> {
-    let service = Rc::new(Told::default());
+/// Enqueues a message while the service plays all of `steps`, and returns the requests.
+async fn check(steps: Vec<SqsStep>, expected: Result<(), SqsEnqueueError>) -> Vec<SqsRequest> {
+    let service = Rc::new(ScriptedSqs::default());
     service.steps.replace(steps.into());
-    let settings = Settings::read(|name| {
+    let settings = SqsQueueSettings::read(|name| {
         let value = match name {
             "queue_url" => "http://h",
             "queue_path" => "/1/q",
@@ -57,60 +59,64 @@ async fn check(steps: Vec<Step>, expected: Result<(), QueueError>) -> Vec<Post> 
         };
         Some(value.to_owned())
     });
-    let queue = Queue::new(Rc::clone(&service));
+    let queue = SqsQueue::new(Rc::clone(&service));
     assert_eq!(queue.enqueue(&settings.unwrap(), "message").await, expected);
-    assert!(service.steps.borrow().is_empty(), "a foreseen request was not made");
-    service.posts.take()
+    assert!(service.steps.borrow().is_empty(), "the script has steps left");
+    service.requests.take()
 }
 
-fn no_answer(text: &'static str) -> Result<(), QueueError> {
-    Err(QueueError::Unavailable(Cause::NoAnswer(text)))
+fn no_response(reason: &'static str) -> Result<(), SqsEnqueueError> {
+    Err(SqsEnqueueError::NoResponse(reason))
 }
 
 #[tokio::test]
 async fn a_message_is_confirmed_by_one_request() {
-    let posts = check(vec![Answers(200, TAKEN)], Ok(())).await;
-    assert_eq!(posts.len(), 1);
+    let requests = check(vec![Respond(200, CONFIRMATION)], Ok(())).await;
+    assert_eq!(requests.len(), 1);
 }
 
 #[tokio::test]
-async fn a_broken_connection_is_made_good_for_once() {
-    let posts = check(vec![Fails(NoAnswer::Broken), Answers(200, TAKEN)], Ok(())).await;
-    let [first, second] = &*posts else { panic!("two requests") };
+async fn a_broken_connection_is_replaced_once() {
+    let requests = check(vec![Fail(SqsTransportError::Broken), Respond(200, CONFIRMATION)], Ok(())).await;
+    let [first, second] = &*requests else { panic!("two requests") };
     assert_eq!(first.body, second.body);
-    assert_ne!(first.headers, second.headers, "each is signed for its own moment");
-    check(vec![Fails(NoAnswer::Broken), Fails(NoAnswer::Broken)], no_answer("it breaks off")).await;
+    assert_ne!(first.headers, second.headers, "each request is signed for its own time");
+    check(
+        vec![Fail(SqsTransportError::Broken), Fail(SqsTransportError::Broken)],
+        no_response("the connection broke"),
+    )
+    .await;
 }
 
 #[tokio::test]
-async fn nothing_else_is_tried_again() {
-    check(vec![Fails(NoAnswer::Failed("gone"))], no_answer("gone")).await;
-    check(vec![Fails(NoAnswer::TimedOut)], Err(QueueError::TimedOut)).await;
-    let refused = Cause::Refused { status: 500, code: None };
-    check(vec![Answers(500, "")], Err(QueueError::Unavailable(refused))).await;
+async fn nothing_else_is_retried() {
+    check(vec![Fail(SqsTransportError::Failed("gone"))], no_response("gone")).await;
+    check(vec![Fail(SqsTransportError::TimedOut)], Err(SqsEnqueueError::TimedOut)).await;
+    let refused = SqsEnqueueError::Refused { status: 500, code: None };
+    check(vec![Respond(500, "")], Err(refused)).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_hangs_is_given_up_in_time() {
-    for steps in [vec![Hangs], vec![Fails(NoAnswer::Broken), Hangs]] {
+async fn a_hanging_exchange_times_out() {
+    for steps in [vec![Hang], vec![Fail(SqsTransportError::Broken), Hang]] {
         let start = tokio::time::Instant::now();
-        check(steps, Err(QueueError::TimedOut)).await;
+        check(steps, Err(SqsEnqueueError::TimedOut)).await;
         assert_eq!(start.elapsed(), Duration::from_millis(1_500));
     }
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_a_message_that_is_too_large() {
-    let service = Rc::new(Told::default());
-    let settings = Settings::read(|name| match name {
+async fn a_message_that_is_too_large_is_not_sent() {
+    let service = Rc::new(ScriptedSqs::default());
+    let settings = SqsQueueSettings::read(|name| match name {
         "queue_url" => Some("http://h".into()),
         "queue_path" => Some("/1/q".into()),
         "queue_timeout_ms" => None,
         _ => Some("k".into()),
     });
     let message = "x".repeat(MAX_MESSAGE_BYTES + 1);
-    let queue = Queue::new(Rc::clone(&service));
+    let queue = SqsQueue::new(Rc::clone(&service));
     let settings = settings.unwrap();
-    assert_eq!(queue.enqueue(&settings, &message).await, Err(QueueError::TooLarge));
-    assert!(service.posts.take().is_empty());
+    assert_eq!(queue.enqueue(&settings, &message).await, Err(SqsEnqueueError::TooLarge));
+    assert!(service.requests.take().is_empty());
 }

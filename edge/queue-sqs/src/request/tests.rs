@@ -1,9 +1,10 @@
-use chargegate_core::message_group;
+use chargegate_queue::QueueSettings as _;
 
 use super::*;
+use crate::message_group;
 
-fn settings(token: &str) -> Settings {
-    let settings = Settings::read(|name| {
+fn settings(token: &str) -> SqsQueueSettings {
+    let settings = SqsQueueSettings::read(|name| {
         let value = match name {
             "queue_url" => "https://sqs.eu-central-1.amazonaws.com",
             "queue_path" => "/123456789012/chargegate",
@@ -20,7 +21,7 @@ fn settings(token: &str) -> Settings {
 const MESSAGE: &str = r#"{"v":1,"callback_url":"https://client.example/cb"}"#;
 
 #[test]
-fn a_message_is_sent_to_the_byte_in_the_group_of_its_client() {
+fn a_message_is_sent_unchanged_in_the_group_of_its_client() {
     let group = message_group(&"https://client.example/".parse().unwrap());
     let expected = [
         r#"{"QueueUrl":"https://sqs.eu-central-1.amazonaws.com/123456789012/chargegate","#,
@@ -28,19 +29,19 @@ fn a_message_is_sent_to_the_byte_in_the_group_of_its_client() {
         &group,
         r#""}"#,
     ];
-    assert_eq!(send_message(&settings(""), MESSAGE), expected.concat());
+    assert_eq!(send_message_body(&settings(""), MESSAGE), expected.concat());
 }
 
 #[test]
-fn a_message_without_a_client_has_no_group() {
-    let body = send_message(&settings(""), "{}");
+fn a_message_without_a_callback_url_has_no_group() {
+    let body = send_message_body(&settings(""), "{}");
     assert!(body.ends_with(r#","MessageBody":"{}"}"#), "{body}");
 }
 
 #[test]
-fn a_request_is_signed_with_all_that_is_sent() {
-    let post = Post::signed(&settings("token"), "body", UnixMillis(1_440_938_160_000));
-    let names: Vec<_> = post.headers.iter().map(|(name, _)| *name).collect();
+fn every_header_that_is_sent_is_signed() {
+    let request = SqsRequest::signed(&settings("token"), "body", UnixMillis(1_440_938_160_000));
+    let names: Vec<_> = request.headers.iter().map(|(name, _)| *name).collect();
     assert_eq!(
         names,
         [
@@ -52,7 +53,7 @@ fn a_request_is_signed_with_all_that_is_sent() {
             "content-length"
         ]
     );
-    let value = |wanted: &str| &*post.headers.iter().find(|(name, _)| *name == wanted).unwrap().1;
+    let value = |wanted: &str| &*request.headers.iter().find(|(name, _)| *name == wanted).unwrap().1;
     assert_eq!(value("x-amz-target"), "AmazonSQS.SendMessage");
     assert_eq!(value("content-length"), "4");
     let scope = "AKIDEXAMPLE/20150830/eu-central-1/sqs/aws4_request";
@@ -61,7 +62,7 @@ fn a_request_is_signed_with_all_that_is_sent() {
 }
 
 #[test]
-fn what_is_printed_has_no_message_and_no_token() {
-    let post = Post::signed(&settings("token"), "body", UnixMillis(0));
-    assert_eq!(format!("{post:?}"), "Post(sqs.eu-central-1.amazonaws.com, ..)");
+fn debug_output_contains_no_message_and_no_token() {
+    let request = SqsRequest::signed(&settings("token"), "body", UnixMillis(0));
+    assert_eq!(format!("{request:?}"), "SqsRequest(sqs.eu-central-1.amazonaws.com, ..)");
 }

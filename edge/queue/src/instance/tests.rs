@@ -3,228 +3,243 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use super::*;
+use crate::settings::QueueSettingsError;
 
-/// Does what its setting says.
-struct Told;
+/// An engine whose outcome is its setting.
+struct ScriptedEngine;
 
-/// A cause: whether it lies in the settings.
-#[derive(Debug)]
-struct Reason(bool);
+/// An outcome other than a confirmation.
+struct ScriptedError {
+    kind: EnqueueError,
+    invalidates_settings: bool,
+}
 
-impl fmt::Display for Reason {
+impl fmt::Display for ScriptedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a cause")
+        f.write_str("a reason")
     }
 }
 
-impl Cause for Reason {
-    fn lies_in_settings(&self) -> bool {
-        self.0
+impl QueueEngineError for ScriptedError {
+    fn kind(&self) -> EnqueueError {
+        self.kind
+    }
+
+    fn invalidates_settings(&self) -> bool {
+        self.invalidates_settings
     }
 }
 
-impl Engine for Told {
-    const NAME: &'static str = "queue-told";
-    const VARIABLES: &'static [&'static str] = &["queue_does", "queue_other"];
-    type Settings = String;
-    type Cause = Reason;
+struct ScriptedSettings(String);
 
-    fn settings(lookup: impl Fn(&str) -> Option<String>) -> Result<String, SettingError> {
+impl QueueSettings for ScriptedSettings {
+    const VARIABLES: &'static [&'static str] = &["queue_outcome", "queue_other"];
+
+    fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, QueueSettingsError> {
         assert_eq!(lookup("queue_other"), None);
-        lookup("queue_does").ok_or(SettingError("queue_does is not set"))
+        lookup("queue_outcome").map(Self).ok_or(QueueSettingsError("queue_outcome is not set"))
     }
+}
 
-    async fn enqueue(&self, settings: &String, _: &str) -> Result<(), QueueError<Reason>> {
-        match &**settings {
+impl QueueEngine for ScriptedEngine {
+    const NAME: &'static str = "queue-scripted";
+    type Settings = ScriptedSettings;
+    type Error = ScriptedError;
+
+    async fn enqueue(&self, settings: &ScriptedSettings, _: &str) -> Result<(), ScriptedError> {
+        let fail = |kind| Err(ScriptedError { kind, invalidates_settings: false });
+        match &*settings.0 {
             "confirm" => Ok(()),
-            "fill" => Err(QueueError::Full),
-            "grow" => Err(QueueError::TooLarge),
-            "hang" => Err(QueueError::TimedOut),
-            "fail" => Err(QueueError::Unavailable(Reason(false))),
+            "full" => fail(EnqueueError::Full),
+            "too-large" => fail(EnqueueError::TooLarge),
+            "timed-out" => fail(EnqueueError::TimedOut),
+            "unavailable" => fail(EnqueueError::Unavailable),
             _ => {
                 tokio::task::yield_now().await;
-                Err(QueueError::Unavailable(Reason(true)))
+                Err(ScriptedError { kind: EnqueueError::Unavailable, invalidates_settings: true })
             }
         }
     }
 }
 
-/// What becomes of reading `queue_does`.
+/// The result of reading `queue_outcome`.
 #[derive(Clone, Copy, Default)]
-enum Does {
+enum OutcomeVariable {
     #[default]
     Unset,
     Unreadable,
-    Is(&'static str),
+    Set(&'static str),
 }
 
 #[derive(Default)]
-struct Operator {
-    does: Cell<Does>,
-    /// The variables whose reading takes for ever.
+struct RecordingHost {
+    outcome: Cell<OutcomeVariable>,
+    /// The variables whose reading never ends.
     slow: Cell<&'static [&'static str]>,
     reads: RefCell<Vec<&'static str>>,
     lines: RefCell<Vec<String>>,
 }
 
-impl Host for Rc<Operator> {
-    async fn variable(&self, name: &'static str) -> Result<Option<String>, Unreadable> {
+impl ComponentHost for Rc<RecordingHost> {
+    async fn variable(&self, name: &'static str) -> Result<Option<String>, VariableError> {
         self.reads.borrow_mut().push(name);
         poll_fn(|_| if self.slow.get().contains(&name) { Poll::Pending } else { Poll::Ready(()) }).await;
-        match self.does.get() {
-            Does::Unreadable if name == "queue_does" => Err(Unreadable),
-            Does::Is(value) if name == "queue_does" => Ok(Some(value.to_owned())),
+        match self.outcome.get() {
+            OutcomeVariable::Unreadable if name == "queue_outcome" => Err(VariableError),
+            OutcomeVariable::Set(value) if name == "queue_outcome" => Ok(Some(value.to_owned())),
             _ => Ok(None),
         }
     }
 
-    fn tell(&self, line: fmt::Arguments<'_>) {
+    fn log(&self, line: fmt::Arguments<'_>) {
         self.lines.borrow_mut().push(line.to_string());
     }
 }
 
-fn instance(does: &'static str) -> (Rc<Operator>, Instance<Told, Rc<Operator>>) {
-    let operator = Rc::new(Operator::default());
-    operator.does.set(Does::Is(does));
-    (Rc::clone(&operator), Instance::new(Told, operator))
+fn instance(outcome: &'static str) -> (Rc<RecordingHost>, QueueInstance<ScriptedEngine, Rc<RecordingHost>>) {
+    let host = Rc::new(RecordingHost::default());
+    host.outcome.set(OutcomeVariable::Set(outcome));
+    (Rc::clone(&host), QueueInstance::new(ScriptedEngine, host))
 }
 
 fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-const UNAVAILABLE: Result<(), QueueError<()>> = Err(QueueError::Unavailable(()));
+const VARIABLES: &[&str] = ScriptedSettings::VARIABLES;
+const UNAVAILABLE: Result<(), EnqueueError> = Err(EnqueueError::Unavailable);
 
 #[tokio::test]
-async fn settings_are_read_once_while_all_goes_well() {
-    let (operator, instance) = instance("confirm");
+async fn settings_are_read_once_while_messages_are_confirmed() {
+    let (host, instance) = instance("confirm");
     for _ in 0..3 {
         assert_eq!(instance.enqueue("m").await, Ok(()));
     }
-    assert_eq!(*operator.reads.borrow(), Told::VARIABLES);
-    assert_eq!(operator.lines.borrow().len(), 0);
+    assert_eq!(*host.reads.borrow(), VARIABLES);
+    assert_eq!(host.lines.borrow().len(), 0);
 }
 
 #[test]
-fn all_variables_are_asked_for_before_the_first_is_there() {
-    let (operator, instance) = instance("confirm");
-    operator.slow.set(&["queue_does"]);
+fn all_variables_are_read_concurrently() {
+    let (host, instance) = instance("confirm");
+    host.slow.set(&["queue_outcome"]);
     let mut enqueue = pin!(instance.enqueue("m"));
     assert_eq!(poll(enqueue.as_mut()), Poll::Pending);
-    assert_eq!(*operator.reads.borrow(), Told::VARIABLES);
-    operator.slow.take();
+    assert_eq!(*host.reads.borrow(), VARIABLES);
+    host.slow.take();
     assert_eq!(poll(enqueue), Poll::Ready(Ok(())));
 }
 
 #[tokio::test]
-async fn what_a_request_has_read_before_it_was_given_up_is_known_to_the_next() {
-    let (operator, instance) = instance("confirm");
-    operator.slow.set(&["queue_other"]);
+async fn variables_read_by_a_cancelled_request_are_kept_for_the_next() {
+    let (host, instance) = instance("confirm");
+    host.slow.set(&["queue_other"]);
     assert_eq!(poll(pin!(instance.enqueue("m"))), Poll::Pending);
-    operator.slow.take();
-    operator.reads.take();
+    host.slow.take();
+    host.reads.take();
     assert_eq!(instance.enqueue("m").await, Ok(()));
-    assert_eq!(*operator.reads.borrow(), ["queue_other"]);
+    assert_eq!(*host.reads.borrow(), ["queue_other"]);
 }
 
 #[tokio::test]
-async fn settings_are_read_anew_when_the_cause_lies_in_them() {
-    let (operator, instance) = instance("refuse");
+async fn settings_are_read_again_after_an_error_that_invalidates_them() {
+    let (host, instance) = instance("refused");
     assert_eq!(instance.enqueue("m").await, UNAVAILABLE);
-    operator.does.set(Does::Is("confirm"));
+    host.outcome.set(OutcomeVariable::Set("confirm"));
     assert_eq!(instance.enqueue("m").await, Ok(()));
 }
 
 #[tokio::test]
 async fn settings_are_kept_in_an_outage() {
-    for does in ["fail", "hang", "fill"] {
-        let (operator, instance) = instance(does);
+    for outcome in ["unavailable", "timed-out", "full"] {
+        let (host, instance) = instance(outcome);
         for _ in 0..3 {
             assert!(instance.enqueue("m").await.is_err());
         }
-        assert_eq!(*operator.reads.borrow(), Told::VARIABLES, "{does}");
+        assert_eq!(*host.reads.borrow(), VARIABLES, "{outcome}");
     }
 }
 
 #[test]
-fn requests_that_are_refused_together_have_the_settings_read_anew_once() {
-    let (operator, instance) = instance("refuse");
+fn concurrent_refusals_have_the_settings_read_again_once() {
+    let (host, instance) = instance("refused");
     let (mut one, mut another) = (pin!(instance.enqueue("m")), pin!(instance.enqueue("m")));
     assert!(poll(one.as_mut()).is_pending() && poll(another.as_mut()).is_pending());
-    operator.reads.take();
-    operator.does.set(Does::Is("confirm"));
+    host.reads.take();
+    host.outcome.set(OutcomeVariable::Set("confirm"));
     assert_eq!(poll(one), Poll::Ready(UNAVAILABLE));
     assert_eq!(poll(pin!(instance.enqueue("m"))), Poll::Ready(Ok(())));
     assert_eq!(poll(another), Poll::Ready(UNAVAILABLE));
     assert_eq!(poll(pin!(instance.enqueue("m"))), Poll::Ready(Ok(())));
-    assert_eq!(*operator.reads.borrow(), Told::VARIABLES);
+    assert_eq!(*host.reads.borrow(), VARIABLES);
 }
 
 #[test]
-fn requests_that_read_at_once_go_by_the_same_settings() {
-    let (operator, instance) = instance("refuse");
-    operator.slow.set(&["queue_other"]);
+fn concurrent_reads_share_one_settings_value() {
+    let (host, instance) = instance("refused");
+    host.slow.set(&["queue_other"]);
     let (mut one, mut another) = (pin!(instance.enqueue("m")), pin!(instance.enqueue("m")));
     assert!(poll(one.as_mut()).is_pending() && poll(another.as_mut()).is_pending());
-    operator.slow.take();
+    host.slow.take();
     assert!(poll(one.as_mut()).is_pending() && poll(another.as_mut()).is_pending());
-    operator.does.set(Does::Is("confirm"));
+    host.outcome.set(OutcomeVariable::Set("confirm"));
     assert_eq!(poll(one), Poll::Ready(UNAVAILABLE));
     assert_eq!(poll(pin!(instance.enqueue("m"))), Poll::Ready(Ok(())));
 }
 
 #[test]
-fn what_was_read_beside_refused_settings_is_read_anew_too() {
-    let (operator, instance) = instance("refuse");
-    operator.slow.set(Told::VARIABLES);
+fn variables_read_alongside_refused_settings_are_read_again_too() {
+    let (host, instance) = instance("refused");
+    host.slow.set(VARIABLES);
     let mut another = Box::pin(instance.enqueue("m"));
     assert!(poll(another.as_mut()).is_pending());
-    operator.slow.take();
+    host.slow.take();
     let mut one = pin!(instance.enqueue("m"));
     assert!(poll(one.as_mut()).is_pending());
-    operator.slow.set(&["queue_other"]);
+    host.slow.set(&["queue_other"]);
     assert!(poll(another.as_mut()).is_pending());
     drop(another);
-    operator.slow.take();
-    operator.does.set(Does::Is("confirm"));
+    host.slow.take();
+    host.outcome.set(OutcomeVariable::Set("confirm"));
     assert_eq!(poll(one), Poll::Ready(UNAVAILABLE));
     assert_eq!(poll(pin!(instance.enqueue("m"))), Poll::Ready(Ok(())));
 }
 
 #[tokio::test]
-async fn an_outage_is_told_once_and_the_next_one_again() {
-    let (operator, instance) = instance("refuse");
-    for does in ["refuse", "refuse", "confirm", "refuse"] {
-        operator.does.set(Does::Is(does));
+async fn an_outage_is_logged_once_and_the_next_one_again() {
+    let (host, instance) = instance("refused");
+    for outcome in ["refused", "refused", "confirm", "refused"] {
+        host.outcome.set(OutcomeVariable::Set(outcome));
         instance.settings.take();
         let _ = instance.enqueue("m").await;
     }
-    let line = "queue-told: nothing is confirmed: a cause";
-    assert_eq!(*operator.lines.borrow(), [line, line]);
+    let line = "queue-scripted: queue unavailable: a reason";
+    assert_eq!(*host.lines.borrow(), [line, line]);
 }
 
 #[tokio::test]
-async fn what_is_no_outage_is_not_told() {
-    for (does, expected) in [("fill", QueueError::Full), ("grow", QueueError::TooLarge)] {
-        let (operator, instance) = instance(does);
+async fn only_outages_are_logged() {
+    for (outcome, expected) in [("full", EnqueueError::Full), ("too-large", EnqueueError::TooLarge)] {
+        let (host, instance) = instance(outcome);
         assert_eq!(instance.enqueue("m").await, Err(expected));
-        assert_eq!(operator.lines.borrow().len(), 0);
+        assert_eq!(host.lines.borrow().len(), 0);
     }
-    let (operator, instance) = instance("hang");
-    assert_eq!(instance.enqueue("m").await, Err(QueueError::TimedOut));
-    assert_eq!(operator.lines.borrow().len(), 1);
+    let (host, instance) = instance("timed-out");
+    assert_eq!(instance.enqueue("m").await, Err(EnqueueError::TimedOut));
+    assert_eq!(host.lines.borrow().len(), 1);
 }
 
 #[tokio::test]
-async fn settings_that_cannot_be_are_told_and_read_again() {
-    let (operator, instance) = instance("");
-    for (does, reason) in
-        [(Does::Unreadable, "the variable queue_does cannot be read"), (Does::Unset, "queue_does is not set")]
-    {
-        operator.does.set(does);
-        assert_eq!(instance.enqueue("m").await, Err(QueueError::Unavailable(())));
-        assert_eq!(operator.lines.take(), [format!("queue-told: nothing is confirmed: {reason}")]);
-        operator.does.set(Does::Is("confirm"));
+async fn invalid_settings_are_logged_and_read_again() {
+    let (host, instance) = instance("");
+    for (variable, reason) in [
+        (OutcomeVariable::Unreadable, "the variable queue_outcome cannot be read"),
+        (OutcomeVariable::Unset, "queue_outcome is not set"),
+    ] {
+        host.outcome.set(variable);
+        assert_eq!(instance.enqueue("m").await, Err(EnqueueError::Unavailable));
+        assert_eq!(host.lines.take(), [format!("queue-scripted: queue unavailable: {reason}")]);
+        host.outcome.set(OutcomeVariable::Set("confirm"));
         assert_eq!(instance.enqueue("m").await, Ok(()));
         instance.settings.take();
     }

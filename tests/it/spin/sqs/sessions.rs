@@ -1,6 +1,7 @@
 //! Requests that go well.
 
-use chargegate_core::{SessionMessage, message_group};
+use chargegate_core::SessionMessage;
+use chargegate_queue_sqs::message_group;
 
 use super::super::support::{assert_accepted, post};
 use super::{endpoint, queue, up};
