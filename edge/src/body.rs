@@ -1,45 +1,45 @@
-//! The body of a request, read no further than it may be long.
+//! The body of a request, read up to the size limit.
 
 use std::future::Future;
 
 use chargegate_core::MAX_BODY_BYTES;
 
 /// A body that arrives in chunks.
-pub trait Body {
-    /// The next bytes, or `None` at the end.
+pub trait RequestBody {
+    /// Returns the next bytes, or `None` at the end.
     ///
     /// # Errors
-    /// [`BodyError`]: the body will not arrive whole.
-    fn chunk(&mut self) -> impl Future<Output = Result<Option<impl AsRef<[u8]>>, BodyError>>;
+    /// [`RequestBodyError`]: the body will not arrive completely.
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<impl AsRef<[u8]>>, RequestBodyError>>;
 }
 
-/// Why a body did not arrive whole.
+/// The reason why a body did not arrive completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyError {
-    /// It was cut short.
-    Cut,
-    /// It did not arrive in time.
-    Late,
+pub enum RequestBodyError {
+    /// The body was cut short.
+    Truncated,
+    /// The body did not arrive in time.
+    TimedOut,
 }
 
-/// Why a body was not read.
+/// The reason why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ReadError {
-    /// It is longer than a request may be.
+pub(crate) enum ReadBodyError {
+    /// The body is longer than a request may be.
     TooLarge,
-    /// It did not arrive whole.
-    Incomplete(BodyError),
+    /// The body did not arrive completely.
+    Incomplete(RequestBodyError),
 }
 
-/// Reads a whole body, and stops as soon as it is too long.
-pub(crate) async fn read(body: &mut impl Body) -> Result<Vec<u8>, ReadError> {
-    let mut whole = Vec::new();
-    while let Some(chunk) = body.chunk().await.map_err(ReadError::Incomplete)? {
+/// Reads a complete body, and stops as soon as it is too long.
+pub(crate) async fn read_body(body: &mut impl RequestBody) -> Result<Vec<u8>, ReadBodyError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.chunk().await.map_err(ReadBodyError::Incomplete)? {
         let chunk = chunk.as_ref();
-        if chunk.len() > MAX_BODY_BYTES.saturating_sub(whole.len()) {
-            return Err(ReadError::TooLarge);
+        if chunk.len() > MAX_BODY_BYTES.saturating_sub(bytes.len()) {
+            return Err(ReadBodyError::TooLarge);
         }
-        whole.extend_from_slice(chunk);
+        bytes.extend_from_slice(chunk);
     }
-    Ok(whole)
+    Ok(bytes)
 }

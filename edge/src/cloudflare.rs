@@ -1,4 +1,4 @@
-//! The edge as a worker: for Cloudflare Workers, with its queue in Cloudflare Queues.
+//! The edge as a Cloudflare Worker, with its queue in Cloudflare Queues.
 
 mod body;
 mod platform;
@@ -6,68 +6,71 @@ mod platform;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use chargegate_core::{MAX_MESSAGE_BYTES, UnixMillis};
-use worker::{Context, Date, Delay, Env, Headers, Queue, QueueContentType, RawMessageBuilder, ResponseBody};
-use worker::{console_error, event};
+use chargegate_core::{EnqueueError, MAX_MESSAGE_BYTES, UnixMillis};
+use worker::{
+    Context, Date, Delay, Env, Headers, Queue, QueueContentType, RawMessageBuilder, Request, Response,
+    ResponseBody, console_error, event,
+};
 
-use crate::{Host, QueueError, Request, Response, SettingError, Settings, accept};
-use body::Incoming;
+use crate::{EdgeHost, EdgeRequest, EdgeResponse, EdgeSettings, EdgeSettingsError, accept};
+use body::WorkersRequestBody;
 
 /// The binding of the queue, in `wrangler.toml`.
-const QUEUE: &str = "JOBS";
-/// The longest message that Cloudflare takes.
-const QUEUE_BYTES: usize = 128_000;
-/// What a worker would decode is never too long.
-const _: () = assert!(MAX_MESSAGE_BYTES <= QUEUE_BYTES);
+const QUEUE_BINDING: &str = "JOBS";
+/// The longest message that Cloudflare accepts.
+const MAX_QUEUE_MESSAGE_BYTES: usize = 128_000;
+/// No message that a worker decodes is too long for the queue.
+const _: () = assert!(MAX_MESSAGE_BYTES <= MAX_QUEUE_MESSAGE_BYTES);
 
 #[event(fetch)]
-async fn handle(request: worker::Request, env: Env, _context: Context) -> worker::Result<worker::Response> {
-    // As the platform has it: the SDK's own type takes a method it does not know for GET.
+async fn handle(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
+    // Read from the platform's request: the SDK's own type turns an unknown method into GET.
     let (method, path) = (request.inner().method(), request.path());
-    // Those that are looked at, since each costs a call. One that was sent twice has both its values in one.
-    let headers = Request::FIELDS.map(|name| (name, request.headers().get(name).ok().flatten()));
+    // Only the fields that are read, since each costs a call. A field that was sent twice has both values in one.
+    let headers = EdgeRequest::FIELDS.map(|name| (name, request.headers().get(name).ok().flatten()));
     let headers: Vec<_> =
         headers.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?.as_bytes()))).collect();
-    let head = Request { method: &method, path: &path, headers: &headers };
-    written(accept(head, Incoming::of(&request, head), &Isolate(&env)).await)
+    let head = EdgeRequest { method: &method, path: &path, headers: &headers };
+    let body = WorkersRequestBody::new(&request, head);
+    to_workers_response(accept(head, body, &WorkersEdgeHost(&env)).await)
 }
 
-fn written(response: Response) -> worker::Result<worker::Response> {
+fn to_workers_response(response: EdgeResponse) -> worker::Result<Response> {
     let headers = Headers::new();
     for (name, value) in response.headers() {
         headers.append(name, value)?;
     }
-    let out = worker::Response::builder().with_status(response.status()).with_headers(headers);
+    let out = Response::builder().with_status(response.status()).with_headers(headers);
     Ok(out.body(ResponseBody::Body(response.into_body().into_owned().into_bytes())))
 }
 
-/// What a request finds in its isolate.
-struct Isolate<'a>(&'a Env);
+/// The environment of a request.
+struct WorkersEdgeHost<'a>(&'a Env);
 
-impl Host for Isolate<'_> {
-    async fn enqueue(&self, message: &str) -> Result<(), QueueError> {
+impl EdgeHost for WorkersEdgeHost<'_> {
+    async fn enqueue(&self, message: &str) -> Result<(), EnqueueError> {
         if message.len() > MAX_MESSAGE_BYTES {
-            return Err(QueueError::TooLarge);
+            return Err(EnqueueError::TooLarge);
         }
-        let queue: Queue = self.0.queue(QUEUE).map_err(|_| QueueError::Unavailable)?;
+        let queue: Queue = self.0.queue(QUEUE_BINDING).map_err(|_| EnqueueError::Unavailable)?;
         let message = RawMessageBuilder::new(message.into());
-        // Of a promise that never settles the two closures that wait for it are left until the isolate ends: js-sys
-        // cannot take them back.
+        // A promise that never settles leaks the two closures that wait for it until the isolate ends: js-sys cannot
+        // release them earlier.
         queue.send_raw(message.build_with_content_type(QueueContentType::Text)).await.map_err(|error| {
-            let code = code(&error.to_string());
-            // Its number alone: the rest of the text is not ours.
+            let code = error_code(&error.to_string());
+            // Only the number: the rest of the text is the platform's and may contain anything.
             console_error!(
-                "{QUEUE} did not confirm a message: error {} of developers.cloudflare.com/queues/reference/error-codes",
+                "{QUEUE_BINDING} did not confirm a message: error {} of developers.cloudflare.com/queues/reference/error-codes",
                 code.unwrap_or_default()
             );
-            refusal(code)
+            enqueue_error(code)
         })
     }
 
-    fn gave_up(&self, patience: Duration) {
-        let patience = patience.as_millis();
+    fn report_timeout(&self, timeout: Duration) {
+        let timeout = timeout.as_millis();
         console_error!(
-            "{QUEUE} did not confirm a message in {patience} ms, which CHARGEGATE_ENQUEUE_TIMEOUT_MS sets"
+            "{QUEUE_BINDING} did not confirm a message in {timeout} ms, which CHARGEGATE_ENQUEUE_TIMEOUT_MS sets"
         );
     }
 
@@ -85,32 +88,32 @@ impl Host for Isolate<'_> {
         bytes
     }
 
-    async fn settings(&self) -> Result<&Settings, SettingError> {
-        static SETTINGS: OnceLock<Result<Settings, SettingError>> = OnceLock::new();
+    async fn settings(&self) -> Result<&EdgeSettings, EdgeSettingsError> {
+        static SETTINGS: OnceLock<Result<EdgeSettings, EdgeSettingsError>> = OnceLock::new();
         let read = || {
-            if self.0.queue(QUEUE).is_err() {
-                return Err(SettingError::Queue);
+            if self.0.queue(QUEUE_BINDING).is_err() {
+                return Err(EdgeSettingsError::Queue);
             }
-            Settings::read(|name| platform::variable(self.0, name))
+            EdgeSettings::read(|name| platform::variable(self.0, name))
         };
         let settings = SETTINGS.get_or_init(read).as_ref();
-        // For each request, since a log that is looked at live begins with any of them.
+        // Logged for each request, since an operator may start to watch the live log at any time.
         settings.map_err(|error| *error).inspect_err(|error| console_error!("{error}"))
     }
 }
 
-/// The number that ends the text of the queue's error, like `Queue is overloaded (10250)`.
-fn code(error: &str) -> Option<u32> {
+/// Returns the number at the end of the queue's error text, such as `Queue is overloaded (10250)`.
+fn error_code(error: &str) -> Option<u32> {
     error.strip_suffix(')')?.rsplit_once('(')?.1.parse().ok()
 }
 
-/// What an error of the queue means, by Cloudflare's list of error codes.
-fn refusal(code: Option<u32>) -> QueueError {
+/// Returns the error for a code of the queue, by Cloudflare's list of error codes.
+fn enqueue_error(code: Option<u32>) -> EnqueueError {
     match code {
         // MessageSizeOutOfBounds.
-        Some(10_204) => QueueError::TooLarge,
+        Some(10_204) => EnqueueError::TooLarge,
         // QueueOverloaded and QueueStorageLimitExceeded.
-        Some(10_250 | 10_251) => QueueError::Full,
-        _ => QueueError::Unavailable,
+        Some(10_250 | 10_251) => EnqueueError::Full,
+        _ => EnqueueError::Unavailable,
     }
 }

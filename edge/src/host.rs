@@ -1,76 +1,63 @@
-//! What the edge needs of the host it runs in.
+//! The interface between the edge and the host it runs in.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use chargegate_core::UnixMillis;
+use chargegate_core::{EnqueueError, UnixMillis};
 
-use crate::settings::{SettingError, Settings};
+use crate::settings::{EdgeSettings, EdgeSettingsError};
 
 /// The host of an edge: its queue, its clocks, its randomness and its settings.
-pub trait Host {
+pub trait EdgeHost {
     /// Puts a message on the queue; ready once the queue has confirmed it.
     ///
     /// # Errors
-    /// [`QueueError`]: the queue did not confirm.
-    fn enqueue(&self, message: &str) -> impl Future<Output = Result<(), QueueError>>;
+    /// [`EnqueueError`]: the queue did not confirm.
+    fn enqueue(&self, message: &str) -> impl Future<Output = Result<(), EnqueueError>>;
 
-    /// Told when the queue has not confirmed within `patience`, for an operator to learn of it.
+    /// Reports to the operator that the queue has not confirmed within `timeout`.
     ///
-    /// A host whose queue tells by itself has nothing to do.
-    fn gave_up(&self, _patience: Duration) {}
+    /// A host whose queue reports failures itself has nothing to do.
+    fn report_timeout(&self, _timeout: Duration) {}
 
-    /// The time.
+    /// Returns the current time.
     fn now(&self) -> UnixMillis;
 
-    /// Ready after `duration`, by a clock that is never set back.
+    /// Waits for `duration`, by a monotonic clock.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
 
-    /// Unpredictable bytes.
+    /// Returns unpredictable bytes.
     fn random<const N: usize>(&self) -> [u8; N];
 
-    /// The settings; read once for many requests.
+    /// Returns the settings, which are read once for many requests.
     ///
     /// # Errors
-    /// [`SettingError`]: a variable is malformed or cannot be read, and nothing can be accepted.
-    fn settings(&self) -> impl Future<Output = Result<&Settings, SettingError>>;
+    /// [`EdgeSettingsError`]: a variable is malformed or cannot be read, so no request can be accepted.
+    fn settings(&self) -> impl Future<Output = Result<&EdgeSettings, EdgeSettingsError>>;
 }
 
-/// Why the queue did not confirm a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QueueError {
-    /// The queue is at its depth limit.
-    Full,
-    /// The message is larger than the queue takes.
-    TooLarge,
-    /// The queue did not confirm in time.
-    TimedOut,
-    /// The queue cannot be reached, or failed.
-    Unavailable,
-}
-
-/// Enqueues `message` and waits no longer than `patience`; the message may then still arrive.
-pub(crate) async fn enqueue_within(
-    host: &impl Host,
+/// Enqueues `message` and waits no longer than `timeout`; the message may still arrive later.
+pub(crate) async fn enqueue_with_timeout(
+    host: &impl EdgeHost,
     message: &str,
-    patience: Duration,
-) -> Result<(), QueueError> {
+    timeout: Duration,
+) -> Result<(), EnqueueError> {
     let mut enqueue = pin!(host.enqueue(message));
-    // Made only once the queue has not answered at once, since to some hosts a timer is a call.
+    // Created only if the queue does not confirm at the first poll, since a timer is a call on some hosts.
     let mut timer = pin!(None);
     poll_fn(|cx| {
         if let Poll::Ready(result) = enqueue.as_mut().poll(cx) {
             return Poll::Ready(result);
         }
         if timer.is_none() {
-            timer.set(Some(host.sleep(patience)));
+            timer.set(Some(host.sleep(timeout)));
         }
         match timer.as_mut().as_pin_mut().map(|timer| timer.poll(cx)) {
             Some(Poll::Ready(())) => {
-                host.gave_up(patience);
-                Poll::Ready(Err(QueueError::TimedOut))
+                host.report_timeout(timeout);
+                Poll::Ready(Err(EnqueueError::TimedOut))
             }
             Some(Poll::Pending) | None => Poll::Pending,
         }

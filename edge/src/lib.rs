@@ -1,9 +1,9 @@
-//! The edge: takes a driver's request, puts it on the queue, and acknowledges it once the queue has confirmed it.
+//! The edge accepts a driver's request, puts it on the queue, and acknowledges it once the queue has confirmed it.
 //!
-//! [`accept`] is the whole HTTP behaviour and knows no host; the target picks the host that translates: a component for
-//! Spin and for wasmtime in process (`target_os = "wasi"`), a worker for Cloudflare (`wasm32-unknown-unknown`). It holds
-//! no state, never asks the authorization service, and has no reachable panic: a trap would end every other request of
-//! the instance.
+//! [`accept`] is the complete HTTP behaviour and does not depend on a host. The target selects the adapter: a component
+//! for Spin and for wasmtime in process (`target_os = "wasi"`), a worker for Cloudflare (`wasm32-unknown-unknown`). The
+//! edge keeps no state, never calls the authorization service, and has no reachable panic: a trap would end every other
+//! request of the instance.
 
 mod accept;
 mod body;
@@ -19,7 +19,7 @@ mod cloudflare;
 mod spin;
 
 pub use accept::accept;
-pub use body::{Body, BodyError};
-pub use host::{Host, QueueError};
-pub use http::{Request, Response};
-pub use settings::{SettingError, Settings};
+pub use body::{RequestBody, RequestBodyError};
+pub use host::EdgeHost;
+pub use http::{EdgeRequest, EdgeResponse};
+pub use settings::{EdgeSettings, EdgeSettingsError};

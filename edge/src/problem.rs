@@ -1,54 +1,54 @@
-//! The one place where what went wrong becomes an HTTP answer.
+//! The one place where errors become HTTP responses.
 
-use chargegate_core::{ProblemDetails, ProblemKind};
+use chargegate_core::{EnqueueError, ProblemDetails, ProblemKind};
 
-use crate::body::{BodyError, ReadError};
-use crate::host::QueueError;
-use crate::http::Response;
-use crate::settings::SettingError;
+use crate::body::{ReadBodyError, RequestBodyError};
+use crate::http::EdgeResponse;
+use crate::settings::EdgeSettingsError;
 
-/// Seconds after which a client may try again.
+/// The delay in seconds after which a client may retry.
 const RETRY_AFTER: &str = "1";
 
-/// The problem as an answer (RFC 9457 section 3).
-pub(crate) fn response(problem: &ProblemDetails) -> Response {
-    let response = Response::new(problem.kind.status(), "application/problem+json", problem.to_json());
+/// Returns the response for a problem (RFC 9457 section 3).
+pub(crate) fn response(problem: &ProblemDetails) -> EdgeResponse {
+    let response = EdgeResponse::new(problem.kind.status(), "application/problem+json", problem.to_json());
     match problem.kind {
-        ProblemKind::NotConfirmed => response.with("retry-after", RETRY_AFTER),
+        ProblemKind::NotConfirmed => response.with_header("retry-after", RETRY_AFTER),
         _ => response,
     }
 }
 
-impl From<ReadError> for ProblemDetails {
-    fn from(error: ReadError) -> Self {
+impl From<ReadBodyError> for ProblemDetails {
+    fn from(error: ReadBodyError) -> Self {
         match error {
-            ReadError::TooLarge => ProblemDetails::new(ProblemKind::BodyTooLarge),
-            ReadError::Incomplete(BodyError::Cut) => {
+            ReadBodyError::TooLarge => ProblemDetails::new(ProblemKind::BodyTooLarge),
+            ReadBodyError::Incomplete(RequestBodyError::Truncated) => {
                 ProblemDetails::new(ProblemKind::NotJson).with_detail("the body did not arrive whole")
             }
-            ReadError::Incomplete(BodyError::Late) => ProblemDetails::new(ProblemKind::BodyTooLate),
+            ReadBodyError::Incomplete(RequestBodyError::TimedOut) => {
+                ProblemDetails::new(ProblemKind::BodyTooLate)
+            }
         }
     }
 }
 
-impl From<QueueError> for ProblemDetails {
-    fn from(error: QueueError) -> Self {
-        let (kind, detail) = match error {
-            QueueError::Full => (ProblemKind::NotConfirmed, "the queue is full"),
-            // Repeating it cannot help.
-            QueueError::TooLarge => (ProblemKind::BodyTooLarge, "the request is too large for the queue"),
-            QueueError::TimedOut => (
-                ProblemKind::NotConfirmed,
-                "the queue did not confirm in time; the request may still be processed",
-            ),
-            QueueError::Unavailable => (ProblemKind::NotConfirmed, "the queue is unavailable"),
-        };
-        ProblemDetails::new(kind).with_detail(detail)
-    }
+/// Returns the problem for a message that the queue did not confirm.
+pub(crate) fn not_confirmed(error: EnqueueError) -> ProblemDetails {
+    let (kind, detail) = match error {
+        EnqueueError::Full => (ProblemKind::NotConfirmed, "the queue is full"),
+        // A retry cannot succeed.
+        EnqueueError::TooLarge => (ProblemKind::BodyTooLarge, "the request is too large for the queue"),
+        EnqueueError::TimedOut => (
+            ProblemKind::NotConfirmed,
+            "the queue did not confirm in time; the request may still be processed",
+        ),
+        EnqueueError::Unavailable => (ProblemKind::NotConfirmed, "the queue is unavailable"),
+    };
+    ProblemDetails::new(kind).with_detail(detail)
 }
 
-impl From<SettingError> for ProblemDetails {
-    fn from(error: SettingError) -> Self {
+impl From<EdgeSettingsError> for ProblemDetails {
+    fn from(error: EdgeSettingsError) -> Self {
         ProblemDetails::new(ProblemKind::NotConfirmed).with_detail(error.as_str())
     }
 }

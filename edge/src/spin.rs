@@ -1,18 +1,22 @@
 //! The edge as a component on WASI 0.3: for Spin, and for wasmtime in process.
 
+use std::borrow::Cow;
 use std::env;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chargegate_core::UnixMillis;
+use chargegate_core::{EnqueueError, UnixMillis};
 use http_body_util::{BodyExt, Full};
-use spin_sdk::http::{HeaderValue, IntoResponse, Request, StatusCode};
+use spin_sdk::http::{HeaderValue, IntoResponse, Request, Response, StatusCode};
 use spin_sdk::http_service;
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
 use spin_sdk::wasip3::random::random::get_random_bytes;
 
-use crate::{Body, BodyError, Host, QueueError, Response, SettingError, Settings, accept};
+use crate::{
+    EdgeHost, EdgeRequest, EdgeResponse, EdgeSettings, EdgeSettingsError, RequestBody, RequestBodyError,
+    accept,
+};
 
 #[expect(clippy::same_length_and_capacity, reason = "generated")]
 mod bindings {
@@ -32,12 +36,12 @@ async fn handle(request: Request) -> impl IntoResponse {
     let (head, body) = request.into_parts();
     let headers: Vec<_> =
         head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let request = crate::Request { method: head.method.as_str(), path: head.uri.path(), headers: &headers };
-    written(accept(request, Incoming(body), &Component).await)
+    let request = EdgeRequest { method: head.method.as_str(), path: head.uri.path(), headers: &headers };
+    to_spin_response(accept(request, SpinRequestBody(body), &SpinEdgeHost).await)
 }
 
-fn written(response: Response) -> spin_sdk::http::Response<Full<Bytes>> {
-    let mut out = spin_sdk::http::Response::new(Full::default());
+fn to_spin_response(response: EdgeResponse) -> Response<Full<Bytes>> {
+    let mut out = Response::new(Full::default());
     *out.status_mut() = StatusCode::from_u16(response.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in response.headers() {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -45,21 +49,21 @@ fn written(response: Response) -> spin_sdk::http::Response<Full<Bytes>> {
         }
     }
     *out.body_mut() = Full::new(match response.into_body() {
-        std::borrow::Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
-        std::borrow::Cow::Owned(text) => Bytes::from(text),
+        Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+        Cow::Owned(text) => Bytes::from(text),
     });
     out
 }
 
-struct Incoming<B>(B);
+struct SpinRequestBody<B>(B);
 
-impl<B: BodyExt<Data = Bytes> + Unpin> Body for Incoming<B> {
-    async fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]>>, BodyError> {
+impl<B: BodyExt<Data = Bytes> + Unpin> RequestBody for SpinRequestBody<B> {
+    async fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]>>, RequestBodyError> {
         loop {
             match self.0.frame().await {
                 None => return Ok(None),
-                Some(Err(_)) => return Err(BodyError::Cut),
-                // Anything but data is a trailer, and trailers say nothing here.
+                Some(Err(_)) => return Err(RequestBodyError::Truncated),
+                // A frame without data is a trailer, and trailers are ignored.
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         return Ok(Some(data));
@@ -70,15 +74,15 @@ impl<B: BodyExt<Data = Bytes> + Unpin> Body for Incoming<B> {
     }
 }
 
-struct Component;
+struct SpinEdgeHost;
 
-impl Host for Component {
-    async fn enqueue(&self, message: &str) -> Result<(), QueueError> {
+impl EdgeHost for SpinEdgeHost {
+    async fn enqueue(&self, message: &str) -> Result<(), EnqueueError> {
         queue::enqueue(message.to_owned()).await.map_err(|error| match error {
-            queue::Error::Full => QueueError::Full,
-            queue::Error::TooLarge => QueueError::TooLarge,
-            queue::Error::TimedOut => QueueError::TimedOut,
-            queue::Error::Unavailable => QueueError::Unavailable,
+            queue::Error::Full => EnqueueError::Full,
+            queue::Error::TooLarge => EnqueueError::TooLarge,
+            queue::Error::TimedOut => EnqueueError::TimedOut,
+            queue::Error::Unavailable => EnqueueError::Unavailable,
         })
     }
 
@@ -95,41 +99,41 @@ impl Host for Component {
     fn random<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         let mut filled = 0;
-        // The host may give fewer than it is asked for.
+        // The host may return fewer bytes than requested.
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let some = get_random_bytes(u64::try_from(rest.len()).unwrap_or(u64::MAX));
-            rest.iter_mut().zip(&some).for_each(|(slot, byte)| *slot = *byte);
-            filled = filled.saturating_add(some.len());
+            let random = get_random_bytes(u64::try_from(rest.len()).unwrap_or(u64::MAX));
+            rest.iter_mut().zip(&random).for_each(|(slot, byte)| *slot = *byte);
+            filled = filled.saturating_add(random.len());
         }
         bytes
     }
 
-    async fn settings(&self) -> Result<&Settings, SettingError> {
-        static SETTINGS: OnceLock<Result<Settings, SettingError>> = OnceLock::new();
+    async fn settings(&self) -> Result<&EdgeSettings, EdgeSettingsError> {
+        static SETTINGS: OnceLock<Result<EdgeSettings, EdgeSettingsError>> = OnceLock::new();
         if SETTINGS.get().is_none() {
-            let mut values = Vec::with_capacity(Settings::VARIABLES.len());
-            for name in Settings::VARIABLES {
-                // What cannot be read now is asked for again by the next request.
+            let mut values = Vec::with_capacity(EdgeSettings::VARIABLES.len());
+            for name in EdgeSettings::VARIABLES {
+                // If a variable cannot be read now, the next request reads it again.
                 values.extend(variable(name).await?.map(|value| (name, value)));
             }
             let lookup =
                 |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
-            // Two requests may have read them at once.
-            let _ = SETTINGS.set(Settings::read(lookup));
+            // A concurrent request may have set them already.
+            let _ = SETTINGS.set(EdgeSettings::read(lookup));
         }
-        SETTINGS.get().unwrap_or(&Err(SettingError::Unreadable)).as_ref().map_err(|error| *error)
+        SETTINGS.get().unwrap_or(&Err(EdgeSettingsError::Unreadable)).as_ref().map_err(|error| *error)
     }
 }
 
-/// A variable of the environment, or else of the application: Spin has those only in lower case.
-async fn variable(name: &str) -> Result<Option<String>, SettingError> {
+/// Returns a variable of the environment, or else of the application, whose variables Spin has only in lower case.
+async fn variable(name: &str) -> Result<Option<String>, EdgeSettingsError> {
     if let Some(value) = env::var_os(name) {
-        // A value that is not Unicode is no network and no number either.
+        // A value that is not Unicode is not a valid network or number either.
         return Ok(Some(value.to_string_lossy().into_owned()));
     }
     match variables::get(name.to_ascii_lowercase()).await {
         Ok(value) => Ok(Some(value)),
         Err(variables::Error::Undefined(_)) => Ok(None),
-        Err(_) => Err(SettingError::Unreadable),
+        Err(_) => Err(EdgeSettingsError::Unreadable),
     }
 }

@@ -1,4 +1,4 @@
-//! The fixture table, through `accept`.
+//! The fixture table, run against `accept`.
 
 #![cfg(test)]
 
@@ -12,15 +12,15 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-/// Every future of a case is ready when it is polled, or has no one to wake it.
-fn ready<F: Future>(future: F) -> F::Output {
+/// Returns the output of a future that is ready at its first poll, since nothing would wake it.
+fn poll_ready<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
-        Poll::Pending => panic!("the edge waits for something that will not come"),
+        Poll::Pending => panic!("the edge waits although nothing can wake it"),
     }
 }
 
 #[test]
 fn every_case_of_the_table_holds_natively() {
-    ready(runner::run(&mut native::Native::new()));
+    poll_ready(runner::run(&mut native::NativeEdge::new()));
 }

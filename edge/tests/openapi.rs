@@ -1,4 +1,4 @@
-//! The description of the API, held against what the edge does.
+//! The description of the API, compared with the fixture table.
 #![cfg(test)]
 
 use std::collections::BTreeSet;
@@ -20,19 +20,19 @@ fn rows() -> Vec<Value> {
     TABLE.iter().flat_map(|file| serde_json::from_str::<Vec<Value>>(file).unwrap()).collect()
 }
 
-/// The strings of a JSON array.
+/// Returns the strings of a JSON array.
 fn strings(array: &Value) -> BTreeSet<&str> {
     array.as_array().unwrap().iter().filter_map(Value::as_str).collect()
 }
 
 #[test]
-fn it_is_openapi_3_1_of_this_version() {
+fn the_description_is_openapi_3_1_of_this_version() {
     assert_eq!(document()["openapi"], "3.1.0");
     assert_eq!(document()["info"]["version"], env!("CARGO_PKG_VERSION"));
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
+fn every_reference_resolves() {
     fn visit(document: &Value, value: &Value) {
         if let Some(reference) = value["$ref"].as_str() {
             let pointer = reference.strip_prefix('#').unwrap();
@@ -49,7 +49,7 @@ fn every_reference_leads_somewhere() {
 }
 
 #[test]
-fn it_knows_every_problem_and_every_code_of_the_table() {
+fn every_problem_and_code_of_the_table_is_described() {
     let (document, rows) = (document(), rows());
     let schemas = &document["components"]["schemas"];
     let codes = strings(&schemas["FieldError"]["properties"]["code"]["enum"]);
@@ -68,7 +68,7 @@ fn it_knows_every_problem_and_every_code_of_the_table() {
 }
 
 #[test]
-fn it_knows_every_status_of_the_table() {
+fn every_status_of_the_table_is_described() {
     let document = document();
     for row in rows() {
         let path = row["path"].as_str().unwrap_or("/v1/charging-sessions").split('?').next().unwrap();
@@ -81,7 +81,7 @@ fn it_knows_every_status_of_the_table() {
 }
 
 #[test]
-fn its_acknowledgement_is_the_contract_to_the_letter() {
+fn the_described_acknowledgement_is_exactly_the_contract() {
     let document = document();
     let accepted = &document["components"]["schemas"]["Accepted"]["properties"];
     let body =

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chargegate_core::EnqueueError;
 use chargegate_host::Limits;
-use runner::{Answer, Case, Edge, Queue};
+use runner::{EdgeUnderTest, FixtureCase, FixtureResponse, QueueBehavior};
 
 use crate::host::support::{Running, Told, bounded, settings};
 
@@ -21,15 +21,15 @@ struct Component {
     queue: Arc<Told>,
 }
 
-impl Edge for Component {
-    async fn prepare(&mut self, variables: &BTreeMap<String, String>, queue: Queue) {
+impl EdgeUnderTest for Component {
+    async fn prepare(&mut self, variables: &BTreeMap<String, String>, queue: QueueBehavior) {
         *self.queue.answer.lock().unwrap() = match queue {
-            Queue::Ok => Some(Ok(())),
-            Queue::Full => Some(Err(EnqueueError::Full)),
-            Queue::TooLarge => Some(Err(EnqueueError::TooLarge)),
-            Queue::TimedOut => Some(Err(EnqueueError::TimedOut)),
-            Queue::Unavailable => Some(Err(EnqueueError::Unavailable)),
-            Queue::Hangs => None,
+            QueueBehavior::Ok => Some(Ok(())),
+            QueueBehavior::Full => Some(Err(EnqueueError::Full)),
+            QueueBehavior::TooLarge => Some(Err(EnqueueError::TooLarge)),
+            QueueBehavior::TimedOut => Some(Err(EnqueueError::TimedOut)),
+            QueueBehavior::Unavailable => Some(Err(EnqueueError::Unavailable)),
+            QueueBehavior::Hangs => None,
         };
         self.variables.clone_from(variables);
         if !self.hosts.contains_key(variables) {
@@ -40,17 +40,17 @@ impl Edge for Component {
         }
     }
 
-    async fn send(&mut self, case: &Case) -> (Answer, Vec<String>) {
+    async fn send(&mut self, case: &FixtureCase) -> (FixtureResponse, Vec<String>) {
         let mut client = self.hosts[&self.variables].connect().await;
         client.send(&request(case)).await;
         let reply = client.reply(case.method == "HEAD").await.expect("an answer");
-        let answer = Answer { status: reply.status, headers: reply.headers, body: reply.body };
+        let answer = FixtureResponse { status: reply.status, headers: reply.headers, body: reply.body };
         (answer, std::mem::take(&mut self.queue.messages.lock().unwrap()))
     }
 }
 
 /// A case as it is sent.
-pub(crate) fn request(case: &Case) -> Vec<u8> {
+pub(crate) fn request(case: &FixtureCase) -> Vec<u8> {
     let mut head = format!("{} {} HTTP/1.1\r\nhost: test\r\n", case.method, case.path);
     for (name, value) in &case.headers {
         write!(head, "{name}: {value}\r\n").unwrap();

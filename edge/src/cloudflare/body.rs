@@ -1,4 +1,4 @@
-//! The body of a request, as it arrives.
+//! The body of a request, read as it arrives.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -12,77 +12,79 @@ use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::ReadableStreamDefaultReader;
 use worker::{Delay, Request};
 
-use super::platform::Chunk;
-use crate::http::Field;
-use crate::{Body, BodyError};
+use super::platform::StreamChunk;
+use crate::http::HeaderField;
+use crate::{EdgeRequest, RequestBody, RequestBodyError};
 
-/// How long a body may take to arrive, all of it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Bounds the time until the complete body has arrived.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A body that is read only as far as it is asked for.
-pub(super) struct Incoming<'a> {
+/// A body that is read on demand.
+pub(super) struct WorkersRequestBody<'a> {
     request: &'a Request,
-    reading: Reading,
+    state: BodyReadState,
     deadline: Option<Pin<Box<Delay>>>,
 }
 
-enum Reading {
-    /// Nothing is read yet, and all of it fits: the platform gives no more than was announced.
-    Whole,
-    /// Nothing is read yet, and how long it is only shows in the reading.
-    Unannounced,
-    /// Chunk by chunk. The SDK's own stream takes a body that was cut for one that ended.
+enum BodyReadState {
+    /// Nothing is read yet, and `content-length` is within the limit; the platform delivers no more than that.
+    KnownLength,
+    /// Nothing is read yet, and the length becomes known only while reading.
+    UnknownLength,
+    /// The body is read chunk by chunk. The SDK's own stream does not distinguish a body that was cut from one that
+    /// ended.
     Chunks(ReadableStreamDefaultReader),
-    /// It was read.
+    /// The body was read.
     Done,
 }
 
-impl<'a> Incoming<'a> {
-    /// The body of `request`, which begins with `head`.
-    pub(super) fn of(request: &'a Request, head: crate::Request<'_>) -> Self {
+impl<'a> WorkersRequestBody<'a> {
+    /// Returns the body of `request`, whose head is `head`.
+    pub(super) fn new(request: &'a Request, head: EdgeRequest<'_>) -> Self {
         let length = |value| std::str::from_utf8(value).ok()?.parse::<usize>().ok();
-        let reading = match head.only("content-length") {
-            Field::Once(value) if length(value).is_some_and(|length| length <= MAX_BODY_BYTES) => {
-                Reading::Whole
+        let state = match head.single("content-length") {
+            HeaderField::Once(value) if length(value).is_some_and(|length| length <= MAX_BODY_BYTES) => {
+                BodyReadState::KnownLength
             }
-            _ => Reading::Unannounced,
+            _ => BodyReadState::UnknownLength,
         };
-        Self { request, reading, deadline: None }
+        Self { request, state, deadline: None }
     }
 
-    /// Waits as long as the body has.
-    async fn in_time(&mut self, promise: Promise) -> Result<JsValue, BodyError> {
+    /// Waits for `promise`, until the deadline of the body.
+    async fn before_deadline(&mut self, promise: Promise) -> Result<JsValue, RequestBodyError> {
         let mut arrival = pin!(JsFuture::from(promise));
         poll_fn(|cx| {
             if let Poll::Ready(arrived) = arrival.as_mut().poll(cx) {
-                return Poll::Ready(arrived.map_err(|_| BodyError::Cut));
+                return Poll::Ready(arrived.map_err(|_| RequestBodyError::Truncated));
             }
-            let deadline = self.deadline.get_or_insert_with(|| Box::pin(Delay::from(PATIENCE)));
-            deadline.as_mut().poll(cx).map(|()| Err(BodyError::Late))
+            let deadline = self.deadline.get_or_insert_with(|| Box::pin(Delay::from(BODY_TIMEOUT)));
+            deadline.as_mut().poll(cx).map(|()| Err(RequestBodyError::TimedOut))
         })
         .await
     }
 }
 
-impl Body for Incoming<'_> {
-    async fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]>>, BodyError> {
-        if let Reading::Unannounced = self.reading {
+impl RequestBody for WorkersRequestBody<'_> {
+    async fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]>>, RequestBodyError> {
+        if let BodyReadState::UnknownLength = self.state {
             let body = self.request.inner().body();
-            self.reading =
-                body.map_or(Reading::Done, |body| Reading::Chunks(body.get_reader().unchecked_into()));
+            self.state = body.map_or(BodyReadState::Done, |body| {
+                BodyReadState::Chunks(body.get_reader().unchecked_into())
+            });
         }
-        match &self.reading {
-            Reading::Whole => {
-                self.reading = Reading::Done;
-                let whole = self.request.inner().array_buffer().map_err(|_| BodyError::Cut)?;
-                self.in_time(whole).await.map(|whole| Some(Uint8Array::new(&whole).to_vec()))
+        match &self.state {
+            BodyReadState::KnownLength => {
+                self.state = BodyReadState::Done;
+                let buffer = self.request.inner().array_buffer().map_err(|_| RequestBodyError::Truncated)?;
+                self.before_deadline(buffer).await.map(|buffer| Some(Uint8Array::new(&buffer).to_vec()))
             }
-            Reading::Chunks(reader) => {
+            BodyReadState::Chunks(reader) => {
                 let chunk = reader.read();
-                let chunk = self.in_time(chunk).await?.unchecked_into::<Chunk>();
+                let chunk = self.before_deadline(chunk).await?.unchecked_into::<StreamChunk>();
                 Ok(chunk.value().map(|bytes| bytes.to_vec()))
             }
-            Reading::Unannounced | Reading::Done => Ok(None),
+            BodyReadState::UnknownLength | BodyReadState::Done => Ok(None),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::host::Spin;
 use super::sqs;
 use super::support::Streams;
 use crate::edge_fixtures::request;
-use crate::edge_fixtures::runner::{self, Answer, Case, Edge, Queue};
+use crate::edge_fixtures::runner::{self, EdgeUnderTest, FixtureCase, FixtureResponse, QueueBehavior};
 use crate::host::support::bounded;
 
 /// What holds the queue.
@@ -85,32 +85,35 @@ struct Composed<S> {
     hung: TcpListener,
 }
 
-impl<S: Server> Edge for Composed<S> {
-    fn plays(&self, case: &Case) -> bool {
+impl<S: Server> EdgeUnderTest for Composed<S> {
+    fn supports(&self, case: &FixtureCase) -> bool {
         match case.queue {
             // No message of the edge is too large for these queues.
-            Queue::TooLarge => false,
-            Queue::Full => matches!(S::ENGINE, Engine::Redis),
-            Queue::Ok | Queue::TimedOut | Queue::Unavailable | Queue::Hangs => true,
+            QueueBehavior::TooLarge => false,
+            QueueBehavior::Full => matches!(S::ENGINE, Engine::Redis),
+            QueueBehavior::Ok
+            | QueueBehavior::TimedOut
+            | QueueBehavior::Unavailable
+            | QueueBehavior::Hangs => true,
         }
     }
 
-    async fn prepare(&mut self, variables: &BTreeMap<String, String>, queue: Queue) {
+    async fn prepare(&mut self, variables: &BTreeMap<String, String>, queue: QueueBehavior) {
         let at = |address: &str| ("queue_url", format!("{}://{address}", S::SCHEME));
         let hung = self.hung.local_addr().unwrap().to_string();
         let mut own = match queue {
-            Queue::Ok | Queue::TooLarge => {
+            QueueBehavior::Ok | QueueBehavior::TooLarge => {
                 let patient = [("queue_timeout_ms", "20000".into()), ("enqueue_timeout_ms", "50000".into())];
                 [("queue_url", self.server.url())].into_iter().chain(patient).collect()
             }
-            Queue::Full => {
+            QueueBehavior::Full => {
                 let mut full = self.server.fill().expect("it knows a limit");
                 full.push(("queue_url", self.server.url()));
                 full
             }
-            Queue::Unavailable => vec![at("127.0.0.1:1")],
-            Queue::TimedOut => vec![at(&hung), ("queue_timeout_ms", "100".into())],
-            Queue::Hangs => vec![at(&hung), ("queue_timeout_ms", "60000".into())],
+            QueueBehavior::Unavailable => vec![at("127.0.0.1:1")],
+            QueueBehavior::TimedOut => vec![at(&hung), ("queue_timeout_ms", "100".into())],
+            QueueBehavior::Hangs => vec![at(&hung), ("queue_timeout_ms", "60000".into())],
         };
         own.extend(self.server.variables());
         let given = variables
@@ -123,11 +126,11 @@ impl<S: Server> Edge for Composed<S> {
         }
     }
 
-    async fn send(&mut self, case: &Case) -> (Answer, Vec<String>) {
+    async fn send(&mut self, case: &FixtureCase) -> (FixtureResponse, Vec<String>) {
         let mut client = self.applications[&self.variables].connect().await;
         client.send(&request(case)).await;
         let reply = client.reply(case.method == "HEAD").await.expect("an answer");
-        let answer = Answer { status: reply.status, headers: reply.headers, body: reply.body };
+        let answer = FixtureResponse { status: reply.status, headers: reply.headers, body: reply.body };
         (answer, self.server.take().await)
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use chargegate_edge::Settings;
+use chargegate_edge::EdgeSettings;
 use chargegate_servers::{Binding, Workerd};
 use toml::{Table, Value};
 
@@ -57,8 +57,8 @@ fn what_is_deployed_is_what_is_tested() {
     let variables = manifest["vars"].as_table().unwrap();
     let mut names: Vec<_> = variables.keys().map(String::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, Settings::VARIABLES);
+    assert_eq!(names, EdgeSettings::VARIABLES);
     let lookup = |name: &str| variables.get(name).and_then(Value::as_str).map(str::to_owned);
-    assert!(Settings::VARIABLES.into_iter().all(|name| lookup(name).is_some()));
-    assert_eq!(Settings::read(lookup), Ok(Settings::default()));
+    assert!(EdgeSettings::VARIABLES.into_iter().all(|name| lookup(name).is_some()));
+    assert_eq!(EdgeSettings::read(lookup), Ok(EdgeSettings::default()));
 }

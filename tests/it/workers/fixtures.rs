@@ -8,7 +8,7 @@ use chargegate_servers::Binding;
 
 use super::support::{PATIENT, Peer, Running, TIMEOUT, Verdict, queue};
 use crate::edge_fixtures::request;
-use crate::edge_fixtures::runner::{self, Answer, Case, Edge, Queue};
+use crate::edge_fixtures::runner::{self, EdgeUnderTest, FixtureCase, FixtureResponse, QueueBehavior};
 use crate::host::support::bounded;
 
 #[path = "../../../edge/fixtures/native.rs"]
@@ -20,27 +20,27 @@ struct Workers {
     variables: BTreeMap<String, String>,
     broker: SocketAddr,
     peer: Arc<Peer>,
-    native: native::Native,
+    native: native::NativeEdge,
 }
 
-impl Edge for Workers {
-    fn plays(&self, case: &Case) -> bool {
+impl EdgeUnderTest for Workers {
+    fn supports(&self, case: &FixtureCase) -> bool {
         // The runtime itself refuses a method that it does not know, with 501.
         case.method != "BREW"
     }
 
-    async fn prepare(&mut self, variables: &BTreeMap<String, String>, queue: Queue) {
+    async fn prepare(&mut self, variables: &BTreeMap<String, String>, queue: QueueBehavior) {
         self.peer.tell(match queue {
-            Queue::Ok => Verdict::Takes,
-            Queue::Full => Verdict::Refuses(429, Some(10_251)),
-            Queue::TooLarge => Verdict::Refuses(413, Some(10_204)),
-            Queue::Unavailable => Verdict::Refuses(500, None),
+            QueueBehavior::Ok => Verdict::Takes,
+            QueueBehavior::Full => Verdict::Refuses(429, Some(10_251)),
+            QueueBehavior::TooLarge => Verdict::Refuses(413, Some(10_204)),
+            QueueBehavior::Unavailable => Verdict::Refuses(500, None),
             // Cloudflare has no code for it.
-            Queue::TimedOut | Queue::Hangs => Verdict::Hangs,
+            QueueBehavior::TimedOut | QueueBehavior::Hangs => Verdict::Hangs,
         });
         self.native.prepare(variables, queue).await;
         self.variables.clone_from(variables);
-        if !matches!(queue, Queue::TimedOut | Queue::Hangs) {
+        if !matches!(queue, QueueBehavior::TimedOut | QueueBehavior::Hangs) {
             self.variables.entry(TIMEOUT.to_owned()).or_insert_with(|| PATIENT.to_owned());
         }
         if !self.running.contains_key(&self.variables) {
@@ -49,11 +49,11 @@ impl Edge for Workers {
         }
     }
 
-    async fn send(&mut self, case: &Case) -> (Answer, Vec<String>) {
+    async fn send(&mut self, case: &FixtureCase) -> (FixtureResponse, Vec<String>) {
         let mut client = self.running[&self.variables].connect().await;
         client.send(&request(case)).await;
         let reply = client.reply(case.method == "HEAD").await.expect("an answer");
-        let answer = Answer { status: reply.status, headers: reply.headers, body: reply.body };
+        let answer = FixtureResponse { status: reply.status, headers: reply.headers, body: reply.body };
         let (native, _) = self.native.send(case).await;
         assert_eq!(comparable(&answer), comparable(&native), "{}", case.name);
         (answer, self.peer.messages())
@@ -66,7 +66,7 @@ fn start(variables: &BTreeMap<String, String>, broker: SocketAddr) -> Running {
 }
 
 /// An answer without what differs each time: the order of fields, and an id by time.
-fn comparable(answer: &Answer) -> (u16, BTreeMap<&str, &str>, &[u8]) {
+fn comparable(answer: &FixtureResponse) -> (u16, BTreeMap<&str, &str>, &[u8]) {
     let fields = answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let fields = fields.map(|(name, value)| {
         let by_time = name == "x-request-id" && value.get(14..15) == Some("7");
@@ -79,7 +79,7 @@ fn comparable(answer: &Answer) -> (u16, BTreeMap<&str, &str>, &[u8]) {
 fn every_case_of_the_table_holds_in_workerd_with_the_same_bytes() {
     bounded(async {
         let (broker, peer) = Peer::start().await;
-        let native = native::Native::new();
+        let native = native::NativeEdge::new();
         let mut workers =
             Workers { running: BTreeMap::new(), variables: BTreeMap::new(), broker, peer, native };
         runner::run(&mut workers).await;
