@@ -86,7 +86,7 @@ struct ListDecisionsArgs {
 pub(crate) async fn run(args: DecisionsArgs) -> Result<ExitCode, DecisionsCommandError> {
     let inspector: Box<dyn Inspect> = match args.database.configured_url() {
         None => Box::new(sqlite::Inspector::open(&args.data_dir).await?),
-        Some(_) => Box::new(postgres::Inspector::open(&args.database.url()?).await?),
+        Some(_) => Box::new(postgres::PostgresInspector::open(&args.database.url()?).await?),
     };
     match args.command {
         DecisionsCommand::List(list) => {
@@ -128,7 +128,7 @@ pub(crate) enum DecisionsCommandError {
     Folder(#[from] sqlite::OpenError),
     /// The database cannot be opened.
     #[error(transparent)]
-    Database(#[from] postgres::OpenError),
+    Database(#[from] postgres::PostgresOpenError),
     /// The store cannot be read.
     #[error("the decisions cannot be read")]
     Read(#[from] EngineError),

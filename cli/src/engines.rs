@@ -24,7 +24,7 @@ pub(crate) enum Engines {
         /// The queue.
         queue: RemoteQueue,
         /// The store.
-        store: postgres::Engine,
+        store: postgres::PostgresStore,
         /// The watch.
         watch: Option<HistoryWatch>,
     },
@@ -38,7 +38,7 @@ pub(crate) enum RemoteError {
     Queue(#[from] QueueOpenError),
     /// The store.
     #[error(transparent)]
-    Store(#[from] postgres::OpenError),
+    Store(#[from] postgres::PostgresOpenError),
 }
 
 impl Engines {
@@ -48,11 +48,11 @@ impl Engines {
     /// [`RemoteError`] names the variable and the remedy.
     pub(crate) async fn open_remote(
         queue: RemoteQueueSettings,
-        store: postgres::Settings,
+        store: postgres::PostgresSettings,
         effects: &Effects,
     ) -> Result<Self, RemoteError> {
         // The store first: an open queue is already a member of the group of workers.
-        let (store, warnings) = postgres::Engine::open(store, effects.clone()).await?;
+        let (store, warnings) = postgres::PostgresStore::open(store, effects.clone()).await?;
         for warning in warnings {
             warn!("{warning}");
         }

@@ -1,7 +1,7 @@
 //! `chargegate migrate`: migrates the database to the schema of this version.
 
 use chargegate_postgres as postgres;
-use chargegate_postgres::{self, MigrateError, Migrated};
+use chargegate_postgres::{self, MigrateError, MigrationResult};
 
 use crate::output;
 use crate::settings::{DatabaseArgs, SettingError};
@@ -18,7 +18,7 @@ pub(crate) struct MigrateArgs {
 /// # Errors
 /// The migration failed; the database keeps its version, or one between.
 pub(crate) async fn run(args: MigrateArgs) -> Result<(), MigrateCommandError> {
-    let Migrated { from, to } = postgres::migrate(&args.database.url()?).await?;
+    let MigrationResult { from, to } = postgres::migrate(&args.database.url()?).await?;
     output::line(match from {
         from if from == to => format!("the schema is already at version {to}"),
         0 => format!("created the schema, version {to}"),

@@ -40,7 +40,7 @@ pub(crate) async fn run(args: ReconcileArgs) -> Result<ExitCode, ReconcileComman
     let books = match (args.queue.configured_url(), args.database.configured_url()) {
         (None, None) => sqlite::Inspector::open(&args.data_dir).await?.reconcile().await?,
         (Some(_), Some(_)) => {
-            let store = postgres::Inspector::open(&args.database.url()?).await?;
+            let store = postgres::PostgresInspector::open(&args.database.url()?).await?;
             match args.queue.settings()? {
                 RemoteQueueSettings::Redis(settings) => {
                     let queue = redis::Inspector::open(&settings, Effects::system()).await;
@@ -79,7 +79,7 @@ pub(crate) enum ReconcileCommandError {
     Queue(#[from] QueueOpenError),
     /// The database cannot be opened.
     #[error(transparent)]
-    Database(#[from] postgres::OpenError),
+    Database(#[from] postgres::PostgresOpenError),
     /// A count cannot be read.
     #[error("the counts cannot be read")]
     Read(#[from] EngineError),

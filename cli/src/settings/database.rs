@@ -48,12 +48,12 @@ impl DatabaseArgs {
         connections: NonZeroU32,
         callback_lease: Duration,
         retention: Duration,
-    ) -> Result<postgres::Settings, SettingError> {
-        Ok(postgres::Settings {
+    ) -> Result<postgres::PostgresSettings, SettingError> {
+        Ok(postgres::PostgresSettings {
             connections,
             callback_lease,
             retention,
-            ..postgres::Settings::new(self.url()?)
+            ..postgres::PostgresSettings::new(self.url()?)
         })
     }
 }

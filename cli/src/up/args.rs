@@ -78,7 +78,7 @@ pub(super) enum EngineLocation {
     /// The data folder.
     Folder(sqlite::Settings),
     /// A server for each.
-    Servers(Box<(RemoteQueueSettings, postgres::Settings)>),
+    Servers(Box<(RemoteQueueSettings, postgres::PostgresSettings)>),
 }
 
 impl UpArgs {

@@ -19,7 +19,7 @@ async fn noted(system: &System) {
 async fn beat(system: &System) -> i64 {
     let options: sqlx::postgres::PgConnectOptions = system.postgres.url().parse().unwrap();
     let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
-    sqlx::query_scalar("SELECT beat FROM chargegate.watermark").fetch_one(&mut connection).await.unwrap()
+    sqlx::query_scalar("SELECT heartbeat FROM chargegate.watermark").fetch_one(&mut connection).await.unwrap()
 }
 
 #[tokio::test]

@@ -1,33 +1,33 @@
--- Everything stands in a schema of its own. Times are milliseconds since 1970: those a person reads are by the clock
--- of the worker that wrote them, and those that anything is compared with (recorded_at, due_at, closed_at, and when a
--- duplicate was found) by the clock of this database, so that workers whose clocks differ agree. Text that a client sent stands as bytea where it
--- may hold a zero character, which text cannot.
+-- All objects are in a schema of their own. Times are milliseconds since 1970. Times for people are by the clock of the
+-- worker that wrote them; times that are compared (recorded_at, due_at, closed_at, and found_at of a duplicate) are by the
+-- clock of this database, so that workers with different clocks agree. Text from a client is stored as bytea where it may
+-- contain a zero character, which text cannot.
 
 CREATE FUNCTION chargegate.clock() RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (extract(epoch FROM now()) * 1000)::bigint;
 
--- Which requests are decided, and when that was recorded: the one place that knows each id once. It is not
--- partitioned, because only an index over all of it can refuse a second decision; so it is kept narrow.
+-- Decided requests and the time of recording; each id exists once. The table is not partitioned, because only an index
+-- over all rows can refuse a second decision; so it is kept narrow.
 CREATE TABLE chargegate.request (
     recorded_at bigint NOT NULL,
     request_id  uuid   PRIMARY KEY
 ) WITH (autovacuum_vacuum_scale_factor = 0.05);
 
--- Slices of time, each with a partition of decision, attempt and duplicate. What belongs to a decision stands in the
--- slice the decision was recorded in, whenever it happened itself, so that all of it goes at once. Retention passes a
--- slice in the order of its rows: what stands up to (passed_at, passed_id) is gone from the books and from `request`,
--- and a slice passed to its end is dropped.
-CREATE TABLE chargegate.slice (
+-- Ranges of time, each with a partition of decision, attempt and duplicate. All rows of a decision are in the partition
+-- of the time at which the decision was recorded, so that they are dropped together. Retention expires a partition in the
+-- order of its rows: rows up to (expired_until, expired_until_id) are removed from the totals and from `request`, and a
+-- partition that is expired to its end is dropped.
+CREATE TABLE chargegate.time_partition (
     id        bigint  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     begins_at bigint  NOT NULL UNIQUE,
     ends_at   bigint  NOT NULL UNIQUE CHECK (ends_at > begins_at),
-    passed_at bigint  NOT NULL,
-    passed_id uuid    NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
-    passed    boolean NOT NULL DEFAULT false
+    expired_until bigint  NOT NULL,
+    expired_until_id uuid    NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    expired   boolean NOT NULL DEFAULT false
 );
 
--- What a request was decided. Only inserted, and read for retries and by people.
+-- Decisions. Rows are only inserted, and read for retries and by people.
 CREATE TABLE chargegate.decision (
     recorded_at  bigint  NOT NULL,
     accepted_at  bigint  NOT NULL,
@@ -44,9 +44,9 @@ CREATE TABLE chargegate.decision (
     PRIMARY KEY (recorded_at, request_id)
 ) PARTITION BY RANGE (recorded_at);
 
--- The hot part: callbacks that are neither delivered nor given up. A row lives for the length of one attempt where all
--- goes well, so the table is kept narrow and is vacuumed early. due_at doubles as the end of a lease. No update can
--- stay off the indexes (each moves due_at), so there is no use in room left on its pages.
+-- Hot table: callbacks that are neither delivered nor given up. Usually a row exists for the length of one attempt, so the
+-- table is narrow and vacuumed early. due_at is also the end of a lease. Every update changes the indexed due_at and so
+-- cannot be a heap-only update; a lower fillfactor would not help.
 CREATE TABLE chargegate.callback (
     recorded_at      bigint  NOT NULL,
     due_at           bigint  NOT NULL,
@@ -63,11 +63,11 @@ CREATE TABLE chargegate.callback (
 );
 
 CREATE INDEX callback_due ON chargegate.callback (host, due_at);
--- Which hosts have anything due, however many have not.
+-- Finds hosts with due callbacks without visiting the others.
 CREATE INDEX callback_oldest ON chargegate.callback (due_at);
 
--- Attempts to call back. The last attempt of a finished callback says how it ended: closed_at is set, and give_up
--- where it is a dead letter. A callback that is sent again is opened again.
+-- Attempts to deliver callbacks. The last attempt of a finished callback has closed_at set, and give_up for a dead letter.
+-- Resending a callback clears both.
 CREATE TABLE chargegate.attempt (
     recorded_at bigint   NOT NULL,
     started_at  bigint   NOT NULL,
@@ -86,7 +86,7 @@ CREATE TABLE chargegate.attempt (
 
 CREATE INDEX attempt_dead ON chargegate.attempt (recorded_at, request_id) WHERE give_up IS NOT NULL;
 
--- Messages that asked again what was decided already.
+-- Messages that repeated a request that was already decided.
 CREATE TABLE chargegate.duplicate (
     recorded_at bigint NOT NULL,
     found_at    bigint NOT NULL,
@@ -95,7 +95,7 @@ CREATE TABLE chargegate.duplicate (
     PRIMARY KEY (recorded_at, request_id, message_key)
 ) PARTITION BY RANGE (recorded_at);
 
--- Messages nobody can read. The digest tells two apart that a queue gave the same key.
+-- Messages that cannot be decoded. The digest distinguishes two messages to which a queue gave the same key.
 CREATE TABLE chargegate.poison (
     recorded_at bigint NOT NULL,
     found_at    bigint NOT NULL,
@@ -108,7 +108,7 @@ CREATE TABLE chargegate.poison (
 
 CREATE INDEX poison_recorded ON chargegate.poison (recorded_at);
 
--- What retention deleted, so that the books still balance.
+-- Counts of the rows that retention deleted, so that reconciliation still balances.
 CREATE TABLE chargegate.ledger (
     only_row   boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     decided    bigint  NOT NULL DEFAULT 0,
@@ -120,29 +120,30 @@ CREATE TABLE chargegate.ledger (
 
 INSERT INTO chargegate.ledger DEFAULT VALUES;
 
--- How far the queue's history is known.
+-- The last noted state of the queue's history.
 CREATE TABLE chargegate.watermark (
     only_row  boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     version   bigint  NOT NULL DEFAULT 0,
-    beat      bigint  NOT NULL DEFAULT 0,
+    heartbeat bigint  NOT NULL DEFAULT 0,
     enqueued  bigint  NOT NULL DEFAULT 0,
     forgotten bigint  NOT NULL DEFAULT 0
 );
 
 INSERT INTO chargegate.watermark DEFAULT VALUES;
 
--- What follows runs with the rights of the tables' owner: a worker may have partitions cut and dropped without owning
--- anything. Each has its search_path fixed, and takes numbers only.
+-- The following functions run with the rights of the tables' owner, so that a worker can create and drop partitions without
+-- owning them. Each has a fixed search_path and takes only numbers.
 
--- Adds a slice with its partitions. A table is created apart and then attached: that waits for no reader and no writer.
-CREATE FUNCTION chargegate.add_slice(low bigint, high bigint) RETURNS void
+-- Creates the partitions of one time range. Each table is created separately and then attached, which waits for no reader
+-- and no writer.
+CREATE FUNCTION chargegate.create_partition(low bigint, high bigint) RETURNS void
     LANGUAGE plpgsql SET search_path = chargegate, pg_temp
 AS $$
 DECLARE
     number bigint;
     parent text;
 BEGIN
-    INSERT INTO slice (begins_at, ends_at, passed_at) VALUES (low, high, low - 1) RETURNING id INTO number;
+    INSERT INTO time_partition (begins_at, ends_at, expired_until) VALUES (low, high, low - 1) RETURNING id INTO number;
     FOREACH parent IN ARRAY ARRAY['decision', 'attempt', 'duplicate'] LOOP
         EXECUTE format('CREATE TABLE chargegate.%I (LIKE chargegate.%I INCLUDING ALL)', parent || '_' || number, parent);
         EXECUTE format('ALTER TABLE chargegate.%I ATTACH PARTITION chargegate.%I FOR VALUES FROM (%s) TO (%s)',
@@ -151,9 +152,9 @@ BEGIN
 END
 $$;
 
--- Where less than one width of time is ahead, cuts slices of that width until there are two; says how many it added.
--- A slice begins a minute before the moment it is cut for, because transactions begun before are still to insert.
-CREATE FUNCTION chargegate.cut_slices(width bigint) RETURNS integer
+-- Creates partitions of the given width until two widths lie ahead, if less than one does. Returns the number created.
+-- The first begins a minute in the past, because transactions that began earlier still insert.
+CREATE FUNCTION chargegate.create_partitions(width bigint) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = chargegate, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
@@ -161,47 +162,47 @@ DECLARE
     added  integer := 0;
 BEGIN
     IF width < 1000 THEN
-        RAISE EXCEPTION 'a slice is a second wide at least' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'a partition is at least one second wide' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF EXISTS (SELECT FROM slice WHERE begins_at <= moment AND ends_at > moment)
-        AND (SELECT max(ends_at) FROM slice) >= moment + width
+    IF EXISTS (SELECT FROM time_partition WHERE begins_at <= moment AND ends_at > moment)
+        AND (SELECT max(ends_at) FROM time_partition) >= moment + width
     THEN
         RETURN 0;
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('chargegate.slice', 0));
-    IF NOT EXISTS (SELECT FROM slice WHERE begins_at <= moment AND ends_at > moment) THEN
-        PERFORM add_slice(
-            greatest(moment - 60000, coalesce((SELECT max(ends_at) FROM slice WHERE ends_at <= moment), 0)),
-            least(moment + width, (SELECT min(begins_at) FROM slice WHERE begins_at > moment)));
+    PERFORM pg_advisory_xact_lock(hashtextextended('chargegate.time_partition', 0));
+    IF NOT EXISTS (SELECT FROM time_partition WHERE begins_at <= moment AND ends_at > moment) THEN
+        PERFORM create_partition(
+            greatest(moment - 60000, coalesce((SELECT max(ends_at) FROM time_partition WHERE ends_at <= moment), 0)),
+            least(moment + width, (SELECT min(begins_at) FROM time_partition WHERE begins_at > moment)));
         added := added + 1;
     END IF;
-    WHILE (SELECT max(ends_at) FROM slice) < moment + 2 * width LOOP
-        PERFORM add_slice(max(ends_at), max(ends_at) + width) FROM slice;
+    WHILE (SELECT max(ends_at) FROM time_partition) < moment + 2 * width LOOP
+        PERFORM create_partition(max(ends_at), max(ends_at) + width) FROM time_partition;
         added := added + 1;
     END LOOP;
     RETURN added;
 END
 $$;
 
--- Keeps retention off the slices that hold these moments until the transaction ends.
-CREATE FUNCTION chargegate.hold_slices(moments bigint[]) RETURNS void
+-- Locks the partitions of these times against retention until the transaction ends.
+CREATE FUNCTION chargegate.lock_partitions(moments bigint[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = chargegate, pg_temp
 AS $$
 BEGIN
-    PERFORM FROM slice
-    WHERE EXISTS (SELECT FROM unnest(moments) AS held (moment) WHERE moment >= begins_at AND moment < ends_at)
+    PERFORM FROM time_partition
+    WHERE EXISTS (SELECT FROM unnest(moments) AS locked (moment) WHERE moment >= begins_at AND moment < ends_at)
     ORDER BY id FOR KEY SHARE;
 END
 $$;
 
--- Passes decisions whose slice ended before the given moment, as many as said at most, and enters them into the
--- ledger; says how many. Within a slice it stops before the first whose callback is pending, or was finished later.
-CREATE FUNCTION chargegate.pass_decisions(before bigint, at_once integer) RETURNS integer
+-- Expires at most max_rows decisions whose partition ended before the given time, and adds them to the ledger. Returns
+-- their number. Within a partition it stops before the first decision whose callback is pending or finished later.
+CREATE FUNCTION chargegate.expire_decisions(before bigint, max_rows integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = chargegate, pg_temp
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
-    cut     slice%ROWTYPE;
+    part    time_partition%ROWTYPE;
     times   bigint[];
     ids     uuid[];
     stop    integer;
@@ -215,17 +216,17 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('chargegate.retention', 0)) THEN
         RETURN 0;
     END IF;
-    FOR cut IN
-        SELECT * FROM slice WHERE ends_at <= least(before, clock() - 60000) AND NOT passed ORDER BY begins_at
+    FOR part IN
+        SELECT * FROM time_partition WHERE ends_at <= least(before, clock() - 60000) AND NOT expired ORDER BY begins_at
     LOOP
-        -- Whoever holds the slice may be opening one of its callbacks again; what follows sees that.
-        PERFORM FROM slice WHERE id = cut.id FOR UPDATE;
-        wanted := at_once - total;
+        -- A transaction that has locked the partition may be reopening one of its callbacks; wait for its result.
+        PERFORM FROM time_partition WHERE id = part.id FOR UPDATE;
+        wanted := max_rows - total;
         SELECT array_agg(recorded_at), array_agg(request_id) INTO times, ids
         FROM (
             SELECT recorded_at, request_id FROM decision
-            WHERE recorded_at >= cut.begins_at AND recorded_at < cut.ends_at
-            AND (recorded_at, request_id) > (cut.passed_at, cut.passed_id)
+            WHERE recorded_at >= part.begins_at AND recorded_at < part.ends_at
+            AND (recorded_at, request_id) > (part.expired_until, part.expired_until_id)
             ORDER BY recorded_at, request_id LIMIT wanted
         ) AS next;
         found := coalesce(cardinality(ids), 0);
@@ -251,22 +252,22 @@ BEGIN
             DELETE FROM request WHERE request_id = ANY (ids);
             UPDATE ledger SET decided = decided + cardinality(ids), duplicates = duplicates + repeats,
                 delivered = delivered + arrived, dead = dead + lost;
-            UPDATE slice SET passed_at = times[cardinality(times)], passed_id = ids[cardinality(ids)]
-            WHERE id = cut.id;
+            UPDATE time_partition SET expired_until = times[cardinality(times)], expired_until_id = ids[cardinality(ids)]
+            WHERE id = part.id;
             total := total + cardinality(ids);
         END IF;
         IF stop IS NULL AND found < wanted THEN
-            UPDATE slice SET passed = true, passed_at = ends_at WHERE id = cut.id;
+            UPDATE time_partition SET expired = true, expired_until = ends_at WHERE id = part.id;
         END IF;
-        EXIT WHEN total >= at_once;
+        EXIT WHEN total >= max_rows;
     END LOOP;
     RETURN total;
 END
 $$;
 
--- Drops one table of a slice that was passed to its end, or the last of the slice itself; says whether it did. It waits
--- only shortly for the tables, since whoever comes after it waits for it.
-CREATE FUNCTION chargegate.drop_passed() RETURNS boolean
+-- Drops one table of a fully expired partition, or finally its row. Returns whether it dropped anything. Its lock timeout
+-- is short, since later transactions queue behind it.
+CREATE FUNCTION chargegate.drop_expired() RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = chargegate, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
@@ -276,18 +277,18 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('chargegate.retention', 0)) THEN
         RETURN false;
     END IF;
-    SELECT id INTO number FROM slice WHERE passed ORDER BY begins_at LIMIT 1;
+    SELECT id INTO number FROM time_partition WHERE expired ORDER BY begins_at LIMIT 1;
     IF number IS NULL THEN
         RETURN false;
     END IF;
-    -- Decisions first: no list shows one whose attempts are gone.
+    -- Decisions first, so that no list shows a decision without its attempts.
     FOREACH parent IN ARRAY ARRAY['decision', 'attempt', 'duplicate'] LOOP
         IF to_regclass(format('chargegate.%I', parent || '_' || number)) IS NOT NULL THEN
             EXECUTE format('DROP TABLE chargegate.%I', parent || '_' || number);
             RETURN true;
         END IF;
     END LOOP;
-    DELETE FROM slice WHERE id = number;
+    DELETE FROM time_partition WHERE id = number;
     RETURN true;
 EXCEPTION
     WHEN lock_not_available THEN
@@ -295,9 +296,9 @@ EXCEPTION
 END
 $$;
 
--- Deletes poison messages recorded before the given moment, as many as said at most, and enters them into the ledger;
--- says how many.
-CREATE FUNCTION chargegate.pass_poison(before bigint, at_once integer) RETURNS integer
+-- Deletes at most max_rows poison messages recorded before the given time, and adds them to the ledger. Returns their
+-- number.
+CREATE FUNCTION chargegate.expire_poison(before bigint, max_rows integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = chargegate, pg_temp SET enable_seqscan = off
 AS $$
 DECLARE
@@ -307,7 +308,7 @@ BEGIN
         RETURN 0;
     END IF;
     DELETE FROM poison WHERE (message_key, digest) IN (
-        SELECT message_key, digest FROM poison WHERE recorded_at < before ORDER BY recorded_at LIMIT at_once);
+        SELECT message_key, digest FROM poison WHERE recorded_at < before ORDER BY recorded_at LIMIT max_rows);
     GET DIAGNOSTICS gone = ROW_COUNT;
     IF gone > 0 THEN
         UPDATE ledger SET poison = poison + gone;

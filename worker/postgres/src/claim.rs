@@ -1,7 +1,7 @@
-//! Claiming due callbacks, hosts taking turns.
+//! Claims of due callbacks, fair between hosts.
 //!
-//! A search gives the hosts whose turn it is. Then each gives up to its share of rows, passing over those that another
-//! worker is claiming at the moment. A search that finds nothing due writes nothing.
+//! A search returns the hosts to serve next. Then up to a fair share of each host's rows is leased, skipping rows that
+//! another worker is claiming. A search without due callbacks writes nothing.
 
 mod index;
 
@@ -13,14 +13,14 @@ use chargegate_core::{RequestId, UnixMillis};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
-use self::index::Index;
-use super::failure::Failure;
+use self::index::PostgresDueIndex;
+use super::failure::PostgresFailure;
 use super::rows::{duration, moment, request_id, uuid};
 use chargegate_storage::store::saved::{self, Claimed, Saved, UnreadableColumn};
 use chargegate_storage::store::turns;
 use chargegate_storage::store::{CallbackJob, ClaimLimits};
 
-/// Leases the oldest due callbacks of the hosts in $1, of each as many as in $2, no more than $5 in all.
+/// Leases the oldest due callbacks of the hosts in $1: for each host the number in $2 at most, and $5 in all.
 const LEASE: &str = "WITH picked AS MATERIALIZED ( \
         SELECT due.request_id FROM unnest($1::text[], $2::bigint[]) AS turn (host, share), \
         LATERAL ( \
@@ -30,29 +30,29 @@ const LEASE: &str = "WITH picked AS MATERIALIZED ( \
     FROM picked WHERE callback.request_id = picked.request_id \
     RETURNING callback.request_id, recorded_at, host, attempt, round_first, round_started_at";
 
-/// A host in its turn.
-struct Turn {
+/// A host's share of one claim.
+struct HostShare {
     host: String,
-    /// What it may still have.
+    /// Attempts that the host's limit still allows.
     free: usize,
-    /// What it is to have now.
+    /// Callbacks to lease for the host.
     share: usize,
 }
 
-/// A callback that is the caller's now, and in which partition its decision is.
-struct Placed {
+/// A leased callback, with the time that locates the partition of its decision.
+struct ClaimedRow {
     recorded_at: i64,
     claimed: Claimed,
 }
 
-/// Leases callbacks that are due `ahead` milliseconds from now. `last` is the host that had its turn last.
+/// Leases callbacks that are due `ahead` milliseconds from now. `last` is the host served last.
 pub(super) async fn claim(
     connection: &mut PgConnection,
     limits: &ClaimLimits,
     ahead: i64,
     lease: Duration,
     last: &mut String,
-) -> Result<Vec<CallbackJob>, Failure> {
+) -> Result<Vec<CallbackJob>, PostgresFailure> {
     let free = |host: &str| limits.per_host.saturating_sub(limits.under_way.get(host).copied().unwrap_or(0));
     if limits.total == 0 || limits.per_host == 0 {
         return Ok(Vec::new());
@@ -60,36 +60,36 @@ pub(super) async fn claim(
     let saturated: Vec<&str> =
         limits.under_way.keys().map(|host| &**host).filter(|host| free(host) == 0).collect();
     let most = i64::try_from(limits.total).unwrap_or(i64::MAX);
-    let mut index = Index { connection: &mut *connection, ahead, saturated };
+    let mut index = PostgresDueIndex { connection: &mut *connection, ahead, saturated };
     let found = turns::search(&mut index, last, most).await?;
-    let mut turns: Vec<Turn> = found
+    let mut turns: Vec<HostShare> = found
         .hosts
         .into_iter()
-        .map(|host| Turn { free: free(&host), share: 0, host })
+        .map(|host| HostShare { free: free(&host), share: 0, host })
         .filter(|turn| turn.free > 0)
         .collect();
     let mut claimed = Vec::new();
-    if let Some(end) = deal(&mut turns, limits.total) {
-        take(connection, &mut turns, ahead, lease, limits.total, &mut claimed).await?;
+    if let Some(end) = assign_shares(&mut turns, limits.total) {
+        lease_shares(connection, &mut turns, ahead, lease, limits.total, &mut claimed).await?;
         *last = end;
     }
-    // A search that did not come round goes on where it ended, whoever had a turn.
+    // An incomplete search continues where it ended, whichever hosts were served.
     if let Some(ended_at) = found.ended_at {
         *last = ended_at;
     }
-    // Where hosts had less than their share, the others may have what is left of it.
+    // Unused shares go to the other hosts.
     let left = limits.total.saturating_sub(claimed.len());
     if left > 0 && !turns.is_empty() {
         for turn in &mut turns {
             turn.share = turn.free.min(left);
         }
-        take(connection, &mut turns, ahead, lease, left, &mut claimed).await?;
+        lease_shares(connection, &mut turns, ahead, lease, left, &mut claimed).await?;
     }
     load_jobs(connection, claimed).await
 }
 
-/// Gives each host in turn one more, until `total` are given; says which host was last.
-fn deal(turns: &mut [Turn], mut total: usize) -> Option<String> {
+/// Distributes `total` callbacks over the hosts in turns. Returns the host that got the last one.
+fn assign_shares(turns: &mut [HostShare], mut total: usize) -> Option<String> {
     let mut last = None;
     loop {
         let before = total;
@@ -106,14 +106,14 @@ fn deal(turns: &mut [Turn], mut total: usize) -> Option<String> {
     }
 }
 
-async fn take(
+async fn lease_shares(
     connection: &mut PgConnection,
-    turns: &mut Vec<Turn>,
+    turns: &mut Vec<HostShare>,
     ahead: i64,
     lease: Duration,
     most: usize,
-    claimed: &mut Vec<Placed>,
-) -> Result<(), Failure> {
+    claimed: &mut Vec<ClaimedRow>,
+) -> Result<(), PostgresFailure> {
     turns.retain(|turn| turn.share > 0);
     let rows = sqlx::query(LEASE)
         .bind(turns.iter().map(|turn| turn.host.as_str()).collect::<Vec<_>>())
@@ -128,7 +128,7 @@ async fn take(
         *got.entry(row.try_get("host")?).or_default() += 1;
         claimed.push(read_claimed(row)?);
     }
-    // A host that gave less than its share has no more.
+    // A host with fewer rows than its share has no more due callbacks.
     turns.retain_mut(|turn| {
         let of_host = got.get(turn.host.as_str()).copied().unwrap_or(0);
         turn.free = turn.free.saturating_sub(of_host);
@@ -137,12 +137,11 @@ async fn take(
     Ok(())
 }
 
-fn read_claimed(row: &PgRow) -> Result<Placed, Failure> {
+fn read_claimed(row: &PgRow) -> Result<ClaimedRow, PostgresFailure> {
     let number = |number: i32| {
-        u32::try_from(number)
-            .ok()
-            .and_then(NonZeroU32::new)
-            .ok_or_else(|| Failure::Sql(sqlx::Error::Decode("an attempt has a number from 1 on".into())))
+        u32::try_from(number).ok().and_then(NonZeroU32::new).ok_or_else(|| {
+            PostgresFailure::Sql(sqlx::Error::Decode("an attempt has a number from 1 on".into()))
+        })
     };
     let (attempt, first): (i32, i32) = (row.try_get("attempt")?, row.try_get("round_first")?);
     let claimed = Claimed {
@@ -151,11 +150,14 @@ fn read_claimed(row: &PgRow) -> Result<Placed, Failure> {
         round_attempt: number(attempt.saturating_sub(first).saturating_add(1))?,
         round_started_at: moment(row, "round_started_at")?,
     };
-    Ok(Placed { recorded_at: row.try_get("recorded_at")?, claimed })
+    Ok(ClaimedRow { recorded_at: row.try_get("recorded_at")?, claimed })
 }
 
-/// Adds to claimed callbacks what they report.
-async fn load_jobs(connection: &mut PgConnection, claimed: Vec<Placed>) -> Result<Vec<CallbackJob>, Failure> {
+/// Loads the decisions that claimed callbacks report.
+async fn load_jobs(
+    connection: &mut PgConnection,
+    claimed: Vec<ClaimedRow>,
+) -> Result<Vec<CallbackJob>, PostgresFailure> {
     if claimed.is_empty() {
         return Ok(Vec::new());
     }
@@ -184,7 +186,7 @@ impl Saved for DecisionRow {
         if column != "driver_token" {
             return self.0.try_get(column).map_err(unreadable);
         }
-        // What a message had there need not be text to the database.
+        // The token of a malformed message need not be valid text in the database.
         let token: Option<&[u8]> = self.0.try_get(column).map_err(unreadable)?;
         token.map(std::str::from_utf8).transpose().map_err(|_| UnreadableColumn { column })
     }

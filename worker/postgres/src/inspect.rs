@@ -1,4 +1,4 @@
-//! What operators may read of a database, beside any number of workers.
+//! Read-only view of the database for operators.
 
 mod books;
 mod decisions;
@@ -6,38 +6,38 @@ mod decisions;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::Engine;
-use super::open::{self, OpenError};
-use super::sessions::{Purpose, Sessions};
+use super::PostgresStore;
+use super::open::{self, PostgresOpenError};
+use super::sessions::{Purpose, SessionPool};
 use super::url::DatabaseUrl;
 
-const TWO: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
+const INSPECTION_CONNECTIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
-/// A view of a database that cannot change it.
+/// Read-only view of a database.
 #[derive(Clone, Debug)]
-pub struct Inspector {
-    pub(super) sessions: Arc<Sessions>,
+pub struct PostgresInspector {
+    pub(super) sessions: Arc<SessionPool>,
 }
 
-impl Inspector {
+impl PostgresInspector {
     /// Opens the view.
     ///
     /// # Errors
-    /// [`OpenError`] when there is no database of ours, or it cannot be read. A standby can.
-    pub async fn open(url: &DatabaseUrl) -> Result<Self, OpenError> {
+    /// [`PostgresOpenError`] when the database lacks the schema or cannot be read. A standby can be read.
+    pub async fn open(url: &DatabaseUrl) -> Result<Self, PostgresOpenError> {
         open::check_view(url).await?;
         Ok(Self::new(url))
     }
 
     fn new(url: &DatabaseUrl) -> Self {
-        Self { sessions: Arc::new(Sessions::new(url, Purpose::Look, TWO)) }
+        Self { sessions: Arc::new(SessionPool::new(url, Purpose::Inspect, INSPECTION_CONNECTIONS)) }
     }
 }
 
-impl Engine {
-    /// What operators may read of this database, over sessions of their own.
+impl PostgresStore {
+    /// Returns a read-only view with sessions of its own.
     #[must_use]
-    pub fn inspector(&self) -> Inspector {
-        Inspector::new(&self.shared.settings.url)
+    pub fn inspector(&self) -> PostgresInspector {
+        PostgresInspector::new(&self.shared.settings.url)
     }
 }

@@ -1,23 +1,23 @@
-//! Opening: whether the server and the database are what the store needs, in words that say what to do.
+//! Checks of the server and the database before the store is opened.
 
 use std::fmt;
 
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use tokio::time::timeout;
 
-use super::failure::Failure;
-use super::schema::{self, Kind};
-use super::sessions::CONNECT;
+use super::failure::PostgresFailure;
+use super::schema::{self, SchemaState};
+use super::sessions::CONNECT_TIMEOUT;
 use super::url::DatabaseUrl;
 use chargegate_storage::EngineError;
 
-/// The oldest server that works, as `server_version_num` has it.
-const OLDEST: i32 = 150_000;
+/// Oldest supported server, as a `server_version_num`.
+const MIN_SERVER_VERSION: i32 = 150_000;
 
-/// Why a database cannot be used.
+/// Obstacle to using a database.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Nobody answers, or not in time.
+pub enum PostgresOpenError {
+    /// No server responds in time.
     #[error("no PostgreSQL server answers at {place}: start it, or correct DATABASE_URL (--database-url)")]
     Unreachable {
         /// Host and port, or socket.
@@ -26,7 +26,7 @@ pub enum OpenError {
         #[source]
         source: Option<sqlx::Error>,
     },
-    /// The server does not let the user in.
+    /// The server rejects the user or the password.
     #[error(
         "the PostgreSQL server at {place} refuses the user or the password of DATABASE_URL (--database-url): correct them"
     )]
@@ -47,7 +47,7 @@ pub enum OpenError {
         /// The database's name.
         database: String,
     },
-    /// The server has no place for one more session.
+    /// The server has no connection left.
     #[error(
         "the PostgreSQL server at {place} of DATABASE_URL (--database-url) has no connection left: raise its max_connections, or run less on it"
     )]
@@ -63,7 +63,7 @@ pub enum OpenError {
         /// Its version.
         found: String,
     },
-    /// The database takes no writes.
+    /// The database is read-only.
     #[error(
         "the database of DATABASE_URL (--database-url) takes no writes, being a standby or set read-only: name the primary"
     )]
@@ -88,7 +88,7 @@ pub enum OpenError {
         /// The newest version known here.
         known: i64,
     },
-    /// Its tables are not ours.
+    /// The database contains the tables of another program.
     #[error(
         "the database of DATABASE_URL (--database-url) belongs to another program, which has tables in it: name one of chargegate's own"
     )]
@@ -105,9 +105,9 @@ pub enum OpenError {
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// A setting of the server that puts at risk what the store promises.
+/// Server setting that puts the guarantees of the store at risk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Warning {
+pub enum PostgresWarning {
     /// `fsync` is off.
     Fsync,
     /// `synchronous_commit` is off.
@@ -116,7 +116,7 @@ pub enum Warning {
     FullPageWrites,
 }
 
-impl fmt::Display for Warning {
+impl fmt::Display for PostgresWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Fsync => {
@@ -132,7 +132,7 @@ impl fmt::Display for Warning {
     }
 }
 
-impl OpenError {
+impl PostgresOpenError {
     pub(super) fn unreachable(url: &DatabaseUrl, source: Option<sqlx::Error>) -> Self {
         Self::Unreachable { place: url.place(), source }
     }
@@ -141,7 +141,7 @@ impl OpenError {
         Self::Newer { found, known: schema::NEWEST }
     }
 
-    /// What a failed connection means.
+    /// Classifies a failed connection.
     pub(super) fn connecting(url: &DatabaseUrl, error: sqlx::Error) -> Self {
         let place = url.place();
         let sqlx::Error::Database(refused) = &error else {
@@ -156,7 +156,7 @@ impl OpenError {
         }
     }
 
-    /// What a failed statement means.
+    /// Classifies a failed statement.
     pub(super) fn from_sql(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(refused) if refused.code().as_deref() == Some("42501") => {
@@ -166,11 +166,11 @@ impl OpenError {
         }
     }
 
-    /// What a failed operation of the store means.
+    /// Classifies a failed operation of the store.
     pub(super) fn failed(error: EngineError) -> Self {
         match error {
             EngineError::Unavailable(source)
-                if source.downcast_ref::<Failure>().is_some_and(Failure::is_denial) =>
+                if source.downcast_ref::<PostgresFailure>().is_some_and(PostgresFailure::is_denial) =>
             {
                 Self::Denied(source)
             }
@@ -179,41 +179,41 @@ impl OpenError {
     }
 }
 
-/// Checks server, database and schema, and says what of the server's settings is a risk.
-pub(super) async fn check(url: &DatabaseUrl) -> Result<Vec<Warning>, OpenError> {
-    let examined = timeout(CONNECT, async {
+/// Checks server, database and schema, and returns risky settings of the server.
+pub(super) async fn check(url: &DatabaseUrl) -> Result<Vec<PostgresWarning>, PostgresOpenError> {
+    let examined = timeout(CONNECT_TIMEOUT, async {
         let mut connection =
-            url.options().connect().await.map_err(|error| OpenError::connecting(url, error))?;
+            url.options().connect().await.map_err(|error| PostgresOpenError::connecting(url, error))?;
         let warnings = examine(&mut connection).await;
         let _ = connection.close().await;
         warnings
     });
-    examined.await.unwrap_or_else(|_elapsed| Err(OpenError::unreachable(url, None)))
+    examined.await.unwrap_or_else(|_elapsed| Err(PostgresOpenError::unreachable(url, None)))
 }
 
-/// Checks that there is a database of ours; it need not take writes.
-pub(super) async fn check_view(url: &DatabaseUrl) -> Result<(), OpenError> {
-    let examined = timeout(CONNECT, async {
+/// Checks that the database has the schema; it may be read-only.
+pub(super) async fn check_view(url: &DatabaseUrl) -> Result<(), PostgresOpenError> {
+    let examined = timeout(CONNECT_TIMEOUT, async {
         let mut connection =
-            url.options().connect().await.map_err(|error| OpenError::connecting(url, error))?;
+            url.options().connect().await.map_err(|error| PostgresOpenError::connecting(url, error))?;
         let checked = check_schema(&mut connection).await;
         let _ = connection.close().await;
         checked
     });
-    examined.await.unwrap_or_else(|_elapsed| Err(OpenError::unreachable(url, None)))
+    examined.await.unwrap_or_else(|_elapsed| Err(PostgresOpenError::unreachable(url, None)))
 }
 
-async fn check_schema(connection: &mut PgConnection) -> Result<(), OpenError> {
-    match schema::kind(connection).await.map_err(OpenError::from_sql)? {
-        Kind::Ours(schema::NEWEST) => Ok(()),
-        Kind::Ours(found) if found > schema::NEWEST => Err(OpenError::newer(found)),
-        Kind::Ours(found) => Err(OpenError::NotMigrated { found, known: schema::NEWEST }),
-        Kind::Empty => Err(OpenError::NotMigrated { found: 0, known: schema::NEWEST }),
-        Kind::Foreign => Err(OpenError::Foreign),
+async fn check_schema(connection: &mut PgConnection) -> Result<(), PostgresOpenError> {
+    match schema::kind(connection).await.map_err(PostgresOpenError::from_sql)? {
+        SchemaState::Ours(schema::NEWEST) => Ok(()),
+        SchemaState::Ours(found) if found > schema::NEWEST => Err(PostgresOpenError::newer(found)),
+        SchemaState::Ours(found) => Err(PostgresOpenError::NotMigrated { found, known: schema::NEWEST }),
+        SchemaState::Empty => Err(PostgresOpenError::NotMigrated { found: 0, known: schema::NEWEST }),
+        SchemaState::Foreign => Err(PostgresOpenError::Foreign),
     }
 }
 
-async fn examine(connection: &mut PgConnection) -> Result<Vec<Warning>, OpenError> {
+async fn examine(connection: &mut PgConnection) -> Result<Vec<PostgresWarning>, PostgresOpenError> {
     check_server(connection).await?;
     check_schema(connection).await?;
     let (fsync, synchronous_commit, full_page_writes): (String, String, String) = sqlx::query_as(
@@ -221,29 +221,29 @@ async fn examine(connection: &mut PgConnection) -> Result<Vec<Warning>, OpenErro
     )
     .fetch_one(connection)
     .await
-    .map_err(OpenError::from_sql)?;
+    .map_err(PostgresOpenError::from_sql)?;
     let risks = [
-        (fsync, Warning::Fsync),
-        (synchronous_commit, Warning::SynchronousCommit),
-        (full_page_writes, Warning::FullPageWrites),
+        (fsync, PostgresWarning::Fsync),
+        (synchronous_commit, PostgresWarning::SynchronousCommit),
+        (full_page_writes, PostgresWarning::FullPageWrites),
     ];
     Ok(risks.into_iter().filter(|(value, _)| value == "off").map(|(_, warning)| warning).collect())
 }
 
-/// Checks the server's version and that it takes writes.
-pub(super) async fn check_server(connection: &mut PgConnection) -> Result<(), OpenError> {
+/// Checks the server's version and that it accepts writes.
+pub(super) async fn check_server(connection: &mut PgConnection) -> Result<(), PostgresOpenError> {
     let (number, version, read_only): (i32, String, bool) = sqlx::query_as(
         "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), \
          pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean",
     )
     .fetch_one(connection)
     .await
-    .map_err(OpenError::from_sql)?;
-    if number < OLDEST {
-        return Err(OpenError::TooOld { found: version });
+    .map_err(PostgresOpenError::from_sql)?;
+    if number < MIN_SERVER_VERSION {
+        return Err(PostgresOpenError::TooOld { found: version });
     }
     if read_only {
-        return Err(OpenError::ReadOnly);
+        return Err(PostgresOpenError::ReadOnly);
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! Recording outcomes: a decision and its callback in one transaction, once.
+//! Record of outcomes: a decision and its callback in one transaction, once per request.
 //!
-//! A request id is this request's first where it goes into `request`; whoever comes second waits there for the first
-//! to commit, and learns that it is a repeat. Rows go in by the order of their ids, so that two batches with the same
-//! ids wait for each other and never in a circle.
+//! The first insert into `request` makes a decision the first of its request; a concurrent second insert waits for the first
+//! to commit and then is a repeat. Rows are inserted in the order of their ids, so that two batches with the same ids wait
+//! for each other without a deadlock.
 
 mod poison;
 mod repeats;
@@ -14,25 +14,25 @@ use chargegate_core::{Traceparent, UnixMillis};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::failure::Failure;
+use super::failure::PostgresFailure;
 use super::rows::{duration, millis, uuid};
 use chargegate_storage::store::{DecidedMessage, Outcome, Verdict};
 
-/// How a caller's own decisions are treated.
-pub(super) struct Ours {
-    /// Requests that an earlier call may have recorded without its caller being told.
-    pub(super) doubted: HashSet<Uuid>,
-    /// How long a callback is leased to the caller.
+/// Context of one record call.
+pub(super) struct RecordContext {
+    /// Requests that an earlier, failed call may have recorded.
+    pub(super) unconfirmed: HashSet<Uuid>,
+    /// Lease of a new callback to the caller.
     pub(super) lease: Duration,
 }
 
-/// Records outcomes and says what became of each, in the same order.
+/// Records outcomes and returns the verdict on each, in the same order.
 pub(super) async fn record(
     connection: &mut PgConnection,
     outcomes: &[Outcome],
-    ours: &Ours,
+    ours: &RecordContext,
     now: UnixMillis,
-) -> Result<Vec<Verdict>, Failure> {
+) -> Result<Vec<Verdict>, PostgresFailure> {
     let mut transaction = connection.begin().await?;
     let first = decide(&mut transaction, outcomes, ours.lease).await?;
     let repeated: Vec<(usize, &DecidedMessage)> = outcomes
@@ -61,12 +61,12 @@ pub(super) async fn record(
         .collect())
 }
 
-/// Inserts the decisions that are their request's first, with their callbacks; says which outcome each is.
+/// Inserts the first decision of each request with its callback. Returns the index of its outcome by request.
 async fn decide(
     transaction: &mut PgConnection,
     outcomes: &[Outcome],
     lease: Duration,
-) -> Result<BTreeMap<Uuid, usize>, Failure> {
+) -> Result<BTreeMap<Uuid, usize>, PostgresFailure> {
     let mut first: BTreeMap<Uuid, usize> = BTreeMap::new();
     for (at, outcome) in outcomes.iter().enumerate() {
         if let Outcome::Decided(decided) = outcome {
@@ -107,7 +107,7 @@ async fn insert(
     ids: Vec<Uuid>,
     decided: &[&DecidedMessage],
     lease: Duration,
-) -> Result<(), Failure> {
+) -> Result<(), PostgresFailure> {
     let messages = || decided.iter().map(|decided| &decided.message);
     let decided_at: Vec<i64> = decided.iter().map(|decided| millis(decided.decided_at)).collect();
     sqlx::query(

@@ -1,4 +1,4 @@
-//! What attempts came to, fenced: only the holder of a callback's newest attempt is heard.
+//! Reports of attempts, fenced: only the report of a callback's newest attempt counts.
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
@@ -7,11 +7,11 @@ use chargegate_core::{RequestId, UnixMillis};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::failure::Failure;
+use super::failure::PostgresFailure;
 use super::rows::{duration, millis, uuid};
 use chargegate_storage::store::{AfterAttempt, AttemptReport, AttemptResult};
 
-/// An attempt that ended its callback: the row goes from the hot table into the history.
+/// Ends callbacks: moves rows from the hot table into the history.
 const CLOSE: &str = "WITH closed AS ( \
         DELETE FROM callback USING unnest($1::uuid[], $2::integer[], $3::bigint[], $4::bigint[], $5::text[], \
         $6::smallint[], $7::bigint[], $8::text[]) \
@@ -23,7 +23,7 @@ const CLOSE: &str = "WITH closed AS ( \
     SELECT recorded_at, started_at, took_ms, (SELECT clock()), finished_at, request_id, attempt, http_status, result, \
         give_up FROM closed ON CONFLICT DO NOTHING";
 
-/// An attempt after which another is due.
+/// Schedules the next attempts.
 const RETRY: &str = "WITH retried AS ( \
         UPDATE callback SET due_at = (SELECT clock()) + report.delay, leased = false \
         FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::bigint[], $5::text[], $6::smallint[], $7::bigint[]) \
@@ -34,16 +34,16 @@ const RETRY: &str = "WITH retried AS ( \
     SELECT recorded_at, started_at, took_ms, request_id, attempt, http_status, result FROM retried \
     ON CONFLICT DO NOTHING";
 
-/// Reports as columns.
+/// Reports as arrays of columns.
 #[derive(Default)]
-struct Columns {
+struct ReportColumns {
     ids: Vec<Uuid>,
     attempts: Vec<i32>,
     started_at: Vec<i64>,
     took: Vec<i64>,
     results: Vec<&'static str>,
     statuses: Vec<Option<i16>>,
-    /// When it was finished, or after which delay it is due again.
+    /// Time of the end, or delay until the next attempt.
     times: Vec<i64>,
     give_up: Vec<Option<&'static str>>,
 }
@@ -54,16 +54,16 @@ pub(super) async fn report(
     connection: &mut PgConnection,
     reports: &[AttemptReport],
     now: UnixMillis,
-) -> Result<(), Failure> {
+) -> Result<(), PostgresFailure> {
     let mut seen = HashSet::new();
     let mut reports: Vec<&AttemptReport> = reports
         .iter()
-        // Of two reports of one attempt the first counts: a statement would take either.
+        // Of two reports of one attempt the first counts; the statement alone would pick either.
         .filter(|report| seen.insert((report.request_id, report.attempt)))
         .collect();
-    // In the order of ids, so that two batches never wait for each other in a circle.
+    // In the order of ids, so that two batches cannot deadlock.
     reports.sort_unstable_by_key(|report| report.request_id);
-    let (mut closed, mut retried) = (Columns::default(), Columns::default());
+    let (mut closed, mut retried) = (ReportColumns::default(), ReportColumns::default());
     for report in reports {
         match report.next {
             AfterAttempt::Delivered { at } => closed.push(report, millis(at), None),
@@ -85,7 +85,7 @@ pub(super) async fn report(
     }
 }
 
-impl Columns {
+impl ReportColumns {
     fn push(&mut self, report: &AttemptReport, time: i64, give_up: Option<&'static str>) {
         self.ids.push(uuid(&report.request_id));
         self.attempts.push(number(report.attempt));
@@ -101,8 +101,8 @@ impl Columns {
     }
 }
 
-async fn close(connection: &mut PgConnection, columns: Columns) -> Result<(), Failure> {
-    let Columns { ids, attempts, started_at, took, results, statuses, times, give_up } = columns;
+async fn close(connection: &mut PgConnection, columns: ReportColumns) -> Result<(), PostgresFailure> {
+    let ReportColumns { ids, attempts, started_at, took, results, statuses, times, give_up } = columns;
     sqlx::query(CLOSE)
         .bind(ids)
         .bind(attempts)
@@ -117,8 +117,8 @@ async fn close(connection: &mut PgConnection, columns: Columns) -> Result<(), Fa
     Ok(())
 }
 
-async fn retry(connection: &mut PgConnection, columns: Columns) -> Result<(), Failure> {
-    let Columns { ids, attempts, started_at, took, results, statuses, times, .. } = columns;
+async fn retry(connection: &mut PgConnection, columns: ReportColumns) -> Result<(), PostgresFailure> {
+    let ReportColumns { ids, attempts, started_at, took, results, statuses, times, .. } = columns;
     sqlx::query(RETRY)
         .bind(ids)
         .bind(attempts)
@@ -132,17 +132,17 @@ async fn retry(connection: &mut PgConnection, columns: Columns) -> Result<(), Fa
     Ok(())
 }
 
-/// Hands callbacks back unattempted.
-pub(super) async fn hand_back(
+/// Releases callbacks that were not attempted.
+pub(super) async fn release(
     connection: &mut PgConnection,
     jobs: &[(RequestId, NonZeroU32)],
-) -> Result<(), Failure> {
+) -> Result<(), PostgresFailure> {
     let mut jobs = jobs.to_vec();
     jobs.sort_unstable();
     sqlx::query(
         "UPDATE callback SET due_at = (SELECT clock()), leased = false, attempt = callback.attempt - 1 \
-         FROM unnest($1::uuid[], $2::integer[]) AS held (request_id, attempt) \
-         WHERE callback.request_id = held.request_id AND callback.attempt = held.attempt AND callback.leased",
+         FROM unnest($1::uuid[], $2::integer[]) AS released (request_id, attempt) \
+         WHERE callback.request_id = released.request_id AND callback.attempt = released.attempt AND callback.leased",
     )
     .bind(jobs.iter().map(|(id, _)| uuid(id)).collect::<Vec<_>>())
     .bind(jobs.iter().map(|(_, attempt)| number(*attempt)).collect::<Vec<_>>())

@@ -1,4 +1,4 @@
-//! Retention: partitions cut ahead of time, and dropped when all in them is finished and old.
+//! Retention: partitions are created ahead of time, and dropped when all their rows are finished and old.
 
 use std::time::Duration;
 
@@ -6,68 +6,72 @@ use chargegate_core::UnixMillis;
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
-use super::Engine;
-use super::failure::Failure;
+use super::PostgresStore;
+use super::failure::PostgresFailure;
 use super::rows::duration;
 use super::sessions::until;
 use chargegate_storage::EngineError;
 
-/// A partition is so much of the retention wide.
-const SLICES: u32 = 8;
-const NARROWEST: Duration = Duration::from_secs(2);
-/// Decisions, and poison messages, passed at once.
-const AT_ONCE: i32 = 2000;
+/// Number of partitions in one retention period.
+const PARTITIONS_PER_RETENTION: u32 = 8;
+const MIN_PARTITION_WIDTH: Duration = Duration::from_secs(2);
+/// Most decisions, and most poison messages, expired in one step.
+const MAX_EXPIRED_ROWS: i32 = 2000;
 
-impl Engine {
-    /// How much time a partition holds.
-    fn width(&self) -> Duration {
-        (self.shared.settings.retention / SLICES).max(NARROWEST)
+impl PostgresStore {
+    /// Returns the time range of one partition.
+    fn partition_width(&self) -> Duration {
+        (self.shared.settings.retention / PARTITIONS_PER_RETENTION).max(MIN_PARTITION_WIDTH)
     }
 
-    /// Cuts partitions ahead, where less than a width of time is left.
-    pub(super) async fn cut_slices(&self) -> Result<(), EngineError> {
+    /// Creates partitions when less than one width lies ahead.
+    pub(super) async fn create_partitions(&self) -> Result<(), EngineError> {
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
-        let result = until(ends, cut(session.connection(), self.width())).await;
-        session.settle(result)?;
-        *self.shared.cut.lock().await = Some(Instant::now());
+        let result = until(ends, create(session.connection(), self.partition_width())).await;
+        session.finish(result)?;
+        *self.shared.partitions_created_at.lock().await = Some(Instant::now());
         Ok(())
     }
 
-    /// Cuts partitions when that was last done half a width ago; otherwise it asks nobody.
-    pub(super) async fn keep_slices_ahead(&self) -> Result<(), EngineError> {
-        let last = *self.shared.cut.lock().await;
-        if last.is_some_and(|last| last.elapsed() < self.width() / 2) {
+    /// Creates partitions when half a width has passed since the last time; otherwise makes no call.
+    pub(super) async fn ensure_partitions(&self) -> Result<(), EngineError> {
+        let last = *self.shared.partitions_created_at.lock().await;
+        if last.is_some_and(|last| last.elapsed() < self.partition_width() / 2) {
             return Ok(());
         }
-        // Whether or not it succeeds: who waits for a lock in vain does so once in a while.
-        *self.shared.cut.lock().await = Some(Instant::now());
-        self.cut_slices().await
+        // Noted before the call: a failed wait for a lock is not repeated at once.
+        *self.shared.partitions_created_at.lock().await = Some(Instant::now());
+        self.create_partitions().await
     }
 
-    /// Passes what is older than `before`, and drops one table of what was passed; says whether more is left.
+    /// Expires rows older than `before` and drops one expired table. Returns whether more is left.
     pub(super) async fn retain(&self, before: UnixMillis) -> Result<bool, EngineError> {
-        self.cut_slices().await?;
+        self.create_partitions().await?;
         let kept = self.shared.effects.clock.now().since(before);
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
-        let result = until(ends, pass(session.connection(), kept)).await;
-        session.settle(result)
+        let result = until(ends, expire(session.connection(), kept)).await;
+        session.finish(result)
     }
 }
 
-async fn cut(connection: &mut PgConnection, width: Duration) -> Result<(), Failure> {
-    sqlx::query("SELECT cut_slices($1)").bind(duration(width)).execute(connection).await?;
+async fn create(connection: &mut PgConnection, width: Duration) -> Result<(), PostgresFailure> {
+    sqlx::query("SELECT create_partitions($1)").bind(duration(width)).execute(connection).await?;
     Ok(())
 }
 
-/// Each step commits by itself.
-async fn pass(connection: &mut PgConnection, kept: Duration) -> Result<bool, Failure> {
+/// Expires a bounded number of rows; each step is a transaction of its own.
+async fn expire(connection: &mut PgConnection, kept: Duration) -> Result<bool, PostgresFailure> {
     let step = async |connection: &mut PgConnection, sql: &'static str| {
-        sqlx::query_scalar::<_, i32>(sql).bind(duration(kept)).bind(AT_ONCE).fetch_one(connection).await
+        sqlx::query_scalar::<_, i32>(sql)
+            .bind(duration(kept))
+            .bind(MAX_EXPIRED_ROWS)
+            .fetch_one(connection)
+            .await
     };
-    let poison = step(connection, "SELECT pass_poison(clock() - $1, $2)").await?;
-    let decisions = step(connection, "SELECT pass_decisions(clock() - $1, $2)").await?;
-    let dropped: bool = sqlx::query_scalar("SELECT drop_passed()").fetch_one(connection).await?;
-    Ok(poison >= AT_ONCE || decisions >= AT_ONCE || dropped)
+    let poison = step(connection, "SELECT expire_poison(clock() - $1, $2)").await?;
+    let decisions = step(connection, "SELECT expire_decisions(clock() - $1, $2)").await?;
+    let dropped: bool = sqlx::query_scalar("SELECT drop_expired()").fetch_one(connection).await?;
+    Ok(poison >= MAX_EXPIRED_ROWS || decisions >= MAX_EXPIRED_ROWS || dropped)
 }

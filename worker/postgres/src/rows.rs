@@ -1,4 +1,4 @@
-//! How values stand in the database: times, ids, counts.
+//! Conversions between domain values and columns: times, ids, counts.
 
 use chargegate_core::{RequestId, UnixMillis};
 use sqlx::Row as _;

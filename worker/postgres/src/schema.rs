@@ -1,4 +1,4 @@
-//! The schema's versions. A released migration never changes: a change is one more file at the end.
+//! Versions of the schema. A released migration never changes; each change is a new file at the end.
 
 use std::time::Duration;
 
@@ -6,53 +6,53 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, SqlStr};
 use tokio::time::timeout;
 
-use super::open::{self, OpenError};
-use super::sessions::CONNECT;
+use super::open::{self, PostgresOpenError};
+use super::sessions::CONNECT_TIMEOUT;
 use super::url::DatabaseUrl;
 
-/// Each with its description; its number is its place, from 1 on.
+/// Migrations with their descriptions; the version is the position, from 1 on.
 const MIGRATIONS: [(&str, &str); 1] = [("chargegate: init", include_str!("../migrations/0001_init.sql"))];
 
-/// The newest version this program knows.
+/// Newest known version.
 pub(super) const NEWEST: i64 = 1;
 
 const TABLE: &str = "chargegate._sqlx_migrations";
-/// A migration of a large database may take long; waiting for another that runs may not.
-const LOCK: &str = "60s";
-const PATIENCE: Duration = Duration::from_hours(1);
+/// Longest wait for a lock, for example of a concurrent migration. The migration itself may take longer.
+const LOCK_TIMEOUT: &str = "60s";
+const MIGRATION_TIMEOUT: Duration = Duration::from_hours(1);
 
-/// What kind of database it is.
+/// State of a database's schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// There are no tables in it.
+pub(super) enum SchemaState {
+    /// The database has no tables.
     Empty,
-    /// One of ours, at this version.
+    /// The schema of this program, at this version.
     Ours(i64),
-    /// Somebody else's.
+    /// The tables of another program.
     Foreign,
 }
 
-/// Which versions a migration led from and to.
+/// Versions before and after a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Migrated {
+pub struct MigrationResult {
     /// The version found; 0 is an empty database.
     pub from: i64,
     /// The version now.
     pub to: i64,
 }
 
-/// Why a database was not migrated. It is as it was, or at a version between.
+/// Failure to migrate a database, which stays unchanged or at an intermediate version.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// It cannot be used at all.
+    /// The database cannot be used.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(#[from] PostgresOpenError),
     /// The user may not change the schema.
     #[error(
         "the user of DATABASE_URL (--database-url) may not create the schema chargegate: migrate as the owner of the database"
     )]
     Denied(#[source] sqlx::Error),
-    /// A migration that was applied is not the one of this program.
+    /// An applied migration differs from the one of this program.
     #[error(
         "migration {version} in the database of DATABASE_URL (--database-url) is not the one this program has: use the release that applied it"
     )]
@@ -67,33 +67,35 @@ pub enum MigrateError {
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Brings a database of ours, or an empty one, to the newest schema. Running it again, or twice at once, is harmless:
+/// Migrates a database of this program, or an empty one, to the newest schema. Repeated and concurrent runs are harmless:
 /// the second waits for the first.
 ///
 /// # Errors
 /// [`MigrateError`] says what is in the way and what to do about it.
-pub async fn migrate(url: &DatabaseUrl) -> Result<Migrated, MigrateError> {
-    let options = url.options().options([("search_path", "chargegate"), ("lock_timeout", LOCK)]);
-    let mut connection = match timeout(CONNECT, options.connect()).await {
-        Ok(connected) => connected.map_err(|error| OpenError::connecting(url, error))?,
-        Err(_elapsed) => return Err(OpenError::unreachable(url, None).into()),
+pub async fn migrate(url: &DatabaseUrl) -> Result<MigrationResult, MigrateError> {
+    let options = url.options().options([("search_path", "chargegate"), ("lock_timeout", LOCK_TIMEOUT)]);
+    let mut connection = match timeout(CONNECT_TIMEOUT, options.connect()).await {
+        Ok(connected) => connected.map_err(|error| PostgresOpenError::connecting(url, error))?,
+        Err(_elapsed) => return Err(PostgresOpenError::unreachable(url, None).into()),
     };
-    let migrated = timeout(PATIENCE, run(&mut connection)).await;
-    let _ = timeout(CONNECT, connection.close()).await;
+    let migrated = timeout(MIGRATION_TIMEOUT, run(&mut connection)).await;
+    let _ = timeout(CONNECT_TIMEOUT, connection.close()).await;
     migrated.unwrap_or_else(|elapsed| Err(MigrateError::Failed(elapsed.into())))
 }
 
-async fn run(connection: &mut PgConnection) -> Result<Migrated, MigrateError> {
+async fn run(connection: &mut PgConnection) -> Result<MigrationResult, MigrateError> {
     open::check_server(connection).await?;
     sqlx::query("SELECT pg_advisory_lock(hashtextextended('chargegate.migrate', 0))")
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
-    let from = match kind(connection).await.map_err(OpenError::from_sql)? {
-        Kind::Empty => 0,
-        Kind::Ours(version) if version > NEWEST => return Err(OpenError::newer(version).into()),
-        Kind::Ours(version) => version,
-        Kind::Foreign => return Err(OpenError::Foreign.into()),
+    let from = match kind(connection).await.map_err(PostgresOpenError::from_sql)? {
+        SchemaState::Empty => 0,
+        SchemaState::Ours(version) if version > NEWEST => {
+            return Err(PostgresOpenError::newer(version).into());
+        }
+        SchemaState::Ours(version) => version,
+        SchemaState::Foreign => return Err(PostgresOpenError::Foreign.into()),
     };
     if from < NEWEST {
         let schema: bool = sqlx::query_scalar("SELECT to_regnamespace('chargegate') IS NOT NULL")
@@ -110,7 +112,7 @@ async fn run(connection: &mut PgConnection) -> Result<Migrated, MigrateError> {
         | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => failed(error),
         error => MigrateError::Failed(error.into()),
     })?;
-    Ok(Migrated { from, to: NEWEST })
+    Ok(MigrationResult { from, to: NEWEST })
 }
 
 fn failed(error: sqlx::Error) -> MigrateError {
@@ -134,9 +136,9 @@ fn migrator() -> Migrator {
     migrator
 }
 
-/// Looks at a database without changing it. It is ours where the first migration is ours: by its description, since a
-/// changed text is a matter of its own.
-pub(super) async fn kind(connection: &mut PgConnection) -> Result<Kind, sqlx::Error> {
+/// Determines the state of a database without changing it. The description of the first migration identifies the program,
+/// since a changed migration text is a separate error.
+pub(super) async fn kind(connection: &mut PgConnection) -> Result<SchemaState, sqlx::Error> {
     let migrated: bool = sqlx::query_scalar("SELECT to_regclass('chargegate._sqlx_migrations') IS NOT NULL")
         .fetch_one(&mut *connection)
         .await?;
@@ -150,10 +152,10 @@ pub(super) async fn kind(connection: &mut PgConnection) -> Result<Kind, sqlx::Er
             let ours = applied
                 .first()
                 .is_some_and(|(version, text)| *version == 1 && text.starts_with("chargegate: "));
-            return Ok(if ours { Kind::Ours(*last) } else { Kind::Foreign });
+            return Ok(if ours { SchemaState::Ours(*last) } else { SchemaState::Foreign });
         }
     }
-    // Tables that an extension brings are nobody's data.
+    // Tables of an extension are not data of another program.
     let others: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
          WHERE relkind IN ('r', 'p') AND nspname <> 'information_schema' AND nspname NOT LIKE 'pg\\_%' \
@@ -163,7 +165,7 @@ pub(super) async fn kind(connection: &mut PgConnection) -> Result<Kind, sqlx::Er
     )
     .fetch_one(connection)
     .await?;
-    Ok(if others { Kind::Foreign } else { Kind::Empty })
+    Ok(if others { SchemaState::Foreign } else { SchemaState::Empty })
 }
 
 #[cfg(test)]

@@ -1,53 +1,53 @@
-//! Sessions with the server: so many at most, each bounded in all it does, and closed after any failure.
+//! Pool of database sessions: limited in number, each operation bounded in time, and closed after any failure.
 //!
-//! A pool that hands a failed connection out again would have to ask the server what state it is in, and a server that
-//! does not answer keeps the place taken. Here a session goes back only after a success; dropping it, on a failure, a
-//! deadline or a cancellation, closes its socket, and the server undoes what was not committed.
+//! A pool that reuses a failed connection would have to ask the server for the state of the session, and an unresponsive
+//! server would occupy the permit. Here a session returns to the pool only after a success; dropping it, on a failure, a
+//! deadline or a cancellation, closes its socket, and the server rolls back uncommitted work.
 
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
-use super::failure::Failure;
+use super::failure::PostgresFailure;
 use super::url::DatabaseUrl;
 use chargegate_storage::EngineError;
 
-/// How long a new session may take.
-pub(super) const CONNECT: Duration = Duration::from_secs(3);
-/// How long to wait for one of the sessions.
-const WAIT: Duration = Duration::from_secs(3);
-/// A session that was idle for so long is tested before it is used.
-const TRUSTED: Duration = Duration::from_secs(5);
-const TEST: Duration = Duration::from_secs(1);
-const CLOSE: Duration = Duration::from_secs(1);
+/// Longest time for opening a session.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest wait for a free session.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Idle time after which a session is tested before use.
+const TEST_AFTER_IDLE: Duration = Duration::from_secs(5);
+const TEST_TIMEOUT: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What sessions are for.
+/// Purpose of a pool's sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// A worker's: small statements over few rows of tables that may be huge.
+    /// A worker: small statements over few rows of possibly huge tables.
     Work,
-    /// People's: statements over whole tables, changing nothing.
-    Look,
+    /// Inspection: read-only statements over whole tables.
+    Inspect,
 }
 
 impl Purpose {
-    /// How long an operation may take in all, as the client sees it: the server may have stopped.
+    /// Returns the client-side limit of an operation, which also covers a server that hangs.
     const fn deadline(self) -> Duration {
         match self {
             Self::Work => Duration::from_secs(6),
-            Self::Look => Duration::from_mins(5),
+            Self::Inspect => Duration::from_mins(5),
         }
     }
 
-    /// What the server is told. A worker's statements are written for one plan, by index, whatever the planner believes
-    /// of the tables: statistics of a moment when they were empty must not choose for the day they are not.
+    /// Returns the session settings. A worker's statements are written for one plan by index, regardless of statistics:
+    /// those of a moment when the tables were empty must not choose the plan for full ones.
     fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Work => &[
@@ -64,7 +64,7 @@ impl Purpose {
                 ("enable_mergejoin", "off"),
                 ("jit", "off"),
             ],
-            Self::Look => &[
+            Self::Inspect => &[
                 ("search_path", "chargegate"),
                 ("default_transaction_read_only", "on"),
                 ("statement_timeout", "4min"),
@@ -75,116 +75,127 @@ impl Purpose {
     }
 }
 
-/// The sessions of one engine or view.
+/// Sessions of one store or view.
 #[derive(Debug)]
-pub(super) struct Sessions {
+pub(super) struct SessionPool {
     options: PgConnectOptions,
     deadline: Duration,
-    places: Semaphore,
-    idle: Mutex<Vec<Idle>>,
-    /// Grows with each failure of a connection: after a failover or a restart all older ones are suspect.
-    era: AtomicU64,
+    permits: Semaphore,
+    idle: Mutex<Vec<IdleSession>>,
+    /// Incremented by each connection failure: after a failover or a restart all older sessions are suspect.
+    generation: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Idle {
+struct IdleSession {
     connection: PgConnection,
-    era: u64,
+    generation: u64,
     since: Instant,
 }
 
-impl Sessions {
+impl SessionPool {
     pub(super) fn new(url: &DatabaseUrl, purpose: Purpose, most: NonZeroU32) -> Self {
         let most = usize::try_from(most.get()).unwrap_or(usize::MAX);
         Self {
             options: url.options().options(purpose.settings().iter().copied()),
             deadline: purpose.deadline(),
-            places: Semaphore::new(most.min(Semaphore::MAX_PERMITS)),
+            permits: Semaphore::new(most.min(Semaphore::MAX_PERMITS)),
             idle: Mutex::default(),
-            era: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
         }
     }
 
-    /// A session of the caller's own, until it is settled or dropped.
-    pub(super) async fn begin(&self) -> Result<Session<'_>, EngineError> {
-        let place = match timeout(WAIT, self.places.acquire()).await {
-            Ok(Ok(place)) => place,
+    /// Acquires a session for the caller, until it is finished or dropped.
+    pub(super) async fn begin(&self) -> Result<PostgresSession<'_>, EngineError> {
+        let permit = match timeout(ACQUIRE_TIMEOUT, self.permits.acquire()).await {
+            Ok(Ok(permit)) => permit,
             Ok(Err(_closed)) => return Err(EngineError::Closed),
-            Err(_elapsed) => return Err(Failure::Busy.into()),
+            Err(_elapsed) => return Err(PostgresFailure::Busy.into()),
         };
         let ends = Instant::now() + self.deadline;
-        let era = self.era.load(Ordering::Relaxed);
-        while let Some(mut idle) = self.pop(era) {
-            let trusted = idle.since.elapsed() < TRUSTED;
-            if trusted || matches!(timeout(TEST, idle.connection.ping()).await, Ok(Ok(()))) {
-                return Ok(Session { connection: idle.connection, era, ends, place, sessions: self });
+        let generation = self.generation.load(Ordering::Relaxed);
+        while let Some(mut idle) = self.pop(generation) {
+            let trusted = idle.since.elapsed() < TEST_AFTER_IDLE;
+            if trusted || matches!(timeout(TEST_TIMEOUT, idle.connection.ping()).await, Ok(Ok(()))) {
+                return Ok(PostgresSession {
+                    connection: idle.connection,
+                    generation,
+                    ends,
+                    permit,
+                    sessions: self,
+                });
             }
-            // Those below were idle for longer: to test each would use up the time of the operation.
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            // The remaining ones were idle for longer; testing each would use up the time of the operation.
+            self.idle.lock().clear();
         }
-        let connection = match timeout(CONNECT, self.options.connect()).await {
+        let connection = match timeout(CONNECT_TIMEOUT, self.options.connect()).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(Failure::Sql(error).into()),
-            Err(_elapsed) => return Err(Failure::Deadline.into()),
+            Ok(Err(error)) => return Err(PostgresFailure::Sql(error).into()),
+            Err(_elapsed) => return Err(PostgresFailure::Deadline.into()),
         };
-        Ok(Session { connection, era, ends, place, sessions: self })
+        Ok(PostgresSession { connection, generation, ends, permit, sessions: self })
     }
 
-    /// Ends what is idle; what is in use ends when it is done.
+    /// Closes idle sessions; busy ones are closed when their operation ends.
     pub(super) async fn close(&self) {
-        self.places.close();
-        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        for Idle { connection, .. } in idle {
-            let _ = timeout(CLOSE, connection.close()).await;
+        self.permits.close();
+        let idle = std::mem::take(&mut *self.idle.lock());
+        for IdleSession { connection, .. } in idle {
+            let _ = timeout(CLOSE_TIMEOUT, connection.close()).await;
         }
     }
 
-    /// An idle session of this era; older ones are closed.
-    fn pop(&self, era: u64) -> Option<Idle> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|idle| idle.era == era);
+    /// Takes an idle session of this generation; older ones are closed.
+    fn pop(&self, generation: u64) -> Option<IdleSession> {
+        let mut idle = self.idle.lock();
+        idle.retain(|idle| idle.generation == generation);
         idle.pop()
     }
 
-    fn push(&self, idle: Idle) {
-        if !self.places.is_closed() && idle.era == self.era.load(Ordering::Relaxed) {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(idle);
+    fn push(&self, idle: IdleSession) {
+        if !self.permits.is_closed() && idle.generation == self.generation.load(Ordering::Relaxed) {
+            self.idle.lock().push(idle);
         }
     }
 }
 
-/// A session in use. Dropped without being settled it is closed.
+/// Session in use, closed when dropped before [`finish`](Self::finish).
 #[derive(Debug)]
-pub(super) struct Session<'a> {
+pub(super) struct PostgresSession<'a> {
     connection: PgConnection,
-    era: u64,
+    generation: u64,
     ends: Instant,
-    place: SemaphorePermit<'a>,
-    sessions: &'a Sessions,
+    permit: SemaphorePermit<'a>,
+    sessions: &'a SessionPool,
 }
 
-impl Session<'_> {
+impl PostgresSession<'_> {
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.connection
     }
 
-    /// The moment until which the operation may use it.
+    /// Returns the deadline of the operation.
     pub(super) fn ends(&self) -> Instant {
         self.ends
     }
 
-    /// Gives it back, unless the operation failed.
-    pub(super) fn settle<T>(self, result: Result<T, Failure>) -> Result<T, EngineError> {
-        let Self { connection, era, place, sessions, .. } = self;
+    /// Returns the session to the pool, unless the operation failed.
+    pub(super) fn finish<T>(self, result: Result<T, PostgresFailure>) -> Result<T, EngineError> {
+        let Self { connection, generation, permit, sessions, .. } = self;
         match result {
             Ok(done) => {
-                sessions.push(Idle { connection, era, since: Instant::now() });
-                drop(place);
+                sessions.push(IdleSession { connection, generation, since: Instant::now() });
+                drop(permit);
                 Ok(done)
             }
             Err(failure) => {
                 if failure.of_connection() {
-                    let _ = sessions.era.compare_exchange(era, era + 1, Ordering::Relaxed, Ordering::Relaxed);
+                    let _ = sessions.generation.compare_exchange(
+                        generation,
+                        generation + 1,
+                        Ordering::Relaxed,
+                        Ordering::Relaxed,
+                    );
                 }
                 Err(failure.into())
             }
@@ -192,10 +203,10 @@ impl Session<'_> {
     }
 }
 
-/// Bounds an operation.
+/// Bounds an operation by a deadline.
 pub(super) async fn until<T>(
     ends: Instant,
-    operation: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    tokio::time::timeout_at(ends, operation).await.unwrap_or(Err(Failure::Deadline))
+    operation: impl Future<Output = Result<T, PostgresFailure>>,
+) -> Result<T, PostgresFailure> {
+    tokio::time::timeout_at(ends, operation).await.unwrap_or(Err(PostgresFailure::Deadline))
 }

@@ -1,19 +1,18 @@
-//! The engine as a store.
+//! Implementation of the store interface.
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
-use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use chargegate_core::{RequestId, UnixMillis};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::failure::{Class, Failure};
-use super::record::{self, Ours};
+use super::failure::{FailureClass, PostgresFailure};
+use super::record::{self, RecordContext};
 use super::rows::{count, millis, uuid};
 use super::sessions::until;
-use super::{Engine, claim, report};
+use super::{PostgresStore, claim, report};
 use chargegate_storage::EngineError;
 use chargegate_storage::metric;
 use chargegate_storage::store::{
@@ -21,34 +20,35 @@ use chargegate_storage::store::{
 };
 
 #[async_trait]
-impl Store for Engine {
+impl Store for PostgresStore {
     async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, EngineError> {
-        let verdicts = self.record_surely(&outcomes).await;
-        self.note_doubt(&outcomes, &verdicts);
+        let verdicts = self.record_with_partitions(&outcomes).await;
+        self.track_unconfirmed(&outcomes, &verdicts);
         let verdicts = verdicts?;
         Ok(outcomes.into_iter().zip(verdicts).map(|(outcome, verdict)| verdict.answer(outcome)).collect())
     }
 
     async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, EngineError> {
-        // What is due can be claimed without them, and a record that finds none cuts them itself.
-        if let Err(error) = self.keep_slices_ahead().await {
-            tracing::warn!(error = %error, cause = metric::cause(&error), "could not cut partitions ahead");
+        // A claim works without new partitions, and a record call that lacks one creates it.
+        if let Err(error) = self.ensure_partitions().await {
+            tracing::warn!(error = %error, cause = metric::cause(&error), "could not create partitions ahead of time; retrying later");
         }
-        // What is due at another moment than the caller's now is due at as much another moment than the database's.
+        // The caller's offset from the worker's clock is applied to the database's clock.
         let ahead = millis(now).saturating_sub(millis(self.shared.effects.clock.now()));
-        let mut turn = self.shared.turn.lock().await;
+        let mut last_host = self.shared.last_host.lock().await;
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
         let lease = self.shared.settings.callback_lease;
-        let result = until(ends, claim::claim(session.connection(), &limits, ahead, lease, &mut turn)).await;
-        session.settle(result)
+        let result =
+            until(ends, claim::claim(session.connection(), &limits, ahead, lease, &mut last_host)).await;
+        session.finish(result)
     }
 
     async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), EngineError> {
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
-        let result = until(ends, report::hand_back(session.connection(), &jobs)).await;
-        session.settle(result)
+        let result = until(ends, report::release(session.connection(), &jobs)).await;
+        session.finish(result)
     }
 
     async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), EngineError> {
@@ -56,7 +56,7 @@ impl Store for Engine {
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, report::report(session.connection(), &reports, now)).await;
-        session.settle(result)
+        session.finish(result)
     }
 
     async fn purge(&self, before: UnixMillis) -> Result<bool, EngineError> {
@@ -67,42 +67,42 @@ impl Store for Engine {
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, backlog(session.connection())).await;
-        session.settle(result)
+        session.finish(result)
     }
 }
 
-impl Engine {
-    /// Records, and cuts partitions where none takes the rows.
-    async fn record_surely(&self, outcomes: &[Outcome]) -> Result<Vec<Verdict>, EngineError> {
+impl PostgresStore {
+    /// Records outcomes, creating partitions when none accepts the rows.
+    async fn record_with_partitions(&self, outcomes: &[Outcome]) -> Result<Vec<Verdict>, EngineError> {
         if let Some(verdicts) = self.try_record(outcomes).await? {
             return Ok(verdicts);
         }
-        self.cut_slices().await?;
-        Ok(self.try_record(outcomes).await?.ok_or(Failure::NoPartition)?)
+        self.create_partitions().await?;
+        Ok(self.try_record(outcomes).await?.ok_or(PostgresFailure::NoPartition)?)
     }
 
-    /// Remembers which outcomes may be recorded though their caller was told of a failure, until they are recorded.
-    fn note_doubt(&self, outcomes: &[Outcome], verdicts: &Result<Vec<Verdict>, EngineError>) {
-        let mut doubted = self.shared.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Tracks outcomes that may be recorded although their record call failed, until a later call succeeds.
+    fn track_unconfirmed(&self, outcomes: &[Outcome], verdicts: &Result<Vec<Verdict>, EngineError>) {
+        let mut unconfirmed = self.shared.unconfirmed.lock();
         for outcome in outcomes {
             if let Outcome::Decided(decided) = outcome {
                 if verdicts.is_err() {
-                    doubted.insert(decided.message.id);
+                    unconfirmed.insert(decided.message.id);
                 } else {
-                    doubted.remove(&decided.message.id);
+                    unconfirmed.remove(&decided.message.id);
                 }
             }
         }
     }
 
-    /// Of these outcomes, the requests that an earlier call may have recorded.
-    fn doubted(&self, outcomes: &[Outcome]) -> HashSet<Uuid> {
-        let doubted = self.shared.doubted.lock().unwrap_or_else(PoisonError::into_inner);
-        if doubted.is_empty() {
+    /// Returns the requests among these outcomes that an earlier call may have recorded.
+    fn unconfirmed(&self, outcomes: &[Outcome]) -> HashSet<Uuid> {
+        let unconfirmed = self.shared.unconfirmed.lock();
+        if unconfirmed.is_empty() {
             return HashSet::new();
         }
         let of = |outcome: &Outcome| match outcome {
-            Outcome::Decided(decided) if doubted.contains(&decided.message.id) => {
+            Outcome::Decided(decided) if unconfirmed.contains(&decided.message.id) => {
                 Some(uuid(&decided.message.id))
             }
             _ => None,
@@ -110,21 +110,24 @@ impl Engine {
         outcomes.iter().filter_map(of).collect()
     }
 
-    /// Records, unless no partition takes the rows.
+    /// Records outcomes. Returns `None` when no partition accepts the rows.
     async fn try_record(&self, outcomes: &[Outcome]) -> Result<Option<Vec<Verdict>>, EngineError> {
         let now = self.shared.effects.clock.now();
-        let ours = Ours { doubted: self.doubted(outcomes), lease: self.shared.settings.callback_lease };
+        let context = RecordContext {
+            unconfirmed: self.unconfirmed(outcomes),
+            lease: self.shared.settings.callback_lease,
+        };
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
-        let result = until(ends, record::record(session.connection(), outcomes, &ours, now)).await;
+        let result = until(ends, record::record(session.connection(), outcomes, &context, now)).await;
         match result {
-            Err(failure) if failure.class() == Class::NoPartition => Ok(None),
-            result => session.settle(result).map(Some),
+            Err(failure) if failure.class() == FailureClass::NoPartition => Ok(None),
+            result => session.finish(result).map(Some),
         }
     }
 }
 
-/// Counts no more than $1 of each. Beyond that it takes what the server believed when it last looked.
+/// Counts at most $1 rows of each kind, and uses the planner's statistics beyond that.
 const BACKLOG: &str = "SELECT \
     CASE WHEN pending < $1 THEN pending ELSE greatest(pending, ( \
         SELECT reltuples::bigint FROM pg_class WHERE oid = 'callback'::regclass)) END AS in_flight, \
@@ -134,8 +137,8 @@ const BACKLOG: &str = "SELECT \
     FROM (SELECT count(*) AS pending FROM (SELECT FROM callback LIMIT $1) AS callback) AS pending, \
     (SELECT count(*) AS lost FROM (SELECT FROM attempt WHERE give_up IS NOT NULL LIMIT $1) AS attempt) AS lost";
 
-async fn backlog(connection: &mut PgConnection) -> Result<Backlog, Failure> {
-    const COUNTED: i64 = 10_000;
-    let row = sqlx::query(BACKLOG).bind(COUNTED).fetch_one(connection).await?;
+async fn backlog(connection: &mut PgConnection) -> Result<Backlog, PostgresFailure> {
+    const MAX_COUNTED_ROWS: i64 = 10_000;
+    let row = sqlx::query(BACKLOG).bind(MAX_COUNTED_ROWS).fetch_one(connection).await?;
     Ok(Backlog { in_flight: count(&row, "in_flight")?, dead: count(&row, "dead")? })
 }

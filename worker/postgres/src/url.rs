@@ -1,4 +1,4 @@
-//! Where the database is.
+//! URL of the database.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,17 +6,17 @@ use std::str::FromStr;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 
-/// A URL with the scheme `postgres` or `postgresql`. It may hold a password: `Debug` shows only where it leads.
+/// URL with the scheme `postgres` or `postgresql`. It may contain a password: `Debug` shows only host and database.
 #[derive(Clone)]
 pub struct DatabaseUrl(PgConnectOptions);
 
 impl DatabaseUrl {
-    /// How to connect. What a statement holds may be secret, so none is logged.
+    /// Returns connection options. Statements may contain secrets, so they are not logged.
     pub(super) fn options(&self) -> PgConnectOptions {
         self.0.clone().application_name("chargegate").disable_statement_logging()
     }
 
-    /// Host and port, or socket.
+    /// Returns host and port, or the socket.
     pub(super) fn place(&self) -> String {
         match self.0.get_socket() {
             Some(socket) => socket.display().to_string(),
@@ -24,7 +24,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// The database's name.
+    /// Returns the database's name.
     pub(super) fn database(&self) -> &str {
         self.0.get_database().unwrap_or_else(|| self.0.get_username())
     }

@@ -3,18 +3,17 @@
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
-use crate::failure::Failure;
+use crate::failure::PostgresFailure;
 use chargegate_storage::store::turns::{DueIndex, Step, Walk};
 
-/// The hosts of the $2 callbacks that have been due longest, with how many each has of them: $1 ms later than now by
-/// the database's clock.
+/// Hosts of the $2 callbacks that have been due longest, each with its number of them. Due means due $1 ms from now by the
+/// database's clock.
 const OLDEST: &str = "SELECT host, count(*) AS callbacks FROM ( \
         SELECT host, due_at FROM callback WHERE due_at <= (SELECT clock()) + $1 ORDER BY due_at LIMIT $2) AS oldest \
     GROUP BY host ORDER BY min(due_at), host";
 
-/// Steps over the hosts after $1, up to and with $2, in the order of their names, over $5 at most. Gives those with
-/// something due $3 ms later than now, without the hosts in $4, $6 at most; and the one it ended at, or none where there
-/// are no more.
+/// Scans at most $5 hosts after $1 up to and including $2, in the order of their names. Returns at most $6 hosts that have a
+/// callback due $3 ms from now and are not in $4, and the host at which the scan ended, or NULL at the end of the index.
 const STEP: &str = "WITH RECURSIVE walk (host, step) AS ( \
         (SELECT (SELECT host FROM callback WHERE host > $1 AND host <= $2 ORDER BY host LIMIT 1), 1::bigint) \
         UNION ALL \
@@ -26,24 +25,24 @@ const STEP: &str = "WITH RECURSIVE walk (host, step) AS ( \
         FROM walk) \
     SELECT host, step, due FROM turn WHERE due OR host IS NULL OR step = $5 LIMIT $6";
 
-/// What is due at a moment, as it stands in the database.
-pub(super) struct Index<'a> {
+/// Index of due callbacks in the database.
+pub(super) struct PostgresDueIndex<'a> {
     pub(super) connection: &'a mut PgConnection,
-    /// Due so many milliseconds from now.
+    /// Offset from now, in milliseconds, at which callbacks must be due.
     pub(super) ahead: i64,
     /// Hosts at their limit.
     pub(super) saturated: Vec<&'a str>,
 }
 
-impl DueIndex for Index<'_> {
-    type Error = Failure;
+impl DueIndex for PostgresDueIndex<'_> {
+    type Error = PostgresFailure;
 
-    async fn oldest(&mut self, most: i64) -> Result<Vec<(String, i64)>, Failure> {
+    async fn oldest(&mut self, most: i64) -> Result<Vec<(String, i64)>, PostgresFailure> {
         let oldest = sqlx::query_as(OLDEST).bind(self.ahead).bind(most);
         Ok(oldest.fetch_all(&mut *self.connection).await?)
     }
 
-    async fn step(&mut self, walk: Walk<'_>) -> Result<Vec<Step>, Failure> {
+    async fn step(&mut self, walk: Walk<'_>) -> Result<Vec<Step>, PostgresFailure> {
         let step = |row: PgRow| {
             Ok(Step { host: row.try_get("host")?, number: row.try_get("step")?, due: row.try_get("due")? })
         };

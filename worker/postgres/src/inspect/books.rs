@@ -1,12 +1,12 @@
-//! The books: every decision is accounted for, and so is every message whose key is told.
+//! Totals for reconciliation: accounts for every decision, and for every message whose key is given.
 
 use async_trait::async_trait;
 use chargegate_core::RequestId;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, PgConnection};
 
-use super::Inspector;
-use crate::failure::Failure;
+use super::PostgresInspector;
+use crate::failure::PostgresFailure;
 use crate::rows::{count, request_id};
 use crate::sessions::until;
 use crate::watermark;
@@ -15,14 +15,14 @@ use chargegate_storage::history::Watermark;
 use chargegate_storage::queue::MessageKey;
 use chargegate_storage::reconcile::{Books, CountedStore};
 
-/// Ids that are named at most.
-const NAMED: i64 = 100;
+/// Most ids listed.
+const MAX_LISTED_IDS: i64 = 100;
 
-/// What retention has not passed of a partitioned table.
+/// Rows of a partitioned table that retention has not expired.
 macro_rules! live {
     ($table:literal) => {
         concat!(
-            "slice CROSS JOIN LATERAL (SELECT * FROM ",
+            "time_partition CROSS JOIN LATERAL (SELECT * FROM ",
             $table,
             " WHERE ",
             $table,
@@ -32,13 +32,13 @@ macro_rules! live {
             $table,
             ".recorded_at, ",
             $table,
-            ".request_id) > (passed_at, passed_id)) AS ",
+            ".request_id) > (expired_until, expired_until_id)) AS ",
             $table
         )
     };
 }
 
-/// All counts, slice by slice.
+/// All counts, partition by partition.
 const COUNTS: &str = concat!(
     "SELECT ledger.decided + (SELECT count(*) FROM ",
     live!("decision"),
@@ -52,8 +52,8 @@ const COUNTS: &str = concat!(
     " WHERE closed_at IS NOT NULL) AS closed"
 );
 
-/// Of the keys in $1, those of no decision, duplicate or poison. A message is recorded after it was enqueued, so where
-/// every key tells when that was, older partitions are not read: with an hour between the clocks allowed for.
+/// Counts the keys in $1 without a decision, duplicate or poison row. A message is recorded after it was enqueued; where
+/// every key contains that time, older partitions are skipped, with an hour of tolerance between the clocks.
 const UNRECORDED: &str = "WITH waiting AS MATERIALIZED (SELECT DISTINCT unnest($1::text[]) AS message_key), \
     recorded (message_key) AS ( \
         SELECT message_key FROM decision WHERE recorded_at >= $2 \
@@ -62,7 +62,7 @@ const UNRECORDED: &str = "WITH waiting AS MATERIALIZED (SELECT DISTINCT unnest($
     SELECT count(*) AS unrecorded FROM waiting \
     WHERE NOT EXISTS (SELECT FROM recorded WHERE recorded.message_key = waiting.message_key)";
 
-/// Messages recorded in the last hour whose number is above the newest of their stream, $1 to $3.
+/// Counts messages recorded in the last hour whose number is above the newest of their stream, $1 to $3.
 const NEWER: &str = "WITH newest AS MATERIALIZED ( \
         SELECT * FROM unnest($1::text[], $2::text[]::numeric[], $3::text[]::numeric[]) AS newest (stream, ms, seq)), \
     recorded (message_key) AS ( \
@@ -83,7 +83,7 @@ const WITHOUT_CALLBACK: &str = concat!(
          AND attempt.request_id = decision.request_id AND closed_at IS NOT NULL) LIMIT $1"
 );
 
-/// Pending callbacks, and attempts that closed one, with no decision.
+/// Pending callbacks, and attempts that closed one, without a decision.
 const WITHOUT_DECISION: &str = concat!(
     "SELECT callback.request_id FROM callback WHERE NOT EXISTS (SELECT FROM decision \
          WHERE decision.recorded_at = callback.recorded_at AND decision.request_id = callback.request_id) \
@@ -94,18 +94,18 @@ const WITHOUT_DECISION: &str = concat!(
 );
 
 #[async_trait]
-impl CountedStore for Inspector {
+impl CountedStore for PostgresInspector {
     async fn watermark(&self) -> Result<Watermark, EngineError> {
         let mut session = self.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, watermark::read(session.connection())).await;
-        session.settle(result)
+        session.finish(result)
     }
 
-    /// Reads the books in one transaction, so that they are exact at any moment. `waiting` are the keys of the messages
+    /// Reads the totals in one transaction, so that they are exact at any moment. `waiting` are the keys of the messages
     /// in the queue, `newest` the key of the newest message of each stream.
     ///
-    /// It reads every row kept: seconds for some millions.
+    /// The query reads every retained row, which takes seconds for some millions.
     ///
     /// # Errors
     /// [`EngineError`]; a standby is refused, because what it has not heard of yet would look like a loss.
@@ -113,7 +113,7 @@ impl CountedStore for Inspector {
         let mut session = self.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, read(session.connection(), waiting, newest)).await;
-        session.settle(result)
+        session.finish(result)
     }
 }
 
@@ -121,12 +121,12 @@ async fn read(
     connection: &mut PgConnection,
     waiting: &[MessageKey],
     newest: &[MessageKey],
-) -> Result<Books, Failure> {
+) -> Result<Books, PostgresFailure> {
     if sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut *connection).await? {
-        return Err(Failure::Standby);
+        return Err(PostgresFailure::Standby);
     }
     let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    // Before the snapshot is taken: no partition that is in it is dropped until it is read.
+    // Before the snapshot, so that no partition in it is dropped while it is read.
     sqlx::query("LOCK TABLE decision, attempt, duplicate IN ACCESS SHARE MODE")
         .execute(&mut *snapshot)
         .await?;
@@ -148,7 +148,7 @@ async fn read(
     Ok(books)
 }
 
-async fn unrecorded(snapshot: &mut PgConnection, waiting: &[MessageKey]) -> Result<u64, Failure> {
+async fn unrecorded(snapshot: &mut PgConnection, waiting: &[MessageKey]) -> Result<u64, PostgresFailure> {
     const HOUR: i64 = 3_600_000;
     if waiting.is_empty() {
         return Ok(0);
@@ -163,7 +163,7 @@ async fn unrecorded(snapshot: &mut PgConnection, waiting: &[MessageKey]) -> Resu
     Ok(count(&row, "unrecorded")?)
 }
 
-async fn newer(snapshot: &mut PgConnection, newest: &[MessageKey]) -> Result<u64, Failure> {
+async fn newer(snapshot: &mut PgConnection, newest: &[MessageKey]) -> Result<u64, PostgresFailure> {
     let newest: Vec<(&str, &str, &str)> = newest.iter().filter_map(numbered).collect();
     if newest.is_empty() {
         return Ok(0);
@@ -177,7 +177,7 @@ async fn newer(snapshot: &mut PgConnection, newest: &[MessageKey]) -> Result<u64
     Ok(count(&row, "newer")?)
 }
 
-/// The stream, the milliseconds and the sequence of a key of the form `{stream}/{ms}-{seq}`.
+/// Returns the stream, the milliseconds and the sequence of a key of the form `{stream}/{ms}-{seq}`.
 fn numbered(key: &MessageKey) -> Option<(&str, &str, &str)> {
     let (stream, number) = key.as_str().rsplit_once('/')?;
     let (ms, seq) = number.split_once('-')?;
@@ -186,7 +186,7 @@ fn numbered(key: &MessageKey) -> Option<(&str, &str, &str)> {
     (digits(ms) && digits(seq)).then_some((stream, ms, seq))
 }
 
-async fn named(snapshot: &mut PgConnection, sql: &'static str) -> Result<Vec<RequestId>, Failure> {
-    let rows: Vec<PgRow> = sqlx::query(sql).bind(NAMED).fetch_all(snapshot).await?;
-    rows.iter().map(|row| request_id(row).map_err(Failure::from)).collect()
+async fn named(snapshot: &mut PgConnection, sql: &'static str) -> Result<Vec<RequestId>, PostgresFailure> {
+    let rows: Vec<PgRow> = sqlx::query(sql).bind(MAX_LISTED_IDS).fetch_all(snapshot).await?;
+    rows.iter().map(|row| request_id(row).map_err(PostgresFailure::from)).collect()
 }

@@ -1,4 +1,4 @@
-//! Decisions as operators see them: the token masked, of the callback URL the host.
+//! Decisions for operators: tokens are masked, and only the host of a callback URL is shown.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, PgConnection, Postgres, QueryBuilder, Row as _};
 use uuid::Uuid;
 
-use super::Inspector;
-use crate::failure::Failure;
+use super::PostgresInspector;
+use crate::failure::PostgresFailure;
 use crate::rows::{count, millis, moment, request_id, uuid};
 use crate::sessions::until;
 use chargegate_storage::EngineError;
@@ -20,7 +20,7 @@ use chargegate_storage::inspect::{
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Decisions that retention has not passed, each with what is pending of its callback, or the attempt that closed it.
+/// Decisions that retention has not expired, each with its pending callback, or the attempt that closed it.
 const SELECT: &str = "SELECT decision.recorded_at, decision.request_id, message_key, station_id, driver_token, \
     callback_url, status, reason, accepted_at, decided_at, late, traceparent, \
     CASE WHEN callback.request_id IS NOT NULL THEN 'pending' WHEN closed.attempt IS NULL THEN 'missing' \
@@ -31,11 +31,11 @@ const SELECT: &str = "SELECT decision.recorded_at, decision.request_id, message_
     LEFT JOIN LATERAL (SELECT attempt, finished_at, give_up FROM attempt \
         WHERE attempt.recorded_at = decision.recorded_at AND attempt.request_id = decision.request_id \
         AND closed_at IS NOT NULL) AS closed ON true \
-    WHERE NOT EXISTS (SELECT FROM slice WHERE decision.recorded_at >= begins_at AND decision.recorded_at < ends_at \
-        AND (decision.recorded_at, decision.request_id) <= (passed_at, passed_id))";
+    WHERE NOT EXISTS (SELECT FROM time_partition WHERE decision.recorded_at >= begins_at AND decision.recorded_at < ends_at \
+        AND (decision.recorded_at, decision.request_id) <= (expired_until, expired_until_id))";
 
 #[async_trait]
-impl Inspect for Inspector {
+impl Inspect for PostgresInspector {
     async fn decisions(
         &self,
         filter: &DecisionFilter,
@@ -46,24 +46,24 @@ impl Inspect for Inspector {
         let mut session = self.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, list(session.connection(), filter, limit, before)).await;
-        session.settle(result)
+        session.finish(result)
     }
 
     async fn decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, EngineError> {
         let mut session = self.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, detail(session.connection(), id)).await;
-        session.settle(result)
+        session.finish(result)
     }
 }
 
-/// A cursor is the time and the id of the last decision of the page before.
+/// Parses a cursor: the time and the id of the last decision of the previous page.
 fn read_cursor(cursor: &Cursor) -> Result<(i64, Uuid), EngineError> {
     let read = || {
         let (recorded_at, id) = cursor.as_str().split_once('.')?;
         Some((recorded_at.parse().ok()?, id.parse().ok()?))
     };
-    read().ok_or(EngineError::Unreadable("the cursor is none of this store"))
+    read().ok_or(EngineError::Unreadable("the cursor is not from this store"))
 }
 
 async fn list(
@@ -71,7 +71,7 @@ async fn list(
     filter: &DecisionFilter,
     limit: u32,
     before: Option<(i64, Uuid)>,
-) -> Result<Page, Failure> {
+) -> Result<Page, PostgresFailure> {
     let mut query = QueryBuilder::<Postgres>::new(SELECT);
     if let Some((recorded_at, id)) = before {
         query.push(" AND (decision.recorded_at, decision.request_id) < (").push_bind(recorded_at);
@@ -98,7 +98,7 @@ async fn list(
     }
     if let Some(since) = filter.since {
         query.push(" AND decided_at >= ").push_bind(millis(since));
-        // A decision is recorded after it was made: older partitions are not read, an hour between the clocks allowed for.
+        // A decision is recorded after it was made, so older partitions are skipped, with an hour of clock tolerance.
         query.push(" AND decision.recorded_at >= ").push_bind(millis(since.minus(HOUR)));
     }
     query
@@ -117,7 +117,10 @@ async fn list(
     Ok(Page { decisions, next })
 }
 
-async fn detail(connection: &mut PgConnection, id: &RequestId) -> Result<Option<DecisionDetail>, Failure> {
+async fn detail(
+    connection: &mut PgConnection,
+    id: &RequestId,
+) -> Result<Option<DecisionDetail>, PostgresFailure> {
     let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let mut query = QueryBuilder::<Postgres>::new(SELECT);
     query.push(" AND decision.recorded_at = (SELECT recorded_at FROM request WHERE request_id = ");

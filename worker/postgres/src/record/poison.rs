@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use sqlx::{PgConnection, Row as _};
 
-use crate::failure::Failure;
+use crate::failure::PostgresFailure;
 use crate::rows::millis;
 use chargegate_storage::store::{Outcome, PoisonMessage};
 
@@ -21,7 +21,7 @@ pub(super) struct PutAside {
 pub(super) async fn put_aside(
     transaction: &mut PgConnection,
     outcomes: &[Outcome],
-) -> Result<PutAside, Failure> {
+) -> Result<PutAside, PostgresFailure> {
     let mut aside = PutAside::default();
     let mut first: BTreeMap<(&str, &[u8]), (usize, &PoisonMessage)> = BTreeMap::new();
     for (at, outcome) in outcomes.iter().enumerate() {

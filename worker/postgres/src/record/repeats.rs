@@ -1,4 +1,4 @@
-//! Decisions that are not their request's first: the message came again, or another asked the same.
+//! Decisions that are not the first of their request: redelivered messages and repeated requests.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -7,29 +7,29 @@ use chargegate_core::{CALLBACK_RESEND_INTERVAL, CallbackUrl, UnixMillis};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::Ours;
-use crate::failure::Failure;
+use super::RecordContext;
+use crate::failure::PostgresFailure;
 use crate::rows::{duration, millis, uuid};
 use chargegate_storage::store::{DecidedMessage, Verdict};
 
-/// What stands of a repeated request.
-struct Known {
+/// Recorded columns of a repeated request.
+struct RecordedRequest {
     recorded_at: i64,
     decided_at: i64,
     message_key: String,
     host: String,
 }
 
-/// Enters repeats, and opens the callbacks that are to be sent again; gives the verdict on each.
+/// Records repeats and reopens the callbacks to resend. Returns the verdict on each.
 ///
-/// The same message is known by its request and its key together: a queue that lost writes may give a key twice.
+/// A message is identified by its request and its key together: a queue that lost writes may assign a key twice.
 pub(super) async fn repeat(
     transaction: &mut PgConnection,
     repeated: &[(usize, &DecidedMessage)],
     decided_now: &BTreeMap<Uuid, usize>,
-    ours: &Ours,
+    ours: &RecordContext,
     now: UnixMillis,
-) -> Result<HashMap<usize, Verdict>, Failure> {
+) -> Result<HashMap<usize, Verdict>, PostgresFailure> {
     let ids: BTreeSet<Uuid> = repeated.iter().map(|(_, decided)| uuid(&decided.message.id)).collect();
     let known = load(transaction, ids.into_iter().collect()).await?;
     let mut verdicts: HashMap<usize, Verdict> =
@@ -39,40 +39,43 @@ pub(super) async fn repeat(
     let mut own: BTreeMap<Uuid, usize> = BTreeMap::new();
     for (at, decided) in repeated {
         let id = uuid(&decided.message.id);
-        let first = known.get(&id).ok_or(Failure::Overtaken)?;
+        let first = known.get(&id).ok_or(PostgresFailure::Overtaken)?;
         if first.message_key != decided.key.as_str() {
             asked_again.entry((id, decided.key.as_str())).or_insert(*at);
-        } else if ours.doubted.contains(&id)
+        } else if ours.unconfirmed.contains(&id)
             && !decided_now.contains_key(&id)
             && first.decided_at == millis(decided.decided_at)
         {
             own.entry(id).or_insert(*at);
         }
     }
-    for id in take_up(transaction, own.keys().copied().collect(), ours.lease).await? {
+    for id in resume_own_leases(transaction, own.keys().copied().collect(), ours.lease).await? {
         verdicts.extend(own.get(&id).map(|at| (*at, Verdict::Decided)));
     }
     if asked_again.is_empty() {
         return Ok(verdicts);
     }
-    let new = enter(transaction, &asked_again, &known).await?;
-    // The first repeat of the batch is the one that has the callback sent again.
+    let new = insert_duplicates(transaction, &asked_again, &known).await?;
+    // Only the first repeat in the batch causes a resend.
     let mut in_order: Vec<(usize, Uuid)> = new
         .iter()
         .filter_map(|(id, key)| asked_again.get(&(*id, key.as_str())).map(|at| (*at, *id)))
         .collect();
     in_order.sort_unstable();
-    let mut opened = open_again(transaction, &in_order, &known, now).await?;
+    let mut opened = reopen_callbacks(transaction, &in_order, &known, now).await?;
     for (at, id) in in_order {
         verdicts.insert(at, Verdict::Duplicate { resent: opened.remove(&id) });
     }
     Ok(verdicts)
 }
 
-/// Reads what stands of requests, and keeps retention from forgetting them meanwhile.
-async fn load(transaction: &mut PgConnection, ids: Vec<Uuid>) -> Result<HashMap<Uuid, Known>, Failure> {
+/// Loads requests and locks their partitions against retention.
+async fn load(
+    transaction: &mut PgConnection,
+    ids: Vec<Uuid>,
+) -> Result<HashMap<Uuid, RecordedRequest>, PostgresFailure> {
     sqlx::query(
-        "SELECT hold_slices(ARRAY(SELECT recorded_at FROM request WHERE request_id = ANY ($1::uuid[])))",
+        "SELECT lock_partitions(ARRAY(SELECT recorded_at FROM request WHERE request_id = ANY ($1::uuid[])))",
     )
     .bind(&ids)
     .execute(&mut *transaction)
@@ -88,7 +91,7 @@ async fn load(transaction: &mut PgConnection, ids: Vec<Uuid>) -> Result<HashMap<
     let mut known = HashMap::with_capacity(rows.len());
     for row in rows {
         let url: &str = row.try_get("callback_url")?;
-        let first = Known {
+        let first = RecordedRequest {
             recorded_at: row.try_get("recorded_at")?,
             decided_at: row.try_get("decided_at")?,
             message_key: row.try_get("message_key")?,
@@ -99,13 +102,13 @@ async fn load(transaction: &mut PgConnection, ids: Vec<Uuid>) -> Result<HashMap<
     Ok(known)
 }
 
-/// Takes up the first attempts that a commit leased to the caller, whose answer was lost; gives their requests. Nobody
-/// else knows of such an attempt, and its lease would have to end before anybody makes it.
-async fn take_up(
+/// Renews the leases of first attempts whose record call committed although its response was lost. Returns their requests.
+/// Only this caller knows of such an attempt; without this, it would start only after its lease expired.
+async fn resume_own_leases(
     transaction: &mut PgConnection,
     ids: Vec<Uuid>,
     lease: Duration,
-) -> Result<Vec<Uuid>, Failure> {
+) -> Result<Vec<Uuid>, PostgresFailure> {
     if ids.is_empty() {
         return Ok(ids);
     }
@@ -121,12 +124,12 @@ async fn take_up(
     Ok(taken)
 }
 
-/// Enters messages that asked again, and gives those that were not entered before.
-async fn enter(
+/// Inserts messages that repeated a request, and returns those that were new.
+async fn insert_duplicates(
     transaction: &mut PgConnection,
     asked_again: &BTreeMap<(Uuid, &str), usize>,
-    known: &HashMap<Uuid, Known>,
-) -> Result<Vec<(Uuid, String)>, Failure> {
+    known: &HashMap<Uuid, RecordedRequest>,
+) -> Result<Vec<(Uuid, String)>, PostgresFailure> {
     let recorded_at = |id: &Uuid| known.get(id).map_or(0, |known| known.recorded_at);
     let new = sqlx::query_as(
         "INSERT INTO duplicate (recorded_at, found_at, request_id, message_key) \
@@ -142,17 +145,17 @@ async fn enter(
     Ok(new)
 }
 
-/// Makes callbacks pending again that were finished long enough ago; gives their requests.
-async fn open_again(
+/// Reopens callbacks that finished at least the resend interval ago. Returns their requests.
+async fn reopen_callbacks(
     transaction: &mut PgConnection,
     new: &[(usize, Uuid)],
-    known: &HashMap<Uuid, Known>,
+    known: &HashMap<Uuid, RecordedRequest>,
     now: UnixMillis,
-) -> Result<BTreeSet<Uuid>, Failure> {
+) -> Result<BTreeSet<Uuid>, PostgresFailure> {
     let ids: BTreeSet<Uuid> = new.iter().map(|(_, id)| *id).collect();
     let of = || ids.iter().filter_map(|id| known.get(id).map(|known| (id, known)));
-    // A pending callback has no closed attempt, so it is left alone. Of two that open the same, the second waits for
-    // the first and finds the attempt open.
+    // A pending callback has no closed attempt and stays as it is. Of two transactions that reopen the same callback, the
+    // second waits for the first and finds the attempt open.
     let opened: Vec<Uuid> = sqlx::query_scalar(
         "WITH opened AS ( \
              UPDATE attempt SET closed_at = NULL, finished_at = NULL, give_up = NULL \

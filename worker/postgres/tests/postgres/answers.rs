@@ -3,8 +3,8 @@
 use chargegate_storage::store::{Recorded, Store as _};
 use tokio::time::Instant;
 
-use super::{PATIENCE, Rig, open, outcomes, unavailable};
-use crate::database::{Database, execute};
+use super::{PATIENCE, PostgresHarness, open, outcomes, unavailable};
+use crate::database::{TestDatabase, execute};
 use chargegate_storage::conformance::stores::{attempt, job, limits};
 use chargegate_storage::testing::Proxy;
 
@@ -12,7 +12,7 @@ const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 const RECORDED: &str = "SELECT count(*) FROM decision";
 
-async fn until(database: &Database, sql: &str, wanted: i64) {
+async fn until(database: &TestDatabase, sql: &str, wanted: i64) {
     let start = Instant::now();
     while database.number(sql).await != wanted {
         assert!(start.elapsed() < PATIENCE, "{sql}");
@@ -22,7 +22,7 @@ async fn until(database: &Database, sql: &str, wanted: i64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_delays_no_callback() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     let url = rig.database.worker_url();
     let (user, place) = url.rsplit_once('@').unwrap();
     let (server, name) = place.split_once('/').unwrap();

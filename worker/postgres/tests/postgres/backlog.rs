@@ -2,7 +2,7 @@
 
 use chargegate_storage::store::{Backlog, Store as _};
 
-use super::Rig;
+use super::PostgresHarness;
 
 const READ: &str = "SELECT coalesce(sum(idx_tup_read + idx_scan), 0)::bigint FROM pg_stat_user_indexes \
     WHERE schemaname = 'chargegate'";
@@ -12,7 +12,7 @@ const SESSIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = cu
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_backlog_is_not_counted_row_by_row() {
     const MANY: u64 = 100_000;
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     rig.database
         .execute(&format!(
             "INSERT INTO callback SELECT clock(), clock() + n, 0, gen_random_uuid(), 1, 1, false, 'a.example' \

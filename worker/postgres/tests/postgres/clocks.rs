@@ -5,7 +5,7 @@ use std::time::Duration;
 use chargegate_storage::Clock as _;
 use chargegate_storage::store::{AfterAttempt, AttemptResult, Recorded, Store as _};
 
-use super::{Rig, open};
+use super::{PostgresHarness, open};
 use chargegate_storage::conformance::stores::{
     ManualClock, START, attempt, decided, job, limits, message, report,
 };
@@ -14,7 +14,7 @@ const MINUTES: Duration = Duration::from_mins(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_whose_clocks_differ_by_minutes_do_no_harm() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     let (early, late) = (ManualClock::at(START), ManualClock::at(START));
     late.advance(MINUTES);
     let (slow, fast) = (&rig.engine, open(&rig.database.worker_url(), &late).await);
@@ -57,7 +57,7 @@ async fn workers_whose_clocks_differ_by_minutes_do_no_harm() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_jumps_between_two_calls_moves_no_lease() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     rig.record(1, 1).await.unwrap();
     rig.clock.advance(Duration::from_hours(1));
     assert!(rig.engine.claim(rig.clock.now(), limits(9, 9)).await.unwrap().is_empty());

@@ -15,17 +15,17 @@ const ROLE_MD: &str = include_str!("../../migrations/ROLE.md");
 
 /// A server that tests share.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct TestServer {
     variable: &'static str,
     template: OnceCell<()>,
 }
 
 /// The oldest PostgreSQL that is supported.
-pub(crate) static OLDEST: Server = Server::new("DATABASE_URL");
+pub(crate) static OLDEST: TestServer = TestServer::new("DATABASE_URL");
 /// A recent one.
-pub(crate) static NEXT: Server = Server::new("DATABASE_NEXT_URL");
+pub(crate) static NEXT: TestServer = TestServer::new("DATABASE_NEXT_URL");
 
-impl Server {
+impl TestServer {
     const fn new(variable: &'static str) -> Self {
         Self { variable, template: OnceCell::const_new() }
     }
@@ -38,15 +38,15 @@ impl Server {
     }
 
     /// A new database with the schema in it.
-    pub(crate) async fn database(&self) -> Database {
+    pub(crate) async fn database(&self) -> TestDatabase {
         let url = self.url();
         self.template.get_or_init(|| async { prepare(&url).await }).await;
-        Database::create(&url, &format!(" TEMPLATE {TEMPLATE}")).await
+        TestDatabase::create(&url, &format!(" TEMPLATE {TEMPLATE}")).await
     }
 
     /// A new database with nothing in it.
-    pub(crate) async fn empty_database(&self) -> Database {
-        Database::create(&self.url(), "").await
+    pub(crate) async fn empty_database(&self) -> TestDatabase {
+        TestDatabase::create(&self.url(), "").await
     }
 }
 
@@ -92,12 +92,12 @@ async fn exists(postgres: &mut PgConnection, database: &str) -> bool {
 
 /// A database of a test's own.
 #[derive(Debug)]
-pub(crate) struct Database {
+pub(crate) struct TestDatabase {
     server: String,
     name: String,
 }
 
-impl Database {
+impl TestDatabase {
     async fn create(server: &str, how: &str) -> Self {
         let name = format!("chargegate_test_{:016x}", SystemRandom.bits());
         let mut postgres = connect(server).await;
@@ -152,24 +152,24 @@ impl Database {
         self.execute(&format!(
             "DO $$
             DECLARE
-                cut slice%ROWTYPE;
+                part time_partition%ROWTYPE;
                 parent text;
             BEGIN
                 UPDATE request SET recorded_at = recorded_at - ({by});
                 UPDATE callback SET recorded_at = recorded_at - ({by}), due_at = due_at - ({by});
                 UPDATE poison SET recorded_at = recorded_at - ({by});
-                FOR cut IN SELECT * FROM slice ORDER BY begins_at{order} LOOP
-                    UPDATE slice SET begins_at = begins_at - ({by}), ends_at = ends_at - ({by}),
-                        passed_at = passed_at - ({by}) WHERE id = cut.id;
+                FOR part IN SELECT * FROM time_partition ORDER BY begins_at{order} LOOP
+                    UPDATE time_partition SET begins_at = begins_at - ({by}), ends_at = ends_at - ({by}),
+                        expired_until = expired_until - ({by}) WHERE id = part.id;
                     FOREACH parent IN ARRAY ARRAY['decision', 'attempt', 'duplicate'] LOOP
-                        CONTINUE WHEN to_regclass(parent || '_' || cut.id) IS NULL;
-                        EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', parent, parent || '_' || cut.id);
-                        EXECUTE format('UPDATE %I SET recorded_at = recorded_at - ({by})', parent || '_' || cut.id);
+                        CONTINUE WHEN to_regclass(parent || '_' || part.id) IS NULL;
+                        EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', parent, parent || '_' || part.id);
+                        EXECUTE format('UPDATE %I SET recorded_at = recorded_at - ({by})', parent || '_' || part.id);
                         IF parent = 'attempt' THEN
-                            EXECUTE format('UPDATE %I SET closed_at = closed_at - ({by})', parent || '_' || cut.id);
+                            EXECUTE format('UPDATE %I SET closed_at = closed_at - ({by})', parent || '_' || part.id);
                         END IF;
                         EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
-                            parent, parent || '_' || cut.id, cut.begins_at - ({by}), cut.ends_at - ({by}));
+                            parent, parent || '_' || part.id, part.begins_at - ({by}), part.ends_at - ({by}));
                     END LOOP;
                 END LOOP;
             END $$"
@@ -178,7 +178,7 @@ impl Database {
     }
 }
 
-impl Drop for Database {
+impl Drop for TestDatabase {
     /// Dropped from a thread of its own, since a test that failed cannot wait.
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());

@@ -1,4 +1,4 @@
-//! Sessions that fail while the server goes on.
+//! SessionPool that fail while the server goes on.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use chargegate_storage::store::Store as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Rig, outcomes, terminate, unavailable, until_ok};
+use super::{PostgresHarness, outcomes, terminate, unavailable, until_ok};
 use crate::database::execute;
 use chargegate_storage::conformance::stores::limits;
 
 /// Makes the engine hold several idle sessions.
-async fn warm(rig: &Rig, sessions: u32) {
+async fn warm(rig: &PostgresHarness, sessions: u32) {
     let mut tasks = JoinSet::new();
     for n in 0..sessions {
         let engine = rig.engine.clone();
@@ -24,7 +24,7 @@ async fn warm(rig: &Rig, sessions: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_that_were_ended_cost_one_failure_in_all() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     warm(&rig, 6).await;
     terminate(&rig).await;
     let mut failures = 0;
@@ -36,7 +36,7 @@ async fn sessions_that_were_ended_cost_one_failure_in_all() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_read_only_for_a_while_is_waited_for() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     warm(&rig, 3).await;
     let name = rig.database.name();
     rig.database.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
@@ -55,7 +55,7 @@ async fn a_database_that_is_read_only_for_a_while_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_connections_is_waited_for() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     let name = rig.database.name();
     rig.database.execute(&format!("ALTER DATABASE {name} CONNECTION LIMIT 0")).await;
     terminate(&rig).await;
@@ -68,7 +68,7 @@ async fn a_server_without_connections_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_is_waited_for_only_so_long() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     let mut owner = rig.database.by_hand().await;
     execute(&mut owner, "BEGIN; LOCK TABLE request IN ACCESS EXCLUSIVE MODE").await;
     let start = Instant::now();
@@ -80,7 +80,7 @@ async fn a_lock_is_waited_for_only_so_long() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_may_take_only_so_long() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     rig.database
         .execute(
             "CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ \
@@ -99,7 +99,7 @@ async fn a_statement_may_take_only_so_long() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_was_given_up_leaves_nothing_behind() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     let mut owner = rig.database.by_hand().await;
     execute(&mut owner, "BEGIN; LOCK TABLE decision IN ACCESS EXCLUSIVE MODE").await;
     for _ in 0..20 {
@@ -114,7 +114,7 @@ async fn a_call_that_was_given_up_leaves_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_callers_than_sessions_take_turns() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     let mut tasks = JoinSet::new();
     for n in 0..40 {
         let engine = rig.engine.clone();
@@ -133,7 +133,7 @@ async fn more_callers_than_sessions_take_turns() {
 async fn a_damaged_schema_stops_the_worker() {
     for damage in ["ALTER TABLE callback RENAME TO gone", "ALTER TABLE callback RENAME COLUMN leased TO held"]
     {
-        let rig = Rig::new().await;
+        let rig = PostgresHarness::new().await;
         rig.database.execute(damage).await;
         let error = rig.record(0, 1).await.unwrap_err();
         assert!(matches!(error, EngineError::Unreadable(_)), "{error:?}");
@@ -143,7 +143,7 @@ async fn a_damaged_schema_stops_the_worker() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_decision_of_a_newer_version_is_left_to_it() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     rig.record(1, 2).await.unwrap();
     rig.database.execute("UPDATE decision SET reason = 'of_tomorrow' WHERE message_key = 's/1-0'").await;
     rig.database.age(Duration::from_mins(2)).await;
@@ -153,7 +153,7 @@ async fn a_decision_of_a_newer_version_is_left_to_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_store_says_so() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     rig.record(0, 1).await.unwrap();
     rig.engine.close().await;
     let error = rig.record(1, 1).await.unwrap_err();

@@ -7,12 +7,12 @@ use chargegate_core::MessageDecodeError;
 use chargegate_storage::history::{Remember as _, Watermark};
 use chargegate_storage::store::{Outcome, PoisonMessage, Recorded, Store as _};
 
-use super::{Rig, open};
+use super::{PostgresHarness, open};
 use chargegate_storage::conformance::stores::{START, decided, job, key, message, poison, request_id};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_given_twice_by_a_queue_that_forgot_is_two_messages() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     let now = chargegate_core::UnixMillis(START);
     let ask = async |request| {
         let outcome = decided("s/1-0", message(request, "a.example"), now);
@@ -37,7 +37,7 @@ async fn a_key_given_twice_by_a_queue_that_forgot_is_two_messages() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_messages_without_an_outcome_are_counted() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     let now = chargegate_core::UnixMillis(START);
     let recorded = vec![
         decided("a/1700000000000-1", message(1, "a.example"), now),
@@ -56,7 +56,7 @@ async fn waiting_messages_without_an_outcome_are_counted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_newer_than_the_queue_knows_are_counted() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     let now = chargegate_core::UnixMillis(START);
     let recorded = vec![
         decided("a/1700000000000-9", message(1, "a.example"), now),
@@ -84,7 +84,7 @@ async fn messages_newer_than_the_queue_knows_are_counted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn halves_of_a_decision_are_named() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     rig.record(1, 4).await.unwrap();
     rig.database
         .execute(
@@ -99,7 +99,7 @@ async fn halves_of_a_decision_are_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_notes_that_knew_the_same_one_counts() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     let other = open(&rig.database.worker_url(), &rig.clock).await;
     let was = rig.engine.watermark().await.unwrap();
     assert_eq!(was, Watermark::default());

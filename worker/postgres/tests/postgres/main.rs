@@ -20,30 +20,30 @@ use chargegate_storage::reconcile::CountedStore as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_postgres::{Engine, Settings};
+use chargegate_postgres::{PostgresSettings, PostgresStore};
 use chargegate_storage::EngineError;
 use chargegate_storage::store::{Outcome, Recorded, Store as _};
 use tokio::time::Instant;
 
-use self::database::{Database, OLDEST, parsed};
+use self::database::{OLDEST, TestDatabase, parsed};
 use chargegate_storage::conformance::stores::{ManualClock, START, decided, effects, message};
 
 /// How long anything may take that is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A worker's store on a database of its own.
-struct Rig {
-    engine: Engine,
+struct PostgresHarness {
+    engine: PostgresStore,
     clock: Arc<ManualClock>,
-    database: Database,
+    database: TestDatabase,
 }
 
-impl Rig {
+impl PostgresHarness {
     async fn new() -> Self {
         Self::on(OLDEST.database().await).await
     }
 
-    async fn on(database: Database) -> Self {
+    async fn on(database: TestDatabase) -> Self {
         let clock = ManualClock::at(START);
         let engine = open(&database.worker_url(), &clock).await;
         Self { engine, clock, database }
@@ -65,12 +65,12 @@ fn outcomes(from: u32, count: u32) -> Vec<Outcome> {
     (from..from + count).map(|n| decided(&format!("s/{n}-0"), message(n, "a.example"), now)).collect()
 }
 
-fn settings(url: &str) -> Settings {
-    Settings { retention: Duration::from_secs(80), ..Settings::new(parsed(url)) }
+fn settings(url: &str) -> PostgresSettings {
+    PostgresSettings { retention: Duration::from_secs(80), ..PostgresSettings::new(parsed(url)) }
 }
 
-async fn open(url: &str, clock: &Arc<ManualClock>) -> Engine {
-    let (engine, warnings) = Engine::open(settings(url), effects(clock)).await.unwrap();
+async fn open(url: &str, clock: &Arc<ManualClock>) -> PostgresStore {
+    let (engine, warnings) = PostgresStore::open(settings(url), effects(clock)).await.unwrap();
     assert_eq!(warnings, []);
     engine
 }
@@ -93,7 +93,7 @@ where
 }
 
 /// Ends the sessions of a rig's workers.
-async fn terminate(rig: &Rig) {
+async fn terminate(rig: &PostgresHarness) {
     rig.database
         .execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chargegate_postgres::{Engine, migrate};
+use chargegate_postgres::{PostgresStore, migrate};
 use chargegate_servers::{Postgres, postgres_bin, postgres_next_bin};
 use chargegate_storage::store::{Recorded, Store as _};
 use tokio::task::JoinSet;
@@ -16,7 +16,7 @@ use super::{PATIENCE, open, outcomes, unavailable, until_ok};
 use crate::database::{connect, execute, parsed};
 use chargegate_storage::conformance::stores::{ManualClock, START, delivered, job};
 
-async fn server(bin: &std::path::Path) -> (Postgres, Engine) {
+async fn server(bin: &std::path::Path) -> (Postgres, PostgresStore) {
     let server = Postgres::start(bin, &[]).unwrap();
     migrate(&parsed(&server.url())).await.unwrap();
     let engine = open(&server.url(), &ManualClock::at(START)).await;
@@ -106,7 +106,7 @@ async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
 }
 
 /// Decisions so far, as soon as the server says.
-async fn progress(engine: &Engine) -> u64 {
+async fn progress(engine: &PostgresStore) -> u64 {
     let inspector = engine.inspector();
     until_ok(|| inspector.books(&[], &[])).await.0.decided
 }

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chargegate_core::UnixMillis;
-use chargegate_postgres::{Engine, Settings};
+use chargegate_postgres::{PostgresSettings, PostgresStore};
 use chargegate_storage::Clock as _;
 use chargegate_storage::store::{AfterAttempt, AttemptResult, ClaimLimits, Store as _};
 use tokio::time::Instant;
 
-use super::{PATIENCE, Rig, terminate, unavailable, until_ok};
-use crate::database::{Database, OLDEST, parsed};
+use super::{PATIENCE, PostgresHarness, terminate, unavailable, until_ok};
+use crate::database::{OLDEST, TestDatabase, parsed};
 use chargegate_storage::conformance::stores::{
     ManualClock, START, decided, delivered, effects, job, limits, message, report,
 };
@@ -20,18 +20,18 @@ const READ: &str = "SELECT coalesce(sum(idx_tup_read), 0)::bigint FROM pg_stat_u
     WHERE schemaname = 'chargegate'";
 /// Scans of whole tables that may grow.
 const SCANS: &str = "SELECT coalesce(sum(seq_scan), 0)::bigint FROM pg_stat_user_tables \
-    WHERE schemaname = 'chargegate' AND relname !~ '^(slice|ledger|watermark|_sqlx)'";
+    WHERE schemaname = 'chargegate' AND relname !~ '^(time_partition|ledger|watermark|_sqlx)'";
 const SESSIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
     AND application_name = 'chargegate'";
 
 /// A worker's store with partitions for days.
-async fn start(database: &Database) -> Engine {
-    let settings = Settings::new(parsed(&database.worker_url()));
-    Engine::open(settings, effects(&ManualClock::at(START))).await.unwrap().0
+async fn start(database: &TestDatabase) -> PostgresStore {
+    let settings = PostgresSettings::new(parsed(&database.worker_url()));
+    PostgresStore::open(settings, effects(&ManualClock::at(START))).await.unwrap().0
 }
 
 /// Closes it, so that its sessions tell what they counted.
-async fn end(engine: Engine, database: &Database) {
+async fn end(engine: PostgresStore, database: &TestDatabase) {
     engine.close().await;
     let start = Instant::now();
     while database.number(SESSIONS).await > 0 {
@@ -41,7 +41,7 @@ async fn end(engine: Engine, database: &Database) {
 }
 
 /// Every hot statement, over batches of 100.
-async fn work(engine: &Engine, from: u32) {
+async fn work(engine: &PostgresStore, from: u32) {
     let now = UnixMillis(START);
     let outcomes = |key: u32| {
         (from..from + 100)
@@ -100,7 +100,7 @@ async fn no_hot_statement_scans_a_table() {
 }
 
 /// Callbacks of a host that are due, or will be in an hour.
-async fn pend(database: &Database, host: &str, rows: u32, due: &str) {
+async fn pend(database: &TestDatabase, host: &str, rows: u32, due: &str) {
     database
         .execute(&format!(
             "INSERT INTO callback SELECT clock(), clock() {due}, 0, gen_random_uuid(), 1, 1, false, {host} \
@@ -172,7 +172,7 @@ async fn hosts_take_turns_whatever_is_due() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_search_with_nothing_due_writes_nothing() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     rig.record(1, 100).await.unwrap();
     // What writes is refused.
     let name = rig.database.name();

@@ -8,7 +8,7 @@ use chargegate_storage::Effects;
 use chargegate_storage::store::Store as _;
 use tokio::time::Instant;
 
-use crate::database::{Database, OLDEST, parsed};
+use crate::database::{OLDEST, TestDatabase, parsed};
 use chargegate_storage::conformance::stores::{decided, delivered, job, limits, message};
 
 const DECISIONS: u32 = 100_000;
@@ -26,8 +26,8 @@ async fn rate_of_decisions() {
 /// Records decisions and reports them delivered, `batch` at a time, by `tasks` at once.
 async fn measure(batch: u32, tasks: u32) {
     let database = OLDEST.database().await;
-    let settings = postgres::Settings::new(parsed(&database.worker_url()));
-    let (engine, _) = postgres::Engine::open(settings, Effects::system()).await.unwrap();
+    let settings = postgres::PostgresSettings::new(parsed(&database.worker_url()));
+    let (engine, _) = postgres::PostgresStore::open(settings, Effects::system()).await.unwrap();
     let (wal, transactions) = (wal(&database).await, transactions(&database).await);
     let began = Instant::now();
     let working: Vec<_> = (0..tasks)
@@ -67,12 +67,12 @@ async fn sizes_over_time() {
     const PACE: Duration = Duration::from_millis(50);
     let seconds: u64 = std::env::var("SOAK_SECONDS").map_or(120, |text| text.parse().unwrap());
     let database = OLDEST.database().await;
-    let settings = postgres::Settings {
+    let settings = postgres::PostgresSettings {
         retention: Duration::from_secs(24),
-        ..postgres::Settings::new(parsed(&database.worker_url()))
+        ..postgres::PostgresSettings::new(parsed(&database.worker_url()))
     };
     let retention = settings.retention;
-    let (engine, _) = postgres::Engine::open(settings, Effects::system()).await.unwrap();
+    let (engine, _) = postgres::PostgresStore::open(settings, Effects::system()).await.unwrap();
     let began = Instant::now();
     let mut ticks = tokio::time::interval(PACE);
     let (mut next, mut told) = (0, 0);
@@ -108,7 +108,7 @@ async fn sizes_over_time() {
     }
 }
 
-async fn work(engine: &postgres::Engine, batch: u32, task: u32, tasks: u32) -> (Duration, Duration) {
+async fn work(engine: &postgres::PostgresStore, batch: u32, task: u32, tasks: u32) -> (Duration, Duration) {
     let (mut recording, mut reporting) = (Duration::ZERO, Duration::ZERO);
     let numbers: Vec<u32> = (0..DECISIONS).filter(|n| n / batch % tasks == task).collect();
     for numbers in numbers.chunks(usize::try_from(batch).unwrap()) {
@@ -119,7 +119,7 @@ async fn work(engine: &postgres::Engine, batch: u32, task: u32, tasks: u32) -> (
     (recording, reporting)
 }
 
-async fn record_and_report(engine: &postgres::Engine, numbers: &[u32]) -> (Duration, Duration) {
+async fn record_and_report(engine: &postgres::PostgresStore, numbers: &[u32]) -> (Duration, Duration) {
     let now = Effects::system().clock.now();
     let outcomes = numbers.iter().map(|n| {
         let host = format!("host-{}.example", n % 20);
@@ -135,11 +135,11 @@ async fn record_and_report(engine: &postgres::Engine, numbers: &[u32]) -> (Durat
     (recording, start.elapsed())
 }
 
-async fn wal(database: &Database) -> i64 {
+async fn wal(database: &TestDatabase) -> i64 {
     database.number("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").await
 }
 
-async fn transactions(database: &Database) -> i64 {
+async fn transactions(database: &TestDatabase) -> i64 {
     database
         .number("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database() AND pg_stat_clear_snapshot() IS NOT NULL OR datname = current_database()")
         .await

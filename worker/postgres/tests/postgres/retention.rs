@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chargegate_core::UnixMillis;
-use chargegate_postgres::{Engine, Settings};
+use chargegate_postgres::{PostgresSettings, PostgresStore};
 use chargegate_storage::Clock as _;
 use chargegate_storage::inspect::{DecisionFilter, Inspect as _};
 use chargegate_storage::store::{Recorded, Store as _};
 use sqlx::Connection as _;
 use tokio::time::Instant;
 
-use super::{PATIENCE, Rig, open, outcomes, settings, unavailable};
+use super::{PATIENCE, PostgresHarness, open, outcomes, settings, unavailable};
 use crate::database::execute;
 use chargegate_storage::conformance::stores::{decided, delivered, effects, job, limits, message};
 
@@ -20,26 +20,26 @@ const HOUR: Duration = Duration::from_hours(1);
 const PARTITIONS: &str = "SELECT count(*) FROM pg_class WHERE relispartition AND relkind = 'r' \
      AND relnamespace = 'chargegate'::regnamespace";
 
-async fn deliver(rig: &Rig, from: u32, count: u32) {
+async fn deliver(rig: &PostgresHarness, from: u32, count: u32) {
     let recorded = rig.record(from, count).await.unwrap();
     let reports = recorded.into_iter().map(|recorded| delivered(&job(recorded), rig.clock.now())).collect();
     rig.engine.report(reports).await.unwrap();
 }
 
-async fn purge(rig: &Rig, kept: Duration) {
+async fn purge(rig: &PostgresHarness, kept: Duration) {
     while rig.engine.purge(rig.clock.now().minus(kept)).await.unwrap() {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitions_are_cut_ahead_by_whoever_comes_first() {
-    let rig = Rig::new().await;
-    let ahead = "SELECT (max(ends_at) - clock()) / 1000 FROM slice";
+    let rig = PostgresHarness::new().await;
+    let ahead = "SELECT (max(ends_at) - clock()) / 1000 FROM time_partition";
     assert!((19..=30).contains(&rig.database.number(ahead).await));
-    let before = rig.database.number("SELECT count(*) FROM slice").await;
+    let before = rig.database.number("SELECT count(*) FROM time_partition").await;
     rig.database.age(Duration::from_secs(15)).await;
     let other = open(&rig.database.worker_url(), &rig.clock).await;
     assert!((19..=30).contains(&rig.database.number(ahead).await));
-    // Many at once cut each slice once, and none overlaps another.
+    // Many at once create each partition once, and none overlaps another.
     rig.database.age(HOUR).await;
     let before_now = rig.clock.now().minus(HOUR * 9);
     let all = (0..8).map(|n| if n % 2 == 0 { rig.engine.clone() } else { other.clone() });
@@ -48,19 +48,19 @@ async fn partitions_are_cut_ahead_by_whoever_comes_first() {
     for one in all {
         one.await.unwrap();
     }
-    assert!(rig.database.number("SELECT count(*) FROM slice").await > before);
-    let overlaps = "SELECT count(*) FROM slice a JOIN slice b \
+    assert!(rig.database.number("SELECT count(*) FROM time_partition").await > before);
+    let overlaps = "SELECT count(*) FROM time_partition a JOIN time_partition b \
          ON a.id < b.id AND a.begins_at < b.ends_at AND b.begins_at < a.ends_at";
     assert_eq!(rig.database.number(overlaps).await, 0);
     assert_eq!(
         rig.database.number(PARTITIONS).await,
-        3 * rig.database.number("SELECT count(*) FROM slice").await
+        3 * rig.database.number("SELECT count(*) FROM time_partition").await
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_insert_never_fails_for_lack_of_a_partition() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     rig.record(1, 2).await.unwrap();
     // Everybody slept for an hour.
     rig.database.age(HOUR).await;
@@ -68,7 +68,7 @@ async fn an_insert_never_fails_for_lack_of_a_partition() {
     assert!(one.unwrap().iter().chain(&two.unwrap()).all(|it| matches!(it, Recorded::Decided(_))));
     assert_eq!(rig.decided().await, 6);
     // Partitions stand an hour ahead, as where the server's clock was wrong and is put right.
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     rig.record(1, 2).await.unwrap();
     rig.database.age_backwards(HOUR).await;
     assert!(matches!(rig.record(3, 1).await.unwrap()[..], [Recorded::Decided(_)]));
@@ -77,7 +77,7 @@ async fn an_insert_never_fails_for_lack_of_a_partition() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_partitions_are_dropped_and_nothing_of_them_is_left() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     for age in 0..3_u32 {
         deliver(&rig, age * 1000, 500).await;
         rig.engine
@@ -94,21 +94,21 @@ async fn old_partitions_are_dropped_and_nothing_of_them_is_left() {
     assert_eq!(rig.database.number("SELECT count(*) FROM request").await, 500);
     assert_eq!(rig.database.number("SELECT count(*) FROM attempt").await, 500);
     assert_eq!(rig.database.number("SELECT count(*) FROM duplicate").await, 1);
-    let slices = rig.database.number("SELECT count(*) FROM slice WHERE NOT passed").await;
-    assert_eq!(rig.database.number("SELECT count(*) FROM slice").await, slices);
-    assert_eq!(rig.database.number(PARTITIONS).await, 3 * slices);
+    let partitions = rig.database.number("SELECT count(*) FROM time_partition WHERE NOT expired").await;
+    assert_eq!(rig.database.number("SELECT count(*) FROM time_partition").await, partitions);
+    assert_eq!(rig.database.number(PARTITIONS).await, 3 * partitions);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_the_slice_of_a_pending_callback_waits_for_it() {
-    let rig = Rig::new().await;
+async fn only_the_partition_of_a_pending_callback_waits_for_it() {
+    let rig = PostgresHarness::new().await;
     deliver(&rig, 0, 10).await;
     let pending = job(rig.record(10, 1).await.unwrap().remove(0));
     rig.database.age(HOUR).await;
     deliver(&rig, 20, 10).await;
     rig.database.age(HOUR).await;
     purge(&rig, HOUR / 2).await;
-    // The younger slice is gone; of the older, what stands before the pending one is passed.
+    // The younger partition is dropped; of the older one, the rows before the pending one are expired.
     assert_eq!(rig.database.number("SELECT count(*) FROM request").await, 1);
     assert_eq!(rig.decided().await, 21);
     let shown = rig.engine.inspector();
@@ -125,7 +125,7 @@ async fn only_the_slice_of_a_pending_callback_waits_for_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_of_old_partitions_delays_retention_and_retention_delays_nobody() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     deliver(&rig, 0, 10).await;
     rig.database.age(HOUR).await;
     let mut reader = rig.database.by_hand().await;
@@ -135,24 +135,24 @@ async fn a_reader_of_old_partitions_delays_retention_and_retention_delays_nobody
     purge(&rig, HOUR / 2).await;
     deliver(&rig, 10, 10).await;
     assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
-    let left = rig.database.number("SELECT count(*) FROM slice WHERE passed").await;
+    let left = rig.database.number("SELECT count(*) FROM time_partition WHERE expired").await;
     assert!(left > 0);
     assert_eq!(rig.decided().await, 20);
     reading.rollback().await.unwrap();
     purge(&rig, HOUR / 2).await;
-    assert_eq!(rig.database.number("SELECT count(*) FROM slice WHERE passed").await, 0);
+    assert_eq!(rig.database.number("SELECT count(*) FROM time_partition WHERE expired").await, 0);
     assert_eq!(rig.decided().await, 20);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeat_and_retention_agree_on_a_request() {
-    // The repeat comes first, and holds the slice: retention waits for it and finds the callback opened again.
-    let rig = Rig::new().await;
+    // The repeat comes first, and locks the partition: retention waits for it and finds the callback opened again.
+    let rig = PostgresHarness::new().await;
     deliver(&rig, 1, 1).await;
     rig.database.age(HOUR).await;
     let mut repeat = rig.database.by_hand().await;
     let mut held = repeat.begin().await.unwrap();
-    execute(&mut held, "SELECT hold_slices(ARRAY(SELECT recorded_at FROM request))").await;
+    execute(&mut held, "SELECT lock_partitions(ARRAY(SELECT recorded_at FROM request))").await;
     execute(
         &mut held,
         "UPDATE attempt SET closed_at = NULL, finished_at = NULL; \
@@ -170,13 +170,13 @@ async fn a_repeat_and_retention_agree_on_a_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeat_waits_for_retention_and_is_decided_anew() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     deliver(&rig, 1, 1).await;
     rig.database.age(HOUR).await;
     rig.engine.purge(rig.clock.now().minus(HOUR * 2)).await.unwrap();
     let mut retention = rig.database.by_hand().await;
     let mut passing = retention.begin().await.unwrap();
-    execute(&mut passing, "SELECT FROM slice FOR UPDATE").await;
+    execute(&mut passing, "SELECT FROM time_partition FOR UPDATE").await;
     let engine = rig.engine.clone();
     let repeat = tokio::spawn(async move { engine.record(outcomes(1, 1)).await });
     wait_for_a_lock(&rig, || assert!(!repeat.is_finished(), "the repeat does not wait for retention")).await;
@@ -188,7 +188,7 @@ async fn a_repeat_waits_for_retention_and_is_decided_anew() {
 }
 
 /// Waits until somebody waits for a lock in the rig's database.
-async fn wait_for_a_lock(rig: &Rig, check: impl Fn()) {
+async fn wait_for_a_lock(rig: &PostgresHarness, check: impl Fn()) {
     let waiting = "SELECT count(*) FROM pg_stat_activity \
          WHERE wait_event_type = 'Lock' AND datname = current_database()";
     while rig.database.number(waiting).await == 0 {
@@ -199,7 +199,7 @@ async fn wait_for_a_lock(rig: &Rig, check: impl Fn()) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_workers_keep_the_books_while_they_record_and_forget() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     let other = open(&rig.database.worker_url(), &rig.clock).await;
     for n in 0..6 {
         deliver(&rig, n * 1000, 1000).await;
@@ -226,12 +226,13 @@ async fn many_workers_keep_the_books_while_they_record_and_forget() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitions_that_cannot_be_cut_ahead_keep_no_callback_waiting() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     // Slices of two seconds: half of that later a claim cuts ahead again.
-    let narrow = Settings { retention: Duration::from_secs(16), ..settings(&rig.database.worker_url()) };
-    let (engine, _) = Engine::open(narrow, effects(&rig.clock)).await.unwrap();
+    let narrow =
+        PostgresSettings { retention: Duration::from_secs(16), ..settings(&rig.database.worker_url()) };
+    let (engine, _) = PostgresStore::open(narrow, effects(&rig.clock)).await.unwrap();
     let mut owner = rig.database.by_hand().await;
-    execute(&mut owner, "SELECT pg_advisory_lock(hashtextextended('chargegate.slice', 0))").await;
+    execute(&mut owner, "SELECT pg_advisory_lock(hashtextextended('chargegate.time_partition', 0))").await;
     rig.database.age(Duration::from_secs(18)).await;
     let start = Instant::now();
     loop {
@@ -248,7 +249,7 @@ async fn partitions_that_cannot_be_cut_ahead_keep_no_callback_waiting() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn decisions_since_a_moment_are_sought_among_those_recorded_since() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     let now = rig.database.number("SELECT clock()").await;
     let since = UnixMillis(u64::try_from(now).unwrap());
     // By the clock of a worker that is hours ahead.

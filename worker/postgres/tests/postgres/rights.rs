@@ -2,12 +2,12 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::Rig;
+use super::PostgresHarness;
 use crate::database::connect;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_workers_role_can_do_no_more_than_it_needs() {
-    let rig = Rig::new().await;
+    let rig = PostgresHarness::new().await;
     rig.record(1, 3).await.unwrap();
     let mut worker = connect(&rig.database.worker_url()).await;
     for sql in [
@@ -23,9 +23,9 @@ async fn the_workers_role_can_do_no_more_than_it_needs() {
         "DELETE FROM chargegate.duplicate",
         "DELETE FROM chargegate.poison",
         "UPDATE chargegate.ledger SET decided = 0",
-        "UPDATE chargegate.slice SET passed = true",
-        "INSERT INTO chargegate.slice (begins_at, ends_at, passed_at) VALUES (0, 1, 0)",
-        "SELECT chargegate.add_slice(0, 1)",
+        "UPDATE chargegate.time_partition SET expired = true",
+        "INSERT INTO chargegate.time_partition (begins_at, ends_at, expired_until) VALUES (0, 1, 0)",
+        "SELECT chargegate.create_partition(0, 1)",
         "DELETE FROM chargegate._sqlx_migrations",
         "CREATE TABLE chargegate.more (id integer)",
     ] {

@@ -1,6 +1,6 @@
 //! A standby shows decisions, and keeps no books.
 
-use chargegate_postgres::{Inspector, migrate};
+use chargegate_postgres::{PostgresInspector, migrate};
 use chargegate_servers::{Postgres, postgres_bin};
 use chargegate_storage::EngineError;
 use chargegate_storage::inspect::{DecisionFilter, Inspect as _};
@@ -24,7 +24,7 @@ async fn a_standby_shows_decisions_and_keeps_no_books() {
     // It follows a primary that has nothing new.
     std::fs::write(std::path::Path::new(&folder).join("standby.signal"), "").unwrap();
     server.restart().unwrap();
-    let view = Inspector::open(&parsed(&server.url())).await.unwrap();
+    let view = PostgresInspector::open(&parsed(&server.url())).await.unwrap();
     assert_eq!(view.decisions(&DecisionFilter::default(), 9, None).await.unwrap().decisions.len(), 3);
     let error = view.books(&[], &[]).await.unwrap_err();
     assert!(matches!(error, EngineError::Standby), "{error:?}");

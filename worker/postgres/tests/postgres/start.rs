@@ -1,15 +1,18 @@
 //! What stands in the way of a start, in words that name the variable and the remedy.
 
-use chargegate_postgres::{Engine, Inspector, MigrateError, Migrated, OpenError, Warning, migrate};
+use chargegate_postgres::{
+    MigrateError, MigrationResult, PostgresInspector, PostgresOpenError, PostgresStore, PostgresWarning,
+    migrate,
+};
 use chargegate_servers::{Postgres, postgres_bin};
 use tokio::net::TcpListener;
 
 use super::settings;
-use crate::database::{Database, NEXT, OLDEST, connect, execute, grant, of_database, parsed};
+use crate::database::{NEXT, OLDEST, TestDatabase, connect, execute, grant, of_database, parsed};
 use chargegate_storage::conformance::stores::{ManualClock, START, effects};
 
-async fn refused(url: &str) -> OpenError {
-    Engine::open(settings(url), effects(&ManualClock::at(START))).await.unwrap_err()
+async fn refused(url: &str) -> PostgresOpenError {
+    PostgresStore::open(settings(url), effects(&ManualClock::at(START))).await.unwrap_err()
 }
 
 async fn check(url: &str, line: &str) {
@@ -31,7 +34,7 @@ async fn nobody_answers() {
     assert_eq!(refused(&url).await.to_string(), line);
     drop(silent);
     assert_eq!(refused(&url).await.to_string(), line);
-    assert_eq!(Inspector::open(&parsed(&url)).await.unwrap_err().to_string(), line);
+    assert_eq!(PostgresInspector::open(&parsed(&url)).await.unwrap_err().to_string(), line);
     assert_eq!(migrate(&parsed(&url)).await.unwrap_err().to_string(), line);
 }
 
@@ -87,7 +90,7 @@ async fn the_schema_is_missing() {
     let database = OLDEST.empty_database().await;
     let line = "the database of DATABASE_URL (--database-url) has schema version 0, and this program needs 1: run `chargegate migrate`";
     check(&database.url(), line).await;
-    assert_eq!(Inspector::open(&parsed(&database.url())).await.unwrap_err().to_string(), line);
+    assert_eq!(PostgresInspector::open(&parsed(&database.url())).await.unwrap_err().to_string(), line);
 }
 
 #[tokio::test]
@@ -115,7 +118,7 @@ async fn the_database_is_somebody_elses() {
         database.execute(theirs).await;
         check(&database.url(), line).await;
         assert_eq!(migrate(&parsed(&database.url())).await.unwrap_err().to_string(), line);
-        assert_eq!(Inspector::open(&parsed(&database.url())).await.unwrap_err().to_string(), line);
+        assert_eq!(PostgresInspector::open(&parsed(&database.url())).await.unwrap_err().to_string(), line);
     }
 }
 
@@ -128,7 +131,7 @@ async fn the_database_takes_no_writes() {
     let line = "the database of DATABASE_URL (--database-url) takes no writes, being a standby or set read-only: name the primary";
     check(&database.worker_url(), line).await;
     assert_eq!(migrate(&parsed(&database.url())).await.unwrap_err().to_string(), line);
-    Inspector::open(&parsed(&database.worker_url())).await.unwrap();
+    PostgresInspector::open(&parsed(&database.worker_url())).await.unwrap();
 }
 
 #[tokio::test]
@@ -137,7 +140,7 @@ async fn the_user_lacks_privileges() {
     for revoke in [
         "REVOKE USAGE ON SCHEMA chargegate FROM chargegate_worker",
         "REVOKE SELECT ON chargegate._sqlx_migrations FROM chargegate_worker",
-        "REVOKE EXECUTE ON FUNCTION chargegate.cut_slices(bigint) FROM chargegate_worker",
+        "REVOKE EXECUTE ON FUNCTION chargegate.create_partitions(bigint) FROM chargegate_worker",
     ] {
         let database = OLDEST.database().await;
         database.execute(revoke).await;
@@ -152,8 +155,11 @@ async fn what_puts_decisions_at_risk_is_warned_of() {
             .unwrap();
     migrate(&parsed(&server.url())).await.unwrap();
     let (_engine, warnings) =
-        Engine::open(settings(&server.url()), effects(&ManualClock::at(START))).await.unwrap();
-    assert_eq!(warnings, [Warning::Fsync, Warning::SynchronousCommit, Warning::FullPageWrites]);
+        PostgresStore::open(settings(&server.url()), effects(&ManualClock::at(START))).await.unwrap();
+    assert_eq!(
+        warnings,
+        [PostgresWarning::Fsync, PostgresWarning::SynchronousCommit, PostgresWarning::FullPageWrites]
+    );
     for warning in warnings {
         let text = warning.to_string();
         assert!(text.contains("DATABASE_URL") && text.ends_with("turn it on"), "{text}");
@@ -168,10 +174,12 @@ async fn migrating_twice_is_harmless_one_after_another_and_at_once() {
         let both = tokio::join!(migrate(&url), migrate(&url));
         let mut both = [both.0.unwrap(), both.1.unwrap()];
         both.sort_by_key(|migrated| migrated.from);
-        assert_eq!(both, [Migrated { from: 0, to: 1 }, Migrated { from: 1, to: 1 }]);
-        assert_eq!(migrate(&url).await.unwrap(), Migrated { from: 1, to: 1 });
+        assert_eq!(both, [MigrationResult { from: 0, to: 1 }, MigrationResult { from: 1, to: 1 }]);
+        assert_eq!(migrate(&url).await.unwrap(), MigrationResult { from: 1, to: 1 });
         grant(&mut database.by_hand().await).await;
-        Engine::open(settings(&database.worker_url()), effects(&ManualClock::at(START))).await.unwrap();
+        PostgresStore::open(settings(&database.worker_url()), effects(&ManualClock::at(START)))
+            .await
+            .unwrap();
     }
 }
 
@@ -186,12 +194,12 @@ async fn a_migration_that_was_changed_is_refused() {
 #[tokio::test]
 async fn only_an_owner_may_migrate() {
     let database = OLDEST.empty_database().await;
-    let role: Database = OLDEST.database().await;
+    let role: TestDatabase = OLDEST.database().await;
     let error = migrate(&parsed(&database.worker_url())).await.unwrap_err();
     assert!(matches!(error, MigrateError::Denied(_)), "{error:?}");
     drop(role);
     // A schema made for it is enough.
     database.execute("CREATE SCHEMA chargegate AUTHORIZATION chargegate_worker").await;
-    assert_eq!(migrate(&parsed(&database.worker_url())).await.unwrap(), Migrated { from: 0, to: 1 });
-    execute(&mut connect(&database.worker_url()).await, "SELECT chargegate.cut_slices(1000)").await;
+    assert_eq!(migrate(&parsed(&database.worker_url())).await.unwrap(), MigrationResult { from: 0, to: 1 });
+    execute(&mut connect(&database.worker_url()).await, "SELECT chargegate.create_partitions(1000)").await;
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_postgres::{Engine, Settings};
+use chargegate_postgres::{PostgresSettings, PostgresStore};
 use chargegate_storage::conformance::stores::{Backend, Bench, ManualClock, START, Totals, effects};
 
-use crate::database::{Database, Server, parsed};
+use crate::database::{TestDatabase, TestServer, parsed};
 
 struct Aging {
-    engine: Engine,
-    database: Database,
+    engine: PostgresStore,
+    database: TestDatabase,
 }
 
 #[async_trait]
@@ -27,15 +27,17 @@ impl Backend for Aging {
 }
 
 /// The workers have the role that the documentation gives them.
-async fn bench(server: &Server) -> Bench {
+async fn bench(server: &TestServer) -> Bench {
     let clock = ManualClock::at(START);
     let database = server.database().await;
-    let settings =
-        Settings { retention: Duration::from_secs(80), ..Settings::new(parsed(&database.worker_url())) };
+    let settings = PostgresSettings {
+        retention: Duration::from_secs(80),
+        ..PostgresSettings::new(parsed(&database.worker_url()))
+    };
     let lease = settings.callback_lease;
-    let (engine, warnings) = Engine::open(settings.clone(), effects(&clock)).await.unwrap();
+    let (engine, warnings) = PostgresStore::open(settings.clone(), effects(&clock)).await.unwrap();
     assert_eq!(warnings, []);
-    let (other, _) = Engine::open(settings, effects(&clock)).await.unwrap();
+    let (other, _) = PostgresStore::open(settings, effects(&clock)).await.unwrap();
     Bench {
         store: Arc::new(engine.clone()),
         other: Arc::new(other),
