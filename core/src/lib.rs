@@ -33,7 +33,6 @@ mod retry;
 mod retry_budget;
 pub mod sqs;
 mod station_id;
-mod stream;
 mod time;
 mod traceparent;
 
@@ -58,8 +57,5 @@ pub use retry::{
 };
 pub use retry_budget::RetryBudget;
 pub use station_id::{StationId, StationIdError};
-pub use stream::{
-    STREAM_COUNT, STREAM_FIELD, STREAM_GROUP, STREAM_PREFIX, history_key, stream_for, stream_key,
-};
 pub use time::{UnixMillis, UtcDateTime};
 pub use traceparent::Traceparent;

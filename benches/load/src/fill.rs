@@ -2,9 +2,8 @@
 
 use std::num::NonZeroU16;
 
-use chargegate_core::{
-    MessageToken, RequestId, STREAM_FIELD, SessionMessage, UnixMillis, stream_for, stream_key,
-};
+use chargegate_core::{MessageToken, RequestId, SessionMessage, UnixMillis};
+use chargegate_redis_layout::{STREAM_FIELD, stream_for, stream_key};
 use redis::aio::MultiplexedConnection;
 
 use crate::book::{Answer, Book, DRIVER_TOKEN, station};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use chargegate_core::{MAX_MESSAGE_BYTES, STREAM_COUNT, STREAM_FIELD, history_key, stream_for, stream_key};
+use chargegate_core::MAX_MESSAGE_BYTES;
+use chargegate_redis_layout::{STREAM_COUNT, STREAM_FIELD, history_key, stream_for, stream_key};
 
 use crate::{RedisEnqueueError, RedisQueueSettings};
 

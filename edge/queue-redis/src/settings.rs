@@ -4,8 +4,8 @@ use std::fmt::{self, Write as _};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use chargegate_core::STREAM_PREFIX;
 use chargegate_queue::{QueueSettings, QueueSettingsError, parse_number, parse_timeout};
+use chargegate_redis_layout::STREAM_PREFIX;
 
 /// Bounds the number of streams: each append names all of them, since their lengths are summed.
 const MAX_STREAMS: NonZeroU16 = NonZeroU16::new(1_024).unwrap();

@@ -1,6 +1,7 @@
 //! Requests that go well, and the limits of the queue.
 
-use chargegate_core::{SessionMessage, stream_for};
+use chargegate_core::SessionMessage;
+use chargegate_redis_layout::stream_for;
 use chargegate_servers::{Redis, redis_server, valkey_server};
 
 use super::host::Spin;

@@ -3,7 +3,7 @@
 use std::env;
 use std::time::{Duration, Instant};
 
-use chargegate_core::stream_key;
+use chargegate_redis_layout::stream_key;
 use redis::{Client as Redis, Commands as _, Connection, FromRedisValue};
 
 use super::host::Spin;

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chargegate_core::{MAX_MESSAGE_BYTES, STREAM_FIELD, UnixMillis};
+use chargegate_core::{MAX_MESSAGE_BYTES, UnixMillis};
+use chargegate_redis_layout::STREAM_FIELD;
 use redis::{FromRedisValue, ParsingError, Value};
 
 /// The id of an entry in its stream: the server's time in milliseconds, and a number within it.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chargegate_core::{STREAM_GROUP, full_jitter};
+use chargegate_core::full_jitter;
+use chargegate_redis_layout::STREAM_GROUP;
 use redis::{Cmd, cmd, pipe};
 use tokio::time::Instant;
 use tracing::{debug, info};

@@ -30,7 +30,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chargegate_core::{MAX_MESSAGE_BYTES, STREAM_FIELD, STREAM_GROUP, STREAM_PREFIX};
+use chargegate_core::MAX_MESSAGE_BYTES;
+use chargegate_redis_layout::{STREAM_FIELD, STREAM_GROUP, STREAM_PREFIX};
 use redis::cmd;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;

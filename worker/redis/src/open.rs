@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chargegate_core::{STREAM_COUNT, STREAM_GROUP, stream_key};
+use chargegate_redis_layout::{STREAM_COUNT, STREAM_GROUP, stream_key};
 use redis::cmd;
 
 use super::Settings;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::{EnqueueError, STREAM_GROUP};
+use chargegate_core::EnqueueError;
+use chargegate_redis_layout::STREAM_GROUP;
 use redis::pipe;
 
 use super::held::LetGo;

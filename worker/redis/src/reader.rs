@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_core::STREAM_GROUP;
+use chargegate_redis_layout::STREAM_GROUP;
 use redis::cmd;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

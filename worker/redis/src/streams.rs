@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU16;
 
-use chargegate_core::{history_key, stream_for, stream_key};
+use chargegate_redis_layout::{history_key, stream_for, stream_key};
 
 use super::entry::EntryId;
 use chargegate_storage::queue::MessageKey;

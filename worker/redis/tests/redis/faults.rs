@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chargegate_core::stream_key;
 use chargegate_redis::{Engine, Settings};
+use chargegate_redis_layout::stream_key;
 use chargegate_storage::EngineError;
 use chargegate_storage::queue::{EnqueueFailure, LeasedMessage};
 use redis::cmd;

@@ -3,8 +3,8 @@
 use chargegate_storage::reconcile::CountedQueue as _;
 use std::num::NonZeroU16;
 
-use chargegate_core::stream_key;
 use chargegate_redis::{Inspector, Settings};
+use chargegate_redis_layout::stream_key;
 use chargegate_storage::Effects;
 use redis::cmd;
 

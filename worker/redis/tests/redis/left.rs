@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chargegate_core::stream_key;
 use chargegate_redis::{Engine, Settings};
+use chargegate_redis_layout::stream_key;
 use chargegate_servers::Redis;
 use redis::cmd;
 use tokio::time::Instant;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_core::stream_key;
+use chargegate_redis_layout::stream_key;
 use redis::{cmd, pipe};
 use tokio::time::Instant;
 

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::num::NonZeroU16;
 
-use chargegate_core::{stream_for, stream_key};
 use chargegate_redis::Settings;
+use chargegate_redis_layout::{stream_for, stream_key};
 use redis::cmd;
 
 use super::{ask, on, servers, start, worker};

@@ -6,8 +6,8 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chargegate_core::stream_key;
 use chargegate_redis::{Engine, Settings};
+use chargegate_redis_layout::stream_key;
 use chargegate_storage::queue::EnqueueFailure;
 use chargegate_storage::{Effects, Random as _, SystemRandom};
 use redis::aio::MultiplexedConnection;

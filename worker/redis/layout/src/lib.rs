@@ -1,35 +1,37 @@
-//! The names of Redis and Valkey streams, which the edge writes and the worker reads.
+//! The layout of the queue in Redis or Valkey, shared by the edge, which writes it, and the worker, which reads it.
+#![no_std]
+
+extern crate alloc;
 
 use alloc::format;
 use alloc::string::String;
 use core::num::NonZeroU16;
 
-/// What the names of all keys begin with, unless told otherwise.
+/// Default prefix of all keys.
 pub const STREAM_PREFIX: &str = "chargegate";
 
-/// The one field of an entry: the message as JSON text.
+/// Field of a stream entry that contains the message as JSON text, the only field.
 pub const STREAM_FIELD: &str = "m";
 
-/// The consumer group in which workers share a stream.
+/// Consumer group in which the workers share a stream.
 pub const STREAM_GROUP: &str = "workers";
 
-/// The field of the hash [`history_key`] that says how many streams there are.
+/// Field of the hash at [`history_key`] that contains the number of streams.
 pub const STREAM_COUNT: &str = "streams";
 
-/// The key of the hash in which a queue keeps its history, and the number of its streams.
+/// Returns the key of the hash that contains the history of a queue and the number of its streams.
 #[must_use]
 pub fn history_key(prefix: &str) -> String {
     format!("{prefix}:history")
 }
 
-/// The key of a stream. Its number is a hash tag, so that a cluster spreads the streams over its shards.
+/// Returns the key of a stream. Its number is a hash tag, so that a cluster distributes the streams over its shards.
 #[must_use]
 pub fn stream_key(prefix: &str, number: u16) -> String {
     format!("{prefix}:{{{number}}}")
 }
 
-/// The number of the stream that `message` goes to, of `streams` in all: 32-bit FNV-1a of the whole text, by the
-/// number of streams.
+/// Returns the number of the stream for `message`: 32-bit FNV-1a of the complete text, modulo the number of streams.
 #[must_use]
 pub fn stream_for(message: &str, streams: NonZeroU16) -> u16 {
     let hash = message
@@ -49,7 +51,7 @@ mod tests {
         NonZeroU16::new(count).unwrap()
     }
 
-    /// The published 32-bit FNV-1a of `text` is `hash`.
+    /// Checks against `hash`, the published 32-bit FNV-1a of `text`.
     #[track_caller]
     fn check(text: &str, hash: u32) {
         for count in [1, 2, 3, 16, 1_000, u16::MAX] {
@@ -67,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_spread_evenly() {
+    fn messages_are_distributed_evenly() {
         let mut counts = vec![0_u32; 8];
         for n in 0..8_000 {
             let message = format!(r#"{{"v":1,"id":"{n:08}"}}"#);
