@@ -8,12 +8,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chargegate_core::{DecisionReason, DecisionStatus, RequestId};
-use chargegate_postgres as postgres;
-use chargegate_sqlite as sqlite;
 use chargegate_storage::EngineError;
-use chargegate_storage::inspect::{Cursor, DecisionFilter, Inspect};
+use chargegate_storage::inspect::{Cursor, DecisionFilter};
 use clap::builder::PossibleValuesParser;
 
+use crate::engines::{EngineOpenError, inspect_folder, store_connector};
 use crate::settings::{DatabaseArgs, SettingError};
 use crate::timestamp::unix_millis;
 use crate::{duration, output, system};
@@ -84,9 +83,9 @@ struct ListDecisionsArgs {
 /// # Errors
 /// The store cannot be read, or the decision does not exist.
 pub(crate) async fn run(args: DecisionsArgs) -> Result<ExitCode, DecisionsCommandError> {
-    let inspector: Box<dyn Inspect> = match args.database.configured_url() {
-        None => Box::new(sqlite::Inspector::open(&args.data_dir).await?),
-        Some(_) => Box::new(postgres::PostgresInspector::open(&args.database.url()?).await?),
+    let inspector = match args.database.configured_url() {
+        None => inspect_folder(&args.data_dir).await?,
+        Some(_) => store_connector(&args.database)?.inspect().await?,
     };
     match args.command {
         DecisionsCommand::List(list) => {
@@ -123,12 +122,9 @@ pub(crate) enum DecisionsCommandError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// The data folder cannot be opened.
+    /// The store cannot be opened.
     #[error(transparent)]
-    Folder(#[from] sqlite::OpenError),
-    /// The database cannot be opened.
-    #[error(transparent)]
-    Database(#[from] postgres::PostgresOpenError),
+    Open(#[from] EngineOpenError),
     /// The store cannot be read.
     #[error("the decisions cannot be read")]
     Read(#[from] EngineError),

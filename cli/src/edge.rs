@@ -10,7 +10,7 @@ use chargegate_worker::{MetricsError, OpsServer, install_metrics};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::engines::{QueueOpenError, RemoteQueue};
+use crate::engines::{EngineOpenError, queue_connector};
 use crate::serve::{ListenError, listen, serve};
 use crate::settings::{
     CallbackAddressArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError, addresses,
@@ -46,15 +46,16 @@ pub(crate) async fn run(args: EdgeArgs, stop: CancellationToken) -> Result<(), E
     addresses(&allow)?;
     let mut host_settings = args.edge.host(allow, &args.data_dir).await?;
     host_settings.limits.drain_timeout = args.ops.grace;
-    let queue_settings = args.queue.settings()?.for_edge(args.limit.queue_limit);
+    let mut queue = queue_connector(&args.queue)?;
+    queue.limit_depth(args.limit.queue_limit);
     let edge = listen(args.edge.listen, "--listen or CHARGEGATE_LISTEN").await?;
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let metrics = install_metrics()?;
-    let queue = RemoteQueue::open(queue_settings, &Effects::system()).await?;
+    let queue = queue.open(&Effects::system()).await?;
     let load = tokio::task::spawn_blocking(move || Host::load(host_settings));
     let host = load.await.map_err(io::Error::other)??;
 
-    let ops_state = OpsServer::for_edge(queue.queue(), metrics);
+    let ops_state = OpsServer::for_edge(queue.queue, metrics);
     ops_state.set_ready(true);
     let (edge_address, ops_address) = (edge.local_addr()?, ops.local_addr()?);
     info!(edge.address = %edge_address, ops.address = %ops_address, "started");
@@ -68,10 +69,10 @@ pub(crate) async fn run(args: EdgeArgs, stop: CancellationToken) -> Result<(), E
         stop.cancelled().await;
         ops_state.set_ready(false);
     };
-    if let Drain::Cut { connections } = host.serve(edge, queue.producer(), end).await {
+    if let Drain::Cut { connections } = host.serve(edge, queue.producer, end).await {
         warn!(connections, "closed connections whose requests did not finish in time");
     }
-    queue.close().await;
+    queue.handle.close().await;
     peers.cancel();
     if let Ok(Err(error)) = ops_server.await {
         warn!(%error, "the ops port failed");
@@ -91,7 +92,7 @@ pub(crate) enum EdgeCommandError {
     Listen(#[from] ListenError),
     /// The queue cannot be used.
     #[error(transparent)]
-    Queue(#[from] QueueOpenError),
+    Queue(#[from] EngineOpenError),
     /// The edge component cannot be loaded.
     #[error(
         "the edge component cannot be loaded: build it with `cargo xtask edge`, or name another with --edge-component"

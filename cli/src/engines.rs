@@ -1,122 +1,154 @@
-//! The engines of a process: queue and store in the data folder, or each on a server.
+//! The engines of a process: an open queue and an open store, as trait objects.
+//!
+//! Each engine is a cargo feature. Its module here is the only place that names its crate.
 
-mod remote_queue;
+#[cfg(feature = "cloudflare")]
+mod cloudflare;
+mod connector;
+mod open_error;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg_attr(not(feature = "sqlite"), path = "engines/without_sqlite.rs")]
+mod sqlite;
+#[cfg(feature = "sqs")]
+mod sqs;
 
 use std::sync::Arc;
 
-use chargegate_postgres as postgres;
-use chargegate_sqlite as sqlite;
 use chargegate_storage::Effects;
 use chargegate_storage::history::HistoryWatch;
 use chargegate_storage::queue::{Producer, Queue};
 use chargegate_storage::store::Store;
-use tracing::warn;
+use tokio::task::JoinSet;
 
-pub(crate) use self::remote_queue::{QueueOpenError, RemoteQueue};
-use crate::settings::RemoteQueueSettings;
+pub(crate) use self::connector::{
+    EngineHandle, FolderTuning, OpenQueue, OpenStore, QueueConnector, SchemaVersions, StoreConnector,
+    StoreTuning,
+};
+pub(crate) use self::open_error::EngineOpenError;
+pub(crate) use self::sqlite::{inspect_folder, open_folder, reconcile_folder};
+use crate::settings::{DatabaseArgs, QueueArgs, SettingError};
 
 /// An open queue and an open store.
-pub(crate) enum Engines {
-    /// One file for both.
-    Embedded(sqlite::Engine),
-    /// A server for each, and a watch for messages that the queue loses, where the queue keeps a history.
-    Remote {
-        /// The queue.
-        queue: RemoteQueue,
-        /// The store.
-        store: postgres::PostgresStore,
-        /// The watch.
-        watch: Option<HistoryWatch>,
-    },
+pub(crate) struct Engines {
+    queue: Arc<dyn Queue>,
+    producer: Arc<dyn Producer>,
+    store: Arc<dyn Store>,
+    /// Watches for messages that the queue loses, if the queue keeps a history.
+    watch: Option<HistoryWatch>,
+    /// The engines, in the order in which they are closed.
+    handles: Vec<Arc<dyn EngineHandle>>,
 }
 
-/// Error of [`Engines::open_remote`].
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RemoteError {
-    /// The queue.
-    #[error(transparent)]
-    Queue(#[from] QueueOpenError),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] postgres::PostgresOpenError),
+/// Returns the connector of the configured queue.
+///
+/// # Errors
+/// [`SettingError`]: no queue is configured, its engine is not part of this build, or a setting is unusable.
+pub(crate) fn queue_connector(args: &QueueArgs) -> Result<Box<dyn QueueConnector>, SettingError> {
+    let url = args.configured_url().ok_or(SettingError::NoQueue)?;
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        #[cfg(feature = "redis")]
+        Some("redis" | "rediss") => redis::connector(url, args),
+        #[cfg(feature = "sqs")]
+        Some("sqs" | "sqs+http") => sqs::connector(url),
+        #[cfg(feature = "cloudflare")]
+        Some("cloudflare") => cloudflare::connector(url, args),
+        #[cfg_attr(
+            all(feature = "redis", feature = "sqs", feature = "cloudflare"),
+            expect(unreachable_patterns, reason = "every engine is part of this build")
+        )]
+        Some(scheme @ ("redis" | "rediss" | "sqs" | "sqs+http" | "cloudflare")) => {
+            Err(SettingError::EngineNotBuilt {
+                setting: "QUEUE_URL or --queue-url",
+                scheme: scheme.to_owned(),
+            })
+        }
+        _ => Err(SettingError::QueueUrlScheme),
+    }
+}
+
+/// Returns the connector of the configured store.
+///
+/// # Errors
+/// [`SettingError`]: no database is configured, its engine is not part of this build, or the URL is unusable.
+pub(crate) fn store_connector(args: &DatabaseArgs) -> Result<Box<dyn StoreConnector>, SettingError> {
+    let url = args.configured_url().ok_or(SettingError::NoDatabase)?;
+    #[cfg(feature = "postgres")]
+    let connector = postgres::connector(url);
+    #[cfg(not(feature = "postgres"))]
+    let connector = {
+        // The text may hold a password, so only the scheme of this engine is shown.
+        let _ = url;
+        let setting = "DATABASE_URL or --database-url";
+        Err(SettingError::EngineNotBuilt { setting, scheme: "postgres".to_owned() })
+    };
+    connector
 }
 
 impl Engines {
-    /// Opens both servers.
+    /// Opens a queue and a store on servers.
     ///
     /// # Errors
-    /// [`RemoteError`] names the variable and the remedy.
+    /// [`EngineOpenError`] names the variable and the remedy.
     pub(crate) async fn open_remote(
-        queue: RemoteQueueSettings,
-        store: postgres::PostgresSettings,
+        queue: Box<dyn QueueConnector>,
+        store: Box<dyn StoreConnector>,
+        tuning: StoreTuning,
         effects: &Effects,
-    ) -> Result<Self, RemoteError> {
+    ) -> Result<Self, EngineOpenError> {
         // The store first: an open queue is already a member of the group of workers.
-        let (store, warnings) = postgres::PostgresStore::open(store, effects.clone()).await?;
-        for warning in warnings {
-            warn!("{warning}");
-        }
-        let queue = RemoteQueue::open(queue, effects).await?;
-        let watch = queue
-            .history()
-            .map(|history| HistoryWatch::start(history, Arc::new(store.clone()), effects.clone()));
-        Ok(Self::Remote { queue, store, watch })
+        let store = store.open(tuning, effects).await?;
+        let queue = queue.open(effects).await?;
+        let watch = queue.history.map(|history| HistoryWatch::start(history, store.history, effects.clone()));
+        Ok(Self {
+            queue: queue.queue,
+            producer: queue.producer,
+            store: store.store,
+            watch,
+            handles: vec![queue.handle, store.handle],
+        })
     }
 
     /// Returns the queue as a worker uses it.
     pub(crate) fn queue(&self) -> Arc<dyn Queue> {
-        match self {
-            Self::Embedded(engine) => Arc::new(engine.clone()),
-            Self::Remote { queue, .. } => queue.queue(),
-        }
+        Arc::clone(&self.queue)
     }
 
     /// Returns the store.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
-        match self {
-            Self::Embedded(engine) => Arc::new(engine.clone()),
-            Self::Remote { store, .. } => Arc::new(store.clone()),
-        }
+        Arc::clone(&self.store)
     }
 
     /// Returns the queue as an edge in this process uses it.
     pub(crate) fn producer(&self) -> Arc<dyn Producer> {
-        match self {
-            Self::Embedded(engine) => Arc::new(engine.clone()),
-            Self::Remote { queue, .. } => queue.producer(),
-        }
+        Arc::clone(&self.producer)
     }
 
-    /// Waits until an engine has failed permanently, which the embedded one never does.
+    /// Waits until an engine has failed permanently.
     pub(crate) async fn failed(&self) {
-        match self {
-            Self::Embedded(_) => std::future::pending().await,
-            Self::Remote { queue, watch, .. } => {
-                let watch_ended = async {
-                    match watch {
-                        Some(watch) => watch.ended().await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    () = queue.ended() => {}
-                    () = watch_ended => {}
-                }
+        let mut parts: JoinSet<()> =
+            self.handles.iter().map(Arc::clone).map(|handle| async move { handle.ended().await }).collect();
+        let watch_ended = async {
+            match &self.watch {
+                Some(watch) => watch.ended().await,
+                None => std::future::pending().await,
             }
+        };
+        tokio::select! {
+            _ = parts.join_next() => {}
+            () = watch_ended => {}
         }
     }
 
     /// Flushes pending writes, deregisters the consumer and closes the connections.
     pub(crate) async fn close(self) {
-        match self {
-            Self::Embedded(engine) => engine.close().await,
-            Self::Remote { queue, store, watch } => {
-                if let Some(watch) = watch {
-                    watch.stop().await;
-                }
-                queue.close().await;
-                store.close().await;
-            }
+        if let Some(watch) = self.watch {
+            watch.stop().await;
+        }
+        for handle in self.handles {
+            handle.close().await;
         }
     }
 }

@@ -1,8 +1,6 @@
 //! `chargegate migrate`: migrates the database to the schema of this version.
 
-use chargegate_postgres as postgres;
-use chargegate_postgres::{self, MigrateError, MigrationResult};
-
+use crate::engines::{EngineOpenError, SchemaVersions, store_connector};
 use crate::output;
 use crate::settings::{DatabaseArgs, SettingError};
 
@@ -18,7 +16,7 @@ pub(crate) struct MigrateArgs {
 /// # Errors
 /// The migration failed; the database keeps its version, or one between.
 pub(crate) async fn run(args: MigrateArgs) -> Result<(), MigrateCommandError> {
-    let MigrationResult { from, to } = postgres::migrate(&args.database.url()?).await?;
+    let SchemaVersions { from, to } = store_connector(&args.database)?.migrate().await?;
     output::line(match from {
         from if from == to => format!("the schema is already at version {to}"),
         0 => format!("created the schema, version {to}"),
@@ -35,5 +33,5 @@ pub(crate) enum MigrateCommandError {
     Setting(#[from] SettingError),
     /// The migration failed.
     #[error(transparent)]
-    Migrate(#[from] MigrateError),
+    Migrate(#[from] EngineOpenError),
 }

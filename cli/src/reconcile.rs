@@ -6,16 +6,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chargegate_core::RequestId;
-use chargegate_postgres as postgres;
-use chargegate_redis as redis;
-use chargegate_sqlite as sqlite;
 use chargegate_storage::reconcile::{Reconciliation, SequenceRange, reconcile, reconcile_uncounted};
 use chargegate_storage::{Effects, EngineError};
 use serde_json::json;
 
-use crate::engines::{QueueOpenError, RemoteQueue};
+use crate::engines::{EngineOpenError, queue_connector, reconcile_folder, store_connector};
 use crate::output;
-use crate::settings::{DatabaseArgs, QueueArgs, RemoteQueueSettings, SettingError};
+use crate::settings::{DatabaseArgs, QueueArgs, SettingError};
 
 /// Check that nothing is lost: every message and every decision is accounted for
 #[derive(Debug, clap::Args)]
@@ -37,32 +34,29 @@ pub(crate) struct ReconcileArgs {
 /// # Errors
 /// The engines cannot be read.
 pub(crate) async fn run(args: ReconcileArgs) -> Result<ExitCode, ReconcileCommandError> {
-    let books = match (args.queue.configured_url(), args.database.configured_url()) {
-        (None, None) => sqlite::Inspector::open(&args.data_dir).await?.reconcile().await?,
+    let reconciliation = match (args.queue.configured_url(), args.database.configured_url()) {
+        (None, None) => reconcile_folder(&args.data_dir).await??,
         (Some(_), Some(_)) => {
-            let store = postgres::PostgresInspector::open(&args.database.url()?).await?;
-            match args.queue.settings()? {
-                RemoteQueueSettings::Redis(settings) => {
-                    let queue = redis::Inspector::open(&settings, Effects::system()).await;
-                    let queue = queue.map_err(QueueOpenError::from)?;
-                    reconcile(&queue, &store).await?
-                }
-                settings @ (RemoteQueueSettings::Sqs(_) | RemoteQueueSettings::Cloudflare(_)) => {
-                    let queue = RemoteQueue::open(settings, &Effects::system()).await?;
-                    let depth = queue.queue().depth().await;
-                    queue.close().await;
-                    reconcile_uncounted(depth?.waiting, &store).await?
-                }
+            let effects = Effects::system();
+            let queue = queue_connector(&args.queue)?;
+            let store = store_connector(&args.database)?.open_counters().await?;
+            if let Some(counters) = queue.open_counters(&effects).await? {
+                reconcile(&*counters, &*store).await?
+            } else {
+                let queue = queue.open(&effects).await?;
+                let depth = queue.queue.depth().await;
+                queue.handle.close().await;
+                reconcile_uncounted(depth?.waiting, &*store).await?
             }
         }
         _ => return Err(SettingError::HalfRemote.into()),
     };
     if args.json {
-        output::line(json(&books));
+        output::line(json(&reconciliation));
     } else {
-        output::line(ReconciliationText(&books));
+        output::line(ReconciliationText(&reconciliation));
     }
-    Ok(if books.balanced() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if reconciliation.balanced() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Error of `chargegate reconcile`.
@@ -71,15 +65,9 @@ pub(crate) enum ReconcileCommandError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// The data folder cannot be opened.
+    /// An engine cannot be opened.
     #[error(transparent)]
-    Folder(#[from] sqlite::OpenError),
-    /// The queue cannot be opened.
-    #[error(transparent)]
-    Queue(#[from] QueueOpenError),
-    /// The database cannot be opened.
-    #[error(transparent)]
-    Database(#[from] postgres::PostgresOpenError),
+    Open(#[from] EngineOpenError),
     /// A count cannot be read.
     #[error("the counts cannot be read")]
     Read(#[from] EngineError),

@@ -5,16 +5,15 @@ mod edge;
 mod queue;
 mod work;
 
+use std::error::Error;
 use std::num::NonZeroUsize;
 
 use chargegate_core::{AddressPolicy, DecisionRulesError, IpNetworkError};
-use chargegate_postgres::DatabaseUrlError;
-use chargegate_pull::cloudflare::{ApiTokenError, BaseUrlError};
 use chargegate_worker::AclUrlError;
 
 pub(crate) use self::database::DatabaseArgs;
 pub(crate) use self::edge::EdgeHostArgs;
-pub(crate) use self::queue::{QueueArgs, QueueLimitArgs, QueueUrlError, RemoteQueueSettings};
+pub(crate) use self::queue::{QueueArgs, QueueLimitArgs};
 pub(crate) use self::work::{OpsArgs, WorkerTuningArgs};
 
 /// Flags for the addresses that callbacks may go to.
@@ -80,7 +79,20 @@ pub(crate) enum SettingError {
     NoQueue,
     /// The URL of the queue is unusable.
     #[error("QUEUE_URL or --queue-url")]
-    QueueUrl(#[source] QueueUrlError),
+    QueueUrl(#[source] Box<dyn Error + Send + Sync>),
+    /// The scheme of the queue's URL names no engine.
+    #[error(
+        "QUEUE_URL or --queue-url: expected a URL that begins with redis://, rediss://, sqs:// or cloudflare://"
+    )]
+    QueueUrlScheme,
+    /// The engine of a URL is not part of this build.
+    #[error("{setting}: this program was built without the engine of {scheme}:// URLs; use a full build")]
+    EngineNotBuilt {
+        /// The variable and the flag of the URL.
+        setting: &'static str,
+        /// Scheme of the URL.
+        scheme: String,
+    },
     /// The key prefix is unusable.
     #[error("--queue-prefix or CHARGEGATE_QUEUE_PREFIX must be 1 to 100 characters without spaces or braces")]
     QueuePrefix,
@@ -91,7 +103,7 @@ pub(crate) enum SettingError {
     NoDatabase,
     /// The URL of the database is unusable.
     #[error("DATABASE_URL or --database-url")]
-    DatabaseUrl(#[source] DatabaseUrlError),
+    DatabaseUrl(#[source] Box<dyn Error + Send + Sync>),
     /// Only one of queue and store is on a server.
     #[error(
         "QUEUE_URL and DATABASE_URL (--queue-url, --database-url) go together: set both, or neither to keep everything in the data folder"
@@ -109,10 +121,10 @@ pub(crate) enum SettingError {
     NoCloudflareToken,
     /// The token for Cloudflare's API is malformed.
     #[error("CLOUDFLARE_API_TOKEN, or the file of CLOUDFLARE_API_TOKEN_FILE")]
-    CloudflareToken(#[source] ApiTokenError),
+    CloudflareToken(#[source] Box<dyn Error + Send + Sync>),
     /// The URL of Cloudflare's API is unusable.
     #[error("CLOUDFLARE_BASE_URL or --cloudflare-base-url")]
-    CloudflareBaseUrl(#[source] BaseUrlError),
+    CloudflareBaseUrl(#[source] Box<dyn Error + Send + Sync>),
     /// The file with the token cannot be read.
     #[error("CLOUDFLARE_API_TOKEN_FILE or --cloudflare-api-token-file: {} cannot be read", path.display())]
     CloudflareTokenFile {

@@ -4,14 +4,13 @@
 mod args;
 mod demo;
 mod edge;
+mod edge_url;
 
-use chargegate_sqlite as sqlite;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chargegate_host::LoadError;
-use chargegate_sqlite::{self, OpenError};
 use chargegate_storage::Effects;
 use chargegate_worker::{
     AclUrlError, CallbackClient, CallbackClientError, HttpAuthorizer, MetricsError, OpsServer,
@@ -25,7 +24,7 @@ use self::args::EngineLocation;
 pub(crate) use self::args::UpArgs;
 use self::demo::DemoServices;
 use self::edge::PreparedEdge;
-use crate::engines::{Engines, RemoteError};
+use crate::engines::{EngineOpenError, Engines, open_folder};
 use crate::output;
 use crate::running::RunningWorker;
 use crate::serve::{ListenError, listen};
@@ -43,7 +42,7 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
     let pace = match engine_location {
         // The embedded engine batches the operations that wait for its single writer.
         EngineLocation::Folder(_) => Duration::ZERO,
-        EngineLocation::Servers(_) => COMMIT_PACE,
+        EngineLocation::Servers { .. } => COMMIT_PACE,
     };
     let worker_settings = args.work.worker(pace)?;
     let configured_acl = args.acl_url()?;
@@ -61,12 +60,9 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
     let effects = Effects::system();
 
     let engines = match engine_location {
-        EngineLocation::Folder(settings) => {
-            Engines::Embedded(sqlite::Engine::open(&args.data_dir, settings, effects.clone()).await?)
-        }
-        EngineLocation::Servers(servers) => {
-            let (queue, store) = *servers;
-            Engines::open_remote(queue, store, &effects).await?
+        EngineLocation::Folder(tuning) => open_folder(&args.data_dir, tuning, &effects).await?,
+        EngineLocation::Servers { queue, store, tuning } => {
+            Engines::open_remote(queue, store, tuning, &effects).await?
         }
     };
     let edge_url = edge.url()?;
@@ -118,12 +114,9 @@ pub(crate) enum UpCommandError {
     /// An address cannot be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The data folder cannot be used.
+    /// An engine cannot be opened.
     #[error(transparent)]
-    Open(#[from] OpenError),
-    /// A server cannot be used.
-    #[error(transparent)]
-    Remote(#[from] RemoteError),
+    Open(#[from] EngineOpenError),
     /// The edge component cannot be loaded.
     #[error(
         "the edge component cannot be loaded: build it with `cargo xtask edge`, or name another with --edge-component"

@@ -14,7 +14,7 @@ use chargegate_worker::{
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::engines::{Engines, RemoteError};
+use crate::engines::{EngineOpenError, Engines, StoreTuning, queue_connector, store_connector};
 use crate::running::RunningWorker;
 use crate::serve::{ListenError, listen};
 use crate::settings::{
@@ -58,9 +58,14 @@ pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(),
     let worker_settings = args.work.worker(COMMIT_PACE)?;
     let addresses = addresses(&args.addresses.callback_allow)?;
     let acl_url: AclUrl = args.acl_url.parse().map_err(SettingError::AclUrl)?;
-    let queue = args.queue.settings()?.for_worker(&args.work);
-    let store =
-        args.database.settings(args.database_connections, args.work.callback_lease(), args.work.retention)?;
+    let mut queue = queue_connector(&args.queue)?;
+    queue.tune_for_worker(&args.work);
+    let store = store_connector(&args.database)?;
+    let tuning = StoreTuning {
+        connections: args.database_connections,
+        callback_lease: args.work.callback_lease(),
+        retention: args.work.retention,
+    };
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let metrics = install_metrics()?;
     let effects = Effects::system();
@@ -68,7 +73,7 @@ pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(),
     let connections = args.work.callbacks_per_host.get();
     let client = CallbackClient::new(addresses, resolver, args.work.callback_timeout, connections)?;
 
-    let engines = Engines::open_remote(queue, store, &effects).await?;
+    let engines = Engines::open_remote(queue, store, tuning, &effects).await?;
     let parts = WorkerDependencies {
         queue: engines.queue(),
         store: engines.store(),
@@ -105,7 +110,7 @@ pub(crate) enum WorkerCommandError {
     Listen(#[from] ListenError),
     /// An engine cannot be used.
     #[error(transparent)]
-    Engines(#[from] RemoteError),
+    Engines(#[from] EngineOpenError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Client(#[from] CallbackClientError),

@@ -7,7 +7,36 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::ledger::CallbackContradiction;
+/// A contradiction between a callback and its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum CallbackContradiction {
+    /// The body is not exactly the three fields, in order.
+    Shape,
+    /// The station or the token differs from the request.
+    Echo,
+    /// The status is not one of the four.
+    Status,
+    /// `webhook-id` differs from the response's `x-request-id`.
+    RequestId,
+    /// A repeated callback differs from the first.
+    Changed,
+    /// The request was refused as bad.
+    Refused,
+}
+
+impl CallbackContradiction {
+    /// Returns a short description.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Shape => "body is not the three fields",
+            Self::Echo => "station or token differs from the request",
+            Self::Status => "unknown status",
+            Self::RequestId => "webhook-id differs from x-request-id",
+            Self::Changed => "callbacks differ",
+            Self::Refused => "refused and called back",
+        }
+    }
+}
 
 /// Parses the body of a callback and compares it with its request.
 ///

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-pub(super) use self::entry::{CallbackContradiction, LedgerEntry, ReceivedCallback, RequestAck};
+pub(super) use self::entry::{LedgerEntry, ReceivedCallback, RequestAck};
 use super::callback;
 
 /// The record of a run. Requests are numbered from 0 in their planned order.

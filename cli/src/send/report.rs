@@ -7,8 +7,9 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::callback::CallbackContradiction;
 use super::client::ResponseLoss;
-use super::ledger::{CallbackContradiction, LedgerEntry, RequestAck, RequestLedger};
+use super::ledger::{LedgerEntry, RequestAck, RequestLedger};
 
 /// The report of a run. `sent = accepted + refused + uncertain` and `accepted = called_back + missing`.
 #[derive(Debug, Default, Serialize)]

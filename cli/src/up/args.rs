@@ -5,14 +5,15 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chargegate_postgres as postgres;
-use chargegate_sqlite as sqlite;
 use chargegate_worker::AclUrl;
 
-use super::edge::ExternalEdgeUrl;
+use super::edge_url::ExternalEdgeUrl;
+use crate::engines::{
+    FolderTuning, QueueConnector, StoreConnector, StoreTuning, queue_connector, store_connector,
+};
 use crate::settings::{
-    CallbackAddressArgs, DatabaseArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs, RemoteQueueSettings,
-    SettingError, WorkerTuningArgs, count,
+    CallbackAddressArgs, DatabaseArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError,
+    WorkerTuningArgs, count,
 };
 use crate::{duration, log};
 
@@ -76,9 +77,16 @@ pub(crate) struct UpArgs {
 /// Location of queue and store.
 pub(super) enum EngineLocation {
     /// The data folder.
-    Folder(sqlite::Settings),
+    Folder(FolderTuning),
     /// A server for each.
-    Servers(Box<(RemoteQueueSettings, postgres::PostgresSettings)>),
+    Servers {
+        /// The queue.
+        queue: Box<dyn QueueConnector>,
+        /// The store.
+        store: Box<dyn StoreConnector>,
+        /// Settings of the store.
+        tuning: StoreTuning,
+    },
 }
 
 impl UpArgs {
@@ -99,14 +107,19 @@ impl UpArgs {
         match (self.queue.configured_url(), self.database.configured_url()) {
             (None, None) if self.external_edge.is_some() => Err(SettingError::ExternalEdge),
             (None, None) => {
-                let depth_limit = self.limit.queue_limit.get();
+                let depth_limit = self.limit.queue_limit;
                 let message_lease = self.work.message_lease();
-                Ok(EngineLocation::Folder(sqlite::Settings { depth_limit, message_lease, callback_lease }))
+                Ok(EngineLocation::Folder(FolderTuning { depth_limit, message_lease, callback_lease }))
             }
-            (Some(_), Some(_)) => Ok(EngineLocation::Servers(Box::new((
-                self.queue.settings()?.for_edge(self.limit.queue_limit).for_worker(&self.work),
-                self.database.settings(self.database_connections, callback_lease, self.work.retention)?,
-            )))),
+            (Some(_), Some(_)) => {
+                let mut queue = queue_connector(&self.queue)?;
+                queue.limit_depth(self.limit.queue_limit);
+                queue.tune_for_worker(&self.work);
+                let store = store_connector(&self.database)?;
+                let connections = self.database_connections;
+                let tuning = StoreTuning { connections, callback_lease, retention: self.work.retention };
+                Ok(EngineLocation::Servers { queue, store, tuning })
+            }
             _ => Err(SettingError::HalfRemote),
         }
     }

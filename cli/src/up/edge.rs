@@ -1,38 +1,17 @@
 //! The edge of `chargegate up`: in this process, or elsewhere in front of the same queue.
 
 use std::io;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use chargegate_host::{Drain, Host, Settings};
 use chargegate_storage::queue::Producer;
-use http::Uri;
 use tokio::net::TcpListener;
 use tracing::warn;
 
 use super::UpCommandError;
 use super::args::UpArgs;
+use super::edge_url::ExternalEdgeUrl;
 use crate::serve::listen;
-
-/// Base URL of an edge that runs elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ExternalEdgeUrl(Box<str>);
-
-impl FromStr for ExternalEdgeUrl {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let uri = text.parse::<Uri>().ok();
-        let whole = uri.filter(|uri| {
-            let plain = uri.path() == "/" && uri.query().is_none() && !text.contains(['@', '#']);
-            matches!(uri.scheme_str(), Some("http" | "https")) && plain
-        });
-        match whole {
-            Some(_) => Ok(Self(text.trim_end_matches('/').into())),
-            None => Err("write the edge's URL without a path, like http://127.0.0.1:3000"),
-        }
-    }
-}
 
 /// An edge whose settings are checked and whose address is bound.
 pub(super) enum PreparedEdge {
@@ -72,7 +51,7 @@ impl PreparedEdge {
     pub(super) fn url(&self) -> io::Result<String> {
         match self {
             Self::Local(_, listener) => Ok(format!("http://{}", listener.local_addr()?)),
-            Self::External(url) => Ok(url.0.to_string()),
+            Self::External(url) => Ok(url.to_string()),
         }
     }
 
@@ -102,31 +81,6 @@ impl LoadedEdge {
                     warn!(connections, "closed connections whose requests did not finish in time");
                 }
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_edge_elsewhere_is_named_by_its_origin() {
-        for text in ["http://127.0.0.1:3000", "http://127.0.0.1:3000/", "https://edge.example"] {
-            let ExternalEdgeUrl(url) = text.parse().unwrap();
-            assert_eq!(*url, *text.trim_end_matches('/'));
-        }
-        for text in [
-            "",
-            "127.0.0.1:3000",
-            "http://h/v1",
-            "http://h?x=1",
-            "http://h#f",
-            "https://user:secret@h",
-            "ftp://h",
-            "/",
-        ] {
-            assert!(text.parse::<ExternalEdgeUrl>().is_err(), "{text}");
         }
     }
 }

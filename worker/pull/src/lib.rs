@@ -2,7 +2,9 @@
 //! such services.
 
 mod bounded;
+#[cfg(feature = "cloudflare")]
 pub mod cloudflare;
 mod engine;
 mod retry_after;
+#[cfg(feature = "sqs")]
 pub mod sqs;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chargegate_core::DecisionStatus;
 use tokio::time::Instant;
 
+use crate::send::callback::CallbackContradiction;
 use crate::send::client::ResponseLoss;
 
 /// One request, its response and its callbacks.
@@ -36,37 +37,6 @@ pub(crate) struct ReceivedCallback {
     pub(crate) after: Duration,
     pub(crate) webhook_id: Option<Box<str>>,
     pub(crate) status: Result<DecisionStatus, CallbackContradiction>,
-}
-
-/// A contradiction between a callback and its request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum CallbackContradiction {
-    /// The body is not exactly the three fields, in order.
-    Shape,
-    /// The station or the token differs from the request.
-    Echo,
-    /// The status is not one of the four.
-    Status,
-    /// `webhook-id` differs from the response's `x-request-id`.
-    RequestId,
-    /// A repeated callback differs from the first.
-    Changed,
-    /// The request was refused as bad.
-    Refused,
-}
-
-impl CallbackContradiction {
-    /// Returns a short description.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Shape => "body is not the three fields",
-            Self::Echo => "station or token differs from the request",
-            Self::Status => "unknown status",
-            Self::RequestId => "webhook-id differs from x-request-id",
-            Self::Changed => "callbacks differ",
-            Self::Refused => "refused and called back",
-        }
-    }
 }
 
 impl LedgerEntry {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::send::callback::CallbackContradiction;
 use crate::send::client::ResponseLoss;
 
 const ALLOWED: &[u8] = br#"{"station_id":"S","driver_token":"T","status":"allowed"}"#;

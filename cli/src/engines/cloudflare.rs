@@ -1,0 +1,61 @@
+//! Cloudflare Queues as the queue.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chargegate_pull::cloudflare::{
+    ApiToken, ApiTokenError, BaseUrlError, Engine, OpenError, QueueUrlError, Settings,
+};
+use chargegate_storage::Effects;
+use tracing::warn;
+
+use super::{EngineHandle, EngineOpenError, OpenQueue, QueueConnector};
+use crate::settings::{QueueArgs, SettingError, WorkerTuningArgs};
+
+/// Returns the connector of a queue on Cloudflare Queues.
+pub(super) fn connector(url: &str, args: &QueueArgs) -> Result<Box<dyn QueueConnector>, SettingError> {
+    let url = url.parse().map_err(|error: QueueUrlError| SettingError::QueueUrl(error.into()))?;
+    let base_url = args
+        .cloudflare_base_url
+        .parse()
+        .map_err(|error: BaseUrlError| SettingError::CloudflareBaseUrl(error.into()))?;
+    let token: ApiToken = args
+        .cloudflare_token()?
+        .parse()
+        .map_err(|error: ApiTokenError| SettingError::CloudflareToken(error.into()))?;
+    Ok(Box::new(CloudflareConnector(Settings { base_url, ..Settings::new(url, token) })))
+}
+
+struct CloudflareConnector(Settings);
+
+#[async_trait]
+impl QueueConnector for CloudflareConnector {
+    fn tune_for_worker(&mut self, work: &WorkerTuningArgs) {
+        self.0.message_lease = work.shortest_message_lease();
+        // A message that arrives during the pause is still leased in time for a call.
+        self.0.idle_pause = self.0.idle_pause.min(work.decision_deadline() / 2);
+    }
+
+    async fn open(self: Box<Self>, effects: &Effects) -> Result<OpenQueue, EngineOpenError> {
+        let (engine, warnings) = Engine::open(self.0, effects.clone()).await.map_err(with_remedy)?;
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        Ok(OpenQueue::new(Arc::new(engine)))
+    }
+}
+
+#[async_trait]
+impl EngineHandle for Engine {
+    async fn ended(&self) {
+        Engine::ended(self).await;
+    }
+
+    async fn close(&self) {
+        Engine::close(self).await;
+    }
+}
+
+fn with_remedy(error: OpenError) -> EngineOpenError {
+    EngineOpenError::new(error, "")
+}

@@ -1,0 +1,71 @@
+//! Redis and Valkey as the queue.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chargegate_redis::{Engine, Inspector, OpenError, Settings};
+use chargegate_storage::Effects;
+use chargegate_storage::reconcile::CountedQueue;
+use tracing::warn;
+
+use super::{EngineHandle, EngineOpenError, OpenQueue, QueueConnector};
+use crate::settings::{QueueArgs, SettingError, WorkerTuningArgs};
+
+/// Returns the connector of a queue on Redis or Valkey.
+pub(super) fn connector(url: &str, args: &QueueArgs) -> Result<Box<dyn QueueConnector>, SettingError> {
+    let url =
+        url.parse().map_err(|error: chargegate_redis::RedisUrlError| SettingError::QueueUrl(error.into()))?;
+    Ok(Box::new(RedisConnector(Settings {
+        streams: args.queue_streams,
+        prefix: args.checked_prefix()?.to_owned(),
+        // Only an edge enforces the limit.
+        depth_limit: u64::MAX,
+        ..Settings::new(url)
+    })))
+}
+
+struct RedisConnector(Settings);
+
+#[async_trait]
+impl QueueConnector for RedisConnector {
+    fn limit_depth(&mut self, limit: NonZeroU64) {
+        self.0.depth_limit = limit.get();
+    }
+
+    fn tune_for_worker(&mut self, work: &WorkerTuningArgs) {
+        self.0.message_lease = work.message_lease();
+    }
+
+    async fn open(self: Box<Self>, effects: &Effects) -> Result<OpenQueue, EngineOpenError> {
+        let (engine, warnings) = Engine::open(self.0, effects.clone()).await.map_err(with_remedy)?;
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        let engine = Arc::new(engine);
+        Ok(OpenQueue { history: Some(engine.clone()), ..OpenQueue::new(engine) })
+    }
+
+    async fn open_counters(
+        &self,
+        effects: &Effects,
+    ) -> Result<Option<Box<dyn CountedQueue>>, EngineOpenError> {
+        let inspector = Inspector::open(&self.0, effects.clone()).await.map_err(with_remedy)?;
+        Ok(Some(Box::new(inspector)))
+    }
+}
+
+#[async_trait]
+impl EngineHandle for Engine {
+    async fn ended(&self) {
+        Engine::ended(self).await;
+    }
+
+    async fn close(&self) {
+        Engine::close(self).await;
+    }
+}
+
+fn with_remedy(error: OpenError) -> EngineOpenError {
+    EngineOpenError::new(error, "")
+}

@@ -1,0 +1,63 @@
+//! Queue and store in the data folder, in one SQLite file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chargegate_sqlite::{Engine, Inspector, OpenError, Settings};
+use chargegate_storage::inspect::Inspect;
+use chargegate_storage::reconcile::Reconciliation;
+use chargegate_storage::{Effects, EngineError};
+
+use super::{EngineHandle, EngineOpenError, Engines, FolderTuning};
+
+/// Opens queue and store in `data_dir`.
+///
+/// # Errors
+/// [`EngineOpenError`] names the variable and the remedy.
+pub(crate) async fn open_folder(
+    data_dir: &Path,
+    tuning: FolderTuning,
+    effects: &Effects,
+) -> Result<Engines, EngineOpenError> {
+    let FolderTuning { depth_limit, message_lease, callback_lease } = tuning;
+    let settings = Settings { depth_limit: depth_limit.get(), message_lease, callback_lease };
+    let engine = Engine::open(data_dir, settings, effects.clone()).await.map_err(with_remedy)?;
+    let engine = Arc::new(engine);
+    Ok(Engines {
+        queue: engine.clone(),
+        producer: engine.clone(),
+        store: engine.clone(),
+        watch: None,
+        handles: vec![engine],
+    })
+}
+
+/// Opens the data folder for reading decisions.
+///
+/// # Errors
+/// [`EngineOpenError`].
+pub(crate) async fn inspect_folder(data_dir: &Path) -> Result<Box<dyn Inspect>, EngineOpenError> {
+    Ok(Box::new(Inspector::open(data_dir).await.map_err(with_remedy)?))
+}
+
+/// Reconciles queue and store in the data folder.
+///
+/// # Errors
+/// The folder cannot be opened; the inner error if it cannot be read.
+pub(crate) async fn reconcile_folder(
+    data_dir: &Path,
+) -> Result<Result<Reconciliation, EngineError>, EngineOpenError> {
+    Ok(Inspector::open(data_dir).await.map_err(with_remedy)?.reconcile().await)
+}
+
+#[async_trait]
+impl EngineHandle for Engine {
+    async fn close(&self) {
+        Engine::close(self).await;
+    }
+}
+
+fn with_remedy(error: OpenError) -> EngineOpenError {
+    EngineOpenError::new(error, "")
+}
