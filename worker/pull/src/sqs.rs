@@ -6,6 +6,9 @@
 mod answer;
 mod api;
 mod credentials;
+mod endpoint;
+mod fault;
+mod message_group;
 mod open;
 mod refusal;
 mod service;
@@ -19,6 +22,7 @@ use std::time::Duration;
 use self::api::Api;
 pub use self::credentials::{CredentialsError, CredentialsSource};
 use self::credentials::{Keeper, Usual};
+pub use self::message_group::message_group;
 pub use self::open::OpenError;
 pub use self::refusal::Refusal;
 pub use self::service::Sqs;

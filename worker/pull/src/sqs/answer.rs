@@ -1,12 +1,12 @@
 //! Reading answers that say no, be they JSON, XML or neither.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use chargegate_core::UnixMillis;
-use chargegate_core::sqs::{self, Fault, Said};
 use http::StatusCode;
 use http::header::DATE;
 
+use super::fault::{SqsErrorBody, SqsFault, bare_code};
 use super::refusal::{Failure, Refusal};
 use super::url::QueueUrl;
 use crate::engine::Answer;
@@ -28,56 +28,57 @@ pub(super) struct Asked<'a> {
 
 /// What an answer other than 200 says.
 pub(super) fn failure(answer: &Answer, asked: &Asked<'_>) -> Failure {
-    let Said { code, message } = read(answer);
+    let SqsErrorBody { code, message } = read(answer);
     let code = detail(&code);
     let (status, operation) = (answer.status, asked.operation);
     let code_or_status = || if code.is_empty() { status.as_str().into() } else { code.as_str().into() };
-    let refusal = match Fault::of(&code) {
+    let refusal = match SqsFault::from_code(&code) {
         // Deletes go on, since they are what mends it.
-        Fault::Throttled if code == OVER_LIMIT => {
+        SqsFault::Throttled if code == OVER_LIMIT => {
             let text = format!("{operation}: {code}: as many messages as the queue can have are leased");
             return Failure::unavailable(text);
         }
-        Fault::Throttled => return Failure::Throttled(answer.retry_after()),
-        Fault::UnknownKey => Refusal::UnknownKey,
-        Fault::Expired => Refusal::Expired,
-        Fault::Clock => clock(answer, asked.now)
+        SqsFault::Throttled => return Failure::Throttled(answer.retry_after()),
+        SqsFault::UnknownKey => Refusal::UnknownKey,
+        SqsFault::Expired => Refusal::Expired,
+        SqsFault::Clock => clock(answer, asked.now)
             .unwrap_or(Refusal::Clock { ahead: Duration::ZERO, behind: Duration::ZERO }),
         // The text of such an answer may repeat what was signed, session token included.
-        Fault::Signature => clock(answer, asked.now).unwrap_or_else(|| Refusal::Signature {
+        SqsFault::Signature => clock(answer, asked.now).unwrap_or_else(|| Refusal::Signature {
             code: code_or_status(),
             region: asked.queue.region().into(),
         }),
-        Fault::NotPermitted => Refusal::NotPermitted { operation, detail: detail(&message).into() },
-        Fault::NoQueue => Refusal::NoQueue { queue: asked.queue.to_string().into() },
-        Fault::Other if status == StatusCode::TOO_MANY_REQUESTS => {
+        SqsFault::NotPermitted => Refusal::NotPermitted { operation, detail: detail(&message).into() },
+        SqsFault::NoQueue => Refusal::NoQueue { queue: asked.queue.to_string().into() },
+        SqsFault::Other if status == StatusCode::TOO_MANY_REQUESTS => {
             return Failure::Throttled(answer.retry_after());
         }
-        Fault::Other if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => {
+        SqsFault::Other if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => {
             Refusal::NotPermitted { operation, detail: code_or_status() }
         }
-        Fault::Other if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT => {
+        SqsFault::Other if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT => {
             Refusal::Other { operation, status: status.as_u16(), code: code.into() }
         }
-        Fault::Other => return Failure::unavailable(format!("{operation}: status {}", code_or_status())),
+        SqsFault::Other => return Failure::unavailable(format!("{operation}: status {}", code_or_status())),
     };
     Failure::Refused(refusal)
 }
 
 /// The skew, where clocks are further apart than signatures tolerate.
 fn clock(answer: &Answer, now: UnixMillis) -> Option<Refusal> {
-    let theirs = UnixMillis::from_http_date(answer.headers.get(DATE)?.to_str().ok()?)?;
+    let date = httpdate::parse_http_date(answer.headers.get(DATE)?.to_str().ok()?).ok()?;
+    let theirs = UnixMillis(0).plus(date.duration_since(UNIX_EPOCH).ok()?);
     let (ahead, behind) = (now.since(theirs), theirs.since(now));
     (ahead.max(behind) > TOLERATED_SKEW).then_some(Refusal::Clock { ahead, behind })
 }
 
-fn read(answer: &Answer) -> Said {
-    let said = Said::read(&answer.body);
+fn read(answer: &Answer) -> SqsErrorBody {
+    let said = SqsErrorBody::parse(&answer.body);
     if !said.code.is_empty() {
         return said;
     }
     let header = || answer.headers.get("x-amzn-errortype")?.to_str().ok();
-    Said { code: sqs::code(header().unwrap_or_default()).to_owned(), ..said }
+    SqsErrorBody { code: bare_code(header().unwrap_or_default()).to_owned(), ..said }
 }
 
 /// One line of printable characters.

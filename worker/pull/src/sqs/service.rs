@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::{UnixMillis, message_group_of};
+use chargegate_core::UnixMillis;
 use serde::Serialize;
 
 use super::api::Api;
+use super::message_group::group_of_message;
 use super::wire::{
     Attributes, Batch, ChangeVisibility, Delete, GetQueueAttributes, Message, Messages, Outcomes,
     ReceiveMessage, Send,
@@ -163,7 +164,7 @@ impl Service for Sqs {
         let entries = fit.enumerate().map(|(id, body)| Send {
             id: id.to_string(),
             message_body: body,
-            message_group_id: message_group_of(body),
+            message_group_id: group_of_message(body),
         });
         let entries: Vec<_> = entries.collect();
         let failures =

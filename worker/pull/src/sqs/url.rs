@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chargegate_core::sqs;
 use http::Uri;
 use http::uri::Authority;
+
+use super::endpoint;
 
 /// The address of a queue on Amazon SQS: `sqs://sqs.eu-central-1.amazonaws.com/123456789012/chargegate`, or
 /// `sqs+http://host:port/account/queue?region=name` for what speaks its protocol without TLS.
@@ -102,15 +103,15 @@ impl FromStr for QueueUrl {
         if authority.host().is_empty() || host.contains('@') || has_bad_port {
             return Err(MALFORMED);
         }
-        if queue.strip_suffix(".fifo").is_some_and(sqs::is_name) {
+        if queue.strip_suffix(".fifo").is_some_and(endpoint::is_name) {
             return Err(QueueUrlError::Fifo);
         }
-        if !sqs::is_name(account) || !sqs::is_name(queue) {
+        if !endpoint::is_name(account) || !endpoint::is_name(queue) {
             return Err(MALFORMED);
         }
         let region = match query.split_once('=') {
-            None if query.is_empty() => sqs::region(authority.host()).ok_or(QueueUrlError::NoRegion)?,
-            Some(("region", region)) if sqs::is_name(region) => region,
+            None if query.is_empty() => endpoint::region(authority.host()).ok_or(QueueUrlError::NoRegion)?,
+            Some(("region", region)) if endpoint::is_name(region) => region,
             _ => return Err(MALFORMED),
         };
         let region = region.into();

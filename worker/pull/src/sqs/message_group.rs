@@ -1,15 +1,12 @@
-//! The tenant a message belongs to, for queues that share themselves out fairly.
+//! The message group of a message, by which SQS shares a queue fairly between clients.
 
-use alloc::format;
-use alloc::string::String;
+use chargegate_core::CallbackUrl;
+use chargegate_core::json::{self, JsonMember, JsonValue};
 
-use crate::callback_url::CallbackUrl;
-use crate::json::{self, JsonMember, JsonValue};
-
-/// The group of messages that are called back at one host: 64-bit FNV-1a of the host, in hexadecimal digits.
+/// Returns the message group for a callback URL: the 64-bit FNV-1a of its host, in hexadecimal digits.
 ///
-/// Amazon SQS takes it for a message group: one client's backlog then does not hold up the messages of others. It is
-/// within the 128 characters that SQS takes, whatever the host, and names no client where operators look.
+/// With a group per host, one client's backlog does not delay the messages of others. The group is within the 128
+/// characters that SQS accepts, whatever the host, and does not disclose the client's name to those who see the queue.
 #[must_use]
 pub fn message_group(callback_url: &CallbackUrl) -> String {
     let hash = callback_url.host_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -18,9 +15,8 @@ pub fn message_group(callback_url: &CallbackUrl) -> String {
     format!("{hash:016x}")
 }
 
-/// The group of a message as it travels; none where the message has no callback URL that could be used.
-#[must_use]
-pub fn message_group_of(message: &str) -> Option<String> {
+/// Returns the group of an encoded message, or `None` if the message has no valid callback URL.
+pub(super) fn group_of_message(message: &str) -> Option<String> {
     let [url] = json::read_object(message.as_bytes(), ["callback_url"]).ok()??.named;
     let JsonMember::Once(JsonValue::String(url)) = url else { return None };
     url.decode().parse().ok().map(|url| message_group(&url))
@@ -51,11 +47,11 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_in_the_group_of_its_callback_url() {
-        let group = message_group_of(r#"{"v":1,"callback_url":"https://foobar/x?y=z"}"#);
+    fn the_group_of_a_message_is_that_of_its_callback_url() {
+        let group = group_of_message(r#"{"v":1,"callback_url":"https://foobar/x?y=z"}"#);
         assert_eq!(group.as_deref(), Some("85944171f73967e8"));
         for message in ["", "{}", r#"{"callback_url":1}"#, r#"{"callback_url":"ftp://foobar/"}"#] {
-            assert_eq!(message_group_of(message), None, "{message}");
+            assert_eq!(group_of_message(message), None, "{message}");
         }
     }
 }
