@@ -124,7 +124,7 @@ pub(crate) fn read_sync_reply(reply: &[RedisReply]) -> Result<(), RedisEnqueueEr
 
 #[cfg(test)]
 mod tests {
-    use chargegate_queue::QueueSettings as _;
+    use chargegate_queue::ComponentSettings as _;
 
     use super::*;
 

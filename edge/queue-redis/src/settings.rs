@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use chargegate_queue::{QueueSettings, QueueSettingsError, parse_number, parse_timeout};
+use chargegate_queue::{ComponentSettings, ComponentSettingsError, parse_number, parse_timeout};
 use chargegate_redis_layout::STREAM_PREFIX;
 
 /// Bounds the number of streams: each append names all of them, since their lengths are summed.
@@ -25,7 +25,7 @@ pub struct RedisQueueSettings {
     pub(crate) waitaof: Option<Duration>,
 }
 
-impl QueueSettings for RedisQueueSettings {
+impl ComponentSettings for RedisQueueSettings {
     const VARIABLES: &'static [&'static str] = &[
         "queue_url",
         "queue_username",
@@ -38,21 +38,21 @@ impl QueueSettings for RedisQueueSettings {
         "queue_waitaof_ms",
     ];
 
-    fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, QueueSettingsError> {
+    fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ComponentSettingsError> {
         let set = |name| lookup(name).filter(|value| !value.is_empty());
         let timeout = parse_timeout(set("queue_timeout_ms"))?;
-        let waitaof = QueueSettingsError("queue_waitaof_ms must be a number from 0 to 60000");
+        let waitaof = ComponentSettingsError("queue_waitaof_ms must be a number from 0 to 60000");
         let waitaof =
             parse_number(set("queue_waitaof_ms"), 0..=60_000, 0, waitaof).map(Duration::from_millis)?;
         if waitaof >= timeout {
-            return Err(QueueSettingsError("queue_waitaof_ms must be less than queue_timeout_ms"));
+            return Err(ComponentSettingsError("queue_waitaof_ms must be less than queue_timeout_ms"));
         }
         let prefix = set("queue_prefix").unwrap_or_else(|| STREAM_PREFIX.to_owned());
         if prefix.contains(['{', '}']) {
-            return Err(QueueSettingsError("queue_prefix must not contain braces"));
+            return Err(ComponentSettingsError("queue_prefix must not contain braces"));
         }
-        let streams = QueueSettingsError("queue_streams must be a number from 1 to 1024");
-        let limit = QueueSettingsError("queue_limit must be a number from 1 to 4294967295");
+        let streams = ComponentSettingsError("queue_streams must be a number from 1 to 1024");
+        let limit = ComponentSettingsError("queue_limit must be a number from 1 to 4294967295");
         Ok(Self {
             url: build_url(&set)?,
             prefix,
@@ -81,11 +81,11 @@ impl fmt::Debug for RedisQueueSettings {
 /// Builds the complete URL for the host.
 ///
 /// `queue_url` may contain only scheme, host and port, since the manifest also lists it as the allowed outbound host.
-fn build_url(set: &impl Fn(&'static str) -> Option<String>) -> Result<String, QueueSettingsError> {
-    let malformed = QueueSettingsError(
+fn build_url(set: &impl Fn(&'static str) -> Option<String>) -> Result<String, ComponentSettingsError> {
+    let malformed = ComponentSettingsError(
         "queue_url must be redis://host:port or rediss://host:port; user, password and database have their own variables",
     );
-    let url = set("queue_url").ok_or(QueueSettingsError("queue_url is not set"))?;
+    let url = set("queue_url").ok_or(ComponentSettingsError("queue_url is not set"))?;
     let (scheme, server) = url.split_once("://").ok_or(malformed)?;
     let server = server.strip_suffix('/').unwrap_or(server);
     let is_invalid =
@@ -97,9 +97,9 @@ fn build_url(set: &impl Fn(&'static str) -> Option<String>) -> Result<String, Qu
     let credentials = match set("queue_password") {
         Some(password) => format!("{username}:{}@", percent_encode(&password)),
         None if username.is_empty() => String::new(),
-        None => return Err(QueueSettingsError("queue_username needs queue_password")),
+        None => return Err(ComponentSettingsError("queue_username needs queue_password")),
     };
-    let database = QueueSettingsError("queue_database must be a number from 0 to 65535");
+    let database = ComponentSettingsError("queue_database must be a number from 0 to 65535");
     let database = parse_number(set("queue_database"), 0..=u16::MAX, 0, database)?;
     Ok(format!("{scheme}://{credentials}{server}/{database}"))
 }
@@ -122,7 +122,7 @@ fn percent_encode(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Result<RedisQueueSettings, QueueSettingsError> {
+    fn read(variables: &[(&str, &str)]) -> Result<RedisQueueSettings, ComponentSettingsError> {
         assert!(
             variables.iter().all(|(name, _)| RedisQueueSettings::VARIABLES.contains(name)),
             "{variables:?}"
@@ -163,7 +163,7 @@ mod tests {
             let error = read(&[("queue_url", url)]).unwrap_err();
             assert!(error.to_string().starts_with("queue_url must be"), "{url}: {error}");
         }
-        assert_eq!(RedisQueueSettings::read(|_| None), Err(QueueSettingsError("queue_url is not set")));
+        assert_eq!(RedisQueueSettings::read(|_| None), Err(ComponentSettingsError("queue_url is not set")));
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
                 "queue_waitaof_ms must be less than queue_timeout_ms",
             ),
         ] {
-            assert_eq!(read(variables), Err(QueueSettingsError(error)));
+            assert_eq!(read(variables), Err(ComponentSettingsError(error)));
         }
     }
 }

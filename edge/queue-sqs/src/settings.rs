@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use chargegate_queue::{QueueSettings, QueueSettingsError, parse_timeout};
+use chargegate_queue::{ComponentSettings, ComponentSettingsError, parse_timeout};
 use chargegate_sigv4::{AwsCredentials, AwsCredentialsError};
 
 use crate::endpoint::{self, EndpointScheme};
@@ -22,7 +22,7 @@ pub struct SqsQueueSettings {
     pub(crate) timeout: Duration,
 }
 
-impl QueueSettings for SqsQueueSettings {
+impl ComponentSettings for SqsQueueSettings {
     const VARIABLES: &'static [&'static str] = &[
         "queue_url",
         "queue_path",
@@ -33,9 +33,9 @@ impl QueueSettings for SqsQueueSettings {
         "aws_session_token",
     ];
 
-    fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, QueueSettingsError> {
+    fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ComponentSettingsError> {
         let set = |name| lookup(name).filter(|value| !value.is_empty());
-        let required = |name, error| set(name).ok_or(QueueSettingsError(error));
+        let required = |name, error| set(name).ok_or(ComponentSettingsError(error));
         let timeout = parse_timeout(set("queue_timeout_ms"))?;
         let (scheme, host) = parse_server(&required("queue_url", "queue_url is not set")?)?;
         let path = required(
@@ -49,7 +49,7 @@ impl QueueSettings for SqsQueueSettings {
         let secret = required("aws_secret_access_key", "aws_secret_access_key is not set")?;
         let credentials = AwsCredentials::new(&key_id, &secret, set("aws_session_token").as_deref());
         let credentials = credentials.map_err(|error| {
-            QueueSettingsError(match error {
+            ComponentSettingsError(match error {
                 AwsCredentialsError::AccessKeyId => "aws_access_key_id contains an invalid character",
                 AwsCredentialsError::SecretAccessKey => "aws_secret_access_key contains an invalid character",
                 AwsCredentialsError::SessionToken => "aws_session_token contains an invalid character",
@@ -71,8 +71,8 @@ impl fmt::Debug for SqsQueueSettings {
 /// Parses `queue_url` into scheme and host.
 ///
 /// It may contain nothing else, since the manifest also lists it as the allowed outbound host.
-fn parse_server(url: &str) -> Result<(EndpointScheme, String), QueueSettingsError> {
-    let malformed = QueueSettingsError(
+fn parse_server(url: &str) -> Result<(EndpointScheme, String), ComponentSettingsError> {
+    let malformed = ComponentSettingsError(
         "queue_url must be https://host or http://host:port, like https://sqs.eu-central-1.amazonaws.com; the queue itself is in queue_path",
     );
     let (scheme, host) = url.split_once("://").ok_or(malformed)?;
@@ -93,11 +93,12 @@ fn parse_server(url: &str) -> Result<(EndpointScheme, String), QueueSettingsErro
     Ok((scheme, host))
 }
 
-fn check_path(path: &str) -> Result<(), QueueSettingsError> {
-    let malformed = QueueSettingsError("queue_path must be /account/queue, like /123456789012/chargegate");
+fn check_path(path: &str) -> Result<(), ComponentSettingsError> {
+    let malformed =
+        ComponentSettingsError("queue_path must be /account/queue, like /123456789012/chargegate");
     let (account, queue) = path.strip_prefix('/').and_then(|path| path.split_once('/')).ok_or(malformed)?;
     if queue.strip_suffix(".fifo").is_some_and(endpoint::is_name) {
-        return Err(QueueSettingsError(
+        return Err(ComponentSettingsError(
             "queue_path names a FIFO queue, which holds back a client's messages while one of them is in flight: name a standard queue",
         ));
     }
@@ -105,11 +106,11 @@ fn check_path(path: &str) -> Result<(), QueueSettingsError> {
 }
 
 /// Returns the configured region, or else the region in the name of the host.
-fn region(configured: Option<String>, host: &str) -> Result<String, QueueSettingsError> {
+fn region(configured: Option<String>, host: &str) -> Result<String, ComponentSettingsError> {
     match configured {
         Some(region) if endpoint::is_name(&region) => Ok(region),
-        Some(_) => Err(QueueSettingsError("aws_region must be the name of a region, like eu-central-1")),
-        None => endpoint::region(host).map(Into::into).ok_or(QueueSettingsError(
+        Some(_) => Err(ComponentSettingsError("aws_region must be the name of a region, like eu-central-1")),
+        None => endpoint::region(host).map(Into::into).ok_or(ComponentSettingsError(
             "aws_region is not set, and the host of queue_url is not one of Amazon's that names a region",
         )),
     }

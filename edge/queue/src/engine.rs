@@ -4,14 +4,14 @@ use std::fmt;
 
 use chargegate_core::EnqueueError;
 
-use crate::settings::QueueSettings;
+use crate::settings::ComponentSettings;
 
 /// A queue that a component puts messages on.
 pub trait QueueEngine {
     /// The component's name, for operators.
     const NAME: &'static str;
     /// The settings of the engine.
-    type Settings: QueueSettings;
+    type Settings: ComponentSettings;
     /// The engine's own reasons for not confirming a message.
     type Error: QueueEngineError;
 

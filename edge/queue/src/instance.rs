@@ -8,7 +8,7 @@ use chargegate_core::EnqueueError;
 use futures_util::future::join_all;
 
 use crate::engine::{QueueEngine, QueueEngineError};
-use crate::settings::QueueSettings;
+use crate::settings::ComponentSettings;
 
 /// The host of a queue component: its variables and its log.
 pub trait ComponentHost {

@@ -14,6 +14,6 @@ mod settings;
 
 pub use engine::{QueueEngine, QueueEngineError};
 pub use instance::{ComponentHost, QueueInstance, VariableError};
-pub use settings::{QueueSettings, QueueSettingsError, parse_number, parse_timeout};
+pub use settings::{ComponentSettings, ComponentSettingsError, parse_number, parse_timeout};
 #[cfg(target_os = "wasi")]
 pub use spin::SpinComponentHost;

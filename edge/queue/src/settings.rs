@@ -6,28 +6,28 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// The settings of an engine.
-pub trait QueueSettings: Sized {
+pub trait ComponentSettings: Sized {
     /// The names of the variables that are read.
     const VARIABLES: &'static [&'static str];
 
     /// Reads the settings; `lookup` returns the value of a variable that is set. An empty value counts as unset.
     ///
     /// # Errors
-    /// [`QueueSettingsError`], naming the first malformed variable.
-    fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, QueueSettingsError>;
+    /// [`ComponentSettingsError`], naming the first malformed variable.
+    fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ComponentSettingsError>;
 }
 
 /// A variable with an invalid value. The text names the variable, and does not repeat the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueSettingsError(pub &'static str);
+pub struct ComponentSettingsError(pub &'static str);
 
-impl fmt::Display for QueueSettingsError {
+impl fmt::Display for ComponentSettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
 }
 
-impl std::error::Error for QueueSettingsError {}
+impl std::error::Error for ComponentSettingsError {}
 
 /// Parses a number; without a `text`, returns `default`.
 ///
@@ -37,8 +37,8 @@ pub fn parse_number<T: FromStr + PartialOrd>(
     text: Option<String>,
     allowed: RangeInclusive<T>,
     default: T,
-    error: QueueSettingsError,
-) -> Result<T, QueueSettingsError> {
+    error: ComponentSettingsError,
+) -> Result<T, ComponentSettingsError> {
     let Some(text) = text else { return Ok(default) };
     text.parse().ok().filter(|number| allowed.contains(number)).ok_or(error)
 }
@@ -47,7 +47,7 @@ pub fn parse_number<T: FromStr + PartialOrd>(
 ///
 /// # Errors
 /// The text is not a number from 1 to 60,000.
-pub fn parse_timeout(text: Option<String>) -> Result<Duration, QueueSettingsError> {
-    let error = QueueSettingsError("queue_timeout_ms must be a number from 1 to 60000");
+pub fn parse_timeout(text: Option<String>) -> Result<Duration, ComponentSettingsError> {
+    let error = ComponentSettingsError("queue_timeout_ms must be a number from 1 to 60000");
     parse_number(text, 1..=60_000, 1_500, error).map(Duration::from_millis)
 }

@@ -1,7 +1,7 @@
-//! A component that stands in for the edge: `/minimal` does the least an edge can do and is what the real one is
-//! measured against; every other path misbehaves in one way, for the tests of the host's limits.
+//! A component that replaces the edge in tests. `/minimal` does the least that an edge can do, as the baseline for
+//! measurements of the real one; every other path misbehaves in one way, for the tests of the host's limits.
 //!
-//! It is a component, and a worker for Cloudflare; natively the crate is empty.
+//! The crate builds a component for WASI and a worker for Cloudflare; natively it is empty.
 
 #[cfg(target_os = "wasi")]
 mod routes;

@@ -1,4 +1,4 @@
-//! What each path does.
+//! The behaviour of each path.
 
 use std::fs;
 use std::hint::black_box;
@@ -12,39 +12,39 @@ use spin_sdk::wasip3::clocks::monotonic_clock;
 
 use crate::service::queue;
 
-/// Takes a path, its query and the body; gives the status and the text.
-pub(crate) async fn answer(path: &str, argument: &str, body: Bytes) -> (StatusCode, String) {
+/// Runs the behaviour of `path`, and returns the status and the text of the response.
+pub(crate) async fn respond(path: &str, argument: &str, body: Bytes) -> (StatusCode, String) {
     static SERVED: AtomicU64 = AtomicU64::new(0);
     let served = SERVED.fetch_add(1, Ordering::Relaxed) + 1;
     match path {
-        "/served" => said(served.to_string()),
+        "/served" => ok(served.to_string()),
         "/minimal" => minimal(body).await,
         "/spin" => spin(),
         "/trap" => process::abort(),
         "/grow" => grow(argument),
         "/hang" => {
             monotonic_clock::wait_for(u64::MAX / 2).await;
-            said("woke up")
+            ok("woke up")
         }
-        "/outgoing" => said(outcome(&spin_sdk::http::get(argument).await)),
-        "/socket" => said(outcome(&TcpStream::connect(argument))),
-        "/file" => said(outcome(&fs::read_dir(argument))),
-        "/variable" => said(std::env::var(argument).unwrap_or_default()),
-        "/variables" => said(std::env::vars().count().to_string()),
-        "/large" => said("x".repeat(argument.parse().unwrap_or_default())),
+        "/outgoing" => ok(grant(&spin_sdk::http::get(argument).await)),
+        "/socket" => ok(grant(&TcpStream::connect(argument))),
+        "/file" => ok(grant(&fs::read_dir(argument))),
+        "/variable" => ok(std::env::var(argument).unwrap_or_default()),
+        "/variables" => ok(std::env::vars().count().to_string()),
+        "/large" => ok("x".repeat(argument.parse().unwrap_or_default())),
         _ => (StatusCode::NOT_FOUND, String::new()),
     }
 }
 
-fn said(text: impl Into<String>) -> (StatusCode, String) {
+fn ok(text: impl Into<String>) -> (StatusCode, String) {
     (StatusCode::OK, text.into())
 }
 
-fn outcome<T, E>(result: &Result<T, E>) -> &'static str {
+fn grant<T, E>(result: &Result<T, E>) -> &'static str {
     if result.is_ok() { "granted" } else { "refused" }
 }
 
-/// The least an edge can do.
+/// Enqueues the body, which is the least that an edge can do.
 async fn minimal(body: Bytes) -> (StatusCode, String) {
     match queue::enqueue(String::from_utf8_lossy(&body).into_owned()).await {
         Ok(()) => (StatusCode::ACCEPTED, r#"{"status":"accepted"}"#.into()),
@@ -52,22 +52,22 @@ async fn minimal(body: Bytes) -> (StatusCode, String) {
     }
 }
 
-/// Never yields.
+/// Loops without yielding.
 fn spin() -> ! {
-    let mut turns = 0_u64;
+    let mut rounds = 0_u64;
     loop {
-        turns = black_box(turns.wrapping_add(1));
+        rounds = black_box(rounds.wrapping_add(1));
     }
 }
 
-/// Asks for that many MiB of memory at once, or without a number for ever more.
+/// Allocates a number of MiB at once, or without a number allocates without end.
 fn grow(argument: &str) -> (StatusCode, String) {
     const MIB: usize = 1024 * 1024;
     if let Ok(mib) = argument.parse::<usize>() {
-        return said(outcome(&Vec::<u8>::new().try_reserve_exact(mib.saturating_mul(MIB))));
+        return ok(grant(&Vec::<u8>::new().try_reserve_exact(mib.saturating_mul(MIB))));
     }
-    let mut held = Vec::new();
+    let mut blocks = Vec::new();
     loop {
-        held.push(black_box(vec![1_u8; MIB]));
+        blocks.push(black_box(vec![1_u8; MIB]));
     }
 }

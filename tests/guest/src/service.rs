@@ -24,7 +24,7 @@ async fn handle(request: Request) -> impl IntoResponse {
     let path = request.uri().path().to_owned();
     let argument = request.uri().query().unwrap_or_default().to_owned();
     let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
-    let (status, text) = routes::answer(&path, &argument, body).await;
+    let (status, text) = routes::respond(&path, &argument, body).await;
     let length = text.len();
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;

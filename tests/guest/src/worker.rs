@@ -1,4 +1,4 @@
-//! The guest as a worker: as little as can be, and one trap.
+//! The guest as a worker: minimal routes, and traps.
 
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ async fn handle(mut request: Request, env: Env, _context: Context) -> Result<Res
         "/minimal" => minimal(&request.text().await?, &env).await,
         "/trap" => process::abort(),
         "/trap-later" => {
-            // No longer in the call of the entry.
+            // After an await, the trap no longer happens in the call of the entry point.
             Delay::from(Duration::from_millis(1)).await;
             process::abort()
         }
@@ -24,7 +24,7 @@ async fn handle(mut request: Request, env: Env, _context: Context) -> Result<Res
     }
 }
 
-/// The least an edge can do.
+/// Enqueues the body, which is the least that an edge can do.
 async fn minimal(body: &str, env: &Env) -> Result<Response> {
     let message = RawMessageBuilder::new(body.into()).build_with_content_type(QueueContentType::Text);
     env.queue("JOBS")?.send_raw(message).await?;

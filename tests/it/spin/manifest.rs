@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use chargegate_queue::QueueSettings as _;
+use chargegate_queue::ComponentSettings as _;
 use chargegate_queue_redis::RedisQueueSettings;
 use chargegate_queue_sqs::SqsQueueSettings;
 use serde::Deserialize;

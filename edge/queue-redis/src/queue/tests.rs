@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use chargegate_queue::QueueSettings as _;
+use chargegate_queue::ComponentSettings as _;
 
 use super::*;
 use crate::RedisArgument;

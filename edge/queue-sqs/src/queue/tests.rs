@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use chargegate_queue::QueueSettings as _;
+use chargegate_queue::ComponentSettings as _;
 
 use super::*;
 

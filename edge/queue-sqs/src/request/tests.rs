@@ -1,4 +1,4 @@
-use chargegate_queue::QueueSettings as _;
+use chargegate_queue::ComponentSettings as _;
 
 use super::*;
 use crate::message_group;

@@ -7,7 +7,7 @@ const VALID: [(&str, &str); 4] = [
     ("aws_secret_access_key", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
 ];
 
-fn read(variables: &[(&str, &str)]) -> Result<SqsQueueSettings, QueueSettingsError> {
+fn read(variables: &[(&str, &str)]) -> Result<SqsQueueSettings, ComponentSettingsError> {
     assert!(variables.iter().all(|(name, _)| SqsQueueSettings::VARIABLES.contains(name)), "{variables:?}");
     let found = |name: &str| variables.iter().chain(&VALID).find(|(known, _)| *known == name);
     SqsQueueSettings::read(|name| found(name).map(|(_, value)| (*value).to_owned()))

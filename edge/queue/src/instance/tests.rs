@@ -3,7 +3,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use super::*;
-use crate::settings::QueueSettingsError;
+use crate::settings::ComponentSettingsError;
 
 /// An engine whose outcome is its setting.
 struct ScriptedEngine;
@@ -32,12 +32,12 @@ impl QueueEngineError for ScriptedError {
 
 struct ScriptedSettings(String);
 
-impl QueueSettings for ScriptedSettings {
+impl ComponentSettings for ScriptedSettings {
     const VARIABLES: &'static [&'static str] = &["queue_outcome", "queue_other"];
 
-    fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, QueueSettingsError> {
+    fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ComponentSettingsError> {
         assert_eq!(lookup("queue_other"), None);
-        lookup("queue_outcome").map(Self).ok_or(QueueSettingsError("queue_outcome is not set"))
+        lookup("queue_outcome").map(Self).ok_or(ComponentSettingsError("queue_outcome is not set"))
     }
 }
 
