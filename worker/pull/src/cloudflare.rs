@@ -59,9 +59,9 @@ impl Settings {
 }
 
 /// The engine; clones share it.
-pub type Engine = engine::Engine<Cloudflare>;
+pub type Engine = engine::PullEngine<Cloudflare>;
 
-impl engine::Engine<Cloudflare> {
+impl engine::PullEngine<Cloudflare> {
     /// Looks whether the queue is there and can be trusted, and begins to pull when messages are wanted.
     ///
     /// The warnings are for the operator.
@@ -71,6 +71,6 @@ impl engine::Engine<Cloudflare> {
     pub async fn open(settings: Settings, effects: Effects) -> Result<(Self, Vec<Warning>), OpenError> {
         let api = Api::new(&settings).map_err(|error| OpenError::Tls(error.into()))?;
         let warnings = open::check(&api).await?;
-        Ok((Self::start(Cloudflare::new(api, &settings), effects), warnings))
+        Ok((Self::start_with_sender(Cloudflare::new(api, &settings), effects), warnings))
     }
 }

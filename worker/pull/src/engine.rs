@@ -1,41 +1,49 @@
-//! The queue of a service behind an HTTP API, which leases messages in batches.
+//! A lease queue over a service that hands out messages in batches.
 //!
-//! Calls ask for no more messages than leases want, and there are more of them at a time the more messages there are.
-//! Leases are ended by full calls where there is enough to fill them. While the service fails, or wants to be left
-//! alone, it is asked less and less, and what is under way is tried again for as long as its lease lasts.
+//! [`PullEngine`] keeps no message longer than a worker needs it: it receives only as many messages as waiting leases
+//! ask for, and raises the number of concurrent calls with the load. Acks and releases are sent in full batches where
+//! there are enough of them. While the service fails or throttles, calls back off, and pending acks are retried for as
+//! long as their leases last.
+//!
+//! A queue service implements [`PullService`], and [`SendService`] if messages are sent through the engine as well.
 
-mod calls;
+mod ack_batch;
 mod client;
 #[cfg(test)]
-mod fake;
-mod gate;
-mod held;
-mod intake;
-mod pace;
+mod fake_service;
+mod in_flight;
+mod pacing;
+mod prefetch;
+mod receive;
 mod send;
 mod service;
-mod settle;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod upkeep;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chargegate_core::{EnqueueError, MAX_MESSAGE_BYTES};
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-pub(crate) use self::client::{Answer, CallError, Client};
-use self::gate::Gate;
-use self::held::{Held, Outcome};
-use self::intake::Intake;
-pub(crate) use self::service::{Cause, Idle, Receipt, Received, Service, ServiceError, Terms, Unsettled};
+pub(crate) use self::client::{ServiceCallError, ServiceClient, ServiceResponse};
+pub use self::in_flight::InFlightMessages;
+use self::in_flight::LeaseOutcome;
+use self::prefetch::Prefetcher;
+pub use self::service::{
+    AckRetry, FailedReceipt, IdlePolicy, LeaseReceipt, PullService, PullServiceError, PullSettings,
+    ReceiptFailure, ReceivedMessage, SendService,
+};
+use self::throttle::ThrottleGate;
 use chargegate_storage::Effects;
 use chargegate_storage::EngineError;
 use chargegate_storage::Outage;
@@ -43,99 +51,155 @@ use chargegate_storage::metric;
 use chargegate_storage::queue::{EnqueueFailure, LeasedMessage, MessageKey, Producer, Queue, QueueDepth};
 use chargegate_storage::spawn_watched;
 
-/// Waits after a failure: the first is no longer than this, ...
-const BASE: Duration = Duration::from_millis(100);
-/// ... and none longer than this, unless the service asks for more.
-const CAP: Duration = Duration::from_secs(5);
-/// The longest that closing waits for messages on their way.
-const ARRIVE: Duration = Duration::from_secs(2);
-/// The longest that closing waits for leases to be ended.
-const LEAVE: Duration = Duration::from_secs(3);
-/// Messages that may wait to be enqueued, or for their leases to be ended.
-const WAITING: usize = 1_024;
+/// Upper bound of the first wait after a failure.
+const RETRY_BASE: Duration = Duration::from_millis(100);
+/// Usual [`PullSettings::retry_cap`] of a service that is paid per call.
+pub(crate) const RETRY_CAP: Duration = Duration::from_secs(5);
+/// Time that [`PullEngine::close`] waits for receive calls to return.
+const RECEIVE_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time that [`PullEngine::close`] waits for pending acks, releases and sends.
+const ACK_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Capacity of the channels of pending acks and pending sends.
+const CHANNEL_CAPACITY: usize = 1_024;
 
-/// An engine on the service `S`; clones share it.
-pub struct Engine<S> {
-    shared: Arc<Shared<S>>,
-    tasks: Tasks,
+/// A lease queue over the service `S`; clones share it.
+pub struct PullEngine<S> {
+    state: Arc<PullEngineState<S>>,
+    tasks: PullEngineTasks,
 }
 
 #[derive(Clone)]
-struct Tasks {
-    /// Those that bring messages.
-    arrivals: TaskTracker,
-    /// Those that go on until all is settled.
-    departures: TaskTracker,
+struct PullEngineTasks {
+    /// Tasks that receive messages and keep their leases.
+    receiving: TaskTracker,
+    /// Tasks that run until the last ack and the last send are done.
+    draining: TaskTracker,
     stop: CancellationToken,
     ended: CancellationToken,
     kill: CancellationToken,
-    /// Ends them with the last clone.
-    _end: Arc<DropGuard>,
+    /// Cancels all tasks when the last clone is dropped.
+    _kill_on_drop: Arc<DropGuard>,
 }
 
-struct Shared<S> {
+struct PullEngineState<S> {
     service: S,
-    terms: Terms,
-    intake: Intake,
-    held: Held,
-    /// For calls of any kind.
-    gate: Gate,
-    /// For questions of the depth, besides: they are often asked, and must not be what keeps messages waiting.
-    depth_gate: Gate,
-    /// Of calls that ask for messages.
-    receiving: Mutex<Outage>,
-    /// Of calls that end leases.
-    settling: Mutex<Outage>,
-    /// Where leases are ended, until the engine is closed.
-    settlements: Mutex<Option<mpsc::Sender<settle::Job>>>,
-    /// Where messages are enqueued, until the engine is closed.
-    sending: Mutex<Option<mpsc::Sender<send::Job>>>,
+    settings: PullSettings,
+    prefetcher: Prefetcher,
+    in_flight: InFlightMessages,
+    /// Throttling of all calls.
+    throttle: ThrottleGate,
+    /// Additional throttling of depth calls: they are frequent, and must not keep messages waiting.
+    depth_throttle: ThrottleGate,
+    receive_outage: Mutex<Outage>,
+    ack_outage: Mutex<Outage>,
+    /// Channel of acks and releases; `None` once the engine is closed.
+    acks: Mutex<Option<mpsc::Sender<ack_batch::AckJob>>>,
+    /// Channel of messages to send; `None` once the engine is closed, or where it does not send.
+    sends: Mutex<Option<mpsc::Sender<send::SendJob>>>,
     effects: Effects,
 }
 
-impl<S: Service> Engine<S> {
-    /// Begins to work, asking for nothing yet.
-    pub(crate) fn start(service: S, effects: Effects) -> Self {
-        let terms = service.terms();
-        let (settlements, to_settle) = mpsc::channel(WAITING);
-        let (sending, to_send) = mpsc::channel(WAITING);
-        let shared = Arc::new(Shared {
+impl<S: PullService> PullEngine<S> {
+    /// Starts the tasks of an engine that does not send; no call is made before the first lease.
+    pub fn start(service: S, effects: Effects) -> Self {
+        let settings = service.settings();
+        let (acks, ack_inbox) = mpsc::channel(CHANNEL_CAPACITY);
+        let state = Arc::new(PullEngineState {
             service,
-            terms,
-            intake: Intake::new(terms),
-            held: Held::new(terms.lease),
-            gate: Gate::new(),
-            depth_gate: Gate::new(),
-            receiving: Mutex::default(),
-            settling: Mutex::default(),
-            settlements: Mutex::new(Some(settlements)),
-            sending: Mutex::new(Some(sending)),
+            settings,
+            prefetcher: Prefetcher::new(settings),
+            in_flight: InFlightMessages::new(settings.lease),
+            throttle: ThrottleGate::new(),
+            depth_throttle: ThrottleGate::new(),
+            receive_outage: Mutex::default(),
+            ack_outage: Mutex::default(),
+            acks: Mutex::new(Some(acks)),
+            sends: Mutex::default(),
             effects,
         });
         let (kill, ended) = (CancellationToken::new(), CancellationToken::new());
         let stop = kill.child_token();
-        let (arrivals, departures) = (TaskTracker::new(), TaskTracker::new());
-        let calls = calls::run(Arc::clone(&shared), stop.clone());
-        spawn_watched(&ended, arrivals.track_future(kill.clone().run_until_cancelled_owned(calls)));
-        let extending = upkeep::extend(Arc::clone(&shared));
-        spawn_watched(&ended, arrivals.track_future(stop.clone().run_until_cancelled_owned(extending)));
-        let tidying = upkeep::tidy(Arc::clone(&shared));
-        spawn_watched(&ended, arrivals.track_future(stop.clone().run_until_cancelled_owned(tidying)));
-        let settling = settle::run(Arc::clone(&shared), to_settle);
-        spawn_watched(&ended, departures.track_future(kill.clone().run_until_cancelled_owned(settling)));
-        let sending = send::run(Arc::clone(&shared), to_send);
-        spawn_watched(&ended, departures.track_future(kill.clone().run_until_cancelled_owned(sending)));
-        arrivals.close();
-        departures.close();
-        let end = Arc::new(kill.clone().drop_guard());
-        Self { shared, tasks: Tasks { arrivals, departures, stop, ended, kill, _end: end } }
+        let (receiving, draining) = (TaskTracker::new(), TaskTracker::new());
+        let receive = receive::run(Arc::clone(&state), stop.clone());
+        spawn_watched(&ended, receiving.track_future(kill.clone().run_until_cancelled_owned(receive)));
+        let extend = upkeep::extend_leases(Arc::clone(&state));
+        spawn_watched(&ended, receiving.track_future(stop.clone().run_until_cancelled_owned(extend)));
+        let release = upkeep::release_unclaimed(Arc::clone(&state));
+        spawn_watched(&ended, receiving.track_future(stop.clone().run_until_cancelled_owned(release)));
+        let ack = ack_batch::run(Arc::clone(&state), ack_inbox);
+        spawn_watched(&ended, draining.track_future(kill.clone().run_until_cancelled_owned(ack)));
+        receiving.close();
+        draining.close();
+        let kill_on_drop = Arc::new(kill.clone().drop_guard());
+        let tasks = PullEngineTasks { receiving, draining, stop, ended, kill, _kill_on_drop: kill_on_drop };
+        Self { state, tasks }
     }
 
-    /// Puts a message into the queue. `Ok` comes after the service confirmed it.
+    /// Returns the service.
+    #[must_use]
+    pub fn service(&self) -> &S {
+        &self.state.service
+    }
+
+    /// Returns the messages in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> &InFlightMessages {
+        &self.state.in_flight
+    }
+
+    /// Returns whether [`close`](Self::close) was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state.prefetcher.is_closed()
+    }
+
+    /// Waits until a task of the engine has ended, after a fault or because the engine was closed. The engine is not
+    /// usable then.
+    pub async fn ended(&self) {
+        self.tasks.ended.cancelled().await;
+    }
+
+    /// Stops receiving, releases received messages that no lease claimed, and completes pending acks, releases and
+    /// sends; within five seconds, even if the service does not answer. Messages that are still leased come again when
+    /// their leases end. Later calls on any clone fail with [`EngineError::Closed`].
+    pub async fn close(&self) {
+        let state = &self.state;
+        state.prefetcher.close();
+        self.tasks.stop.cancel();
+        // A message that is about to arrive is better released than left until its lease ends.
+        let _ = timeout(RECEIVE_SHUTDOWN_TIMEOUT, self.tasks.receiving.wait()).await;
+        let unclaimed: Vec<_> =
+            state.prefetcher.take_prefetched().into_iter().map(|message| message.key).collect();
+        let drain = async {
+            state.release_prefetched(unclaimed).await;
+            state.close_channels();
+            self.tasks.draining.wait().await;
+        };
+        if timeout(ACK_SHUTDOWN_TIMEOUT, drain).await.is_err() {
+            warn!("could not complete all acks before shutdown; the remaining leases will expire");
+        }
+        state.close_channels();
+        self.tasks.kill.cancel();
+    }
+}
+
+impl<S: SendService> PullEngine<S> {
+    /// Starts the tasks of an engine that sends as well; see [`start`](Self::start).
+    pub fn start_with_sender(service: S, effects: Effects) -> Self {
+        let engine = Self::start(service, effects);
+        let (sends, inbox) = mpsc::channel(CHANNEL_CAPACITY);
+        *engine.state.sends.lock() = Some(sends);
+        let send = send::run(Arc::clone(&engine.state), inbox);
+        let PullEngineTasks { draining, kill, ended, .. } = &engine.tasks;
+        spawn_watched(ended, draining.track_future(kill.clone().run_until_cancelled_owned(send)));
+        engine
+    }
+
+    /// Sends a message to the queue; returns `Ok` after the service confirmed it.
     ///
     /// # Errors
-    /// [`EnqueueFailure`]; the message was not enqueued then, except that after [`EnqueueFailure::Unavailable`] it may have
-    /// been.
+    /// [`EnqueueFailure`]; the message was not enqueued then, except that after [`EnqueueFailure::Unavailable`] it may
+    /// have been.
     pub async fn enqueue(&self, body: String) -> Result<(), EnqueueFailure> {
         let result = self.try_enqueue(body).await;
         metric::enqueue(result.as_ref().err().map(EnqueueFailure::as_str));
@@ -146,142 +210,113 @@ impl<S: Service> Engine<S> {
         if body.len() > MAX_MESSAGE_BYTES {
             return Err(EnqueueFailure::TooLarge);
         }
-        let sending = lock(&self.shared.sending).clone().ok_or(EnqueueFailure::Closed)?;
+        let sends = self.state.sends.lock().clone().ok_or(EnqueueFailure::Closed)?;
         let (done, result) = oneshot::channel();
-        sending.send(send::Job { body, done }).await.map_err(|_| EnqueueFailure::Closed)?;
-        drop(sending);
-        let unknown = || ServiceError::unavailable("the service did not say whether it took the message");
+        sends.send(send::SendJob { body, done }).await.map_err(|_| EnqueueFailure::Closed)?;
+        drop(sends);
+        let unknown = || PullServiceError::unavailable("the service did not confirm the message");
         let result = result.await.unwrap_or_else(|_| Err(unknown()));
         result.map_err(|error| EngineError::from(error).into())
-    }
-
-    /// Comes back once a part of the engine has ended, by a fault or because it was closed: it cannot be relied on then.
-    pub async fn ended(&self) {
-        self.tasks.ended.cancelled().await;
-    }
-
-    /// Asks for nothing more, hands back what no lease came for, and ends the leases that are to be ended; within five
-    /// seconds, whatever the service does. What is still leased then comes again when its lease ends. Later calls on any
-    /// clone get [`EngineError::Closed`].
-    pub async fn close(&self) {
-        let shared = &self.shared;
-        shared.intake.close();
-        self.tasks.stop.cancel();
-        // What is on its way is better handed back than waited for until its lease ends.
-        let _ = timeout(ARRIVE, self.tasks.arrivals.wait()).await;
-        let left: Vec<_> = shared.intake.left().into_iter().map(|message| message.key).collect();
-        let leaving = async {
-            if let Err(error) = shared.settle(left, Outcome::Back).await {
-                warn!(error = %error, cause = metric::cause(&error), "could not hand back messages; their leases will end");
-            }
-            drop((lock(&shared.settlements).take(), lock(&shared.sending).take()));
-            self.tasks.departures.wait().await;
-        };
-        if timeout(LEAVE, leaving).await.is_err() {
-            warn!("could not take leave of the queue in time; leases will end by themselves");
-        }
-        drop((lock(&shared.settlements).take(), lock(&shared.sending).take()));
-        self.tasks.kill.cancel();
     }
 }
 
 #[async_trait]
-impl<S: Service> Queue for Engine<S> {
+impl<S: PullService> Queue for PullEngine<S> {
     async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, EngineError> {
-        self.shared.intake.lease(max, wait).await
+        self.state.prefetcher.lease(max, wait).await
     }
 
     async fn acknowledge(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
-        self.shared.check_open()?;
-        self.shared.settle(keys, Outcome::Done).await
+        self.state.check_open()?;
+        self.state.end_leases(keys, LeaseOutcome::Ack).await
     }
 
     async fn release(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
-        self.shared.check_open()?;
-        self.shared.settle(keys, Outcome::Back).await
+        self.state.check_open()?;
+        self.state.end_leases(keys, LeaseOutcome::Release).await
     }
 
     async fn depth(&self) -> Result<QueueDepth, EngineError> {
-        self.shared.check_open()?;
-        let shared = &self.shared;
-        shared.gate.check()?;
-        shared.depth_gate.check()?;
-        let depth = counted("depth", shared.service.depth()).await;
-        let waiting = depth.inspect_err(|error| shared.depth_gate.note(error))?;
+        self.state.check_open()?;
+        let state = &self.state;
+        state.throttle.check()?;
+        state.depth_throttle.check()?;
+        let depth = counted("depth", state.service.depth()).await;
+        let waiting = depth.inspect_err(|error| state.depth_throttle.note(error))?;
         Ok(QueueDepth { waiting, limit: u64::MAX })
     }
 }
 
 #[async_trait]
-impl<S: Service> Producer for Engine<S> {
+impl<S: SendService> Producer for PullEngine<S> {
     async fn enqueue(&self, body: String) -> Result<(), EnqueueError> {
-        Ok(Engine::enqueue(self, body).await?)
+        Ok(PullEngine::enqueue(self, body).await?)
     }
 }
 
-impl<S: Service> Shared<S> {
+impl<S: PullService> PullEngineState<S> {
     fn check_open(&self) -> Result<(), EngineError> {
-        if self.intake.is_closed() { Err(EngineError::Closed) } else { Ok(()) }
+        if self.prefetcher.is_closed() { Err(EngineError::Closed) } else { Ok(()) }
     }
 
-    /// Makes a call after which there may have to be a while without any.
+    fn close_channels(&self) {
+        drop((self.acks.lock().take(), self.sends.lock().take()));
+    }
+
+    /// Makes a call, and notes the throttling that its error asks for.
     async fn call<T>(
         &self,
         kind: &'static str,
-        call: impl Future<Output = Result<T, ServiceError>>,
-    ) -> Result<T, ServiceError> {
-        counted(kind, call).await.inspect_err(|error| self.gate.note(error))
+        call: impl Future<Output = Result<T, PullServiceError>>,
+    ) -> Result<T, PullServiceError> {
+        counted(kind, call).await.inspect_err(|error| self.throttle.note(error))
     }
 
-    /// Tells of a failure of a call begun at `begun`, and says when to try again.
-    fn failed(
+    /// Logs a failure of a call begun at `begun`, and returns the time of the next attempt.
+    fn note_failure(
         &self,
-        what: &'static str,
+        action: &'static str,
         outage: &Mutex<Outage>,
         begun: Instant,
-        error: &ServiceError,
+        error: &PullServiceError,
     ) -> Instant {
         metric::engine_failure();
-        let mut outage = lock(outage);
+        let mut outage = outage.lock();
         if outage.take_warning() {
-            warn!(error = %error, cause = metric::cause(error), "cannot {what}; trying again");
+            warn!(error = %error, cause = metric::cause(error), "cannot {action}; retrying");
         } else {
-            debug!(error = %error, cause = metric::cause(error), "still cannot {what}");
+            debug!(error = %error, cause = metric::cause(error), "still cannot {action}");
         }
-        let wait = outage.next_wait_of(begun, BASE, CAP, &self.effects);
-        (Instant::now() + wait).max(self.gate.until())
+        let wait = outage.next_wait_of(begun, RETRY_BASE, self.settings.retry_cap, &self.effects);
+        (Instant::now() + wait).max(self.throttle.until())
     }
 
-    /// Tells that something works, if that is news.
-    fn worked(what: &'static str, outage: &Mutex<Outage>) {
-        if lock(outage).end() {
-            info!("can {what} again");
+    /// Logs the end of an outage, if there was one.
+    fn note_success(action: &'static str, outage: &Mutex<Outage>) {
+        if outage.lock().end() {
+            info!("can {action} again");
         }
     }
 }
 
-/// Counts a call and what came of it.
+/// Counts a call and its result in the metrics.
 async fn counted<T>(
     kind: &'static str,
-    call: impl Future<Output = Result<T, ServiceError>>,
-) -> Result<T, ServiceError> {
+    call: impl Future<Output = Result<T, PullServiceError>>,
+) -> Result<T, PullServiceError> {
     let result = call.await;
-    metric::queue_call(kind, result.as_ref().err().map_or("ok", ServiceError::as_str));
+    metric::queue_call(kind, result.as_ref().err().map_or("ok", PullServiceError::as_str));
     result
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl<S> Clone for Engine<S> {
+impl<S> Clone for PullEngine<S> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), tasks: self.tasks.clone() }
+        Self { state: Arc::clone(&self.state), tasks: self.tasks.clone() }
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for Engine<S> {
+impl<S: fmt::Debug> fmt::Debug for PullEngine<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("service", &self.shared.service).finish_non_exhaustive()
+        f.debug_struct("PullEngine").field("service", &self.state.service).finish_non_exhaustive()
     }
 }

@@ -1,10 +1,10 @@
-//! The queue of a service behind an HTTP API, which leases messages in batches; Amazon SQS and Cloudflare Queues are
-//! such services.
+//! Lease queues over services that hand out messages in batches: the generic [`engine`], and Amazon SQS and Cloudflare
+//! Queues on it.
 
-mod bounded;
 #[cfg(feature = "cloudflare")]
 pub mod cloudflare;
-mod engine;
+mod connect_timeout;
+pub mod engine;
 mod retry_after;
 #[cfg(feature = "sqs")]
 pub mod sqs;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
-/// The seconds of a `Retry-After` header (RFC 9110 section 10.2.3), saturating. The form that gives a date is not
-/// read: our own waits serve.
+/// Returns the seconds of a `Retry-After` header (RFC 9110 section 10.2.3), saturating. The date form is ignored: the
+/// caller's own backoff applies.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.as_bytes();
     if value.is_empty() {
@@ -31,7 +31,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_after_never_overflows() {
+    fn seconds_saturate_and_dates_are_ignored() {
         check("0", Some(0));
         check("120", Some(120));
         check("99999999999999999999999999999999999", Some(u64::MAX));

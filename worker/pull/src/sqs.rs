@@ -28,7 +28,7 @@ pub use self::refusal::Refusal;
 pub use self::service::Sqs;
 pub use self::url::{QueueUrl, QueueUrlError};
 pub use self::warning::Warning;
-use crate::engine::{self, Client};
+use crate::engine::{self, ServiceClient};
 use chargegate_storage::Effects;
 pub use chargegate_storage::queue::EnqueueFailure;
 
@@ -62,9 +62,9 @@ impl Settings {
 }
 
 /// The engine; clones share it.
-pub type Engine = engine::Engine<Sqs>;
+pub type Engine = engine::PullEngine<Sqs>;
 
-impl engine::Engine<Sqs> {
+impl engine::PullEngine<Sqs> {
     /// Looks whether the queue is there and can be trusted, and begins to ask for messages when they are wanted.
     ///
     /// The warnings are for the operator.
@@ -77,17 +77,17 @@ impl engine::Engine<Sqs> {
         let clock = Arc::clone(&effects.clock);
         let keeper = match credentials {
             CredentialsSource::Usual => {
-                let client = Client::new(1, MAX_CREDENTIALS_BYTES).map_err(tls)?;
+                let client = ServiceClient::new(1, MAX_CREDENTIALS_BYTES).map_err(tls)?;
                 let usual = Usual::new(url.region(), client, Arc::clone(&clock));
                 Keeper::new(usual, Arc::clone(&clock))
             }
             CredentialsSource::Fixed(credentials) => Keeper::new(credentials, Arc::clone(&clock)),
         };
-        let client = Client::new(pullers.saturating_mul(2), MAX_ANSWER_BYTES).map_err(tls)?;
+        let client = ServiceClient::new(pullers.saturating_mul(2), MAX_ANSWER_BYTES).map_err(tls)?;
         let address = url.to_string();
         let api = Api::new(client, url, keeper, clock);
         let warnings = open::check(&api, &address).await?;
         let service = Sqs::new(api, LEASE.min(message_lease), message_lease, pullers);
-        Ok((Self::start(service, effects), warnings))
+        Ok((Self::start_with_sender(service, effects), warnings))
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::engine::{Answer, CallError, ServiceError};
+use crate::engine::{PullServiceError, ServiceCallError, ServiceResponse};
 
 /// Codes with which the API says, under whatever status, that it does not know the token: none or a malformed one, one
 /// of the wrong form, an unknown one, and no permission.
@@ -81,13 +81,13 @@ struct ApiError {
     code: u64,
 }
 
-impl From<CallError> for ApiFailure {
-    fn from(error: CallError) -> Self {
+impl From<ServiceCallError> for ApiFailure {
+    fn from(error: ServiceCallError) -> Self {
         Self::NoAnswer(error.into())
     }
 }
 
-impl From<ApiFailure> for ServiceError {
+impl From<ApiFailure> for PullServiceError {
     fn from(failure: ApiFailure) -> Self {
         match failure {
             ApiFailure::Throttled { retry_after } => Self::Throttled { retry_after },
@@ -102,7 +102,7 @@ impl From<ApiFailure> for ServiceError {
 }
 
 /// Reads the result out of an answer.
-pub(super) fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, ApiFailure> {
+pub(super) fn read<T: DeserializeOwned>(answer: &ServiceResponse) -> Result<T, ApiFailure> {
     let unreadable = ApiFailure::Unreadable { status: answer.status.as_u16() };
     let envelope: Option<Envelope<'_>> = serde_json::from_slice(&answer.body).ok();
     let errors = envelope.as_ref().and_then(|envelope| envelope.errors.as_ref());
@@ -118,7 +118,7 @@ pub(super) fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, ApiFailure
     Err(failure(answer, code))
 }
 
-fn failure(answer: &Answer, code: u64) -> ApiFailure {
+fn failure(answer: &ServiceResponse, code: u64) -> ApiFailure {
     let status = answer.status.as_u16();
     match answer.status {
         StatusCode::TOO_MANY_REQUESTS => ApiFailure::Throttled { retry_after: answer.retry_after() },
@@ -145,11 +145,11 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, body: &str) -> Answer {
+    fn answer(status: u16, body: &str) -> ServiceResponse {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, "7".parse().unwrap());
         let status = StatusCode::from_u16(status).unwrap();
-        Answer { status, headers, body: Bytes::from(body.to_owned()) }
+        ServiceResponse { status, headers, body: Bytes::from(body.to_owned()) }
     }
 
     #[track_caller]
@@ -157,7 +157,7 @@ mod tests {
         let failure = read::<Value>(&answer(status, body)).unwrap_err();
         let said = failure.to_string();
         assert!(said.contains(text), "{status} {body}: {said}");
-        assert_eq!(ServiceError::from(failure).as_str(), fate, "{status} {body}");
+        assert_eq!(PullServiceError::from(failure).as_str(), fate, "{status} {body}");
     }
 
     fn refused(code: u64) -> String {

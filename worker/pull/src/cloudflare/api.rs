@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{self, ApiFailure};
 use super::{ApiToken, Settings};
-use crate::engine::{CallError, Client};
+use crate::engine::{ServiceCallError, ServiceClient};
 
 /// A call takes no longer.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ const MAX_ANSWER_BYTES: usize = 20 * 1024 * 1024;
 
 /// The API, as far as one queue goes.
 pub(super) struct Api {
-    client: Client,
+    client: ServiceClient,
     /// The queue's own URL.
     queue: String,
     token: ApiToken,
@@ -33,7 +33,7 @@ impl Api {
     /// # Errors
     /// The TLS library offers no usable protocol version.
     pub(super) fn new(settings: &Settings) -> Result<Self, rustls::Error> {
-        let client = Client::new(settings.pullers.saturating_mul(2), MAX_ANSWER_BYTES)?;
+        let client = ServiceClient::new(settings.pullers.saturating_mul(2), MAX_ANSWER_BYTES)?;
         let queue = format!("{}{}", settings.base_url.as_str(), settings.url.path());
         Ok(Self { client, queue, token: settings.token.clone() })
     }
@@ -66,7 +66,7 @@ impl Api {
             .header(CONTENT_TYPE, JSON)
             .header(ACCEPT, JSON)
             .body(Full::new(body))
-            .map_err(|error| CallError::Broken(error.into()))?;
+            .map_err(|error| ServiceCallError::Broken(error.into()))?;
         answer::read(&self.client.call(request, DEADLINE).await?)
     }
 }

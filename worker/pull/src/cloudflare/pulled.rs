@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::engine::{Receipt, Received};
+use crate::engine::{LeaseReceipt, ReceivedMessage};
 use chargegate_storage::queue::MessageKey;
 
 /// What a pull gives. Each message is read by itself: what one has wrong harms no other.
@@ -32,7 +32,7 @@ struct Message {
 
 impl Pulled {
     /// The messages that can be settled, and how many cannot: those come again by themselves.
-    pub(super) fn into_received(self) -> (Vec<Received>, usize) {
+    pub(super) fn into_received(self) -> (Vec<ReceivedMessage>, usize) {
         let pulled = self.messages.unwrap_or_default();
         let messages = pulled.iter().filter_map(|message| serde_json::from_str(message.get()).ok());
         let received: Vec<_> = messages.map(Message::into_received).collect();
@@ -42,12 +42,12 @@ impl Pulled {
 }
 
 impl Message {
-    fn into_received(self) -> Received {
+    fn into_received(self) -> ReceivedMessage {
         let content_type = self.metadata.get("CF-Content-Type").and_then(Value::as_str);
         let attempts = self.attempts.as_u64().unwrap_or(1);
-        Received {
+        ReceivedMessage {
             key: MessageKey::from(self.id),
-            receipt: Receipt::from(self.lease_id),
+            receipt: LeaseReceipt::from(self.lease_id),
             body: self.body.as_deref().map(|body| body_bytes(body, content_type)).unwrap_or_default(),
             enqueued_at: self.timestamp_ms.as_u64().map(UnixMillis),
             deliveries: u32::try_from(attempts).unwrap_or(u32::MAX),
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(received[0].body, expected, "{message}");
     }
 
-    fn read(messages: &str) -> (Vec<Received>, usize) {
+    fn read(messages: &str) -> (Vec<ReceivedMessage>, usize) {
         let pulled: Pulled = serde_json::from_str(&format!(r#"{{"messages":[{messages}]}}"#)).unwrap();
         pulled.into_received()
     }

@@ -12,7 +12,10 @@ use super::Settings;
 use super::api::Api;
 use super::open::whole;
 use super::pulled::Pulled;
-use crate::engine::{Cause, Idle, Receipt, Received, Service, ServiceError, Terms, Unsettled};
+use crate::engine::{
+    AckRetry, FailedReceipt, IdlePolicy, InFlightMessages, LeaseReceipt, PullService, PullServiceError,
+    PullSettings, RETRY_CAP, ReceiptFailure, ReceivedMessage, SendService,
+};
 
 /// Messages of one call, either way. How many leases one call may end is not documented; that many are pulled.
 const BATCH: usize = 100;
@@ -68,11 +71,13 @@ struct Settled {
 
 impl Settled {
     /// Those of the leases that did not end.
-    fn unsettled(&self, done: &[Receipt], back: &[Receipt]) -> Vec<Unsettled> {
+    fn unsettled(&self, done: &[LeaseReceipt], back: &[LeaseReceipt]) -> Vec<FailedReceipt> {
         let Some(warnings) = self.warnings.as_object() else { return Vec::new() };
         let warned = done.iter().chain(back).filter(|receipt| warnings.contains_key(receipt.as_str()));
         // A lease that Cloudflare does not know now it will not know later.
-        warned.map(|receipt| Unsettled { receipt: receipt.clone(), cause: Cause::Over }).collect()
+        warned
+            .map(|receipt| FailedReceipt { receipt: receipt.clone(), reason: ReceiptFailure::LeaseEnded })
+            .collect()
     }
 }
 
@@ -97,22 +102,29 @@ struct Metrics {
 }
 
 #[async_trait]
-impl Service for Cloudflare {
-    fn terms(&self) -> Terms {
-        Terms {
+impl PullService for Cloudflare {
+    fn settings(&self) -> PullSettings {
+        PullSettings {
             receive_batch: BATCH,
-            settle_batch: BATCH,
+            ack_batch: BATCH,
             send_batch: BATCH,
             send_bytes: BATCH_BYTES,
             lease: self.lease,
             extend_for: Duration::ZERO,
-            idle: Idle::Pause(self.idle_pause),
+            idle: IdlePolicy::Pause(self.idle_pause),
             linger: LINGER.min(self.lease / 4),
+            ack_retry: AckRetry::WhileLeased,
+            retry_cap: RETRY_CAP,
             pullers: self.pullers,
         }
     }
 
-    async fn receive(&self, max: usize, _: Duration) -> Result<Vec<Received>, ServiceError> {
+    async fn receive(
+        &self,
+        max: usize,
+        _: Duration,
+        _: &InFlightMessages,
+    ) -> Result<Vec<ReceivedMessage>, PullServiceError> {
         let lease = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
         let pull = Pull { batch_size: max, visibility_timeout_ms: lease };
         let pulled: Option<Pulled> = self.api.post("/messages/pull", &pull).await?;
@@ -123,21 +135,33 @@ impl Service for Cloudflare {
         Ok(received)
     }
 
-    async fn settle(&self, done: &[Receipt], back: &[Receipt]) -> Result<Vec<Unsettled>, ServiceError> {
-        let ack = |receipt| Lease { lease_id: Receipt::as_str(receipt), delay_seconds: None };
-        let retry = |receipt| Lease { lease_id: Receipt::as_str(receipt), delay_seconds: Some(0) };
+    async fn ack_and_release(
+        &self,
+        acked: &[LeaseReceipt],
+        released: &[LeaseReceipt],
+    ) -> Result<Vec<FailedReceipt>, PullServiceError> {
+        let ack = |receipt| Lease { lease_id: LeaseReceipt::as_str(receipt), delay_seconds: None };
+        let retry = |receipt| Lease { lease_id: LeaseReceipt::as_str(receipt), delay_seconds: Some(0) };
         let settling =
-            Settling { acks: done.iter().map(ack).collect(), retries: back.iter().map(retry).collect() };
+            Settling { acks: acked.iter().map(ack).collect(), retries: released.iter().map(retry).collect() };
         let settled: Option<Settled> = self.api.post("/messages/ack", &settling).await?;
-        Ok(settled.unwrap_or_default().unsettled(done, back))
+        Ok(settled.unwrap_or_default().unsettled(acked, released))
     }
 
-    async fn extend(&self, _: &[Receipt]) -> Result<Vec<Unsettled>, ServiceError> {
+    async fn extend(&self, _: &[LeaseReceipt]) -> Result<Vec<FailedReceipt>, PullServiceError> {
         // There is no call for it; the terms say so.
         Ok(Vec::new())
     }
 
-    async fn send(&self, bodies: &[String]) -> Result<Vec<Result<(), ServiceError>>, ServiceError> {
+    async fn depth(&self) -> Result<u64, PullServiceError> {
+        let metrics: Metrics = self.api.get("/metrics").await?;
+        Ok(whole(metrics.backlog_count))
+    }
+}
+
+#[async_trait]
+impl SendService for Cloudflare {
+    async fn send(&self, bodies: &[String]) -> Result<Vec<Result<(), PullServiceError>>, PullServiceError> {
         if let [body] = bodies {
             self.api.post::<IgnoredAny>("/messages", &text(body)).await?;
         } else {
@@ -145,11 +169,6 @@ impl Service for Cloudflare {
             self.api.post::<IgnoredAny>("/messages/batch", &batch).await?;
         }
         Ok(bodies.iter().map(|_| Ok(())).collect())
-    }
-
-    async fn depth(&self) -> Result<u64, ServiceError> {
-        let metrics: Metrics = self.api.get("/metrics").await?;
-        Ok(whole(metrics.backlog_count))
     }
 }
 
@@ -161,7 +180,7 @@ mod tests {
 
     #[test]
     fn only_a_map_of_warnings_says_that_leases_did_not_end() {
-        let [known, unknown] = ["known", "unknown"].map(|lease| Receipt::from(lease.to_owned()));
+        let [known, unknown] = ["known", "unknown"].map(|lease| LeaseReceipt::from(lease.to_owned()));
         for settled in [
             "null",
             "{}",
@@ -181,7 +200,9 @@ mod tests {
         for warning in [r#""lease not found""#, "null", "[]"] {
             let settled = format!(r#"{{"warnings":{{"unknown":{warning}}}}}"#);
             let read: Settled = serde_json::from_str(&settled).unwrap();
-            let over = |receipt: &Receipt| [Unsettled { receipt: receipt.clone(), cause: Cause::Over }];
+            let over = |receipt: &LeaseReceipt| {
+                [FailedReceipt { receipt: receipt.clone(), reason: ReceiptFailure::LeaseEnded }]
+            };
             let (known, unknown) = (std::slice::from_ref(&known), std::slice::from_ref(&unknown));
             assert_eq!(read.unsettled(known, unknown), over(&unknown[0]), "{settled}");
             assert_eq!(read.unsettled(unknown, known), over(&unknown[0]), "{settled}");

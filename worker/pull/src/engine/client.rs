@@ -1,4 +1,4 @@
-//! Calls to a service: one deadline over the whole exchange, a cap on the answer, no redirects, no proxy.
+//! HTTP calls to a service: one deadline per exchange, a size limit on the response, no redirects, no proxy.
 
 use std::time::Duration;
 
@@ -7,97 +7,103 @@ use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use crate::bounded::Bounded;
+use crate::connect_timeout::ConnectTimeout;
 use crate::retry_after::retry_after;
 
-/// No connection takes longer to open, name and TLS included.
-const CONNECT: Duration = Duration::from_secs(5);
-/// The longest a service is left alone, whatever it asks for.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
+/// Time limit of connecting, including name resolution and TLS.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Upper bound of a wait that a service asks for.
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 
-/// Makes calls over kept connections.
+/// HTTP client with a pool of connections.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
-    pool: Pool<Bounded<HttpsConnector<HttpConnector>>, Full<Bytes>>,
-    max_answer: usize,
+pub(crate) struct ServiceClient {
+    pool: HyperClient<ConnectTimeout<HttpsConnector<HttpConnector>>, Full<Bytes>>,
+    max_response: usize,
 }
 
-/// What came back.
-pub(crate) struct Answer {
+/// Response of a service.
+pub(crate) struct ServiceResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-/// Why nothing came back that can be used.
+/// Failure of an HTTP call.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
-    /// The connection could not be made, or broke.
+pub(crate) enum ServiceCallError {
+    /// The connection could not be established, or broke.
     #[error("the connection failed")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It took too long.
+    /// The deadline passed.
     #[error("no answer in time")]
     TimedOut,
-    /// The answer is longer than any that is expected.
+    /// The response exceeds the size limit.
     #[error("the answer is too large")]
     TooLarge,
 }
 
-impl Client {
-    /// A client that reads answers of up to `max_answer` bytes, and keeps up to `connections` idle connections.
+impl ServiceClient {
+    /// Creates a client that reads responses of up to `max_response` bytes, and keeps up to `connections` idle
+    /// connections.
     ///
     /// # Errors
     /// The TLS library offers no usable protocol version.
-    pub(crate) fn new(connections: usize, max_answer: usize) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(connections: usize, max_response: usize) -> Result<Self, rustls::Error> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(CONNECT));
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let pool = Pool::builder(TokioExecutor::new())
+        let pool = HyperClient::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(connections)
-            .build(Bounded::new(connector, CONNECT));
-        Ok(Self { pool, max_answer })
+            .build(ConnectTimeout::new(connector, CONNECT_TIMEOUT));
+        Ok(Self { pool, max_response })
     }
 
-    /// One exchange, over at `deadline` from now.
+    /// Performs one exchange, which ends `deadline` from now at the latest.
     ///
     /// # Errors
-    /// [`CallError`]; the call may have been done all the same.
+    /// [`ServiceCallError`]; the service may have processed the call all the same.
     pub(crate) async fn call(
         &self,
         mut request: Request<Full<Bytes>>,
         deadline: Duration,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<ServiceResponse, ServiceCallError> {
         let name = HeaderValue::from_static(concat!("chargegate/", env!("CARGO_PKG_VERSION")));
         request.headers_mut().insert(USER_AGENT, name);
         let exchange = async {
-            let answer = self.pool.request(request).await.map_err(|error| CallError::Broken(error.into()))?;
+            let answer =
+                self.pool.request(request).await.map_err(|error| ServiceCallError::Broken(error.into()))?;
             let (head, body) = answer.into_parts();
-            let body = Limited::new(body, self.max_answer).collect().await.map_err(|error| {
-                if error.is::<LengthLimitError>() { CallError::TooLarge } else { CallError::Broken(error) }
+            let body = Limited::new(body, self.max_response).collect().await.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    ServiceCallError::TooLarge
+                } else {
+                    ServiceCallError::Broken(error)
+                }
             })?;
-            Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+            Ok(ServiceResponse { status: head.status, headers: head.headers, body: body.to_bytes() })
         };
-        tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(CallError::TimedOut))
+        tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(ServiceCallError::TimedOut))
     }
 }
 
-impl Answer {
-    /// How long the service wants to be left alone, if it says so (RFC 9110 section 10.2.3); never very long. The
-    /// form that gives a date is not read.
+impl ServiceResponse {
+    /// Returns the wait that the service asks for (RFC 9110 section 10.2.3), bounded by [`MAX_RETRY_AFTER`]. The date
+    /// form is ignored.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        retry_after(&self.headers).map(|wait| wait.min(LONGEST_RETRY_AFTER))
+        retry_after(&self.headers).map(|wait| wait.min(MAX_RETRY_AFTER))
     }
 }
 
@@ -109,12 +115,12 @@ mod tests {
     use chargegate_storage::testing::Peer;
 
     const LONG: Duration = Duration::from_mins(1);
-    const MAX_ANSWER: usize = 1_000;
+    const MAX_RESPONSE: usize = 1_000;
 
-    async fn call(peer: &Peer, deadline: Duration) -> Result<Answer, CallError> {
+    async fn call(peer: &Peer, deadline: Duration) -> Result<ServiceResponse, ServiceCallError> {
         let uri = format!("http://127.0.0.1:{}/", peer.port());
         let request = Request::post(uri).body(Full::new(Bytes::from_static(b"{}"))).unwrap();
-        Client::new(1, MAX_ANSWER).unwrap().call(request, deadline).await
+        ServiceClient::new(1, MAX_RESPONSE).unwrap().call(request, deadline).await
     }
 
     fn answer(status: &str, body: &str) -> String {
@@ -122,24 +128,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_of_the_longest_length_is_read_and_a_longer_one_is_none() {
-        let longest = "x".repeat(MAX_ANSWER);
+    async fn a_response_up_to_the_size_limit_is_read_and_a_longer_one_fails() {
+        let longest = "x".repeat(MAX_RESPONSE);
         let peer = Peer::answering(answer("200 OK", &longest)).await;
         assert_eq!(call(&peer, LONG).await.unwrap().body, longest);
         let peer = Peer::answering(answer("200 OK", &format!("{longest}x"))).await;
-        assert!(matches!(call(&peer, LONG).await, Err(CallError::TooLarge)));
+        assert!(matches!(call(&peer, LONG).await, Err(ServiceCallError::TooLarge)));
         let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-        let (peer, poured) = Peer::pouring(head, b"4\r\nxxxx\r\n".to_vec()).await;
-        assert!(matches!(call(&peer, LONG).await, Err(CallError::TooLarge)));
-        poured.await.unwrap();
+        let (peer, sent) = Peer::pouring(head, b"4\r\nxxxx\r\n".to_vec()).await;
+        assert!(matches!(call(&peer, LONG).await, Err(ServiceCallError::TooLarge)));
+        sent.await.unwrap();
     }
 
     #[tokio::test]
-    async fn a_call_ends_at_its_deadline_wherever_it_hangs() {
+    async fn a_call_ends_at_its_deadline_whether_head_or_body_is_missing() {
         let deadline = Duration::from_millis(200);
         let began = Instant::now();
         let peer = Peer::hanging().await;
-        assert!(matches!(call(&peer, deadline).await, Err(CallError::TimedOut)));
+        assert!(matches!(call(&peer, deadline).await, Err(ServiceCallError::TimedOut)));
         let head = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n";
         let peer = Peer::start(async move |mut stream, _| {
             let _ = chargegate_storage::testing::read_request(&mut stream).await;
@@ -147,21 +153,21 @@ mod tests {
             let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut Vec::new()).await;
         })
         .await;
-        assert!(matches!(call(&peer, deadline).await, Err(CallError::TimedOut)));
+        assert!(matches!(call(&peer, deadline).await, Err(ServiceCallError::TimedOut)));
         assert!(began.elapsed() >= deadline * 2);
     }
 
     #[tokio::test]
-    async fn a_redirect_is_not_followed_and_a_cut_answer_is_none() {
+    async fn a_redirect_is_not_followed_and_a_truncated_response_fails() {
         let peer = Peer::answering(answer("302 Found\r\nlocation: http://127.0.0.1:1/", "")).await;
         assert_eq!(call(&peer, LONG).await.unwrap().status, StatusCode::FOUND);
         let peer = Peer::answering("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
-        assert!(matches!(call(&peer, LONG).await, Err(CallError::Broken(_))));
+        assert!(matches!(call(&peer, LONG).await, Err(ServiceCallError::Broken(_))));
     }
 
     #[tokio::test]
-    async fn a_wait_that_is_asked_for_is_bounded() {
+    async fn a_requested_wait_is_bounded() {
         let peer = Peer::answering(answer("429 Slow\r\nretry-after: 99999999999999999999999", "")).await;
-        assert_eq!(call(&peer, LONG).await.unwrap().retry_after(), Some(LONGEST_RETRY_AFTER));
+        assert_eq!(call(&peer, LONG).await.unwrap().retry_after(), Some(MAX_RETRY_AFTER));
     }
 }

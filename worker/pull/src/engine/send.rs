@@ -1,28 +1,28 @@
-//! Putting messages into the queue, several with one call where several wait.
+//! Sending messages, several per call where several wait.
 
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::Shared;
-use super::service::{Service, ServiceError};
+use super::PullEngineState;
+use super::service::{PullServiceError, SendService};
 
-/// Calls that enqueue at the same time, at most.
-const CALLS: usize = 16;
+/// Maximum number of concurrent send calls.
+const MAX_CALLS: usize = 16;
 
-/// A message to be enqueued.
-pub(super) struct Job {
+/// A message to send.
+pub(super) struct SendJob {
     pub(super) body: String,
-    pub(super) done: oneshot::Sender<Result<(), ServiceError>>,
+    pub(super) done: oneshot::Sender<Result<(), PullServiceError>>,
 }
 
-/// Enqueues what comes until nothing more can come.
-pub(super) async fn run<S: Service>(shared: Arc<Shared<S>>, mut inbox: mpsc::Receiver<Job>) {
-    let room = Arc::new(Semaphore::new(CALLS));
+/// Sends the messages of `inbox` until it is closed and empty.
+pub(super) async fn run<S: SendService>(state: Arc<PullEngineState<S>>, mut inbox: mpsc::Receiver<SendJob>) {
+    let slots = Arc::new(Semaphore::new(MAX_CALLS));
     let mut calls = JoinSet::new();
     let mut waiting = None;
-    while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+    while let Ok(permit) = Arc::clone(&slots).acquire_owned().await {
         let first = match waiting.take() {
             Some(job) => job,
             None => match inbox.recv().await {
@@ -31,10 +31,10 @@ pub(super) async fn run<S: Service>(shared: Arc<Shared<S>>, mut inbox: mpsc::Rec
             },
         };
         let batch;
-        (batch, waiting) = fill(first, &mut inbox, &shared);
-        let shared = Arc::clone(&shared);
+        (batch, waiting) = fill_batch(first, &mut inbox, &state);
+        let state = Arc::clone(&state);
         calls.spawn(async move {
-            shared.send_batch(batch).await;
+            state.send_batch(batch).await;
             drop(permit);
         });
         while let Some(ended) = calls.try_join_next() {
@@ -46,14 +46,18 @@ pub(super) async fn run<S: Service>(shared: Arc<Shared<S>>, mut inbox: mpsc::Rec
     while calls.join_next().await.is_some() {}
 }
 
-/// What waits already and fits into one call, and the first that does not.
-fn fill<S>(first: Job, inbox: &mut mpsc::Receiver<Job>, shared: &Shared<S>) -> (Vec<Job>, Option<Job>) {
+/// Takes the waiting messages that fit into one call; returns them with the first one that does not fit.
+fn fill_batch<S>(
+    first: SendJob,
+    inbox: &mut mpsc::Receiver<SendJob>,
+    state: &PullEngineState<S>,
+) -> (Vec<SendJob>, Option<SendJob>) {
     let mut bytes = first.body.len();
     let mut batch = vec![first];
-    while batch.len() < shared.terms.send_batch {
+    while batch.len() < state.settings.send_batch {
         let Ok(job) = inbox.try_recv() else { break };
         bytes = bytes.saturating_add(job.body.len());
-        if bytes > shared.terms.send_bytes {
+        if bytes > state.settings.send_bytes {
             return (batch, Some(job));
         }
         batch.push(job);
@@ -61,21 +65,21 @@ fn fill<S>(first: Job, inbox: &mut mpsc::Receiver<Job>, shared: &Shared<S>) -> (
     (batch, None)
 }
 
-impl<S: Service> Shared<S> {
-    async fn send_batch(&self, jobs: Vec<Job>) {
-        // Who gave up waiting was told that it failed.
+impl<S: SendService> PullEngineState<S> {
+    async fn send_batch(&self, jobs: Vec<SendJob>) {
+        // A caller that stopped waiting has reported a failure.
         let jobs: Vec<_> = jobs.into_iter().filter(|job| !job.done.is_closed()).collect();
         if jobs.is_empty() {
             return;
         }
         let (bodies, waiting): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.body, job.done)).unzip();
-        let results = match self.gate.check() {
+        let results = match self.throttle.check() {
             Ok(()) => self.call("send", self.service.send(&bodies)).await,
-            closed => closed.map(|()| Vec::new()),
+            throttled => throttled.map(|()| Vec::new()),
         };
         match results {
             Ok(results) => {
-                // A result that is missing is a message of which nothing is known.
+                // The outcome of a message without a result is unknown; dropping its sender reports that.
                 for (done, result) in waiting.into_iter().zip(results) {
                     let _ = done.send(result);
                 }

@@ -1,4 +1,4 @@
-//! What the engine needs of a queue service.
+//! The interface between the engine and a queue service.
 
 use std::error::Error;
 use std::fmt;
@@ -8,156 +8,202 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chargegate_core::UnixMillis;
 
+use super::InFlightMessages;
 use chargegate_storage::EngineError;
 use chargegate_storage::queue::MessageKey;
 
-/// A queue service behind an HTTP API: it leases messages in batches, each lease with a receipt of its own.
+/// A queue service that leases messages in batches, each lease with a receipt of its own.
 ///
-/// Every call ends within a time of its own, and gives a whole answer or none.
+/// Every call is bounded in time by the service, and returns a complete answer or an error.
 #[async_trait]
-pub trait Service: Send + Sync + 'static {
-    /// What it offers; asked once.
-    fn terms(&self) -> Terms;
+pub trait PullService: Send + Sync + 'static {
+    /// Returns the limits and properties of the service; called once.
+    fn settings(&self) -> PullSettings;
 
-    /// Leases up to `max` messages, at most a batch, and waits up to `wait` for the first of them where it can.
-    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Received>, ServiceError>;
-
-    /// Ends leases, at most a batch: those of `done` for good, those of `back` so that the messages come again at once.
+    /// Leases up to `max` messages, at most a batch, and waits up to `wait` for the first of them if the service can.
     ///
-    /// Gives those that did not end although the call succeeded.
-    async fn settle(&self, done: &[Receipt], back: &[Receipt]) -> Result<Vec<Unsettled>, ServiceError>;
-
-    /// Makes leases, at most a batch, last from now on as if they had just begun.
+    /// `in_flight` lets a service that remembers its consumers tell a message whose delivery was lost from one that
+    /// this worker is processing.
     ///
-    /// Gives those that were not extended although the call succeeded.
-    async fn extend(&self, receipts: &[Receipt]) -> Result<Vec<Unsettled>, ServiceError>;
+    /// # Errors
+    /// [`PullServiceError`]; messages may have been leased all the same.
+    async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        in_flight: &InFlightMessages,
+    ) -> Result<Vec<ReceivedMessage>, PullServiceError>;
 
-    /// Puts messages into the queue, at most a batch; gives a result for each, in their order.
-    async fn send(&self, bodies: &[String]) -> Result<Vec<Result<(), ServiceError>>, ServiceError>;
+    /// Removes the messages of the leases `acked`, and makes those of `released` available again at once; together at
+    /// most a batch. Returns the leases for which that failed although the call succeeded.
+    ///
+    /// # Errors
+    /// [`PullServiceError`]; leases may have ended all the same.
+    async fn ack_and_release(
+        &self,
+        acked: &[LeaseReceipt],
+        released: &[LeaseReceipt],
+    ) -> Result<Vec<FailedReceipt>, PullServiceError>;
 
-    /// About how many messages are in the queue, leased ones included.
-    async fn depth(&self) -> Result<u64, ServiceError>;
+    /// Restarts the term of leases, at most a batch. Returns the leases that were not extended although the call
+    /// succeeded.
+    ///
+    /// # Errors
+    /// [`PullServiceError`].
+    async fn extend(&self, receipts: &[LeaseReceipt]) -> Result<Vec<FailedReceipt>, PullServiceError>;
+
+    /// Returns the approximate number of messages in the queue, leased ones included.
+    ///
+    /// # Errors
+    /// [`PullServiceError`].
+    async fn depth(&self) -> Result<u64, PullServiceError>;
 }
 
-/// What a service offers, and how it wants to be asked.
+/// A queue service that also sends in batches.
+#[async_trait]
+pub trait SendService: PullService {
+    /// Sends messages, at most a batch; returns a result for each, in the order of `bodies`.
+    ///
+    /// # Errors
+    /// [`PullServiceError`]; messages may have been enqueued all the same.
+    async fn send(&self, bodies: &[String]) -> Result<Vec<Result<(), PullServiceError>>, PullServiceError>;
+}
+
+/// Limits and properties of a [`PullService`].
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
-    /// Messages that one call leases at most.
+pub struct PullSettings {
+    /// Maximum number of messages that one call receives.
     pub receive_batch: usize,
-    /// Leases that one call ends or extends at most.
-    pub settle_batch: usize,
-    /// Messages that one call enqueues at most.
+    /// Maximum number of leases that one call ends or extends.
+    pub ack_batch: usize,
+    /// Maximum number of messages that one call sends.
     pub send_batch: usize,
-    /// Bytes of messages that one call enqueues at most.
+    /// Maximum number of bytes of the messages that one call sends.
     pub send_bytes: usize,
-    /// How long a lease lasts after it began or was extended.
+    /// Term of a lease after it began or was extended.
     pub lease: Duration,
-    /// For how long leases of messages in our hands are extended; zero where they cannot be.
+    /// Time for which leases of messages in flight are extended; zero where they cannot be extended.
     pub extend_for: Duration,
-    /// What to do while there are no messages.
-    pub idle: Idle,
-    /// How long what does not fill a call waits for more, where the queue is busy.
+    /// Behaviour while the queue is empty.
+    pub idle: IdlePolicy,
+    /// Time for which an incomplete batch waits for more, where the queue is busy; zero where calls cost nothing.
     pub linger: Duration,
-    /// Calls that ask for messages at the same time, at most.
+    /// Behaviour after a failed ack or release.
+    pub ack_retry: AckRetry,
+    /// Upper bound of the waits between attempts after failures, unless the service asks for a longer one.
+    pub retry_cap: Duration,
+    /// Maximum number of concurrent receive calls.
     pub pullers: usize,
 }
 
-/// How to wait for messages.
+/// Behaviour while the queue is empty.
 #[derive(Clone, Copy, Debug)]
-pub enum Idle {
-    /// The service answers at once: ask again after pauses that grow up to this long.
+pub enum IdlePolicy {
+    /// The service answers at once: calls are separated by pauses that grow up to this bound.
     Pause(Duration),
-    /// The service itself waits for a message, up to this long.
+    /// The service itself waits for a message, up to this bound; since calls are paid for, a call may wait longer than
+    /// the leases it is made for.
     LongPoll(Duration),
+    /// The service itself waits for a message, up to this bound; a call waits as long as the leases it is made for.
+    Block(Duration),
 }
 
-/// What ends or extends one lease. It is as good as a password for its message.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Receipt(Arc<str>);
+/// Behaviour after a failed ack or release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckRetry {
+    /// The call is repeated until the lease ends; the message is delivered again only then.
+    WhileLeased,
+    /// The failure is reported at once, and the message is delivered again as soon as the service offers it.
+    Never,
+}
 
-impl Receipt {
-    /// The receipt as the service wrote it.
+/// Receipt of one lease, by which it is ended or extended. Secret: it grants access to its message.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct LeaseReceipt(Arc<str>);
+
+impl LeaseReceipt {
+    /// Returns the receipt as the service wrote it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl From<String> for Receipt {
+impl From<String> for LeaseReceipt {
     fn from(text: String) -> Self {
         Self(text.into())
     }
 }
 
-impl fmt::Debug for Receipt {
+impl fmt::Debug for LeaseReceipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Receipt(..)")
+        f.write_str("LeaseReceipt(..)")
     }
 }
 
-/// A leased message, as a service gives it.
+/// A leased message, as received from a service.
 #[derive(Clone)]
-pub struct Received {
-    /// The service's name for it, the same at every delivery.
+pub struct ReceivedMessage {
+    /// Id of the message in the service, the same at every delivery.
     pub key: MessageKey,
-    /// What ends this lease.
-    pub receipt: Receipt,
-    /// What was enqueued.
+    /// Receipt of this lease.
+    pub receipt: LeaseReceipt,
+    /// Body that was enqueued.
     pub body: Vec<u8>,
-    /// When, by the service's clock.
+    /// Time of the enqueue, by the service's clock.
     pub enqueued_at: Option<UnixMillis>,
-    /// How often it was delivered, this time included.
+    /// Number of deliveries, including this one.
     pub deliveries: u32,
 }
 
-impl fmt::Debug for Received {
+impl fmt::Debug for ReceivedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Received({:?}, delivery {}, ..)", self.key, self.deliveries)
+        write!(f, "ReceivedMessage({:?}, delivery {}, ..)", self.key, self.deliveries)
     }
 }
 
 /// A lease that a call did not end or extend.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unsettled {
-    /// Which one.
-    pub receipt: Receipt,
-    /// Why.
-    pub cause: Cause,
+pub struct FailedReceipt {
+    /// Receipt of the lease.
+    pub receipt: LeaseReceipt,
+    /// Reason of the failure.
+    pub reason: ReceiptFailure,
 }
 
-/// Why a lease was not ended.
+/// Reason for which a lease was not ended or extended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The service failed at it, and may do better.
-    Failed,
-    /// The lease was over already: the message comes again, unless it is gone.
-    Over,
+pub enum ReceiptFailure {
+    /// The service failed; another attempt may succeed.
+    Transient,
+    /// The lease had ended before: the message is delivered again, unless it was removed.
+    LeaseEnded,
 }
 
-/// A call to a service did not do what it was to do. Cheap to clone, for all who waited for the call.
+/// Error of a call to a [`PullService`]. Cheap to clone, for all who waited for the call.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum ServiceError {
-    /// The service has had too many calls.
-    #[error("the service of QUEUE_URL asks for fewer calls")]
+pub enum PullServiceError {
+    /// The service throttles calls.
+    #[error("the queue service asks for fewer calls")]
     Throttled {
-        /// How long it wants to be left alone, if it says so.
+        /// Wait that the service asks for, if any.
         retry_after: Option<Duration>,
     },
-    /// It cannot be reached, or failed in a way that may pass.
-    #[error("the service of QUEUE_URL failed")]
+    /// The service cannot be reached, or failed temporarily.
+    #[error("the queue service failed")]
     Unavailable(#[source] Arc<dyn Error + Send + Sync>),
-    /// It will not do it until somebody mends something: who and how, for the operator.
+    /// The service refuses until an operator changes something; the text names the reason and the remedy.
     #[error("{0}")]
     Refused(Arc<str>),
 }
 
-impl ServiceError {
-    /// A failure that may pass.
+impl PullServiceError {
+    /// Creates a temporary failure.
     pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Unavailable(Arc::from(cause.into()))
     }
 
-    /// The name in metrics.
+    /// Returns the label in metrics.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -168,8 +214,8 @@ impl ServiceError {
     }
 }
 
-impl From<ServiceError> for EngineError {
-    fn from(error: ServiceError) -> Self {
+impl From<PullServiceError> for EngineError {
+    fn from(error: PullServiceError) -> Self {
         Self::Unavailable(Box::new(error))
     }
 }

@@ -1,15 +1,15 @@
 //! The engine on a service in memory.
 
+mod acks;
 mod demand;
 mod faults;
-mod settling;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Engine;
-use super::fake::Fake;
+use super::PullEngine;
+use super::fake_service::FakePullService;
 use chargegate_storage::queue::{LeasedMessage, MessageKey, Queue as _};
 
 const LONG: Duration = Duration::from_mins(1);
@@ -19,7 +19,7 @@ fn keys(messages: &[LeasedMessage]) -> Vec<MessageKey> {
 }
 
 /// Leases until `count` messages came.
-async fn lease(engine: &Engine<Fake>, count: usize) -> Vec<LeasedMessage> {
+async fn lease(engine: &PullEngine<FakePullService>, count: usize) -> Vec<LeasedMessage> {
     let end = Instant::now() + LONG * 10;
     let mut all = Vec::new();
     while all.len() < count {
@@ -29,7 +29,10 @@ async fn lease(engine: &Engine<Fake>, count: usize) -> Vec<LeasedMessage> {
     all
 }
 
-fn spawn_lease(engine: &Engine<Fake>, max: usize) -> tokio::task::JoinHandle<Vec<LeasedMessage>> {
+fn spawn_lease(
+    engine: &PullEngine<FakePullService>,
+    max: usize,
+) -> tokio::task::JoinHandle<Vec<LeasedMessage>> {
     let engine = engine.clone();
     tokio::spawn(async move { engine.lease(max, LONG).await.unwrap() })
 }

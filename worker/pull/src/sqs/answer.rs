@@ -9,7 +9,7 @@ use http::header::DATE;
 use super::fault::{SqsErrorBody, SqsFault, bare_code};
 use super::refusal::{Failure, Refusal};
 use super::url::QueueUrl;
-use crate::engine::Answer;
+use crate::engine::ServiceResponse;
 
 /// Signatures hold for 5 minutes at least: clocks this close are not what is wrong with one.
 const TOLERATED_SKEW: Duration = Duration::from_mins(4);
@@ -27,7 +27,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// What an answer other than 200 says.
-pub(super) fn failure(answer: &Answer, asked: &Asked<'_>) -> Failure {
+pub(super) fn failure(answer: &ServiceResponse, asked: &Asked<'_>) -> Failure {
     let SqsErrorBody { code, message } = read(answer);
     let code = detail(&code);
     let (status, operation) = (answer.status, asked.operation);
@@ -65,14 +65,14 @@ pub(super) fn failure(answer: &Answer, asked: &Asked<'_>) -> Failure {
 }
 
 /// The skew, where clocks are further apart than signatures tolerate.
-fn clock(answer: &Answer, now: UnixMillis) -> Option<Refusal> {
+fn clock(answer: &ServiceResponse, now: UnixMillis) -> Option<Refusal> {
     let date = httpdate::parse_http_date(answer.headers.get(DATE)?.to_str().ok()?).ok()?;
     let theirs = UnixMillis(0).plus(date.duration_since(UNIX_EPOCH).ok()?);
     let (ahead, behind) = (now.since(theirs), theirs.since(now));
     (ahead.max(behind) > TOLERATED_SKEW).then_some(Refusal::Clock { ahead, behind })
 }
 
-fn read(answer: &Answer) -> SqsErrorBody {
+fn read(answer: &ServiceResponse) -> SqsErrorBody {
     let said = SqsErrorBody::parse(&answer.body);
     if !said.code.is_empty() {
         return said;

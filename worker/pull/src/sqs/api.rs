@@ -18,7 +18,7 @@ use super::answer::{self, Asked};
 use super::credentials::Keeper;
 use super::refusal::{Failure, Refusal};
 use super::url::QueueUrl;
-use crate::engine::{CallError, Client};
+use crate::engine::{ServiceCallError, ServiceClient};
 use chargegate_storage::Clock;
 
 /// The header that names what is asked for.
@@ -27,7 +27,7 @@ const JSON: &str = "application/x-amz-json-1.0";
 
 /// The service, for one queue.
 pub(super) struct Api {
-    client: Client,
+    client: ServiceClient,
     queue: QueueUrl,
     /// The queue's name within calls.
     queue_in_calls: String,
@@ -36,7 +36,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) fn new(client: Client, queue: QueueUrl, keeper: Keeper, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(client: ServiceClient, queue: QueueUrl, keeper: Keeper, clock: Arc<dyn Clock>) -> Self {
         Self { queue_in_calls: queue.in_calls(), client, queue, keeper, clock }
     }
 
@@ -84,7 +84,7 @@ impl Api {
     ) -> Result<A, Failure> {
         let request = self.signed(operation, body, credentials).map_err(Failure::unavailable)?;
         let answer = self.client.call(request, deadline).await;
-        let answer = answer.map_err(|error: CallError| Failure::unavailable(error))?;
+        let answer = answer.map_err(|error: ServiceCallError| Failure::unavailable(error))?;
         if answer.status != StatusCode::OK {
             let asked = Asked { operation, queue: &self.queue, now: self.clock.now() };
             return Err(answer::failure(&answer, &asked));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::credentials::CredentialsError;
-use crate::engine::ServiceError;
+use crate::engine::PullServiceError;
 use chargegate_storage::metric;
 
 /// Why the service of `QUEUE_URL` will not do as asked: who has to mend what. Cheap to clone.
@@ -109,7 +109,7 @@ impl Failure {
     }
 }
 
-impl From<Failure> for ServiceError {
+impl From<Failure> for PullServiceError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Throttled(retry_after) => Self::Throttled { retry_after },

@@ -13,7 +13,10 @@ use super::wire::{
     Attributes, Batch, ChangeVisibility, Delete, GetQueueAttributes, Message, Messages, Outcomes,
     ReceiveMessage, Send,
 };
-use crate::engine::{Cause, Idle, Receipt, Received, Service, ServiceError, Terms, Unsettled};
+use crate::engine::{
+    AckRetry, FailedReceipt, IdlePolicy, InFlightMessages, LeaseReceipt, PullService, PullServiceError,
+    PullSettings, RETRY_CAP, ReceiptFailure, ReceivedMessage, SendService,
+};
 
 /// Entries of one call.
 const BATCH: usize = 10;
@@ -53,9 +56,9 @@ impl Sqs {
     /// Makes leases last so many seconds from now on.
     async fn change_visibility(
         &self,
-        receipts: &[Receipt],
+        receipts: &[LeaseReceipt],
         seconds: u64,
-    ) -> Result<Vec<Unsettled>, ServiceError> {
+    ) -> Result<Vec<FailedReceipt>, PullServiceError> {
         let entry =
             |id, receipt| ChangeVisibility { id, receipt_handle: receipt, visibility_timeout: seconds };
         self.settle_with("ChangeMessageVisibilityBatch", receipts, entry).await
@@ -64,9 +67,9 @@ impl Sqs {
     async fn settle_with<'a, E: Serialize>(
         &self,
         operation: &'static str,
-        receipts: &'a [Receipt],
+        receipts: &'a [LeaseReceipt],
         entry: impl Fn(String, &'a str) -> E,
-    ) -> Result<Vec<Unsettled>, ServiceError> {
+    ) -> Result<Vec<FailedReceipt>, PullServiceError> {
         if receipts.is_empty() {
             return Ok(Vec::new());
         }
@@ -74,8 +77,9 @@ impl Sqs {
             receipts.iter().enumerate().map(|(id, receipt)| entry(id.to_string(), receipt.as_str()));
         let causes = self.batch(operation, entries.collect()).await?;
         let unsettled = receipts.iter().zip(causes).filter_map(|(receipt, failed)| {
-            let cause = if failed?.sender_fault { Cause::Over } else { Cause::Failed };
-            Some(Unsettled { receipt: receipt.clone(), cause })
+            let reason =
+                if failed?.sender_fault { ReceiptFailure::LeaseEnded } else { ReceiptFailure::Transient };
+            Some(FailedReceipt { receipt: receipt.clone(), reason })
         });
         Ok(unsettled.collect())
     }
@@ -85,7 +89,7 @@ impl Sqs {
         &self,
         operation: &'static str,
         entries: Vec<E>,
-    ) -> Result<Vec<Option<EntryFailure>>, ServiceError> {
+    ) -> Result<Vec<Option<EntryFailure>>, PullServiceError> {
         let count = entries.len();
         let batch = Batch { queue_url: self.api.queue(), entries };
         let outcomes: Outcomes = self.api.call(operation, &batch, CALL).await?;
@@ -115,22 +119,29 @@ struct EntryFailure {
 }
 
 #[async_trait]
-impl Service for Sqs {
-    fn terms(&self) -> Terms {
-        Terms {
+impl PullService for Sqs {
+    fn settings(&self) -> PullSettings {
+        PullSettings {
             receive_batch: BATCH,
-            settle_batch: BATCH,
+            ack_batch: BATCH,
             send_batch: BATCH,
             send_bytes: BATCH_BYTES,
             lease: Duration::from_secs(self.lease),
             extend_for: self.extend_for,
-            idle: Idle::LongPoll(LONGEST_WAIT),
+            idle: IdlePolicy::LongPoll(LONGEST_WAIT),
             linger: Duration::from_millis(50),
+            ack_retry: AckRetry::WhileLeased,
+            retry_cap: RETRY_CAP,
             pullers: self.pullers,
         }
     }
 
-    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Received>, ServiceError> {
+    async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        _: &InFlightMessages,
+    ) -> Result<Vec<ReceivedMessage>, PullServiceError> {
         let wait = whole_seconds(wait.min(LONGEST_WAIT));
         let question = ReceiveMessage {
             queue_url: self.api.queue(),
@@ -144,22 +155,38 @@ impl Service for Sqs {
         Ok(answer.messages.unwrap_or_default().into_iter().map(received).collect())
     }
 
-    async fn settle(&self, done: &[Receipt], back: &[Receipt]) -> Result<Vec<Unsettled>, ServiceError> {
+    async fn ack_and_release(
+        &self,
+        acked: &[LeaseReceipt],
+        released: &[LeaseReceipt],
+    ) -> Result<Vec<FailedReceipt>, PullServiceError> {
         let delete = |id, receipt| Delete { id, receipt_handle: receipt };
-        let (done, back) = tokio::join!(
-            self.settle_with("DeleteMessageBatch", done, delete),
-            self.change_visibility(back, 0)
+        let (deleted, changed) = tokio::join!(
+            self.settle_with("DeleteMessageBatch", acked, delete),
+            self.change_visibility(released, 0)
         );
-        let mut unsettled = done?;
-        unsettled.extend(back?);
-        Ok(unsettled)
+        let mut failed = deleted?;
+        failed.extend(changed?);
+        Ok(failed)
     }
 
-    async fn extend(&self, receipts: &[Receipt]) -> Result<Vec<Unsettled>, ServiceError> {
+    async fn extend(&self, receipts: &[LeaseReceipt]) -> Result<Vec<FailedReceipt>, PullServiceError> {
         self.change_visibility(receipts, self.lease).await
     }
 
-    async fn send(&self, bodies: &[String]) -> Result<Vec<Result<(), ServiceError>>, ServiceError> {
+    async fn depth(&self) -> Result<u64, PullServiceError> {
+        let question = GetQueueAttributes { queue_url: self.api.queue(), attribute_names: &COUNTS };
+        let Attributes { attributes } = self.api.call("GetQueueAttributes", &question, CALL).await?;
+        let counts = COUNTS.iter().map(|name| attributes.get(*name)?.parse::<u64>().ok());
+        counts
+            .sum::<Option<u64>>()
+            .ok_or_else(|| PullServiceError::unavailable("GetQueueAttributes: the answer has no counts"))
+    }
+}
+
+#[async_trait]
+impl SendService for Sqs {
+    async fn send(&self, bodies: &[String]) -> Result<Vec<Result<(), PullServiceError>>, PullServiceError> {
         let fit = bodies.iter().filter(|body| can_be_sent(body));
         let entries = fit.enumerate().map(|(id, body)| Send {
             id: id.to_string(),
@@ -172,28 +199,19 @@ impl Service for Sqs {
         let mut failures = failures.into_iter();
         let results = bodies.iter().map(|body| {
             if !can_be_sent(body) {
-                return Err(ServiceError::Refused(UNSENDABLE.into()));
+                return Err(PullServiceError::Refused(UNSENDABLE.into()));
             }
             failures.next().flatten().map_or(Ok(()), |failed| Err(failed.into()))
         });
         Ok(results.collect())
     }
-
-    async fn depth(&self) -> Result<u64, ServiceError> {
-        let question = GetQueueAttributes { queue_url: self.api.queue(), attribute_names: &COUNTS };
-        let Attributes { attributes } = self.api.call("GetQueueAttributes", &question, CALL).await?;
-        let counts = COUNTS.iter().map(|name| attributes.get(*name)?.parse::<u64>().ok());
-        counts
-            .sum::<Option<u64>>()
-            .ok_or_else(|| ServiceError::unavailable("GetQueueAttributes: the answer has no counts"))
-    }
 }
 
-fn received(message: Message) -> Received {
+fn received(message: Message) -> ReceivedMessage {
     let Message { id, receipt_handle, body, attributes } = message;
     let number = |name: &str| attributes.get(name)?.parse::<u64>().ok();
     let deliveries = number("ApproximateReceiveCount").unwrap_or(1);
-    Received {
+    ReceivedMessage {
         key: id.into(),
         receipt: receipt_handle.into(),
         body: body.into_bytes(),
@@ -213,7 +231,7 @@ fn whole_seconds(time: Duration) -> u64 {
     time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
-impl From<EntryFailure> for ServiceError {
+impl From<EntryFailure> for PullServiceError {
     fn from(failed: EntryFailure) -> Self {
         let cause = format!("a message was not taken: {}", failed.code);
         Self::unavailable(cause)

@@ -5,19 +5,19 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{LONG, keys, lease, spawn_lease};
-use crate::engine::fake::{Call, Fake, ROUND_TRIP, TERMS, down};
-use crate::engine::{Engine, Idle, Terms};
+use crate::engine::fake_service::{FAKE_SETTINGS, FakeCall, FakePullService, ROUND_TRIP, down};
+use crate::engine::{IdlePolicy, PullEngine, PullSettings};
 use chargegate_storage::queue::Queue as _;
 use chargegate_storage::testing::eventually;
 
-fn receives(calls: &[Call]) -> Vec<usize> {
-    let receive = |call: &Call| if let Call::Receive(count) = call { Some(*count) } else { None };
+fn receives(calls: &[FakeCall]) -> Vec<usize> {
+    let receive = |call: &FakeCall| if let FakeCall::Receive(count) = call { Some(*count) } else { None };
     calls.iter().filter_map(receive).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_more_is_asked_for_than_is_wanted() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1_000);
     sleep(LONG).await;
@@ -31,7 +31,7 @@ async fn no_more_is_asked_for_than_is_wanted() {
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_leases_share_the_calls() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     let leasing = [30, 40, 30].map(|max| spawn_lease(&engine, max));
     tokio::task::yield_now().await;
@@ -46,7 +46,7 @@ async fn concurrent_leases_share_the_calls() {
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_queue_is_asked_ever_less() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     let begun = Instant::now();
     // As the pipeline does.
@@ -67,8 +67,8 @@ async fn an_empty_queue_is_asked_ever_less() {
 
 #[tokio::test(start_paused = true)]
 async fn a_long_poll_waits_as_long_as_its_lease_and_brings_what_comes() {
-    let idle = Idle::LongPoll(Duration::from_secs(20));
-    let fake = Fake::new(Terms { idle, receive_batch: 10, ..TERMS });
+    let idle = IdlePolicy::LongPoll(Duration::from_secs(20));
+    let fake = FakePullService::new(PullSettings { idle, receive_batch: 10, ..FAKE_SETTINGS });
     let engine = fake.engine();
     let waiting = spawn_lease(&engine, 5);
     sleep(Duration::from_secs(15)).await;
@@ -82,15 +82,15 @@ async fn a_long_poll_waits_as_long_as_its_lease_and_brings_what_comes() {
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
-const LONG_POLL: Terms = Terms {
-    idle: Idle::LongPoll(Duration::from_secs(20)),
+const LONG_POLL: PullSettings = PullSettings {
+    idle: IdlePolicy::LongPoll(Duration::from_secs(20)),
     receive_batch: 10,
     lease: Duration::from_secs(6),
-    ..TERMS
+    ..FAKE_SETTINGS
 };
 
 /// An engine that leased for so long as the pipeline does, and got nothing.
-async fn idle(fake: &Fake, time: Duration) -> Engine<Fake> {
+async fn idle(fake: &FakePullService, time: Duration) -> PullEngine<FakePullService> {
     let engine = fake.engine();
     let begun = Instant::now();
     while begun.elapsed() < time {
@@ -101,7 +101,7 @@ async fn idle(fake: &Fake, time: Duration) -> Engine<Fake> {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_service_that_waits_is_asked_six_times_a_minute() {
-    let fake = Fake::new(LONG_POLL);
+    let fake = FakePullService::new(LONG_POLL);
     let engine = idle(&fake, LONG * 60).await;
     let calls = fake.calls().len();
     assert!((340..=370).contains(&calls), "{calls} calls in an hour");
@@ -118,7 +118,7 @@ async fn an_idle_service_that_waits_is_asked_six_times_a_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_between_leases_is_offered_to_the_next() {
-    let fake = Fake::new(LONG_POLL);
+    let fake = FakePullService::new(LONG_POLL);
     let engine = idle(&fake, LONG).await;
     fake.put(1);
     sleep(ROUND_TRIP).await;
@@ -128,7 +128,7 @@ async fn what_comes_between_leases_is_offered_to_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn closing_does_not_wait_for_a_call_that_only_waits() {
-    let fake = Fake::new(LONG_POLL);
+    let fake = FakePullService::new(LONG_POLL);
     let engine = idle(&fake, LONG).await;
     let begun = Instant::now();
     engine.close().await;
@@ -137,7 +137,7 @@ async fn closing_does_not_wait_for_a_call_that_only_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn the_lease_of_what_was_waited_for_begins_when_it_comes() {
-    let fake = Fake::new(LONG_POLL);
+    let fake = FakePullService::new(LONG_POLL);
     let engine = fake.engine();
     let waiting = spawn_lease(&engine, 1);
     sleep(Duration::from_secs(15)).await;
@@ -145,12 +145,12 @@ async fn the_lease_of_what_was_waited_for_begins_when_it_comes() {
     let held = waiting.await.unwrap();
     fake.fail_with([down(), down()]);
     engine.acknowledge(keys(&held)).await.unwrap();
-    assert_eq!(fake.left(), 0);
+    assert_eq!(fake.remaining(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_does_not_wait_gets_what_is_there() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(3);
     assert_eq!(engine.lease(5, Duration::ZERO).await.unwrap().len(), 3);
@@ -158,7 +158,7 @@ async fn who_does_not_wait_gets_what_is_there() {
 }
 
 /// Takes out all there is through a window, as the pipeline does; gives the rate.
-async fn drain(fake: &Fake, window: usize, messages: usize) -> f64 {
+async fn drain(fake: &FakePullService, window: usize, messages: usize) -> f64 {
     let engine = fake.engine();
     let begun = Instant::now();
     let (places, mut left) = (std::sync::Arc::new(tokio::sync::Semaphore::new(window)), messages);
@@ -178,7 +178,7 @@ async fn drain(fake: &Fake, window: usize, messages: usize) -> f64 {
             });
         }
     }
-    eventually(LONG, || fake.left() == 0).await;
+    eventually(LONG, || fake.remaining() == 0).await;
     #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "a few thousand")]
     let messages = messages as f64;
     messages / begun.elapsed().as_secs_f64()
@@ -186,7 +186,7 @@ async fn drain(fake: &Fake, window: usize, messages: usize) -> f64 {
 
 #[tokio::test(start_paused = true)]
 async fn a_backlog_is_drained_by_several_full_calls_at_a_time() {
-    let fake = Fake::new(Terms { settle_batch: 200, ..TERMS });
+    let fake = FakePullService::new(PullSettings { ack_batch: 200, ..FAKE_SETTINGS });
     fake.put(50_000);
     let rate = drain(&fake, 4_096, 50_000).await;
     let calls = fake.calls().len();
@@ -197,7 +197,7 @@ async fn a_backlog_is_drained_by_several_full_calls_at_a_time() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_are_full_though_the_window_is_the_limit() {
-    let fake = Fake::new(Terms { settle_batch: 200, ..TERMS });
+    let fake = FakePullService::new(PullSettings { ack_batch: 200, ..FAKE_SETTINGS });
     fake.put(20_000);
     drain(&fake, 300, 20_000).await;
     let asked = receives(&fake.calls());
@@ -208,7 +208,7 @@ async fn calls_are_full_though_the_window_is_the_limit() {
 #[tokio::test(start_paused = true)]
 async fn room_for_less_than_a_batch_waits_for_more_and_then_asks_anew() {
     let linger = ROUND_TRIP * 2;
-    let fake = Fake::new(Terms { linger, ..TERMS });
+    let fake = FakePullService::new(PullSettings { linger, ..FAKE_SETTINGS });
     let engine = fake.engine();
     fake.put(1_000);
     let held = lease(&engine, 300).await;
@@ -216,7 +216,7 @@ async fn room_for_less_than_a_batch_waits_for_more_and_then_asks_anew() {
     let begun = Instant::now();
     assert_eq!(engine.lease(30, LONG).await.unwrap().len(), 30, "no more room came");
     assert_eq!(begun.elapsed(), linger + ROUND_TRIP);
-    assert_eq!(fake.calls(), [Call::Receive(30)]);
+    assert_eq!(fake.calls(), [FakeCall::Receive(30)]);
 
     let leasing = spawn_lease(&engine, 30);
     tokio::task::yield_now().await;
@@ -236,7 +236,7 @@ async fn room_for_less_than_a_batch_waits_for_more_and_then_asks_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn a_window_smaller_than_a_batch_does_not_wait_for_a_batch() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(100);
     let begun = Instant::now();
@@ -244,7 +244,7 @@ async fn a_window_smaller_than_a_batch_does_not_wait_for_a_batch() {
         assert_eq!(engine.lease(10, LONG).await.unwrap().len(), 10);
     }
     assert_eq!(begun.elapsed(), ROUND_TRIP * 10);
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     fake.put(100);
     drain(&fake, 10, 100).await;
 }

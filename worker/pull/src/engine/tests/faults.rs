@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{LONG, keys, lease, spawn_lease};
-use crate::engine::fake::{Call, Fake, ROUND_TRIP, TERMS, down};
-use crate::engine::{ServiceError, Terms};
+use crate::engine::fake_service::{FAKE_SETTINGS, FakeCall, FakePullService, ROUND_TRIP, down};
+use crate::engine::{PullServiceError, PullSettings};
 use chargegate_storage::EngineError;
 use chargegate_storage::queue::{EnqueueFailure, Queue as _};
 use chargegate_storage::testing::eventually;
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_sat_out_and_told_of() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
     fake.fail_with((0..50).map(|_| down()));
@@ -33,14 +33,14 @@ async fn an_outage_is_sat_out_and_told_of() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_wants_to_be_left_alone_is() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(2);
     let held = lease(&engine, 1).await;
     fake.calls();
     let retry_after = Duration::from_secs(20);
     let at_least = Duration::from_secs(19);
-    fake.fail_with([ServiceError::Throttled { retry_after: Some(retry_after) }]);
+    fake.fail_with([PullServiceError::Throttled { retry_after: Some(retry_after) }]);
     let leasing = spawn_lease(&engine, 1);
     eventually(LONG, || !fake.calls().is_empty()).await;
     sleep(ROUND_TRIP * 2).await;
@@ -56,11 +56,11 @@ async fn a_service_that_wants_to_be_left_alone_is() {
 
 #[tokio::test(start_paused = true)]
 async fn leases_that_would_be_over_are_not_ended_after_a_long_silence() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
     let held = lease(&engine, 1).await;
-    fake.fail_with([ServiceError::Throttled { retry_after: Some(LONG * 5) }]);
+    fake.fail_with([PullServiceError::Throttled { retry_after: Some(LONG * 5) }]);
     let begun = Instant::now();
     assert!(engine.acknowledge(keys(&held)).await.is_err());
     assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
@@ -68,11 +68,11 @@ async fn leases_that_would_be_over_are_not_ended_after_a_long_silence() {
 
 #[tokio::test(start_paused = true)]
 async fn leases_that_end_before_a_silence_does_are_given_up_at_once() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
     let held = lease(&engine, 1).await;
-    fake.fail_with([ServiceError::Throttled { retry_after: Some(LONG * 5) }]);
+    fake.fail_with([PullServiceError::Throttled { retry_after: Some(LONG * 5) }]);
     assert!(engine.enqueue("x".to_owned()).await.is_err());
     fake.calls();
     let begun = Instant::now();
@@ -83,32 +83,39 @@ async fn leases_that_end_before_a_silence_does_are_given_up_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_is_extended_while_it_cannot_be_ended_is_not_given_up() {
-    let fake = Fake::new(Terms { lease: Duration::from_secs(6), extend_for: LONG, ..TERMS });
+    let fake = FakePullService::new(PullSettings {
+        lease: Duration::from_secs(6),
+        extend_for: LONG,
+        ..FAKE_SETTINGS
+    });
     let (engine, begun) = (fake.engine(), Instant::now());
     fake.put(1);
     let held = lease(&engine, 1).await;
     // While it is being extended.
     sleep_until(begun + Duration::from_secs(3) + ROUND_TRIP / 2).await;
-    assert_eq!(fake.calls(), [Call::Receive(1), Call::Extend(1)]);
+    assert_eq!(fake.calls(), [FakeCall::Receive(1), FakeCall::Extend(1)]);
     // It would be too late then, but for that.
-    fake.fail_with([ServiceError::Throttled { retry_after: Some(Duration::from_secs(4)) }]);
+    fake.fail_with([PullServiceError::Throttled { retry_after: Some(Duration::from_secs(4)) }]);
     engine.acknowledge(keys(&held)).await.unwrap();
     assert!(begun.elapsed() > Duration::from_secs(6));
-    assert_eq!(fake.left(), 0);
+    assert_eq!(fake.remaining(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_depth_that_may_not_be_asked_for_keeps_no_message_waiting() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
-    fake.fail_with([ServiceError::Throttled { retry_after: Some(LONG) }]);
+    fake.fail_with([PullServiceError::Throttled { retry_after: Some(LONG) }]);
     let begun = Instant::now();
     assert!(engine.depth().await.is_err());
     assert!(engine.depth().await.is_err());
     let held = lease(&engine, 1).await;
     engine.acknowledge(keys(&held)).await.unwrap();
-    assert_eq!(fake.calls(), [Call::Depth, Call::Receive(1), Call::Settle { done: 1, back: 0 }]);
+    assert_eq!(
+        fake.calls(),
+        [FakeCall::Depth, FakeCall::Receive(1), FakeCall::Ack { acked: 1, released: 0 }]
+    );
     assert_eq!(begun.elapsed(), ROUND_TRIP * 3);
     sleep(LONG).await;
     assert_eq!(engine.depth().await.unwrap().waiting, 0);
@@ -116,22 +123,22 @@ async fn a_depth_that_may_not_be_asked_for_keeps_no_message_waiting() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_costs_a_lease_and_no_message() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(10);
-    fake.lose_answers(1);
+    fake.lose_responses(1);
     let begun = Instant::now();
     let leased = lease(&engine, 10).await;
-    assert!(begun.elapsed() >= TERMS.lease);
+    assert!(begun.elapsed() >= FAKE_SETTINGS.lease);
     assert!(leased.iter().all(|message| message.deliveries == 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_lease_loses_nothing() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     let leasing = spawn_lease(&engine, 5);
-    eventually(LONG, || fake.calls().contains(&Call::Receive(5))).await;
+    eventually(LONG, || fake.calls().contains(&FakeCall::Receive(5))).await;
     leasing.abort();
     assert!(leasing.await.is_err());
     fake.put(5);
@@ -143,42 +150,42 @@ async fn a_dropped_lease_loses_nothing() {
     assert_eq!(fake.visible(), 3, "and what nobody comes for goes back");
     leased.extend(lease(&engine, 3).await);
     engine.acknowledge(keys(&leased)).await.unwrap();
-    assert_eq!(fake.left(), 0);
+    assert_eq!(fake.remaining(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_comes_again_to_its_holder_is_not_given_out_twice() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
     let held = lease(&engine, 1).await;
-    sleep(TERMS.lease).await;
+    sleep(FAKE_SETTINGS.lease).await;
     let again = engine.lease(1, Duration::from_secs(5)).await.unwrap();
     assert!(again.is_empty(), "{again:?}");
     assert_eq!(fake.visible(), 0, "it came");
     engine.acknowledge(keys(&held)).await.unwrap();
-    assert_eq!(fake.left(), 0, "under its newest lease");
+    assert_eq!(fake.remaining(), 0, "under its newest lease");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_comes_again_while_it_is_acknowledged_has_its_new_lease_ended() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
     let held = lease(&engine, 1).await;
-    sleep(TERMS.lease).await;
+    sleep(FAKE_SETTINGS.lease).await;
     let leasing = spawn_lease(&engine, 1);
     sleep(ROUND_TRIP / 10).await;
     assert_eq!(fake.visible(), 1, "the call is on its way to the service");
     let acknowledging = engine.acknowledge(keys(&held));
     tokio::time::timeout(LONG, acknowledging).await.expect("it ends").unwrap();
-    assert_eq!(fake.left(), 0);
+    assert_eq!(fake.remaining(), 0);
     leasing.abort();
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_engine_that_is_dropped_ends_its_work() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     let ended = engine.tasks.ended.clone();
     drop(engine);

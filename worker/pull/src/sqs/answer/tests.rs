@@ -7,12 +7,16 @@ const NOW: UnixMillis = UnixMillis(1_795_382_658_000);
 /// A second after that.
 const DATE_NOW: &str = "Sun, 22 Nov 2026 21:24:19 GMT";
 
-fn answer(status: u16, body: &str) -> Answer {
+fn answer(status: u16, body: &str) -> ServiceResponse {
     let headers = HeaderMap::from_iter([(DATE, HeaderValue::from_static(DATE_NOW))]);
-    Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::from(body.to_owned()) }
+    ServiceResponse {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers,
+        body: Bytes::from(body.to_owned()),
+    }
 }
 
-fn said(answer: &Answer) -> Failure {
+fn said(answer: &ServiceResponse) -> Failure {
     let queue = "sqs+http://h:1/1/q?region=eu-west-1".parse().unwrap();
     failure(answer, &Asked { operation: "ReceiveMessage", queue: &queue, now: NOW })
 }

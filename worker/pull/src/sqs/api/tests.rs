@@ -28,7 +28,7 @@ impl Fetch for Keys {
 fn api(peer: &Peer, source: impl Fetch) -> Api {
     let clock = Effects::system().clock;
     let queue = format!("sqs+http://127.0.0.1:{}/1/q?region=eu-west-1", peer.port()).parse().unwrap();
-    let client = Client::new(1, MAX_ANSWER).unwrap();
+    let client = ServiceClient::new(1, MAX_ANSWER).unwrap();
     Api::new(client, queue, Keeper::new(source, Arc::clone(&clock)), clock)
 }
 

@@ -12,7 +12,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body_util::Full;
 
-use crate::engine::{CallError, Client};
+use crate::engine::{ServiceCallError, ServiceClient};
 
 /// No exchange takes longer, where nothing else is asked for.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -20,12 +20,12 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Connections like any other of ours.
 #[derive(Clone, Debug)]
 pub(super) struct PlainHttp {
-    client: Client,
+    client: ServiceClient,
     deadline: Duration,
 }
 
 impl PlainHttp {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: ServiceClient) -> Self {
         Self { client, deadline: DEADLINE }
     }
 
@@ -36,8 +36,8 @@ impl PlainHttp {
         let body = body.ok_or_else(|| ConnectorError::user("a body that is streamed".into()))?;
         let request = http::Request::from_parts(head, Full::new(body));
         let answer = self.client.call(request, self.deadline).await.map_err(|error| match error {
-            CallError::TimedOut => ConnectorError::timeout(error.into()),
-            CallError::Broken(_) | CallError::TooLarge => ConnectorError::io(error.into()),
+            ServiceCallError::TimedOut => ConnectorError::timeout(error.into()),
+            ServiceCallError::Broken(_) | ServiceCallError::TooLarge => ConnectorError::io(error.into()),
         })?;
         let mut response = HttpResponse::new(answer.status.into(), SdkBody::from(answer.body));
         *response.headers_mut() =

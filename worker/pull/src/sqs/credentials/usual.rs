@@ -18,7 +18,7 @@ use tracing::subscriber::NoSubscriber;
 
 use super::http::PlainHttp;
 use super::{CredentialsError, Fetch, Fetched};
-use crate::engine::Client;
+use crate::engine::ServiceClient;
 use chargegate_storage::Clock;
 use chargegate_storage::metric;
 
@@ -28,13 +28,13 @@ const MAX_TEXT: usize = 500;
 /// The chain of sources of AWS's own crate: the first that is set up gives credentials, or none does.
 pub(in super::super) struct Usual {
     region: Region,
-    client: Client,
+    client: ServiceClient,
     clock: Arc<dyn Clock>,
 }
 
 impl Usual {
     /// `region` is where roles are assumed.
-    pub(in super::super) fn new(region: &str, client: Client, clock: Arc<dyn Clock>) -> Self {
+    pub(in super::super) fn new(region: &str, client: ServiceClient, clock: Arc<dyn Clock>) -> Self {
         Self { region: Region::new(region.to_owned()), client, clock }
     }
 

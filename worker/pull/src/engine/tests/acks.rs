@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{LONG, keys, lease};
-use crate::engine::fake::{Call, Fake, ROUND_TRIP, TERMS, down};
-use crate::engine::{Cause, Terms};
+use crate::engine::fake_service::{FAKE_SETTINGS, FakeCall, FakePullService, ROUND_TRIP, down};
+use crate::engine::{PullSettings, ReceiptFailure};
 use chargegate_storage::EngineError;
 use chargegate_storage::queue::{EnqueueFailure, MessageKey, Queue as _};
 use chargegate_storage::testing::eventually;
 
 #[tokio::test(start_paused = true)]
 async fn leases_are_ended_by_full_calls() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(450);
     let held = lease(&engine, 450).await;
@@ -28,9 +28,9 @@ async fn leases_are_ended_by_full_calls() {
     for ending in ending {
         ending.await.unwrap();
     }
-    assert_eq!(fake.left(), 0);
-    let full = Call::Settle { done: 100, back: 0 };
-    let rest = Call::Settle { done: 50, back: 0 };
+    assert_eq!(fake.remaining(), 0);
+    let full = FakeCall::Ack { acked: 100, released: 0 };
+    let rest = FakeCall::Ack { acked: 50, released: 0 };
     let mut calls = fake.calls();
     calls.sort_by_key(|call| *call == rest);
     assert_eq!(calls, [full.clone(), full.clone(), full.clone(), full, rest]);
@@ -38,13 +38,13 @@ async fn leases_are_ended_by_full_calls() {
 
 #[tokio::test(start_paused = true)]
 async fn one_lease_is_ended_at_once() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
     let held = lease(&engine, 1).await;
     let begun = Instant::now();
     engine.acknowledge(keys(&held)).await.unwrap();
-    assert_eq!((begun.elapsed(), fake.left()), (ROUND_TRIP, 0));
+    assert_eq!((begun.elapsed(), fake.remaining()), (ROUND_TRIP, 0));
     // Twice, or something foreign, is no error and no call.
     fake.calls();
     engine.acknowledge(keys(&held)).await.unwrap();
@@ -54,7 +54,7 @@ async fn one_lease_is_ended_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_handed_back_comes_again() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(3);
     let held = lease(&engine, 3).await;
@@ -66,50 +66,50 @@ async fn what_is_handed_back_comes_again() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_call_left_undone_is_tried_again() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(10);
     let held = lease(&engine, 10).await;
-    fake.leave_unsettled([Cause::Failed, Cause::Failed]);
+    fake.fail_receipts([ReceiptFailure::Transient, ReceiptFailure::Transient]);
     engine.acknowledge(keys(&held)).await.unwrap();
-    assert_eq!(fake.left(), 0);
+    assert_eq!(fake.remaining(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_was_over_is_no_error_and_its_message_comes_again() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
     let held = lease(&engine, 1).await;
-    fake.leave_unsettled([Cause::Over]);
+    fake.fail_receipts([ReceiptFailure::LeaseEnded]);
     engine.acknowledge(keys(&held)).await.unwrap();
-    assert_eq!(fake.left(), 1);
+    assert_eq!(fake.remaining(), 1);
     let again = lease(&engine, 1).await;
     assert_eq!(keys(&again), keys(&held));
     engine.acknowledge(keys(&again)).await.unwrap();
-    assert_eq!(fake.left(), 0);
+    assert_eq!(fake.remaining(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn leases_go_on_being_ended_through_an_outage_while_they_last() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(2);
     let held = lease(&engine, 2).await;
     fake.fail_with((0..8).map(|_| down()));
     engine.acknowledge(keys(&held)[..1].to_vec()).await.unwrap();
-    assert_eq!(fake.left(), 1);
+    assert_eq!(fake.remaining(), 1);
 
     fake.fail_with((0..1_000).map(|_| down()));
     let begun = Instant::now();
     let failed = engine.acknowledge(keys(&held)[1..].to_vec()).await;
     assert!(matches!(failed, Err(EngineError::Unavailable(_))));
-    assert!(begun.elapsed() <= TERMS.lease, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() <= FAKE_SETTINGS.lease, "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_asked_for_while_leases_cannot_be_ended() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(2);
     let held = lease(&engine, 1).await;
@@ -121,25 +121,30 @@ async fn nothing_is_asked_for_while_leases_cannot_be_ended() {
     });
     acknowledged.unwrap();
     let calls = fake.calls();
-    assert_eq!(calls[..7], [const { Call::Settle { done: 1, back: 0 } }; 7], "{calls:?}");
-    assert_eq!(calls[7], Call::Receive(1));
+    assert_eq!(calls[..7], [const { FakeCall::Ack { acked: 1, released: 0 } }; 7], "{calls:?}");
+    assert_eq!(calls[7], FakeCall::Receive(1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_acknowledgement_whose_answer_is_lost_is_repeated() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
     let held = lease(&engine, 1).await;
-    fake.lose_answers(1);
+    fake.lose_responses(1);
     engine.acknowledge(keys(&held)).await.unwrap();
-    assert_eq!(fake.left(), 0);
+    assert_eq!(fake.remaining(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn held_messages_keep_their_leases_where_these_can_be_extended() {
     let lease_time = Duration::from_secs(6);
-    let fake = Fake::new(Terms { lease: lease_time, extend_for: LONG, settle_batch: 10, ..TERMS });
+    let fake = FakePullService::new(PullSettings {
+        lease: lease_time,
+        extend_for: LONG,
+        ack_batch: 10,
+        ..FAKE_SETTINGS
+    });
     let engine = fake.engine();
     fake.put(25);
     let held = lease(&engine, 25).await;
@@ -153,7 +158,7 @@ async fn held_messages_keep_their_leases_where_these_can_be_extended() {
         }
     }
     let calls = fake.calls();
-    assert!(calls.iter().all(|call| matches!(call, Call::Extend(1..=10))), "{calls:?}");
+    assert!(calls.iter().all(|call| matches!(call, FakeCall::Extend(1..=10))), "{calls:?}");
     assert!(calls.len() < 150, "{}", calls.len());
     engine.acknowledge(keys(&held)[..5].to_vec()).await.unwrap();
     // But not for ever.
@@ -164,14 +169,19 @@ async fn held_messages_keep_their_leases_where_these_can_be_extended() {
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_a_call_did_not_extend_is_tried_again_in_time() {
     let lease_time = Duration::from_secs(6);
-    let fake = Fake::new(Terms { lease: lease_time, extend_for: LONG, settle_batch: 10, ..TERMS });
+    let fake = FakePullService::new(PullSettings {
+        lease: lease_time,
+        extend_for: LONG,
+        ack_batch: 10,
+        ..FAKE_SETTINGS
+    });
     let engine = fake.engine();
     fake.put(1);
     lease(&engine, 1).await;
     fake.calls();
     for _ in 0..20 {
         // Were it taken for extended, the next call would come too late.
-        fake.leave_unsettled([Cause::Failed]);
+        fake.fail_receipts([ReceiptFailure::Transient]);
         for _ in 0..20 {
             sleep(Duration::from_millis(100)).await;
             assert_eq!(fake.visible(), 0);
@@ -182,14 +192,19 @@ async fn a_lease_that_a_call_did_not_extend_is_tried_again_in_time() {
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_is_over_is_not_extended_until_its_message_came_again() {
     let lease_time = Duration::from_secs(6);
-    let fake = Fake::new(Terms { lease: lease_time, extend_for: LONG, settle_batch: 10, ..TERMS });
+    let fake = FakePullService::new(PullSettings {
+        lease: lease_time,
+        extend_for: LONG,
+        ack_batch: 10,
+        ..FAKE_SETTINGS
+    });
     let engine = fake.engine();
     fake.put(1);
     let held = lease(&engine, 1).await;
     fake.calls();
-    fake.leave_unsettled([Cause::Over]);
+    fake.fail_receipts([ReceiptFailure::LeaseEnded]);
     sleep(lease_time + ROUND_TRIP).await;
-    assert_eq!((fake.calls(), fake.visible()), (vec![Call::Extend(1)], 1));
+    assert_eq!((fake.calls(), fake.visible()), (vec![FakeCall::Extend(1)], 1));
     let leasing = super::spawn_lease(&engine, 1);
     eventually(LONG, || fake.visible() == 0).await;
     for _ in 0..20 {
@@ -198,12 +213,12 @@ async fn a_lease_that_is_over_is_not_extended_until_its_message_came_again() {
     }
     leasing.abort();
     engine.acknowledge(keys(&held)).await.unwrap();
-    assert_eq!(fake.left(), 0);
+    assert_eq!(fake.remaining(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_is_enqueued_by_one_call_and_each_gets_its_result() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     let bodies = ["a", "b", "refused", "c"];
     let sending = bodies.map(|body| {
@@ -216,12 +231,12 @@ async fn what_waits_is_enqueued_by_one_call_and_each_gets_its_result() {
     }
     assert_eq!(results, [true, true, false, true]);
     assert_eq!(fake.bodies(), ["a", "b", "c"]);
-    assert_eq!(fake.calls(), [Call::Send(4)]);
+    assert_eq!(fake.calls(), [FakeCall::Send(4)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_enqueues_no_more_bytes_than_it_may() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     let sending: Vec<_> = (0..5)
         .map(|_| {
@@ -232,24 +247,24 @@ async fn a_call_enqueues_no_more_bytes_than_it_may() {
     for sending in sending {
         sending.await.unwrap();
     }
-    assert_eq!(fake.calls(), [Call::Send(2), Call::Send(2), Call::Send(1)]);
+    assert_eq!(fake.calls(), [FakeCall::Send(2), FakeCall::Send(2), FakeCall::Send(1)]);
     let large = engine.enqueue("x".repeat(16 * 1024 + 1)).await;
     assert!(matches!(large, Err(EnqueueFailure::TooLarge)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_gave_up_waiting_enqueues_nothing() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     let sending = engine.enqueue("never".to_owned());
     assert!(tokio::time::timeout(Duration::ZERO, sending).await.is_err());
     sleep(LONG).await;
-    assert_eq!(fake.left(), 0);
+    assert_eq!(fake.remaining(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn closing_settles_what_was_to_be_settled_and_hands_back_the_rest() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(160);
     let held = lease(&engine, 150).await;
@@ -257,11 +272,11 @@ async fn closing_settles_what_was_to_be_settled_and_hands_back_the_rest() {
     let acknowledging = tokio::spawn(async move { ending.acknowledge(keys).await });
     // One call is on its way with what nobody will take.
     let leasing = super::spawn_lease(&engine, 10);
-    eventually(LONG, || fake.calls().contains(&Call::Receive(10))).await;
+    eventually(LONG, || fake.calls().contains(&FakeCall::Receive(10))).await;
     leasing.abort();
     engine.close().await;
     acknowledging.await.unwrap().unwrap();
-    assert_eq!((fake.left(), fake.visible()), (10, 10));
+    assert_eq!((fake.remaining(), fake.visible()), (10, 10));
     engine.ended().await;
     assert!(matches!(engine.lease(1, LONG).await, Err(EngineError::Closed)));
     assert!(matches!(engine.acknowledge(Vec::new()).await, Err(EngineError::Closed)));
@@ -271,7 +286,7 @@ async fn closing_settles_what_was_to_be_settled_and_hands_back_the_rest() {
 
 #[tokio::test(start_paused = true)]
 async fn closing_ends_whatever_the_service_does() {
-    let fake = Fake::new(TERMS);
+    let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
     let held = lease(&engine, 1).await;

@@ -1,4 +1,4 @@
-//! Opening connections within a time.
+//! A time limit for connecting.
 
 use std::error::Error;
 use std::future::Future;
@@ -10,23 +10,23 @@ use std::time::Duration;
 use http::Uri;
 use tower_service::Service;
 
-/// Ends the opening of a connection, name and TLS included, at a limit of its own.
+/// Limits the time of connecting, including name resolution and TLS.
 ///
-/// When another connection becomes free for its request, the pool goes on with an opening in the background, where
-/// the deadline of no attempt reaches it: a receiver that never ends a handshake would pile them up.
+/// When another connection becomes free for a request, the pool completes the connection it had begun in the
+/// background, outside the deadline of any request: a server that never completes a handshake would accumulate them.
 #[derive(Clone)]
-pub(crate) struct Bounded<S> {
+pub(crate) struct ConnectTimeout<S> {
     inner: S,
     limit: Duration,
 }
 
-impl<S> Bounded<S> {
+impl<S> ConnectTimeout<S> {
     pub(crate) fn new(inner: S, limit: Duration) -> Self {
         Self { inner, limit }
     }
 }
 
-impl<S> Service<Uri> for Bounded<S>
+impl<S> Service<Uri> for ConnectTimeout<S>
 where
     S: Service<Uri, Error = Box<dyn Error + Send + Sync>>,
     S::Future: Send + 'static,
@@ -40,10 +40,10 @@ where
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let opening = tokio::time::timeout(self.limit, self.inner.call(uri));
+        let connecting = tokio::time::timeout(self.limit, self.inner.call(uri));
         Box::pin(async move {
-            let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
-            opening.await.unwrap_or_else(late)
+            let timed_out = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
+            connecting.await.unwrap_or_else(timed_out)
         })
     }
 }
