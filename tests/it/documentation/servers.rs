@@ -19,7 +19,10 @@ impl PageServers {
         let name = format!("chargegate_docs_{:016x}", rand::random::<u64>());
         let server: PgConnectOptions = required_env("DATABASE_URL").parse().unwrap();
         execute(&server, format!("CREATE DATABASE {name}")).await;
-        let database_url = server.clone().database(&name).to_url_lossy().to_string();
+        let mut database_url = server.clone().database(&name).to_url_lossy();
+        // The query would need quotes in a shell.
+        database_url.set_query(None);
+        let database_url = database_url.to_string();
         Self { name, queue_url: required_env("REDIS_URL"), database_url, server }
     }
 }
