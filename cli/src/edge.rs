@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use chargegate_host::{Drain, Host, LoadError};
+use chargegate_host::{ComponentLoadError, DrainOutcome, EdgeComponentHost};
 use chargegate_storage::Effects;
 use chargegate_worker::{MetricsError, OpsServer, install_metrics};
 use tokio_util::sync::CancellationToken;
@@ -52,7 +52,7 @@ pub(crate) async fn run(args: EdgeArgs, stop: CancellationToken) -> Result<(), E
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let metrics = install_metrics()?;
     let queue = queue.open(&Effects::system()).await?;
-    let load = tokio::task::spawn_blocking(move || Host::load(host_settings));
+    let load = tokio::task::spawn_blocking(move || EdgeComponentHost::load(host_settings));
     let host = load.await.map_err(io::Error::other)??;
 
     let ops_state = OpsServer::for_edge(queue.queue, metrics);
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: EdgeArgs, stop: CancellationToken) -> Result<(), E
         stop.cancelled().await;
         ops_state.set_ready(false);
     };
-    if let Drain::Cut { connections } = host.serve(edge, queue.producer, end).await {
+    if let DrainOutcome::Cut { connections } = host.serve(edge, queue.producer, end).await {
         warn!(connections, "closed connections whose requests did not finish in time");
     }
     queue.handle.close().await;
@@ -97,7 +97,7 @@ pub(crate) enum EdgeCommandError {
     #[error(
         "the edge component cannot be loaded: build it with `cargo xtask edge`, or name another with --edge-component"
     )]
-    Load(#[from] LoadError),
+    Load(#[from] ComponentLoadError),
     /// Metrics cannot be set up.
     #[error(transparent)]
     Metrics(#[from] MetricsError),

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_host::LoadError;
+use chargegate_host::ComponentLoadError;
 use chargegate_storage::Effects;
 use chargegate_worker::{
     AclUrlError, CallbackClient, CallbackClientError, HttpAuthorizer, MetricsError, OpsServer,
@@ -121,7 +121,7 @@ pub(crate) enum UpCommandError {
     #[error(
         "the edge component cannot be loaded: build it with `cargo xtask edge`, or name another with --edge-component"
     )]
-    Load(#[from] LoadError),
+    Load(#[from] ComponentLoadError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Client(#[from] CallbackClientError),

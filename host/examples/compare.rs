@@ -1,7 +1,7 @@
-//! What a component costs: requests per second of two components in the same host, with a queue that does nothing.
+//! Compares the throughput of two components in the same host, with a queue that discards its messages.
 //!
 //! `cargo run --release -p chargegate-host --example compare -- EDGE.wasm GUEST.wasm [SECONDS]`: the edge, and the guest
-//! that only reads the body, enqueues it and answers 202. The two take turns, so that both see the same machine.
+//! that only reads the body, enqueues it and responds with 202. The runs alternate, so that both see the same machine.
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chargegate_core::EnqueueError;
-use chargegate_host::{Host, Settings};
+use chargegate_host::{EdgeComponentHost, HostSettings};
 use chargegate_storage::queue::Producer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,19 +21,19 @@ const CONNECTIONS: usize = 16;
 const ROUNDS: u32 = 5;
 const BODY: &str = r#"{"station_id":"123e4567-e89b-12d3-a456-426614174000","driver_token":"driver-allowed-0000000001","callback_url":"https://client.example/charging-decisions?order=0123456789abcdef0123456789abcdef0123456789abcdef"}"#;
 
-struct Nothing;
+struct DiscardQueue;
 
 #[async_trait]
-impl Producer for Nothing {
+impl Producer for DiscardQueue {
     async fn enqueue(&self, _body: String) -> Result<(), EnqueueError> {
         Ok(())
     }
 }
 
-type Failure = Box<dyn Error + Send + Sync>;
+type CompareError = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), CompareError> {
     let mut arguments = std::env::args().skip(1);
     let (Some(edge), Some(guest)) = (arguments.next(), arguments.next()) else {
         return Err("usage: compare EDGE.wasm GUEST.wasm [SECONDS]".into());
@@ -44,28 +44,28 @@ async fn main() -> Result<(), Failure> {
     let guest = serve(&guest).await?;
     let mut total = [0_u32; 2];
     for _ in 0..ROUNDS {
-        for (answered, (address, path)) in
+        for (accepted, (address, path)) in
             total.iter_mut().zip([(edge, "/v1/charging-sessions"), (guest, "/minimal")])
         {
-            *answered += load(address, path, round).await?;
+            *accepted += load(address, path, round).await?;
         }
     }
-    let [edge, guest] = total.map(|answered| f64::from(answered) / (round * ROUNDS).as_secs_f64());
+    let [edge, guest] = total.map(|accepted| f64::from(accepted) / (round * ROUNDS).as_secs_f64());
     let mut out = io::stdout();
     writeln!(out, "edge {edge:.0}/s, minimal {guest:.0}/s, cost of a request {:.2} times", guest / edge)?;
     Ok(())
 }
 
-async fn serve(component: &str) -> Result<SocketAddr, Failure> {
-    let host = Host::load(Settings::new(std::fs::read(component)?))?;
+async fn serve(component: &str) -> Result<SocketAddr, CompareError> {
+    let host = EdgeComponentHost::load(HostSettings::new(std::fs::read(component)?))?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move { host.serve(listener, Arc::new(Nothing), std::future::pending()).await });
+    tokio::spawn(async move { host.serve(listener, Arc::new(DiscardQueue), std::future::pending()).await });
     Ok(address)
 }
 
-/// Requests answered with 202 within the time, from some connections that each send one after another.
-async fn load(address: SocketAddr, path: &str, time: Duration) -> Result<u32, Failure> {
+/// Returns the number of requests that were accepted within `time`, from connections that each send sequentially.
+async fn load(address: SocketAddr, path: &str, time: Duration) -> Result<u32, CompareError> {
     let request = format!(
         "POST {path} HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{BODY}",
         BODY.len()
@@ -75,26 +75,26 @@ async fn load(address: SocketAddr, path: &str, time: Duration) -> Result<u32, Fa
     for _ in 0..CONNECTIONS {
         clients.spawn(client(address, request.clone(), end));
     }
-    let mut answered = 0;
+    let mut accepted = 0;
     while let Some(client) = clients.join_next().await {
-        answered += client??;
+        accepted += client??;
     }
-    Ok(answered)
+    Ok(accepted)
 }
 
-async fn client(address: SocketAddr, request: String, end: Instant) -> Result<u32, Failure> {
+async fn client(address: SocketAddr, request: String, end: Instant) -> Result<u32, CompareError> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    // An answer comes in one segment and is far shorter than this.
-    let mut answer = [0; 4096];
-    let mut answered = 0;
+    // A response comes in one segment and is far shorter than this.
+    let mut response = [0; 4096];
+    let mut accepted = 0;
     while Instant::now() < end {
         stream.write_all(request.as_bytes()).await?;
-        let length = stream.read(&mut answer).await?;
-        if !answer.get(..length).is_some_and(|answer| answer.starts_with(b"HTTP/1.1 202")) {
-            return Err("an answer other than 202".into());
+        let length = stream.read(&mut response).await?;
+        if !response.get(..length).is_some_and(|response| response.starts_with(b"HTTP/1.1 202")) {
+            return Err("a response other than 202".into());
         }
-        answered += 1;
+        accepted += 1;
     }
-    Ok(answered)
+    Ok(accepted)
 }

@@ -1,32 +1,32 @@
-//! The answers the host gives in the component's place.
+//! Responses that the host sends in place of the component.
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
-/// Why the host answers by itself.
+/// The reason why the host responds in place of the component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum HostRefusal {
     /// The client did not send its body in time.
     SlowBody,
-    /// The client cut its body short.
-    CutBody,
-    /// The body is longer than the component may see.
+    /// The client ended the connection before the end of its body.
+    TruncatedBody,
+    /// The body is longer than the limit for the component.
     BodyTooLarge,
     /// The component refused the request as malformed.
     Malformed,
     /// The component trapped.
     Trapped,
-    /// The component did not answer in time, or its turn did not come.
+    /// The component did not respond in time, or no permit became free in time.
     TimedOut,
 }
 
-impl Refusal {
+impl HostRefusal {
     fn status(self) -> StatusCode {
         match self {
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
-            Self::CutBody | Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::TruncatedBody | Self::Malformed => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Trapped => StatusCode::INTERNAL_SERVER_ERROR,
             Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
@@ -36,7 +36,7 @@ impl Refusal {
     fn title(self) -> &'static str {
         match self {
             Self::SlowBody => "The body did not arrive in time",
-            Self::CutBody => "The body did not arrive whole",
+            Self::TruncatedBody => "The body did not arrive completely",
             Self::BodyTooLarge => "The body is longer than 8192 bytes",
             Self::Malformed => "The request is malformed",
             Self::Trapped => "The request failed; repeat it with the same Idempotency-Key",
@@ -44,16 +44,16 @@ impl Refusal {
         }
     }
 
-    /// The kinds the component also tells keep its names.
+    /// Returns the problem type; problems that the component also reports have its type.
     fn type_uri(self) -> &'static str {
         match self {
             Self::BodyTooLarge => "urn:chargegate:problem:body-too-large",
             Self::TimedOut => "urn:chargegate:problem:not-confirmed",
-            Self::SlowBody | Self::CutBody | Self::Malformed | Self::Trapped => "about:blank",
+            Self::SlowBody | Self::TruncatedBody | Self::Malformed | Self::Trapped => "about:blank",
         }
     }
 
-    /// The problem document (RFC 9457).
+    /// Returns the response with its problem document (RFC 9457).
     pub(crate) fn response(self) -> Response<Full<Bytes>> {
         let status = self.status();
         let (kind, title, code) = (self.type_uri(), self.title(), status.as_u16());
@@ -65,8 +65,8 @@ impl Refusal {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CONTENT_LENGTH, length.into());
         match self {
-            // What is left of the body will not be read, so the connection has no further use.
-            Self::SlowBody | Self::CutBody | Self::BodyTooLarge => {
+            // The rest of the body is not read, so the connection cannot carry another request.
+            Self::SlowBody | Self::TruncatedBody | Self::BodyTooLarge => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Self::TimedOut => {

@@ -1,4 +1,4 @@
-//! The component, compiled and ready to be instantiated.
+//! Loading: compiling the component and linking it to its imports.
 
 use std::sync::Arc;
 use std::thread;
@@ -11,75 +11,78 @@ use wasmtime::{
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use crate::queue;
-use crate::settings::Settings;
-use crate::state::State;
+use crate::settings::HostSettings;
+use crate::state::InstanceState;
 
-/// How often a busy guest is made to yield.
-const TICK: Duration = Duration::from_millis(10);
+/// Interval of the epochs at which a busy guest yields.
+const EPOCH_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The edge component, ready to serve.
-pub struct Host {
-    pub(crate) loaded: Arc<Loaded>,
+/// The edge component, compiled and ready to serve.
+pub struct EdgeComponentHost {
+    pub(crate) loaded: Arc<LoadedComponent>,
 }
 
-impl std::fmt::Debug for Host {
+impl std::fmt::Debug for EdgeComponentHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("limits", &self.loaded.settings.limits).finish_non_exhaustive()
+        f.debug_struct("EdgeComponentHost")
+            .field("limits", &self.loaded.settings.limits)
+            .finish_non_exhaustive()
     }
 }
 
-impl Host {
-    /// Compiles the component, or takes it from the cache, and links it to what it may use.
+impl EdgeComponentHost {
+    /// Compiles the component, or reads it from the cache, and links it to its imports.
     ///
-    /// It blocks: a component of a few hundred kilobytes takes a fraction of a second to compile.
+    /// This call blocks: compiling a component of a few hundred kilobytes takes a fraction of a second.
     ///
     /// # Errors
-    /// [`LoadError`], when the settings do not describe a component that can be run here.
-    pub fn load(settings: Settings) -> Result<Self, LoadError> {
-        let engine = Engine::new(&config(&settings)?).map_err(LoadError::Engine)?;
-        let component = Component::new(&engine, &settings.component).map_err(LoadError::Component)?;
-        let component = link(&engine, &component).map_err(LoadError::Link)?;
-        keep_time(engine.weak()).map_err(LoadError::Thread)?;
-        let settings = Settings { component: Vec::new(), ..settings };
-        Ok(Self { loaded: Arc::new(Loaded { component, settings }) })
+    /// Returns a [`ComponentLoadError`] if the settings do not describe a component that can run here.
+    pub fn load(settings: HostSettings) -> Result<Self, ComponentLoadError> {
+        let engine = Engine::new(&config(&settings)?).map_err(ComponentLoadError::Engine)?;
+        let component =
+            Component::new(&engine, &settings.component).map_err(ComponentLoadError::Component)?;
+        let component = link(&engine, &component).map_err(ComponentLoadError::Link)?;
+        spawn_epoch_thread(engine.weak()).map_err(ComponentLoadError::Thread)?;
+        let settings = HostSettings { component: Vec::new(), ..settings };
+        Ok(Self { loaded: Arc::new(LoadedComponent { component, settings }) })
     }
 }
 
-/// Why a component cannot be served.
+/// The reason why a component cannot be loaded.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub enum ComponentLoadError {
     /// The cache folder cannot be used.
     #[error("the cache of compiled components cannot be used")]
     Cache(#[source] wasmtime::Error),
     /// The engine cannot be set up on this machine.
     #[error("the WebAssembly engine cannot be set up")]
     Engine(#[source] wasmtime::Error),
-    /// The bytes are no component.
+    /// The bytes are not a valid component.
     #[error("the edge component cannot be compiled")]
     Component(#[source] wasmtime::Error),
-    /// The component imports what is not given to it, or exports no HTTP handler.
+    /// The component has an import that the host does not provide, or does not export an HTTP handler.
     #[error("the edge component does not fit this host")]
     Link(#[source] wasmtime::Error),
-    /// The thread that keeps the guest's time cannot be started.
-    #[error("a thread cannot be started")]
+    /// The thread that advances the epoch cannot be started.
+    #[error("the epoch thread cannot be started")]
     Thread(#[source] std::io::Error),
 }
 
-/// A component that is compiled and linked.
-pub(crate) struct Loaded {
-    pub(crate) component: ServicePre<State>,
-    pub(crate) settings: Settings,
+/// A compiled and linked component with its settings.
+pub(crate) struct LoadedComponent {
+    pub(crate) component: ServicePre<InstanceState>,
+    pub(crate) settings: HostSettings,
 }
 
-impl Loaded {
+impl LoadedComponent {
     pub(crate) fn engine(&self) -> &Engine {
         self.component.engine()
     }
 }
 
-fn config(settings: &Settings) -> Result<Config, LoadError> {
+fn config(settings: &HostSettings) -> Result<Config, ComponentLoadError> {
     let limits = &settings.limits;
-    // A request has at worst an instance of its own; the others are ending ones.
+    // In the worst case each request has its own instance, and as many instances are being dropped.
     let instances = u32::try_from(limits.requests.saturating_mul(2)).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
@@ -95,14 +98,14 @@ fn config(settings: &Settings) -> Result<Config, LoadError> {
     if let Some(folder) = &settings.cache {
         let mut cache = CacheConfig::new();
         cache.with_directory(folder);
-        config.cache(Some(Cache::new(cache).map_err(LoadError::Cache)?));
+        config.cache(Some(Cache::new(cache).map_err(ComponentLoadError::Cache)?));
     }
     Ok(config)
 }
 
-fn link(engine: &Engine, component: &Component) -> wasmtime::Result<ServicePre<State>> {
+fn link(engine: &Engine, component: &Component) -> wasmtime::Result<ServicePre<InstanceState>> {
     let mut linker = Linker::new(engine);
-    // The standard library of a component for wasm32-wasip2 speaks WASI 0.2, the SDK speaks 0.3.
+    // The standard library of wasm32-wasip2 imports WASI 0.2, the SDK imports WASI 0.3.
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
@@ -110,15 +113,15 @@ fn link(engine: &Engine, component: &Component) -> wasmtime::Result<ServicePre<S
     ServicePre::new(linker.instantiate_pre(component)?)
 }
 
-/// Advances the engine's epoch for as long as the engine lives.
+/// Spawns a thread that advances the engine's epoch until the engine is dropped.
 ///
-/// A thread of its own, since guests that never yield may hold every thread of the runtime.
-fn keep_time(engine: EngineWeak) -> std::io::Result<()> {
+/// A task would not do: guests that never yield may occupy every thread of the runtime.
+fn spawn_epoch_thread(engine: EngineWeak) -> std::io::Result<()> {
     thread::Builder::new().name("edge-epoch".into()).spawn(move || {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            thread::sleep(TICK);
+            thread::sleep(EPOCH_INTERVAL);
         }
     })?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Instances: how they are made, how many requests one serves, and when it ends.
+//! Instances of the component: creation, number of requests, and expiration.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,53 +16,56 @@ use wasmtime_wasi_http::handler::{
     HandlerState, Instance, Proxy, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
 
-use crate::engine::Loaded;
-use crate::settings::Limits;
-use crate::state::State;
+use crate::engine::LoadedComponent;
+use crate::settings::HostLimits;
+use crate::state::InstanceState;
 
-/// How long after a request's deadline its instance ends, if the guest did not even let its deadline be noticed.
-const GRACE: Duration = Duration::from_millis(100);
+/// Time from a request's deadline until its instance is dropped, if the guest keeps the deadline from being noticed.
+const EXPIRATION_MARGIN: Duration = Duration::from_millis(100);
 
-/// Makes instances of the component for one queue.
-pub(crate) struct Instances {
-    pub(crate) loaded: Arc<Loaded>,
+/// Creates instances of the component for one queue.
+pub(crate) struct InstanceFactory {
+    pub(crate) loaded: Arc<LoadedComponent>,
     pub(crate) queue: Arc<dyn Producer>,
     pub(crate) stop: CancellationToken,
-    pub(crate) alive: TaskTracker,
+    pub(crate) tracker: TaskTracker,
 }
 
-impl HandlerState for Instances {
-    type StoreData = State;
-    type WorkerExpiration = Expiration;
-    type WorkerState = Worker;
+impl HandlerState for InstanceFactory {
+    type StoreData = InstanceState;
+    type WorkerExpiration = InstanceExpiration;
+    type WorkerState = InstanceWorker;
 
-    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
+    async fn instantiate(
+        &self,
+    ) -> wasmtime::Result<Instance<InstanceState, InstanceExpiration, InstanceWorker>> {
         let settings = &self.loaded.settings;
-        let mut store = Store::new(self.loaded.engine(), State::new(settings, Arc::clone(&self.queue)));
+        let mut store =
+            Store::new(self.loaded.engine(), InstanceState::new(settings, Arc::clone(&self.queue)));
         store.limiter(|state| &mut state.limits);
-        // A guest that does not yield is made to, at every tick, so that its expiration is looked at.
+        // Every epoch makes a busy guest yield, so that its expiration is polled.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         let proxy = Proxy::P3(self.loaded.component.instantiate_async(&mut store).await?);
         Ok(Instance {
             store,
             proxy,
-            view: State::view,
-            expiration: Expiration::new(settings.limits, self.stop.clone()),
-            state: Worker { limits: settings.limits, _alive: self.alive.token() },
+            view: InstanceState::view,
+            expiration: InstanceExpiration::new(settings.limits, self.stop.clone()),
+            state: InstanceWorker { limits: settings.limits, _tracked: self.tracker.token() },
         })
     }
 }
 
-/// One instance, as the dispatcher asks about it.
-pub(crate) struct Worker {
-    limits: Limits,
-    _alive: TaskTrackerToken,
+/// One instance as the dispatcher sees it: it decides which requests the instance accepts.
+pub(crate) struct InstanceWorker {
+    limits: HostLimits,
+    _tracked: TaskTrackerToken,
 }
 
-impl WorkerState for Worker {
-    type StoreData = State;
-    /// When the request is given up.
+impl WorkerState for InstanceWorker {
+    type StoreData = InstanceState;
+    /// The deadline of the request.
     type RequestData = tokio::time::Instant;
 
     fn should_accept_request(&self, concurrent_count: usize, total_count: usize) -> ShouldAccept {
@@ -77,33 +80,33 @@ impl WorkerState for Worker {
 
     fn on_request_start(
         &self,
-        _store: StoreContextMut<'_, State>,
+        _store: StoreContextMut<'_, InstanceState>,
         deadline: tokio::time::Instant,
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
         Box::pin(tokio::time::sleep_until(deadline))
     }
 
-    fn drop(&self, store: Store<State>, result: wasmtime::Result<()>) {
+    fn drop(&self, store: Store<InstanceState>, result: wasmtime::Result<()>) {
         drop(store);
         if let Err(error) = result {
-            tracing::error!(error = format!("{error:#}"), "an instance of the edge component was ended");
+            tracing::error!(error = format!("{error:#}"), "an instance of the edge component failed");
         }
     }
 }
 
 /// Ends an instance that is idle, or whose requests are all past their deadline.
 ///
-/// It is polled from outside the guest, so it holds even against one that never yields.
-pub(crate) struct Expiration {
-    limits: Limits,
+/// It is polled outside the guest, and therefore works even against a guest that never yields.
+pub(crate) struct InstanceExpiration {
+    limits: HostLimits,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     timer: Pin<Box<Sleep>>,
     armed: Option<(WorkerStatus, Instant)>,
 }
 
-impl Expiration {
-    fn new(limits: Limits, stop: CancellationToken) -> Self {
+impl InstanceExpiration {
+    fn new(limits: HostLimits, stop: CancellationToken) -> Self {
         Self {
             limits,
             stopped: Box::pin(stop.cancelled_owned()),
@@ -113,7 +116,7 @@ impl Expiration {
     }
 }
 
-impl WorkerExpiration for Expiration {
+impl WorkerExpiration for InstanceExpiration {
     fn poll(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -125,12 +128,14 @@ impl WorkerExpiration for Expiration {
         }
         if self.armed != Some((status, start)) {
             self.armed = Some((status, start));
-            let patience = match status {
+            let lifetime = match status {
                 WorkerStatus::Idle => self.limits.instance_idle,
-                // After its last answer a guest has nothing left to do that could take longer than a request.
-                WorkerStatus::Requests | WorkerStatus::PostReturn => self.limits.request_timeout + GRACE,
+                // After its last response a guest has no work left that could take longer than a request.
+                WorkerStatus::Requests | WorkerStatus::PostReturn => {
+                    self.limits.request_timeout + EXPIRATION_MARGIN
+                }
             };
-            self.timer.as_mut().reset((start + patience).into());
+            self.timer.as_mut().reset((start + lifetime).into());
         }
         self.timer.as_mut().poll(cx)
     }

@@ -1,8 +1,8 @@
 //! Runs the edge component inside this process: wasmtime behind hyper, with the component's `queue` implemented by the
 //! caller.
 //!
-//! The component is given the variables of [`Settings::variables`], clocks, randomness and the queue, and nothing else:
-//! no files, no sockets, no outgoing HTTP. What it may take of time and memory is bounded by [`Limits`], from outside.
+//! The component has access to the variables of [`HostSettings::variables`], clocks, randomness and the queue, and to
+//! nothing else: no files, no sockets, no outgoing HTTP. [`HostLimits`] bounds its time and memory from outside.
 
 mod answer;
 mod engine;
@@ -12,8 +12,8 @@ mod queue;
 mod server;
 mod settings;
 mod state;
-mod taken;
+mod write_timeout;
 
-pub use engine::{Host, LoadError};
-pub use server::Drain;
-pub use settings::{Limits, Settings};
+pub use engine::{ComponentLoadError, EdgeComponentHost};
+pub use server::DrainOutcome;
+pub use settings::{HostLimits, HostSettings};

@@ -1,11 +1,11 @@
-//! The queue the component sees, on the side of the process.
+//! The imports of the component that this project defines: the queue, and Spin's variables.
 
 use std::sync::Arc;
 
 use chargegate_core::EnqueueError;
 use wasmtime::component::{Accessor, HasSelf, Linker};
 
-use crate::state::State;
+use crate::state::InstanceState;
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -29,15 +29,15 @@ impl From<EnqueueError> for queue::Error {
     }
 }
 
-/// Makes the queue known to `linker`, and that there are no variables but those of the environment.
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    variables::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    queue::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+/// Adds the queue to `linker`, and variables without values: the component then reads the environment.
+pub(crate) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    variables::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
+    queue::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)
 }
 
-impl variables::Host for State {}
+impl variables::Host for InstanceState {}
 
-impl<T: Send> variables::HostWithStore<T> for HasSelf<State> {
+impl<T: Send> variables::HostWithStore<T> for HasSelf<InstanceState> {
     async fn get(
         _accessor: &Accessor<T, Self>,
         name: String,
@@ -46,9 +46,9 @@ impl<T: Send> variables::HostWithStore<T> for HasSelf<State> {
     }
 }
 
-impl queue::Host for State {}
+impl queue::Host for InstanceState {}
 
-impl<T: Send> queue::HostWithStore<T> for HasSelf<State> {
+impl<T: Send> queue::HostWithStore<T> for HasSelf<InstanceState> {
     async fn enqueue(
         accessor: &Accessor<T, Self>,
         message: String,

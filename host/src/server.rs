@@ -1,4 +1,4 @@
-//! Connections: how they come, how many there are, and how they end.
+//! The server: accepting connections, limiting their number, and draining them.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -16,51 +16,53 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::engine::Host;
-use crate::exchange::Exchange;
-use crate::instances::Instances;
-use crate::settings::Limits;
-use crate::taken::Taken;
+use crate::engine::EdgeComponentHost;
+use crate::exchange::ExchangeHandler;
+use crate::instances::InstanceFactory;
+use crate::settings::HostLimits;
+use crate::write_timeout::WriteTimeout;
 
-/// How long no connection is accepted after accepting failed, as it does when the process has no file descriptor left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Pause after a failed accept, which happens when the process has no free file descriptor.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
+/// Minimum time for the instances to stop when the drain timeout has already passed.
+const MIN_INSTANCE_SHUTDOWN: Duration = Duration::from_millis(50);
 
-/// How the serving came to its end.
+/// Outcome of the shutdown of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Drain {
-    /// Every request was answered.
+pub enum DrainOutcome {
+    /// Every open request received its response.
     Complete,
-    /// Connections were cut when the time to drain was over.
+    /// Connections were cut at the drain timeout.
     Cut {
-        /// How many.
+        /// Number of connections that were cut.
         connections: usize,
     },
 }
 
-impl Host {
-    /// Serves the component on `listener`, its messages going to `queue`, until `shutdown` is ready; then accepts no
-    /// more, lets the requests in flight finish within the drain timeout, and cuts what is left.
+impl EdgeComponentHost {
+    /// Serves the component on `listener` and sends its messages to `queue`, until `shutdown` is ready. Then stops
+    /// accepting, drains the requests in flight within the drain timeout, and cuts the remaining connections.
     ///
-    /// When it returns, no instance is alive and `queue` has been dropped, unless a guest could not be stopped in time.
+    /// When this returns, all instances and `queue` have been dropped, unless a guest could not be stopped in time.
     pub async fn serve(
         &self,
         listener: TcpListener,
         queue: Arc<dyn Producer>,
         shutdown: impl Future<Output = ()> + Send,
-    ) -> Drain {
+    ) -> DrainOutcome {
         let limits = self.loaded.settings.limits;
         let (stop_instances, instances) = (CancellationToken::new(), TaskTracker::new());
-        let exchange = Exchange::new(Instances {
+        let exchange = ExchangeHandler::new(InstanceFactory {
             loaded: Arc::clone(&self.loaded),
             queue,
             stop: stop_instances.clone(),
-            alive: instances.clone(),
+            tracker: instances.clone(),
         });
-        let connections = Connections {
+        let connections = ConnectionSet {
             exchange,
             limits,
-            drain: CancellationToken::new(),
+            draining: CancellationToken::new(),
             cut: CancellationToken::new(),
             open: TaskTracker::new(),
         };
@@ -70,60 +72,61 @@ impl Host {
             () = &mut shutdown => {}
         }
         let deadline = Instant::now() + limits.drain_timeout;
-        let end = connections.finish(deadline).await;
+        let outcome = connections.drain(deadline).await;
         stop_instances.cancel();
         instances.close();
-        if timeout_at(deadline.max(Instant::now() + ACCEPT_PAUSE), instances.wait()).await.is_err() {
-            tracing::warn!("an instance of the edge component could not be stopped");
+        if timeout_at(deadline.max(Instant::now() + MIN_INSTANCE_SHUTDOWN), instances.wait()).await.is_err() {
+            tracing::warn!("an instance of the edge component did not stop in time");
         }
-        end
+        outcome
     }
 }
 
-struct Connections {
-    exchange: Exchange,
-    limits: Limits,
-    drain: CancellationToken,
+/// The open connections of a host.
+struct ConnectionSet {
+    exchange: ExchangeHandler,
+    limits: HostLimits,
+    draining: CancellationToken,
     cut: CancellationToken,
     open: TaskTracker,
 }
 
-impl Connections {
-    /// Accepts for ever; the listener is closed when the future is dropped.
+impl ConnectionSet {
+    /// Accepts connections forever; the listener is closed when the future is dropped.
     async fn accept(&self, listener: TcpListener) {
-        let places = Arc::new(Semaphore::new(self.limits.connections));
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let permits = Arc::new(Semaphore::new(self.limits.connections));
+        while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
             match listener.accept().await {
-                Ok((stream, _)) => self.spawn(stream, place),
+                Ok((stream, _)) => self.spawn(stream, permit),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    sleep(ACCEPT_PAUSE).await;
+                    tracing::warn!(%error, "could not accept a connection");
+                    sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }
     }
 
-    fn spawn(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
-        // Without it an answer in two segments waits for the client's delayed acknowledgement.
+    fn spawn(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+        // With Nagle's algorithm a response in two segments would wait for the client's delayed acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
+            tracing::debug!(%error, "could not set TCP_NODELAY");
         }
         let exchange = self.exchange.clone();
         let service = service_fn(move |request| {
             let exchange = exchange.clone();
-            async move { Ok::<_, Infallible>(exchange.answer(request).await) }
+            async move { Ok::<_, Infallible>(exchange.respond(request).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_timeout)
             .max_buf_size(self.limits.request_head)
-            .serve_connection(TokioIo::new(Taken::new(stream, self.limits.write_timeout)), service);
-        let (drain, cut) = (self.drain.clone(), self.cut.clone());
+            .serve_connection(TokioIo::new(WriteTimeout::new(stream, self.limits.write_timeout)), service);
+        let (draining, cut) = (self.draining.clone(), self.cut.clone());
         self.open.spawn(async move {
             let mut connection = pin!(connection);
             let ended = tokio::select! {
                 ended = &mut connection => ended,
-                () = drain.cancelled() => {
+                () = draining.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {
                         ended = connection => ended,
@@ -132,22 +135,22 @@ impl Connections {
                 }
             };
             if let Err(error) = ended {
-                tracing::debug!(%error, "a connection broke");
+                tracing::debug!(%error, "connection failed");
             }
-            drop(place);
+            drop(permit);
         });
     }
 
-    /// Lets the open connections end by themselves until `deadline`, then cuts them.
-    async fn finish(self, deadline: Instant) -> Drain {
-        self.drain.cancel();
+    /// Waits until `deadline` for the open connections to end, then cuts them.
+    async fn drain(self, deadline: Instant) -> DrainOutcome {
+        self.draining.cancel();
         self.open.close();
         if timeout_at(deadline, self.open.wait()).await.is_ok() {
-            return Drain::Complete;
+            return DrainOutcome::Complete;
         }
         let connections = self.open.len();
         self.cut.cancel();
         self.open.wait().await;
-        Drain::Cut { connections }
+        DrainOutcome::Cut { connections }
     }
 }

@@ -1,64 +1,64 @@
-//! What a host is told at start.
+//! Settings of a host.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What to run, and within which limits.
+/// The component to run, its environment and its limits.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct HostSettings {
     /// The bytes of the component.
     pub component: Vec<u8>,
-    /// The environment variables the component sees; it sees no others.
+    /// The environment variables of the component; it sees no others.
     pub variables: Vec<(String, String)>,
-    /// Where compiled components are kept, so that the next start need not compile; `None` compiles at every start.
+    /// The folder that caches compiled components for the next start; `None` compiles at every start.
     pub cache: Option<PathBuf>,
     /// The limits.
-    pub limits: Limits,
+    pub limits: HostLimits,
 }
 
-impl Settings {
-    /// Runs `component` without variables and cache, within the default limits.
+impl HostSettings {
+    /// Returns settings that run `component` without variables and cache, within the default limits.
     #[must_use]
     pub fn new(component: Vec<u8>) -> Self {
-        Self { component, variables: Vec::new(), cache: None, limits: Limits::default() }
+        Self { component, variables: Vec::new(), cache: None, limits: HostLimits::default() }
     }
 }
 
-/// The limits a host keeps, whatever the component and its clients do.
+/// The limits that a host enforces on the component and its clients.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// From the head of a request to its answer: 5 s.
+pub struct HostLimits {
+    /// Time from the head of a request to its response: 5 s.
     pub request_timeout: Duration,
-    /// For a client to send the head of a request, idle time on a kept connection included: 15 s.
+    /// Time for a client to send the head of a request, idle time on a kept-alive connection included: 15 s.
     pub header_timeout: Duration,
-    /// For a client to take the next part of an answer: 15 s.
+    /// Time for a client to read the next part of a response: 15 s.
     pub write_timeout: Duration,
-    /// The longest head of a request, in bytes, give or take what one read brings: 32 KiB.
+    /// Maximum size of the head of a request, in bytes, exceeded at most by the size of one read: 32 KiB.
     pub request_head: usize,
-    /// From the wish to stop until connections are cut: 10 s.
+    /// Time from the shutdown signal until open connections are cut: 10 s.
     pub drain_timeout: Duration,
-    /// The longest request body that reaches the component, in bytes: 16 KiB.
+    /// Maximum size of a request body that reaches the component, in bytes: 16 KiB.
     ///
-    /// It lies above the component's own limit, which tells the client more.
+    /// The component's own limit is lower, and its response to the client is more precise.
     pub request_body: usize,
-    /// The longest body the component may answer, in bytes: 256 KiB.
+    /// Maximum size of a response body, in bytes: 256 KiB.
     pub response_body: usize,
-    /// The memory one instance may have, in bytes: 16 MiB.
+    /// Maximum memory of one instance, in bytes: 16 MiB.
     pub memory: usize,
-    /// Connections open at once; further ones wait in the listener's backlog: 1,024.
+    /// Maximum number of open connections; further ones wait in the listener's backlog: 1,024.
     pub connections: usize,
-    /// Requests in the component at once; further ones wait for their turn, up to the request timeout: 256.
+    /// Maximum number of concurrent requests in the component; further ones wait, up to the request timeout: 256.
     pub requests: usize,
-    /// Requests in one instance at once: 16.
+    /// Maximum number of concurrent requests in one instance: 16.
     pub requests_per_instance: usize,
-    /// Requests one instance serves before another takes its place: 10,000.
+    /// Number of requests that one instance serves before it is replaced: 10,000.
     pub instance_reuse: usize,
-    /// How long an instance without requests is kept: 5 s.
+    /// Time until an instance without requests is dropped: 5 s.
     pub instance_idle: Duration,
 }
 
-impl Limits {
-    /// The limits as they are when nothing else is said.
+impl HostLimits {
+    /// The default limits.
     pub const DEFAULT: Self = Self {
         request_timeout: Duration::from_secs(5),
         header_timeout: Duration::from_secs(15),
@@ -76,7 +76,7 @@ impl Limits {
     };
 }
 
-impl Default for Limits {
+impl Default for HostLimits {
     fn default() -> Self {
         Self::DEFAULT
     }

@@ -1,4 +1,4 @@
-//! What one instance of the component has.
+//! The store data of one instance.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
-use crate::settings::Settings;
+use crate::settings::HostSettings;
 
 /// The data of one instance's store.
-pub(crate) struct State {
+pub(crate) struct InstanceState {
     pub(crate) queue: Arc<dyn Producer>,
     pub(crate) limits: StoreLimits,
     table: ResourceTable,
@@ -22,13 +22,13 @@ pub(crate) struct State {
     hooks: NoOutgoingHttp,
 }
 
-impl State {
-    pub(crate) fn new(settings: &Settings, queue: Arc<dyn Producer>) -> Self {
+impl InstanceState {
+    pub(crate) fn new(settings: &HostSettings, queue: Arc<dyn Producer>) -> Self {
         Self {
             queue,
             limits: StoreLimitsBuilder::new().memory_size(settings.limits.memory).build(),
             table: ResourceTable::new(),
-            // Beyond the variables a context grants nothing by itself: no directory, no address, no output.
+            // Besides the variables the context grants nothing: no directory, no address, no output.
             wasi: WasiCtxBuilder::new()
                 .envs(&settings.variables)
                 .allow_tcp(false)
@@ -40,37 +40,37 @@ impl State {
         }
     }
 
-    /// Gives wasmtime-wasi-http its part of the state.
+    /// Returns the part of the state that wasmtime-wasi-http uses.
     pub(crate) fn view(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
     }
 }
 
-impl WasiView for State {
+impl WasiView for InstanceState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
-impl WasiHttpView for State {
+impl WasiHttpView for InstanceState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         self.view()
     }
 }
 
-/// Refuses every request the component would send.
+/// Refuses every outgoing request of the component.
 struct NoOutgoingHttp;
 
-type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
-type Sent = Result<(http::Response<WasiBody>, Io), Error>;
+type TransmitFuture = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type SendResult = Result<(http::Response<WasiBody>, TransmitFuture), Error>;
 
 impl WasiHttpHooks for NoOutgoingHttp {
     fn send_request(
         &mut self,
         _request: http::Request<WasiBody>,
         _options: Option<RequestOptions>,
-        _io: Io,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
+        _io: TransmitFuture,
+    ) -> Box<dyn Future<Output = SendResult> + Send> {
         Box::new(async { Err(Error::HttpRequestDenied) })
     }
 }

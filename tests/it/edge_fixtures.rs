@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chargegate_core::EnqueueError;
-use chargegate_host::Limits;
+use chargegate_host::HostLimits;
 use runner::{EdgeUnderTest, FixtureCase, FixtureResponse, QueueBehavior};
 
 use crate::host::support::{Running, Told, bounded, settings};
@@ -33,7 +33,7 @@ impl EdgeUnderTest for Component {
         };
         self.variables.clone_from(variables);
         if !self.hosts.contains_key(variables) {
-            let mut settings = settings("CHARGEGATE_EDGE_COMPONENT", Limits::DEFAULT);
+            let mut settings = settings("CHARGEGATE_EDGE_COMPONENT", HostLimits::DEFAULT);
             settings.variables = variables.clone().into_iter().collect();
             let host = Running::start(settings, Arc::<Told>::clone(&self.queue)).await;
             self.hosts.insert(variables.clone(), host);

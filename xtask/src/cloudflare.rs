@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use chargegate_servers::{Binding, Broker, Worker, Workerd};
+use chargegate_servers::{QueueBroker, WorkerBinding, WorkerdScript, WorkerdServer};
 
 use crate::programs;
 use crate::step::{Failure, say};
@@ -25,7 +25,7 @@ const CALLBACK_ALLOW: &str = "127.0.0.0/8,::1";
 
 /// A running edge and its queue; both end when this is dropped.
 pub(crate) struct Cloudflare {
-    edge: Workerd,
+    edge: WorkerdServer,
     api: String,
     _emulator: Emulator,
 }
@@ -41,10 +41,10 @@ impl Cloudflare {
         let address = broker.parse().map_err(|_| Failure::new("the emulator does not tell its address"))?;
         let headers = vec![(QUEUE_HEADER.to_owned(), QUEUE.to_owned())];
         let bindings = BTreeMap::from([
-            (BINDING.to_owned(), Binding::Queue(Broker { address, headers })),
-            ("CHARGEGATE_CALLBACK_ALLOW".to_owned(), Binding::Text(CALLBACK_ALLOW.to_owned())),
+            (BINDING.to_owned(), WorkerBinding::Queue(QueueBroker { address, headers })),
+            ("CHARGEGATE_CALLBACK_ALLOW".to_owned(), WorkerBinding::Text(CALLBACK_ALLOW.to_owned())),
         ]);
-        let edge = Workerd::start_on(EDGE_PORT, &program, &Worker { modules, bindings })
+        let edge = WorkerdServer::start_on(EDGE_PORT, &program, &WorkerdScript { modules, bindings })
             .map_err(|error| Failure::new(format!("{} on port {EDGE_PORT}: {error}", program.display())))?;
         say(format_args!("the edge is in workerd, its queue in the emulator of Cloudflare Queues at {api}"));
         Ok(Self { edge, api, _emulator: emulator })

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::mpsc::channel;
 
-use chargegate_servers::{Moto, Postgres, Redis};
+use chargegate_servers::{MotoServer, PostgresServer, RedisServer};
 
 use crate::programs::{self, Found};
 use crate::step::{Failure, say};
@@ -21,9 +21,9 @@ const WORK: [&str; 3] = ["shared_buffers=512MB", "max_wal_size=8GB", "checkpoint
 /// Running servers and what tells others of them; the servers end when this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Services {
-    redis: Vec<Redis>,
-    postgres: Vec<Postgres>,
-    moto: Vec<Moto>,
+    redis: Vec<RedisServer>,
+    postgres: Vec<PostgresServer>,
+    moto: Vec<MotoServer>,
     variables: Vec<(&'static str, String)>,
 }
 
@@ -126,9 +126,9 @@ impl Services {
         let program = find()?.path;
         let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, REDIS_PORT)).is_ok() && self.redis.is_empty();
         let started = if usual {
-            Redis::start_on(REDIS_PORT, &program, options)
+            RedisServer::start_on(REDIS_PORT, &program, options)
         } else {
-            Redis::start(&program, options)
+            RedisServer::start(&program, options)
         };
         let server = started.map_err(|error| Failure::new(format!("{}: {error}", program.display())))?;
         self.variables.push((variable, server.url()));
@@ -146,7 +146,7 @@ impl Services {
             return Ok(());
         }
         let bin = find()?.path;
-        let started = Postgres::start(&bin, options);
+        let started = PostgresServer::start(&bin, options);
         let server = started.map_err(|error| Failure::new(format!("{}: {error}", bin.display())))?;
         self.variables.push((variable, server.url()));
         self.postgres.push(server);
@@ -158,7 +158,7 @@ impl Services {
             return Ok(());
         }
         let program = programs::moto()?.path;
-        let started = Moto::start(&program);
+        let started = MotoServer::start(&program);
         let server = started.map_err(|error| Failure::new(format!("{}: {error}", program.display())))?;
         self.variables.push((variable, server.url()));
         self.moto.push(server);

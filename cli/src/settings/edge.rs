@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chargegate_host::Settings;
+use chargegate_host::HostSettings;
 
 use super::SettingError;
 use crate::duration;
@@ -32,14 +32,18 @@ impl EdgeHostArgs {
     ///
     /// # Errors
     /// [`SettingError`]: a setting is unusable, or the component cannot be read.
-    pub(crate) async fn host(&self, callback_allow: String, folder: &Path) -> Result<Settings, SettingError> {
+    pub(crate) async fn host(
+        &self,
+        callback_allow: String,
+        folder: &Path,
+    ) -> Result<HostSettings, SettingError> {
         if self.enqueue_timeout > MAX_ENQUEUE_TIMEOUT {
             return Err(SettingError::EnqueueTimeout);
         }
         let path = self.edge_component.clone().unwrap_or_else(built_component);
         let component = tokio::fs::read(&path).await;
         let mut settings =
-            Settings::new(component.map_err(|source| SettingError::Component { path, source })?);
+            HostSettings::new(component.map_err(|source| SettingError::Component { path, source })?);
         settings.variables = vec![
             ("CHARGEGATE_CALLBACK_ALLOW".to_owned(), callback_allow),
             ("CHARGEGATE_ENQUEUE_TIMEOUT_MS".to_owned(), self.enqueue_timeout.as_millis().to_string()),

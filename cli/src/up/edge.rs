@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use chargegate_host::{Drain, Host, Settings};
+use chargegate_host::{DrainOutcome, EdgeComponentHost, HostSettings};
 use chargegate_storage::queue::Producer;
 use tokio::net::TcpListener;
 use tracing::warn;
@@ -16,7 +16,7 @@ use crate::serve::listen;
 /// An edge whose settings are checked and whose address is bound.
 pub(super) enum PreparedEdge {
     /// An edge in this process, on this listener.
-    Local(Box<Settings>, TcpListener),
+    Local(Box<HostSettings>, TcpListener),
     /// An edge that somebody else runs.
     External(ExternalEdgeUrl),
 }
@@ -24,7 +24,7 @@ pub(super) enum PreparedEdge {
 /// An edge that is ready to serve.
 pub(super) enum LoadedEdge {
     /// See [`PreparedEdge::Local`].
-    Local(Box<Host>, TcpListener),
+    Local(Box<EdgeComponentHost>, TcpListener),
     /// See [`PreparedEdge::External`].
     External,
 }
@@ -63,7 +63,7 @@ impl PreparedEdge {
         match self {
             Self::External(_) => Ok(LoadedEdge::External),
             Self::Local(settings, listener) => {
-                let load = tokio::task::spawn_blocking(move || Host::load(*settings));
+                let load = tokio::task::spawn_blocking(move || EdgeComponentHost::load(*settings));
                 let host = load.await.map_err(io::Error::other)??;
                 Ok(LoadedEdge::Local(Box::new(host), listener))
             }
@@ -77,7 +77,7 @@ impl LoadedEdge {
         match self {
             Self::External => end.await,
             Self::Local(host, listener) => {
-                if let Drain::Cut { connections } = host.serve(listener, queue, end).await {
+                if let DrainOutcome::Cut { connections } = host.serve(listener, queue, end).await {
                     warn!(connections, "closed connections whose requests did not finish in time");
                 }
             }

@@ -1,7 +1,7 @@
 //! The system that Cloudflare hosts: the edge in workerd, its queue in the emulator, and our worker, which pulls.
 
 use chargegate_cloudflare_emulator::QUEUE_HEADER;
-use chargegate_servers::{Binding, Broker};
+use chargegate_servers::{QueueBroker, WorkerBinding};
 
 use super::settled;
 use crate::app::{App, Client, Engine, TOKEN, body};
@@ -12,8 +12,8 @@ async fn a_session_goes_from_a_worker_of_cloudflare_through_its_queue_to_the_cal
     let app = App::spawn_on(Engine::Cloudflare, &[]).await;
     let emulator = app.own().and_then(|own| own.cloudflare()).expect("an emulator");
     let headers = vec![(QUEUE_HEADER.to_owned(), "jobs".to_owned())];
-    let queue = Binding::Queue(Broker { address: emulator.address(), headers });
-    let allow = Binding::Text("127.0.0.0/8".to_owned());
+    let queue = WorkerBinding::Queue(QueueBroker { address: emulator.address(), headers });
+    let allow = WorkerBinding::Text("127.0.0.0/8".to_owned());
     let bindings = [("JOBS", queue), ("CHARGEGATE_CALLBACK_ALLOW", allow)];
     let edge = Running::start("CHARGEGATE_EDGE_WORKER", bindings);
     let body = body(TOKEN, &app.receiver.url("/done")).to_string();

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_host::Limits;
+use chargegate_host::HostLimits;
 use tokio::net::TcpListener;
 
 use super::support::{Confirms, Running, bounded, settings};
 
-const SHORT: Limits = Limits { request_timeout: Duration::from_millis(500), ..DEFAULT };
-const DEFAULT: Limits = Limits::DEFAULT;
+const SHORT: HostLimits = HostLimits { request_timeout: Duration::from_millis(500), ..DEFAULT };
+const DEFAULT: HostLimits = HostLimits::DEFAULT;
 
 #[test]
 fn a_guest_that_never_yields_is_stopped_at_the_request_timeout() {
@@ -48,7 +48,8 @@ fn a_trap_is_answered_500_and_the_next_request_is_served() {
 #[test]
 fn a_guest_gets_no_more_memory_than_its_limit() {
     bounded(async {
-        let host = Running::guest(Limits { memory: 16 * 1024 * 1024, ..DEFAULT }, Arc::new(Confirms)).await;
+        let host =
+            Running::guest(HostLimits { memory: 16 * 1024 * 1024, ..DEFAULT }, Arc::new(Confirms)).await;
         assert_eq!(host.get("/grow?8").await.text(), "granted");
         assert_eq!(host.get("/grow?16").await.text(), "refused");
         assert_eq!(host.get("/grow").await.status, 500);
@@ -59,7 +60,7 @@ fn a_guest_gets_no_more_memory_than_its_limit() {
 #[test]
 fn a_guest_answers_no_more_than_the_response_limit() {
     bounded(async {
-        let host = Running::guest(Limits { response_body: 1000, ..DEFAULT }, Arc::new(Confirms)).await;
+        let host = Running::guest(HostLimits { response_body: 1000, ..DEFAULT }, Arc::new(Confirms)).await;
         assert_eq!(host.get("/large?1000").await.body.len(), 1000);
         assert_eq!(host.get("/large?1001").await.status, 500);
         host.assert_serves().await;

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use chargegate_host::Limits;
+use chargegate_host::HostLimits;
 
 use super::support::{Confirms, Gate, Running, bounded};
 
 #[test]
 fn an_instance_serves_one_request_after_another_up_to_its_limit() {
     bounded(async {
-        let host = Running::guest(Limits { instance_reuse: 3, ..Limits::DEFAULT }, Arc::new(Confirms)).await;
+        let host =
+            Running::guest(HostLimits { instance_reuse: 3, ..HostLimits::DEFAULT }, Arc::new(Confirms)).await;
         let mut client = host.connect().await;
         for expected in ["1", "2", "3", "1", "2", "3", "1"] {
             assert_eq!(client.get("/served").await.text(), expected);
@@ -22,9 +23,11 @@ fn an_instance_serves_requests_beside_each_other_up_to_its_limit() {
     bounded(async {
         for (limit, expected) in [(2, "2"), (1, "1")] {
             let (gate, mut keeper) = Gate::new();
-            let host =
-                Running::guest(Limits { requests_per_instance: limit, ..Limits::DEFAULT }, Arc::new(gate))
-                    .await;
+            let host = Running::guest(
+                HostLimits { requests_per_instance: limit, ..HostLimits::DEFAULT },
+                Arc::new(gate),
+            )
+            .await;
             let mut waiting = host.connect().await;
             waiting.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
             keeper.wait().await;
@@ -40,7 +43,8 @@ fn a_trap_ends_only_its_own_instance() {
     bounded(async {
         let (gate, mut keeper) = Gate::new();
         let host =
-            Running::guest(Limits { requests_per_instance: 1, ..Limits::DEFAULT }, Arc::new(gate)).await;
+            Running::guest(HostLimits { requests_per_instance: 1, ..HostLimits::DEFAULT }, Arc::new(gate))
+                .await;
         let mut waiting = host.connect().await;
         waiting.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
         keeper.wait().await;

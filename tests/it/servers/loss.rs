@@ -1,6 +1,6 @@
 //! A queue that loses what it confirmed: counted exactly, alarmed, and survived.
 
-use chargegate_servers::{Redis, redis_server};
+use chargegate_servers::{RedisServer, redis_server};
 use serde_json::json;
 
 use super::proxy::Proxy;
@@ -81,7 +81,7 @@ async fn of_a_failover_that_drops_writes_exactly_those_are_lost_and_counted() {
     .await;
     let proxy = proxy.unwrap();
     let primary = system.redis.port().to_string();
-    let replica = Redis::start(&redis_server(), &["--replicaof", "127.0.0.1", &primary]).unwrap();
+    let replica = RedisServer::start(&redis_server(), &["--replicaof", "127.0.0.1", &primary]).unwrap();
     for n in 0..DECIDED {
         system.ask(&format!("/decided/{n}")).await.request_id();
         system.receiver.wait(&format!("/decided/{n}"), 1).await;

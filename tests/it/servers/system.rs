@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chargegate_servers::{Postgres, Redis, postgres_bin, redis_server};
+use chargegate_servers::{PostgresServer, RedisServer, postgres_bin, redis_server};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -11,8 +11,8 @@ use crate::app::{Authorizer, Client, Process, Receiver, Reply, body, eventually,
 
 /// An edge, workers, and everything around them.
 pub(crate) struct System {
-    pub(crate) redis: Redis,
-    pub(crate) postgres: Postgres,
+    pub(crate) redis: RedisServer,
+    pub(crate) postgres: PostgresServer,
     pub(crate) edge: Process,
     pub(crate) workers: Vec<Process>,
     pub(crate) authorizer: Authorizer,
@@ -43,8 +43,8 @@ impl System {
         detour: impl AsyncFnOnce(Urls) -> Urls,
     ) -> Self {
         // What it confirms is on disk: with `everysec` a server that is killed may lose what it had not written yet.
-        let redis = Redis::start(&redis_server(), &["--appendfsync", "always"]).unwrap();
-        let postgres = Postgres::start(&postgres_bin(), settings).unwrap();
+        let redis = RedisServer::start(&redis_server(), &["--appendfsync", "always"]).unwrap();
+        let postgres = PostgresServer::start(&postgres_bin(), settings).unwrap();
         let direct = Urls { queue: redis.url(), database: postgres.url() };
         let migrated = command(&direct).arg("migrate").output().await.unwrap();
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));

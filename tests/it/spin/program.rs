@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use chargegate_servers::{Redis, redis_server};
+use chargegate_servers::{RedisServer, redis_server};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -29,7 +29,7 @@ fn a_real_spin_confirms_within_the_limit_and_after_a_restart_of_the_server() {
             return;
         };
         let _ = writeln!(std::io::stderr(), "the test of a real Spin runs on {version}");
-        let mut redis = Redis::start(&redis_server(), &[]).unwrap();
+        let mut redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let folder = TempDir::new().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut spin = up(folder.path(), address, &redis.url());

@@ -2,7 +2,7 @@
 
 use chargegate_core::SessionMessage;
 use chargegate_redis_layout::stream_for;
-use chargegate_servers::{Redis, redis_server, valkey_server};
+use chargegate_servers::{RedisServer, redis_server, valkey_server};
 
 use super::host::Spin;
 use super::support::{Streams, assert_accepted, assert_refused, info, post};
@@ -98,7 +98,7 @@ fn requests_beside_each_other_keep_to_the_limit_of_all_streams() {
 #[test]
 fn an_instance_keeps_its_connection() {
     bounded(async {
-        let redis = Redis::start(&redis_server(), &[]).unwrap();
+        let redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let spin = Spin::up([("queue_url", &*redis.url())]).await;
         let connections = || info(&redis.url(), "stats", "total_connections_received").unwrap();
         let before = connections();
@@ -114,7 +114,7 @@ fn an_instance_keeps_its_connection() {
 #[test]
 fn where_a_sync_is_wanted_the_server_is_asked_for_it() {
     bounded(async {
-        let valkey = Redis::start(&valkey_server(), &["--appendfsync", "everysec"]).unwrap();
+        let valkey = RedisServer::start(&valkey_server(), &["--appendfsync", "everysec"]).unwrap();
         let variables =
             [("queue_url", &*valkey.url()), ("queue_timeout_ms", "10000"), ("enqueue_timeout_ms", "20000")];
         let waits = || info(&valkey.url(), "commandstats", "cmdstat_waitaof").unwrap_or(0);
@@ -132,11 +132,11 @@ fn where_a_sync_is_wanted_the_server_is_asked_for_it() {
 fn no_sync_is_no_confirmation() {
     bounded(async {
         // It never syncs by itself.
-        let valkey = Redis::start(&valkey_server(), &["--appendfsync", "no"]).unwrap();
+        let valkey = RedisServer::start(&valkey_server(), &["--appendfsync", "no"]).unwrap();
         let spin = Spin::up([("queue_url", &*valkey.url()), ("queue_waitaof_ms", "50")]).await;
         assert_refused(&post(&mut spin.connect().await).await, "did not confirm in time");
         // It has no such command.
-        let redis = Redis::start(&redis_server(), &[]).unwrap();
+        let redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let spin = Spin::up([("queue_url", &*redis.url()), ("queue_waitaof_ms", "50")]).await;
         assert_refused(&post(&mut spin.connect().await).await, "the queue is unavailable");
     });

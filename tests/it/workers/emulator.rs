@@ -2,7 +2,7 @@
 
 use chargegate_cloudflare_emulator::Endpoint::BrokerMessage;
 use chargegate_cloudflare_emulator::{ContentType, Emulator, Fault, QUEUE_HEADER, Settings};
-use chargegate_servers::{Binding, Broker};
+use chargegate_servers::{QueueBroker, WorkerBinding};
 
 use super::support::{PATIENT, Running};
 use crate::host::support::bounded;
@@ -11,7 +11,7 @@ use crate::posts::{assert_accepted, assert_refused, post};
 /// The edge, its queue the emulator's `jobs`.
 fn edge(emulator: &Emulator) -> Running {
     let headers = vec![(QUEUE_HEADER.to_owned(), "jobs".to_owned())];
-    let queue = Binding::Queue(Broker { address: emulator.address(), headers });
+    let queue = WorkerBinding::Queue(QueueBroker { address: emulator.address(), headers });
     Running::edge_waiting(PATIENT, queue)
 }
 

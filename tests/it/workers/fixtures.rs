@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use chargegate_servers::Binding;
+use chargegate_servers::WorkerBinding;
 
 use super::support::{PATIENT, Peer, Running, TIMEOUT, Verdict, queue};
 use crate::edge_fixtures::request;
@@ -61,7 +61,7 @@ impl EdgeUnderTest for Workers {
 }
 
 fn start(variables: &BTreeMap<String, String>, broker: SocketAddr) -> Running {
-    let variables = variables.iter().map(|(name, value)| (name.as_str(), Binding::Text(value.clone())));
+    let variables = variables.iter().map(|(name, value)| (name.as_str(), WorkerBinding::Text(value.clone())));
     Running::start("CHARGEGATE_EDGE_WORKER", variables.chain([("JOBS", queue(broker))]))
 }
 

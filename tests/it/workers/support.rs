@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use chargegate_servers::{Binding, Broker, Worker, Workerd, workerd};
+use chargegate_servers::{QueueBroker, WorkerBinding, WorkerdScript, WorkerdServer, workerd};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -24,7 +24,7 @@ pub(super) const TIMEOUT: &str = "CHARGEGATE_ENQUEUE_TIMEOUT_MS";
 pub(super) const PATIENT: &str = "30000";
 
 /// The edge, or the guest, as a worker that serves.
-pub(crate) struct Running(pub(crate) Workerd);
+pub(crate) struct Running(pub(crate) WorkerdServer);
 
 impl Running {
     /// The edge, its queue at `broker`, which is given more time than a busy machine takes.
@@ -33,8 +33,8 @@ impl Running {
     }
 
     /// The edge, which gives `queue` so many milliseconds.
-    pub(super) fn edge_waiting(milliseconds: &str, queue: Binding) -> Self {
-        let bindings = [("JOBS", queue), (TIMEOUT, Binding::Text(milliseconds.to_owned()))];
+    pub(super) fn edge_waiting(milliseconds: &str, queue: WorkerBinding) -> Self {
+        let bindings = [("JOBS", queue), (TIMEOUT, WorkerBinding::Text(milliseconds.to_owned()))];
         Self::start("CHARGEGATE_EDGE_WORKER", bindings)
     }
 
@@ -43,12 +43,15 @@ impl Running {
         Self::start("CHARGEGATE_GUEST_WORKER", [("JOBS", queue(broker))])
     }
 
-    pub(crate) fn start<'a>(variable: &str, bindings: impl IntoIterator<Item = (&'a str, Binding)>) -> Self {
+    pub(crate) fn start<'a>(
+        variable: &str,
+        bindings: impl IntoIterator<Item = (&'a str, WorkerBinding)>,
+    ) -> Self {
         let modules =
             env::var(variable).unwrap_or_else(|_| panic!("{variable} must name a worker's modules"));
         let bindings = bindings.into_iter().map(|(name, binding)| (name.to_owned(), binding)).collect();
-        let worker = Worker { modules: PathBuf::from(modules), bindings };
-        Self(Workerd::start(&workerd(), &worker).unwrap())
+        let worker = WorkerdScript { modules: PathBuf::from(modules), bindings };
+        Self(WorkerdServer::start(&workerd(), &worker).unwrap())
     }
 
     pub(super) async fn connect(&self) -> Client {
@@ -62,8 +65,8 @@ impl Running {
 }
 
 /// A queue whose messages go to `broker`.
-pub(super) fn queue(broker: SocketAddr) -> Binding {
-    Binding::Queue(Broker { address: broker, headers: Vec::new() })
+pub(super) fn queue(broker: SocketAddr) -> WorkerBinding {
+    WorkerBinding::Queue(QueueBroker { address: broker, headers: Vec::new() })
 }
 
 /// What a [`Peer`] answers.

@@ -1,7 +1,7 @@
-//! Throw-away Redis, Valkey, PostgreSQL, Moto and workerd servers for development and tests: a folder and a free port of
-//! their own, never as root, and gone when dropped.
+//! Disposable Redis, Valkey, PostgreSQL, Moto and workerd servers for development and tests.
 //!
-//! What is on this machine is told by variables, which `cargo xtask` sets after installing what is missing:
+//! Each server has its own folder and a free port, never runs as root, and is removed when dropped. Environment
+//! variables name the installed programs; `cargo xtask` sets them after installing missing ones:
 //! `CHARGEGATE_REDIS_SERVER`, `CHARGEGATE_VALKEY_SERVER`, `CHARGEGATE_MOTO` and `CHARGEGATE_WORKERD` are programs,
 //! `CHARGEGATE_POSTGRES_BIN` and `CHARGEGATE_POSTGRES_NEXT_BIN` folders of programs.
 
@@ -12,70 +12,70 @@ mod redis;
 pub mod sqs;
 mod workerd;
 
-pub use moto::Moto;
-pub use postgres::Postgres;
-pub use redis::Redis;
-pub use workerd::{Binding, Broker, Worker, Workerd};
+pub use moto::MotoServer;
+pub use postgres::PostgresServer;
+pub use redis::RedisServer;
+pub use workerd::{QueueBroker, WorkerBinding, WorkerdScript, WorkerdServer};
 
 use std::env;
 use std::path::PathBuf;
 
-/// The oldest Redis that is supported.
+/// Returns the program of the oldest supported Redis.
 ///
 /// # Panics
-/// Without its variable.
+/// Panics if its variable is not set.
 #[must_use]
 pub fn redis_server() -> PathBuf {
-    told("CHARGEGATE_REDIS_SERVER")
+    required_env("CHARGEGATE_REDIS_SERVER")
 }
 
-/// A recent Valkey.
+/// Returns the program of a recent Valkey.
 ///
 /// # Panics
-/// Without its variable.
+/// Panics if its variable is not set.
 #[must_use]
 pub fn valkey_server() -> PathBuf {
-    told("CHARGEGATE_VALKEY_SERVER")
+    required_env("CHARGEGATE_VALKEY_SERVER")
 }
 
-/// The oldest PostgreSQL that is supported.
+/// Returns the folder of programs of the oldest supported PostgreSQL.
 ///
 /// # Panics
-/// Without its variable.
+/// Panics if its variable is not set.
 #[must_use]
 pub fn postgres_bin() -> PathBuf {
-    told("CHARGEGATE_POSTGRES_BIN")
+    required_env("CHARGEGATE_POSTGRES_BIN")
 }
 
-/// A recent PostgreSQL.
+/// Returns the folder of programs of a recent PostgreSQL.
 ///
 /// # Panics
-/// Without its variable.
+/// Panics if its variable is not set.
 #[must_use]
 pub fn postgres_next_bin() -> PathBuf {
-    told("CHARGEGATE_POSTGRES_NEXT_BIN")
+    required_env("CHARGEGATE_POSTGRES_NEXT_BIN")
 }
 
-/// Moto's server.
+/// Returns the program that runs Moto's server.
 ///
 /// # Panics
-/// Without its variable.
+/// Panics if its variable is not set.
 #[must_use]
 pub fn moto() -> PathBuf {
-    told("CHARGEGATE_MOTO")
+    required_env("CHARGEGATE_MOTO")
 }
 
-/// The runtime of Cloudflare Workers.
+/// Returns the program of workerd, the runtime of Cloudflare Workers.
 ///
 /// # Panics
-/// Without its variable.
+/// Panics if its variable is not set.
 #[must_use]
 pub fn workerd() -> PathBuf {
-    told("CHARGEGATE_WORKERD")
+    required_env("CHARGEGATE_WORKERD")
 }
 
 #[expect(clippy::panic, reason = "a test without its servers cannot go on")]
-fn told(variable: &str) -> PathBuf {
+fn required_env(variable: &str) -> PathBuf {
     match env::var_os(variable) {
         Some(path) => path.into(),
         None => panic!("{variable} is not set: run by `cargo xtask test`, which sets it"),

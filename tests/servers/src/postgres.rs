@@ -7,31 +7,34 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::process::{Process, free_port, unprivileged};
+use crate::process::{ServerProcess, free_port, unprivileged};
 
-/// A server with the superuser `postgres` and no passwords, reachable from loopback only. It keeps what it confirmed:
-/// `fsync` stays on.
+/// Bound on the attempts to restart over the shared memory of a killed server.
+const RESTART_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A PostgreSQL server with the superuser `postgres` and no passwords, reachable from loopback only. Confirmed commits
+/// survive a crash: `fsync` stays on.
 #[derive(Debug)]
-pub struct Postgres {
+pub struct PostgresServer {
     bin: PathBuf,
     options: Vec<String>,
     port: u16,
-    // Before its folder: it must have ended when that goes.
-    process: Process,
+    // Declared before the folder: the process must have ended when the folder is removed.
+    process: ServerProcess,
     folder: TempDir,
 }
 
-impl Postgres {
+impl PostgresServer {
     /// Creates a cluster with the programs in `bin` and starts it on a free port. `options` are settings, like
     /// `max_connections=20`.
     ///
     /// # Errors
-    /// It does not start; its log is in the error.
+    /// Returns an error with the server's log if it does not start.
     pub fn start(bin: &Path, options: &[&str]) -> io::Result<Self> {
         Self::start_on(free_port()?, bin, options)
     }
 
-    /// Starts it on `port`.
+    /// Creates a cluster and starts it on `port`.
     ///
     /// # Errors
     /// See [`Self::start`].
@@ -46,7 +49,7 @@ impl Postgres {
             "--no-sync",
             "-D",
         ]);
-        create.arg(data(folder.path()));
+        create.arg(data_folder(folder.path()));
         let created = create.stdin(Stdio::null()).output()?;
         if !created.status.success() {
             let errors = String::from_utf8_lossy(&created.stderr).into_owned();
@@ -57,55 +60,55 @@ impl Postgres {
         Ok(Self { bin: bin.to_owned(), options, port, folder, process })
     }
 
-    /// The URL of its database `postgres`.
+    /// Returns the URL of the database `postgres`.
     #[must_use]
     pub fn url(&self) -> String {
         self.database_url("postgres")
     }
 
-    /// The URL of one of its databases.
+    /// Returns the URL of the database `name`.
     #[must_use]
     pub fn database_url(&self, name: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
     }
 
-    /// Its port on loopback.
+    /// Returns the server's port on loopback.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its first process.
+    /// Returns the id of the postmaster process.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Kills its first process: SIGKILL. The others end by themselves.
+    /// Kills the postmaster with SIGKILL. Its child processes notice and exit.
     ///
     /// # Errors
-    /// It is gone already.
+    /// Returns an error if the process has already ended.
     pub fn kill(&mut self) -> io::Result<()> {
         self.process.kill()
     }
 
-    /// Stops it at once and cleanly, cutting its connections.
+    /// Performs a fast shutdown: cuts the connections and stops cleanly.
     ///
     /// # Errors
-    /// It is gone, or does not stop.
+    /// Returns an error if the process has already ended or does not stop.
     pub fn stop(&mut self) -> io::Result<()> {
         self.process.signal("INT")?;
-        self.process.ended()
+        self.process.wait_for_exit()
     }
 
-    /// Starts it again on the same port, over the same files, after its end.
+    /// Kills the server if it still runs, and starts it on the same port with the same files.
     ///
     /// # Errors
     /// See [`Self::start`].
     pub fn restart(&mut self) -> io::Result<()> {
         let _ = self.process.kill();
         // After a SIGKILL the shared memory stays in use until the last of the old processes has ended.
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + RESTART_TIMEOUT;
         loop {
             match run(&self.bin, &self.options, self.port, self.folder.path()) {
                 Ok(process) => {
@@ -119,31 +122,31 @@ impl Postgres {
     }
 }
 
-impl Drop for Postgres {
+impl Drop for PostgresServer {
     fn drop(&mut self) {
-        // A server that is killed leaves its shared memory behind.
+        // A killed server would leave its shared memory behind.
         if self.process.signal("INT").is_ok() {
-            let _ = self.process.ended();
+            let _ = self.process.wait_for_exit();
         }
     }
 }
 
-fn data(folder: &Path) -> PathBuf {
+fn data_folder(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
-fn run(bin: &Path, options: &[String], port: u16, folder: &Path) -> io::Result<Process> {
+fn run(bin: &Path, options: &[String], port: u16, folder: &Path) -> io::Result<ServerProcess> {
     let mut command = unprivileged(&bin.join("postgres"), folder)?;
-    command.arg("-D").arg(data(folder)).args(["-p", &port.to_string(), "-k"]).arg(folder);
+    command.arg("-D").arg(data_folder(folder)).args(["-p", &port.to_string(), "-k"]).arg(folder);
     command.args(["-c", "listen_addresses=127.0.0.1"]);
     for option in options {
         command.args(["-c", option]);
     }
-    Process::start(command, folder, || accepts(bin, port))
+    ServerProcess::start(command, folder, || is_ready(bin, port))
 }
 
-/// Whether it takes commands: a start recovers first.
-fn accepts(bin: &Path, port: u16) -> bool {
+/// Returns whether the server accepts commands: it first replays its log.
+fn is_ready(bin: &Path, port: u16) -> bool {
     let ready = bin.join("pg_isready");
     if ready.exists() {
         let mut command = Command::new(ready);
@@ -153,7 +156,7 @@ fn accepts(bin: &Path, port: u16) -> bool {
     handshake(port).unwrap_or(false)
 }
 
-/// Asks for a session as `pg_isready` does: an answer that is no error says that it is ready.
+/// Requests a session, as `pg_isready` does: a response that is not an error means that the server is ready.
 fn handshake(port: u16) -> io::Result<bool> {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port))?;

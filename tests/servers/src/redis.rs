@@ -7,24 +7,24 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::process::{Process, free_port, unprivileged};
+use crate::process::{ServerProcess, free_port, unprivileged};
 
-/// A server with an append-only file, and no snapshots.
+/// A Redis or Valkey server with an append-only file and without snapshots.
 #[derive(Debug)]
-pub struct Redis {
+pub struct RedisServer {
     program: PathBuf,
     options: Vec<String>,
     port: u16,
-    // Before its folder: it must have ended when that goes.
-    process: Process,
+    // Declared before the folder: the process must have ended when the folder is removed.
+    process: ServerProcess,
     folder: TempDir,
 }
 
-impl Redis {
-    /// Starts `program` on a free port. `options` are of its command line, like `--maxmemory 64mb`.
+impl RedisServer {
+    /// Starts `program` on a free port. `options` are command line options, like `--maxmemory 64mb`.
     ///
     /// # Errors
-    /// It does not start; its log is in the error.
+    /// Returns an error with the server's log if it does not start.
     pub fn start(program: &Path, options: &[&str]) -> io::Result<Self> {
         Self::start_on(free_port()?, program, options)
     }
@@ -40,41 +40,41 @@ impl Redis {
         Ok(Self { program: program.to_owned(), options, port, folder, process })
     }
 
-    /// Its URL.
+    /// Returns the server's URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Its port on loopback.
+    /// Returns the server's port on loopback.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its process.
+    /// Returns the id of the server's process.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Kills it: SIGKILL.
+    /// Kills the server with SIGKILL.
     ///
     /// # Errors
-    /// It is gone already.
+    /// Returns an error if the process has already ended.
     pub fn kill(&mut self) -> io::Result<()> {
         self.process.kill()
     }
 
-    /// Sends it a signal, like `STOP`.
+    /// Sends a signal, like `STOP`.
     ///
     /// # Errors
-    /// It is gone.
+    /// Returns an error if the process has already ended.
     pub fn signal(&self, name: &str) -> io::Result<()> {
         self.process.signal(name)
     }
 
-    /// Starts it again on the same port, over the same files, after its end.
+    /// Kills the server if it still runs, and starts it on the same port with the same files.
     ///
     /// # Errors
     /// See [`Self::start`].
@@ -84,7 +84,7 @@ impl Redis {
         Ok(())
     }
 
-    /// Starts it again on the same port with nothing of what it held.
+    /// Kills the server if it still runs, and starts it on the same port with an empty folder.
     ///
     /// # Errors
     /// See [`Self::start`].
@@ -97,26 +97,26 @@ impl Redis {
     }
 }
 
-fn run(program: &Path, options: &[String], port: u16, folder: &Path) -> io::Result<Process> {
+fn run(program: &Path, options: &[String], port: u16, folder: &Path) -> io::Result<ServerProcess> {
     let mut command = unprivileged(program, folder)?;
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
     command
         .args(["--appendonly", "yes", "--maxmemory-policy", "noeviction", "--dir"])
         .arg(folder)
         .args(options);
-    Process::start(command, folder, || answers(port))
+    ServerProcess::start(command, folder, || is_ready(port))
 }
 
-/// Whether it answers, be it that it wants a password, and no longer loads its files.
-fn answers(port: u16) -> bool {
+/// Returns whether the server responds, if only to ask for a password, and has loaded its files.
+fn is_ready(port: u16) -> bool {
     let exchange = || -> io::Result<bool> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
         stream.write_all(b"PING\r\n")?;
-        let mut answer = [0; 32];
-        let length = stream.read(&mut answer)?;
-        let answer = answer.get(..length).unwrap_or_default();
-        Ok(answer.starts_with(b"+PONG") || answer.starts_with(b"-NOAUTH"))
+        let mut response = [0; 32];
+        let length = stream.read(&mut response)?;
+        let response = response.get(..length).unwrap_or_default();
+        Ok(response.starts_with(b"+PONG") || response.starts_with(b"-NOAUTH"))
     };
     exchange().unwrap_or(false)
 }

@@ -1,4 +1,4 @@
-//! Somebody who works on Moto by hand.
+//! A minimal client of Moto, independent of the product's own.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -7,32 +7,32 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-/// Moto's account.
+/// The account id that Moto uses.
 pub const ACCOUNT: &str = "123456789012";
-/// A region; Moto takes any.
+/// The region of the tests; Moto accepts any.
 pub const REGION: &str = "eu-central-1";
 
-/// A queue of one test, gone with it.
+/// The queue of one test, deleted when dropped.
 #[derive(Debug)]
-pub struct Queue {
+pub struct MotoQueue {
     endpoint: String,
     name: String,
 }
 
-/// A message that was taken off a queue.
+/// A message received from a [`MotoQueue`] and deleted there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// Its body.
+pub struct MotoMessage {
+    /// The message body.
     pub body: String,
-    /// Its message group.
+    /// The message group id.
     pub group: Option<String>,
 }
 
-impl Queue {
-    /// Creates one on the server at `endpoint`.
+impl MotoQueue {
+    /// Creates a queue on the server at `endpoint`.
     ///
     /// # Errors
-    /// The server does not answer, or refuses.
+    /// Returns an error if the server does not respond, or refuses the call.
     pub fn create(endpoint: &str) -> io::Result<Self> {
         let name = format!("test-{:016x}", RandomState::new().build_hasher().finish());
         let queue = Self { endpoint: endpoint.to_owned(), name };
@@ -40,7 +40,7 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Creates it after the server has lost it.
+    /// Creates the queue again after a restart of the server lost it.
     ///
     /// # Errors
     /// See [`Self::create`].
@@ -48,60 +48,60 @@ impl Queue {
         call(&self.endpoint, "CreateQueue", &json!({ "QueueName": self.name })).map(drop)
     }
 
-    /// Account and name, as in URLs.
+    /// Returns the path of the queue's URL: account and name.
     #[must_use]
     pub fn path(&self) -> String {
         format!("/{ACCOUNT}/{}", self.name)
     }
 
-    /// Takes all messages off.
+    /// Receives and deletes all messages.
     ///
     /// # Errors
     /// See [`Self::create`].
-    pub fn take(&self) -> io::Result<Vec<Taken>> {
+    pub fn receive_all(&self) -> io::Result<Vec<MotoMessage>> {
         let url = format!("{}{}", self.endpoint, self.path());
-        let question = json!({ "QueueUrl": url, "MaxNumberOfMessages": 10, "AttributeNames": ["All"] });
-        let mut taken = Vec::new();
+        let parameters = json!({ "QueueUrl": url, "MaxNumberOfMessages": 10, "AttributeNames": ["All"] });
+        let mut received = Vec::new();
         loop {
-            let answer = call(&self.endpoint, "ReceiveMessage", &question)?;
-            let messages = answer.pointer("/Messages").and_then(Value::as_array);
+            let response = call(&self.endpoint, "ReceiveMessage", &parameters)?;
+            let messages = response.pointer("/Messages").and_then(Value::as_array);
             let Some(messages) = messages.filter(|messages| !messages.is_empty()) else {
-                return Ok(taken);
+                return Ok(received);
             };
             for message in messages {
                 let text = |pointer| message.pointer(pointer)?.as_str().map(str::to_owned);
-                let question = json!({ "QueueUrl": url, "ReceiptHandle": text("/ReceiptHandle") });
-                call(&self.endpoint, "DeleteMessage", &question)?;
+                let parameters = json!({ "QueueUrl": url, "ReceiptHandle": text("/ReceiptHandle") });
+                call(&self.endpoint, "DeleteMessage", &parameters)?;
                 let group = text("/Attributes/MessageGroupId");
-                taken.push(Taken { body: text("/Body").unwrap_or_default(), group });
+                received.push(MotoMessage { body: text("/Body").unwrap_or_default(), group });
             }
         }
     }
 }
 
-impl Drop for Queue {
+impl Drop for MotoQueue {
     fn drop(&mut self) {
         let url = format!("{}{}", self.endpoint, self.path());
-        // Its server may be gone, or ask for a signature.
+        // The server may have stopped, or may require a signature.
         let _ = call(&self.endpoint, "DeleteQueue", &json!({ "QueueUrl": url }));
     }
 }
 
-fn call(endpoint: &str, operation: &str, question: &Value) -> io::Result<Value> {
+fn call(endpoint: &str, operation: &str, parameters: &Value) -> io::Result<Value> {
     let headers = format!("content-type: application/x-amz-json-1.0\r\nx-amz-target: AmazonSQS.{operation}");
-    let answer = post(endpoint, "sqs", &headers, &question.to_string())?;
-    if answer.is_empty() { Ok(Value::Null) } else { serde_json::from_str(&answer).map_err(Into::into) }
+    let response = post(endpoint, "sqs", &headers, &parameters.to_string())?;
+    if response.is_empty() { Ok(Value::Null) } else { serde_json::from_str(&response).map_err(Into::into) }
 }
 
-/// What another service, like `iam`, answers to the parameters of an action.
+/// Calls an action of another service, like `iam`, with form-encoded `parameters`, and returns the response body.
 ///
 /// # Errors
-/// See [`Queue::create`].
-pub fn form(endpoint: &str, service: &str, parameters: &str) -> io::Result<String> {
+/// See [`MotoQueue::create`].
+pub fn post_action(endpoint: &str, service: &str, parameters: &str) -> io::Result<String> {
     post(endpoint, service, "content-type: application/x-www-form-urlencoded", parameters)
 }
 
-/// The signature is not looked at; it tells which service is meant.
+/// Moto does not check this signature; its scope selects the service.
 fn post(endpoint: &str, service: &str, headers: &str, body: &str) -> io::Result<String> {
     let host = endpoint.strip_prefix("http://").unwrap_or(endpoint);
     let mut stream = TcpStream::connect(host)?;
@@ -112,10 +112,10 @@ fn post(endpoint: &str, service: &str, headers: &str, body: &str) -> io::Result<
         stream,
         "POST / HTTP/1.0\r\nhost: {host}\r\n{headers}\r\ncontent-length: {length}\r\nauthorization: {credential}\r\n\r\n{body}"
     )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    match answer.split_once("\r\n\r\n") {
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    match response.split_once("\r\n\r\n") {
         Some((head, body)) if head.split(' ').nth(1) == Some("200") => Ok(body.to_owned()),
-        _ => Err(io::Error::other(answer)),
+        _ => Err(io::Error::other(response)),
     }
 }

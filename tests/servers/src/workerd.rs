@@ -9,55 +9,55 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::process::{Process, unprivileged};
+use crate::process::{ServerProcess, unprivileged};
 
-/// A worker and what it is bound to.
+/// The modules of a Cloudflare worker and the bindings of its environment.
 #[derive(Clone, Debug)]
-pub struct Worker {
+pub struct WorkerdScript {
     /// The folder of its modules, with `index.js` as the entry.
     pub modules: PathBuf,
-    /// What it finds in its environment.
-    pub bindings: BTreeMap<String, Binding>,
+    /// The bindings in its environment, by name.
+    pub bindings: BTreeMap<String, WorkerBinding>,
 }
 
-/// Something in the environment of a worker.
+/// A binding in the environment of a worker.
 #[derive(Clone, Debug)]
-pub enum Binding {
-    /// A variable.
+pub enum WorkerBinding {
+    /// A text variable.
     Text(String),
-    /// A variable that is not written as text, by its JSON.
+    /// A variable of another type, given as JSON.
     Json(String),
-    /// A queue.
-    Queue(Broker),
+    /// A queue producer.
+    Queue(QueueBroker),
 }
 
-/// What takes the messages of a queue: in place of Cloudflare's, a service on this machine.
+/// The service that receives the messages of a queue: on this machine, in place of Cloudflare's.
 #[derive(Clone, Debug)]
-pub struct Broker {
-    /// Where it listens.
+pub struct QueueBroker {
+    /// The address it listens on.
     pub address: SocketAddr,
-    /// Headers of each request to it: workerd itself does not tell which queue is meant.
+    /// Headers added to each request to it: workerd itself does not name the queue.
     pub headers: Vec<(String, String)>,
 }
 
-/// A worker that serves.
+/// A workerd process that serves a worker.
 #[derive(Debug)]
-pub struct Workerd {
+pub struct WorkerdServer {
     port: u16,
-    // Before its folder: it must have ended when that goes.
-    process: Process,
+    // Declared before the folder: the process must have ended when the folder is removed.
+    process: ServerProcess,
     folder: TempDir,
 }
 
-impl Workerd {
-    /// What workers are run as of: `compatibility_date` in `edge/wrangler.toml`.
+impl WorkerdServer {
+    /// The `compatibility_date` of `edge/wrangler.toml`.
     pub const COMPATIBILITY_DATE: &str = "2026-04-01";
 
     /// Serves `worker` on a free port.
     ///
     /// # Errors
-    /// It does not start; its log is in the error.
-    pub fn start(program: &Path, worker: &Worker) -> io::Result<Self> {
+    /// Returns an error with the server's log if it does not start.
+    pub fn start(program: &Path, worker: &WorkerdScript) -> io::Result<Self> {
         Self::start_on(0, program, worker)
     }
 
@@ -65,9 +65,9 @@ impl Workerd {
     ///
     /// # Errors
     /// See [`Self::start`].
-    pub fn start_on(port: u16, program: &Path, worker: &Worker) -> io::Result<Self> {
+    pub fn start_on(port: u16, program: &Path, worker: &WorkerdScript) -> io::Result<Self> {
         let folder = TempDir::with_prefix("chargegate-workerd")?;
-        // Its own copy: whoever built the modules need not let others read them.
+        // A copy, since the server's user may not be allowed to read the build's folder.
         let modules = copy(&worker.modules, &folder.path().join("modules"))?;
         fs::write(folder.path().join("config.capnp"), config(worker, &modules))?;
         let mut command = unprivileged(program, folder.path())?;
@@ -75,49 +75,49 @@ impl Workerd {
         command.arg(format!("--socket-addr=http=127.0.0.1:{port}"));
         let mut port = None;
         let log = folder.path().join("log");
-        let process = Process::start(command, folder.path(), || {
-            port = listens(&fs::read_to_string(&log).unwrap_or_default());
+        let process = ServerProcess::start(command, folder.path(), || {
+            port = listening_port(&fs::read_to_string(&log).unwrap_or_default());
             port.is_some()
         })?;
-        let port = port.ok_or_else(|| io::Error::other("workerd does not tell its port"))?;
+        let port = port.ok_or_else(|| io::Error::other("workerd did not report its port"))?;
         Ok(Self { port, process, folder })
     }
 
-    /// Its URL.
+    /// Returns the server's URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Its port on loopback.
+    /// Returns the server's port on loopback.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its process.
+    /// Returns the id of the server's process.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// What it and its worker have logged.
+    /// Returns the log of workerd and its worker.
     ///
     /// # Errors
-    /// The log cannot be read.
+    /// Returns an error if the log cannot be read.
     pub fn log(&self) -> io::Result<String> {
         fs::read_to_string(self.folder.path().join("log"))
     }
 }
 
-/// The port of the control message `{"event":"listen","socket":"http","port":1234}`.
-fn listens(log: &str) -> Option<u16> {
+/// Returns the port in the control message `{"event":"listen","socket":"http","port":1234}`.
+fn listening_port(log: &str) -> Option<u16> {
     let message = log.lines().find(|line| line.contains(r#""event":"listen""#))?;
     let (_, port) = message.split_once(r#""port":"#)?;
     port.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// Copies the files below `from`, and gives their names, the entry first.
+/// Copies the files below `from`, and returns their names, the entry first.
 fn copy(from: &Path, to: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     let mut folders = vec![PathBuf::new()];
@@ -137,21 +137,29 @@ fn copy(from: &Path, to: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The configuration, in the text form of Cap'n Proto.
-fn config(worker: &Worker, modules: &[String]) -> String {
+/// Returns the configuration in the text form of Cap'n Proto.
+fn config(worker: &WorkerdScript, modules: &[String]) -> String {
     let modules = modules.iter().map(|name| {
         let kind =
             if Path::new(name).extension().is_some_and(|kind| kind == "wasm") { "wasm" } else { "esModule" };
-        format!("(name = {}, {kind} = embed {})", text(name), text(&format!("modules/{name}")))
+        format!(
+            "(name = {}, {kind} = embed {})",
+            text_literal(name),
+            text_literal(&format!("modules/{name}"))
+        )
     });
     let bindings = worker.bindings.iter().map(|(name, binding)| match binding {
-        Binding::Text(value) => format!("(name = {}, text = {})", text(name), text(value)),
-        Binding::Json(value) => format!("(name = {}, json = {})", text(name), text(value)),
-        Binding::Queue(_) => format!("(name = {0}, queue = {0})", text(name)),
+        WorkerBinding::Text(value) => {
+            format!("(name = {}, text = {})", text_literal(name), text_literal(value))
+        }
+        WorkerBinding::Json(value) => {
+            format!("(name = {}, json = {})", text_literal(name), text_literal(value))
+        }
+        WorkerBinding::Queue(_) => format!("(name = {0}, queue = {0})", text_literal(name)),
     });
     let brokers = worker.bindings.iter().filter_map(|(name, binding)| match binding {
-        Binding::Queue(broker) => Some(service(name, broker)),
-        Binding::Text(_) | Binding::Json(_) => None,
+        WorkerBinding::Queue(broker) => Some(service(name, broker)),
+        WorkerBinding::Text(_) | WorkerBinding::Json(_) => None,
     });
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
@@ -168,20 +176,21 @@ const config :Workerd.Config = (
 );
 "#,
         list(modules),
-        text(Workerd::COMPATIBILITY_DATE),
+        text_literal(WorkerdServer::COMPATIBILITY_DATE),
         list(bindings),
         list(brokers),
     )
 }
 
-/// The service that a queue's binding of the same name leads to.
-fn service(name: &str, broker: &Broker) -> String {
+/// Returns the service that the queue binding of the same name refers to.
+fn service(name: &str, broker: &QueueBroker) -> String {
     let headers = broker.headers.iter();
-    let headers = headers.map(|(name, value)| format!("(name = {}, value = {})", text(name), text(value)));
+    let headers = headers
+        .map(|(name, value)| format!("(name = {}, value = {})", text_literal(name), text_literal(value)));
     format!(
         "(name = {}, external = (address = {}, http = (injectRequestHeaders = [{}])))",
-        text(name),
-        text(&broker.address.to_string()),
+        text_literal(name),
+        text_literal(&broker.address.to_string()),
         list(headers)
     )
 }
@@ -190,8 +199,8 @@ fn list(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join(", ")
 }
 
-/// A literal of text.
-fn text(value: &str) -> String {
+/// Returns a Cap'n Proto text literal.
+fn text_literal(value: &str) -> String {
     let mut literal = String::from("\"");
     for byte in value.bytes() {
         match byte {

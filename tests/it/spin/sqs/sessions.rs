@@ -20,7 +20,7 @@ fn a_message_is_on_its_queue_to_the_byte_and_in_its_group_when_it_is_acknowledge
             ids.push(reply.header("x-request-id").unwrap().to_owned());
         }
         let mut found = Vec::new();
-        for taken in queue.take().unwrap() {
+        for taken in queue.receive_all().unwrap() {
             let message = SessionMessage::decode(taken.body.as_bytes()).unwrap();
             assert_eq!(message.encode(), taken.body);
             assert_eq!(taken.group, Some(message_group(&message.callback_url)));
@@ -44,6 +44,6 @@ fn requests_beside_each_other_are_all_confirmed() {
             sent.spawn(async move { post(&mut client).await.status });
         }
         assert_eq!(sent.join_all().await, [202; 16]);
-        assert_eq!(queue.take().unwrap().len(), 16);
+        assert_eq!(queue.receive_all().unwrap().len(), 16);
     });
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chargegate_postgres::{PostgresStore, migrate};
-use chargegate_servers::{Postgres, postgres_bin, postgres_next_bin};
+use chargegate_servers::{PostgresServer, postgres_bin, postgres_next_bin};
 use chargegate_storage::store::{Recorded, Store as _};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -16,15 +16,15 @@ use super::{PATIENCE, open, outcomes, unavailable, until_ok};
 use crate::database::{connect, execute, parsed};
 use chargegate_storage::conformance::stores::{ManualClock, START, delivered, job};
 
-async fn server(bin: &std::path::Path) -> (Postgres, PostgresStore) {
-    let server = Postgres::start(bin, &[]).unwrap();
+async fn server(bin: &std::path::Path) -> (PostgresServer, PostgresStore) {
+    let server = PostgresServer::start(bin, &[]).unwrap();
     migrate(&parsed(&server.url())).await.unwrap();
     let engine = open(&server.url(), &ManualClock::at(START)).await;
     (server, engine)
 }
 
 /// Sends a signal to all processes of a server.
-fn signal_all(server: &Postgres, name: &str) {
+fn signal_all(server: &PostgresServer, name: &str) {
     let id = server.id().to_string();
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
     let done =

@@ -1,7 +1,7 @@
 //! A standby shows decisions, and keeps no books.
 
 use chargegate_postgres::{PostgresInspector, migrate};
-use chargegate_servers::{Postgres, postgres_bin};
+use chargegate_servers::{PostgresServer, postgres_bin};
 use chargegate_storage::EngineError;
 use chargegate_storage::inspect::{DecisionFilter, Inspect as _};
 use chargegate_storage::reconcile::CountedStore as _;
@@ -13,7 +13,7 @@ use chargegate_storage::conformance::stores::{ManualClock, START};
 
 #[tokio::test]
 async fn a_standby_shows_decisions_and_keeps_no_books() {
-    let mut server = Postgres::start(&postgres_bin(), &[]).unwrap();
+    let mut server = PostgresServer::start(&postgres_bin(), &[]).unwrap();
     migrate(&parsed(&server.url())).await.unwrap();
     let engine = open(&server.url(), &ManualClock::at(START)).await;
     engine.record(outcomes(1, 3)).await.unwrap();

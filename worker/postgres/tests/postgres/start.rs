@@ -4,7 +4,7 @@ use chargegate_postgres::{
     MigrateError, MigrationResult, PostgresInspector, PostgresOpenError, PostgresStore, PostgresWarning,
     migrate,
 };
-use chargegate_servers::{Postgres, postgres_bin};
+use chargegate_servers::{PostgresServer, postgres_bin};
 use tokio::net::TcpListener;
 
 use super::settings;
@@ -150,9 +150,11 @@ async fn the_user_lacks_privileges() {
 
 #[tokio::test]
 async fn what_puts_decisions_at_risk_is_warned_of() {
-    let server =
-        Postgres::start(&postgres_bin(), &["fsync=off", "full_page_writes=off", "synchronous_commit=off"])
-            .unwrap();
+    let server = PostgresServer::start(
+        &postgres_bin(),
+        &["fsync=off", "full_page_writes=off", "synchronous_commit=off"],
+    )
+    .unwrap();
     migrate(&parsed(&server.url())).await.unwrap();
     let (_engine, warnings) =
         PostgresStore::open(settings(&server.url()), effects(&ManualClock::at(START))).await.unwrap();

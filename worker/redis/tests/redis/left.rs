@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chargegate_redis::{Engine, Settings};
 use chargegate_redis_layout::stream_key;
-use chargegate_servers::Redis;
+use chargegate_servers::RedisServer;
 use redis::cmd;
 use tokio::time::Instant;
 
@@ -114,7 +114,7 @@ async fn nobody_hands_back_what_another_holds() {
 }
 
 /// An engine whose reader has read a message that no lease waits for any more.
-async fn careless(server: &Redis, settings: &Settings) -> Engine {
+async fn careless(server: &RedisServer, settings: &Settings) -> Engine {
     let careless = open(settings).await;
     let leasing = {
         let careless = worker(&careless);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chargegate_redis::{Engine, Settings};
-use chargegate_servers::{Redis, redis_server, valkey_server};
+use chargegate_servers::{RedisServer, redis_server, valkey_server};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue};
 use tokio::time::Instant;
@@ -29,8 +29,8 @@ fn servers() -> [PathBuf; 2] {
     [redis_server(), valkey_server()]
 }
 
-fn start(program: &Path, options: &[&str]) -> Redis {
-    Redis::start(program, options).unwrap()
+fn start(program: &Path, options: &[&str]) -> RedisServer {
+    RedisServer::start(program, options).unwrap()
 }
 
 fn worker(engine: &Engine) -> Worker {
@@ -44,7 +44,7 @@ async fn ask<T: FromRedisValue>(url: &str, command: &Cmd) -> T {
 }
 
 /// Settings of a queue on a server of a test's own.
-fn on(server: &Redis) -> Settings {
+fn on(server: &RedisServer) -> Settings {
     settings(&server.url())
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chargegate_core::UtcDateTime;
 use chargegate_pull::sqs::{CredentialsSource, Engine, OpenError, QueueUrl, Refusal, Settings};
-use chargegate_servers::{Moto, moto};
+use chargegate_servers::{MotoServer, moto};
 use chargegate_sigv4::AwsCredentials as Credentials;
 use chargegate_storage::queue::Queue as _;
 use chargegate_storage::{Clock as _, Effects, SystemClock};
@@ -49,7 +49,7 @@ impl Session {
 }
 
 struct Checking {
-    server: Moto,
+    server: MotoServer,
     queue: Queue,
     sessions: Vec<Session>,
 }
@@ -57,7 +57,7 @@ struct Checking {
 impl Checking {
     fn start() -> Self {
         let sessions = 3;
-        let server = Moto::start_checking(&moto(), 3 + sessions).unwrap();
+        let server = MotoServer::start_checking(&moto(), 3 + sessions).unwrap();
         let url = server.url();
         form(&url, "iam", "Version=2010-05-08&Action=CreateRole&RoleName=r&AssumeRolePolicyDocument=%7B%7D");
         let policy = format!("RoleName=r&PolicyName=p&PolicyDocument={POLICY}");

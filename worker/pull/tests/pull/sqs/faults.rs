@@ -1,6 +1,6 @@
 //! The service goes away, loses the queue, or is there no more.
 
-use chargegate_servers::{Moto, moto};
+use chargegate_servers::{MotoServer, moto};
 use chargegate_storage::queue::{EnqueueFailure, Queue as _};
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::queues::sqs::{open, settings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_goes_on_when_the_service_is_back() {
-    let mut server = Moto::start(&moto()).unwrap();
+    let mut server = MotoServer::start(&moto()).unwrap();
     let queue = Queue::create(&server.url());
     let engine = open(&settings(&server.url(), &queue)).await;
     enqueue(&engine, &some_bodies(3)).await;

@@ -1,4 +1,4 @@
-//! A connection whose client must take what is written to it.
+//! A connection that fails when its client does not read the response.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -10,30 +10,34 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// A stream that fails when a write makes no progress for too long: a client that sends requests and reads no answer
-/// would hold its connection for ever.
-pub(crate) struct Taken {
+/// A stream that fails when a write makes no progress for too long: a client that sends requests and never reads a
+/// response would keep its connection forever.
+pub(crate) struct WriteTimeout {
     stream: TcpStream,
-    limit: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
+    timeout: Duration,
+    stall_timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Taken {
-    pub(crate) fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self { stream, limit, stalled: None }
+impl WriteTimeout {
+    pub(crate) fn new(stream: TcpStream, timeout: Duration) -> Self {
+        Self { stream, timeout, stall_timer: None }
     }
 
-    fn watch<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn check_progress<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if progress.is_ready() {
-            self.stalled = None;
+            self.stall_timer = None;
             return progress;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.limit)));
-        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let stall_timer = self.stall_timer.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
+        stall_timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl AsyncRead for Taken {
+impl AsyncRead for WriteTimeout {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -43,10 +47,10 @@ impl AsyncRead for Taken {
     }
 }
 
-impl AsyncWrite for Taken {
+impl AsyncWrite for WriteTimeout {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watch(cx, written)
+        self.check_progress(cx, written)
     }
 
     fn poll_write_vectored(
@@ -55,7 +59,7 @@ impl AsyncWrite for Taken {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watch(cx, written)
+        self.check_progress(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
