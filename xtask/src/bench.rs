@@ -1,29 +1,29 @@
-//! `cargo xtask bench load`: the whole product under load, on servers of its own.
+//! `cargo xtask bench load`: a load test of the whole product, on dedicated servers.
 
 use std::process::Command;
 
 use crate::services;
-use crate::step::{self, Failure};
-use crate::workspace::Workspace;
+use crate::step::{self, XtaskError};
+use crate::workspace::CargoWorkspace;
 use crate::{component, test};
 
 const USAGE: &str = "\
 Usage: cargo xtask bench load [--profile release|dev] [--appendfsync everysec|always] [ARGS]
 
-ARGS go to the load, `--help` tells which. The servers are started for it, unless REDIS_URL and DATABASE_URL name
-others, which nobody else may use meanwhile.";
+ARGS are arguments of the load test; `--help` lists them. The servers are started for the run, unless REDIS_URL and
+DATABASE_URL name running ones, which nothing else may use at the same time.";
 
-/// Builds what is measured, starts the servers and runs the load.
+/// Builds the programs, starts the servers and runs the load test.
 ///
 /// # Errors
-/// Something does not build or start, or the load reports a failure.
-pub(crate) fn run(workspace: &Workspace, mut args: Vec<String>) -> Result<(), Failure> {
+/// Returns an error if a build or a server fails, or the load test reports a failure.
+pub(crate) fn run(workspace: &CargoWorkspace, mut args: Vec<String>) -> Result<(), XtaskError> {
     if args.first().is_none_or(|kind| kind != "load") {
-        return Err(Failure::new(format!("there is one bench of this kind\n\n{USAGE}")));
+        return Err(XtaskError::new(format!("the only benchmark is `load`\n\n{USAGE}")));
     }
     args.remove(0);
-    let appendfsync = take(&mut args, "--appendfsync", &["everysec", "always"])?;
-    let folder = if take(&mut args, "--profile", &["release", "dev"])? == "dev" {
+    let appendfsync = take_option(&mut args, "--appendfsync", &["everysec", "always"])?;
+    let folder = if take_option(&mut args, "--profile", &["release", "dev"])? == "dev" {
         test::build_programs(workspace)?;
         "debug"
     } else {
@@ -39,22 +39,26 @@ pub(crate) fn run(workspace: &Workspace, mut args: Vec<String>) -> Result<(), Fa
     if std::env::var_os("CHARGEGATE_EDGE_COMPONENT").is_none() {
         load.env("CHARGEGATE_EDGE_COMPONENT", component::build_edge(workspace)?.0);
     }
-    // They run as long as the load.
+    // The servers run until the load test ends.
     let servers = services::for_load(appendfsync)?;
     step::run(load.envs(servers.variables()))
 }
 
-/// Takes `--name VALUE` or `--name=VALUE` out of `args`; without it, the first of the values it may have.
-fn take(args: &mut Vec<String>, name: &str, values: &[&'static str]) -> Result<&'static str, Failure> {
-    let wrong = || Failure::new(format!("{name} is one of {}\n\n{USAGE}", values.join(", ")));
+/// Removes `--name VALUE` or `--name=VALUE` from `args` and returns the value, or the first of `values` by default.
+fn take_option(
+    args: &mut Vec<String>,
+    name: &str,
+    values: &[&'static str],
+) -> Result<&'static str, XtaskError> {
+    let invalid = || XtaskError::new(format!("{name} must be one of {}\n\n{USAGE}", values.join(", ")));
     let joined = format!("{name}=");
     let given = match args.iter().position(|arg| *arg == name || arg.starts_with(&joined)) {
-        None => return values.first().copied().ok_or_else(wrong),
+        None => return values.first().copied().ok_or_else(invalid),
         Some(at) => match args.remove(at).strip_prefix(&joined) {
             Some(value) => value.to_owned(),
             None if at < args.len() => args.remove(at),
-            None => return Err(wrong()),
+            None => return Err(invalid()),
         },
     };
-    values.iter().find(|value| **value == given).copied().ok_or_else(wrong)
+    values.iter().find(|value| **value == given).copied().ok_or_else(invalid)
 }

@@ -1,8 +1,8 @@
 //! `cargo xtask ci`: everything a change must pass.
 
 use crate::component::TARGET;
-use crate::step::{Failure, run as execute, say, timed};
-use crate::workspace::Workspace;
+use crate::step::{XtaskError, run as execute, say, timed};
+use crate::workspace::CargoWorkspace;
 use crate::{docs, setup, test, workers};
 
 /// The target that has no standard library: what checks there is `no_std` for certain.
@@ -12,7 +12,7 @@ const BARE_TARGET: &str = "wasm32v1-none";
 ///
 /// # Errors
 /// A check fails.
-pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
+pub(crate) fn run(workspace: &CargoWorkspace) -> Result<(), XtaskError> {
     let mut times = Vec::new();
     timed("set-up", &mut times, || {
         setup::ensure_component("rustfmt", "cargo-fmt")?;

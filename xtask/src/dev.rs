@@ -1,36 +1,36 @@
-//! `cargo xtask dev`: the whole product on this machine.
+//! `cargo xtask dev`: the product with its demo on this machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cloudflare::Cloudflare;
-use crate::services::{self, Services};
-use crate::step::{self, Failure};
-use crate::workspace::Workspace;
-use crate::{component, workers};
+use crate::cloudflare::LocalCloudflare;
+use crate::services::{self, LocalServices};
+use crate::step::{self, XtaskError};
+use crate::workspace::CargoWorkspace;
+use crate::{component, test, workers};
 
-/// What it runs on.
+/// The environment that the product runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Everything in one process and a data folder.
-    Folder,
+enum DevEnvironment {
+    /// One process and a data folder.
+    SingleProcess,
     /// Queue and store on Redis and PostgreSQL.
     Servers,
     /// The edge in workerd, the queue in the emulator of Cloudflare Queues, the store on PostgreSQL.
     Workers,
 }
 
-/// What is asked for, and what is for the program.
-struct Wish {
-    stage: Stage,
+/// The parsed arguments of `cargo xtask dev`.
+struct DevOptions {
+    environment: DevEnvironment,
     release: bool,
-    passed_on: Vec<String>,
+    program_args: Vec<String>,
 }
 
-impl Wish {
-    fn read(mut args: Vec<String>) -> Result<Self, Failure> {
-        let own = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
-        let passed_on = args.split_off(own).into_iter().skip(1).collect();
+impl DevOptions {
+    fn parse(mut args: Vec<String>) -> Result<Self, XtaskError> {
+        let separator = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+        let program_args = args.split_off(separator).into_iter().skip(1).collect();
         let (mut release, mut edge, mut engine) = (false, None, None);
         let mut args = args.iter().flat_map(|arg| arg.splitn(2, '='));
         while let Some(arg) = args.next() {
@@ -38,49 +38,49 @@ impl Wish {
                 "--release" => release = true,
                 "--edge" => edge = args.next(),
                 "--engine" => engine = args.next(),
-                _ => return Err(Self::usage()),
+                _ => return Err(Self::usage_error()),
             }
         }
-        let stage = match (edge, engine) {
-            (None | Some("wasmtime"), None | Some("sqlite")) => Stage::Folder,
-            (None | Some("wasmtime"), Some("redis")) => Stage::Servers,
-            (Some("workers"), None | Some("cloudflare")) => Stage::Workers,
-            _ => return Err(Self::usage()),
+        let environment = match (edge, engine) {
+            (None | Some("wasmtime"), None | Some("sqlite")) => DevEnvironment::SingleProcess,
+            (None | Some("wasmtime"), Some("redis")) => DevEnvironment::Servers,
+            (Some("workers"), None | Some("cloudflare")) => DevEnvironment::Workers,
+            _ => return Err(Self::usage_error()),
         };
-        Ok(Self { stage, release, passed_on })
+        Ok(Self { environment, release, program_args })
     }
 
-    fn usage() -> Failure {
-        Failure::new(
-            "dev takes --release, and --engine sqlite|redis or --edge workers; what is for chargegate stands after `--`",
+    fn usage_error() -> XtaskError {
+        XtaskError::new(
+            "options of dev: --release, and --engine sqlite|redis or --edge workers; arguments of chargegate follow `--`",
         )
     }
 }
 
-/// Builds everything and runs `chargegate up --demo`.
+/// Builds the programs and runs `chargegate up --demo`.
 ///
 /// # Errors
-/// Something does not build, or a program does not start.
-pub(crate) fn run(workspace: &Workspace, args: Vec<String>) -> Result<(), Failure> {
-    let wish = Wish::read(args)?;
-    match wish.stage {
-        Stage::Folder => {
-            let mut up = with_component(workspace, &wish)?;
+/// Returns an error if a build fails or a program does not start.
+pub(crate) fn run(workspace: &CargoWorkspace, args: Vec<String>) -> Result<(), XtaskError> {
+    let options = DevOptions::parse(args)?;
+    match options.environment {
+        DevEnvironment::SingleProcess => {
+            let mut up = with_component(workspace, &options)?;
             replace(up.env_remove("QUEUE_URL").env_remove("DATABASE_URL"))
         }
-        Stage::Servers => {
-            let mut up = with_component(workspace, &wish)?;
+        DevEnvironment::Servers => {
+            let mut up = with_component(workspace, &options)?;
             let services = services::for_development()?;
             let queue = services.url("REDIS_URL").unwrap_or_default().to_owned();
-            beside(&services, up.env("QUEUE_URL", queue))
+            run_with_servers(&services, up.env("QUEUE_URL", queue))
         }
-        Stage::Workers => {
+        DevEnvironment::Workers => {
             let modules = workers::build_edge(workspace)?;
-            let mut up = up(workspace, &wish, &["chargegate", "chargegate-cloudflare-emulator"])?;
+            let mut up = up(workspace, &options, &["chargegate", "cloudflare-queues-emulator"])?;
             let services = services::for_cloudflare()?;
-            let emulator = program(workspace, &wish, "cloudflare-queues-emulator");
-            let cloudflare = Cloudflare::start(&emulator, modules)?;
-            beside(
+            let emulator = program(workspace, &options, "cloudflare-queues-emulator");
+            let cloudflare = LocalCloudflare::start(&emulator, modules)?;
+            run_with_servers(
                 &services,
                 up.envs(cloudflare.variables()).args(["--external-edge", &cloudflare.edge_url()]),
             )
@@ -88,55 +88,52 @@ pub(crate) fn run(workspace: &Workspace, args: Vec<String>) -> Result<(), Failur
     }
 }
 
-/// The program with its own edge.
-fn with_component(workspace: &Workspace, wish: &Wish) -> Result<Command, Failure> {
+/// Returns the command that runs the product with the edge component in its process.
+fn with_component(workspace: &CargoWorkspace, options: &DevOptions) -> Result<Command, XtaskError> {
     let (edge, _) = component::build_edge(workspace)?;
-    let mut up = up(workspace, wish, &["chargegate"])?;
+    let mut up = up(workspace, options, &["chargegate"])?;
     if std::env::var_os("CHARGEGATE_EDGE_COMPONENT").is_none() {
         up.env("CHARGEGATE_EDGE_COMPONENT", edge);
     }
     Ok(up)
 }
 
-/// Builds `packages` and gives the command that runs the product.
-fn up(workspace: &Workspace, wish: &Wish, packages: &[&str]) -> Result<Command, Failure> {
-    let mut build = workspace.cargo(&["build"]);
-    for package in packages {
-        build.args(["--package", package]);
+/// Builds `binaries` and returns the command that runs the product.
+fn up(workspace: &CargoWorkspace, options: &DevOptions, binaries: &[&str]) -> Result<Command, XtaskError> {
+    if options.release {
+        step::run(test::build_command(workspace, binaries).arg("--release"))?;
+    } else {
+        test::build_binaries(workspace, binaries)?;
     }
-    if wish.release {
-        build.arg("--release");
-    }
-    step::run(&mut build)?;
-    let mut up = Command::new(program(workspace, wish, "chargegate"));
-    up.args(["up", "--demo"]).args(&wish.passed_on);
+    let mut up = Command::new(program(workspace, options, "chargegate"));
+    up.args(["up", "--demo"]).args(&options.program_args);
     Ok(up)
 }
 
-fn program(workspace: &Workspace, wish: &Wish, name: &str) -> PathBuf {
-    workspace.program(if wish.release { "release" } else { "debug" }, name)
+fn program(workspace: &CargoWorkspace, options: &DevOptions, name: &str) -> PathBuf {
+    workspace.program(if options.release { "release" } else { "debug" }, name)
 }
 
-/// Runs it beside servers: they outlive the program, which drains when it is interrupted.
-fn beside(services: &Services, up: &mut Command) -> Result<(), Failure> {
-    // The terminal interrupts the program as well, and its end is awaited.
+/// Runs the product with servers that outlive it: it drains when it is interrupted.
+fn run_with_servers(services: &LocalServices, up: &mut Command) -> Result<(), XtaskError> {
+    // The terminal interrupts the program as well; this process waits for its exit.
     ctrlc::set_handler(|| {})
-        .map_err(|error| Failure::new(format!("interrupts cannot be caught: {error}")))?;
-    let database = services.url("DATABASE_URL").ok_or_else(|| Failure::new("the database has no URL"))?;
+        .map_err(|error| XtaskError::new(format!("interrupts cannot be caught: {error}")))?;
+    let database = services.url("DATABASE_URL").ok_or_else(|| XtaskError::new("the database has no URL"))?;
     let program = Path::new(up.get_program()).to_owned();
     step::run(Command::new(program).arg("migrate").env("DATABASE_URL", database))?;
     eprintln!("{services}");
     step::run(up.env("DATABASE_URL", database))
 }
 
-/// Replaces this process by the program: signals reach it directly, and whoever waits, waits for it.
+/// Replaces this process by the program, so that signals and the exit status are the program's own.
 #[cfg(unix)]
-fn replace(command: &mut Command) -> Result<(), Failure> {
+fn replace(command: &mut Command) -> Result<(), XtaskError> {
     use std::os::unix::process::CommandExt as _;
-    Err(Failure::new(format!("chargegate does not start: {}", command.exec())))
+    Err(XtaskError::new(format!("chargegate did not start: {}", command.exec())))
 }
 
 #[cfg(not(unix))]
-fn replace(command: &mut Command) -> Result<(), Failure> {
+fn replace(command: &mut Command) -> Result<(), XtaskError> {
     step::run(command)
 }

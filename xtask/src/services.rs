@@ -1,4 +1,4 @@
-//! `cargo xtask services`: throw-away servers for development and tests.
+//! `cargo xtask services`: disposable servers for development and tests.
 
 use std::env;
 use std::fmt;
@@ -8,19 +8,19 @@ use std::sync::mpsc::channel;
 
 use chargegate_servers::{MotoServer, PostgresServer, RedisServer};
 
-use crate::programs::{self, Found};
-use crate::step::{Failure, say};
+use crate::programs::{self, LocatedProgram};
+use crate::step::{XtaskError, say};
 
-/// Redis keeps its usual port where that is free: it is where `spin up` looks.
+/// Default port of Redis, used if it is free: `spin up` connects to it.
 const REDIS_PORT: u16 = 6379;
-/// Many tests share a PostgreSQL.
-const DEVELOPMENT: [&str; 1] = ["max_connections=300"];
-/// Room for the hot tables, and checkpoints by the clock and not by the volume of a load.
-const WORK: [&str; 3] = ["shared_buffers=512MB", "max_wal_size=8GB", "checkpoint_timeout=15min"];
+/// Settings of the PostgreSQL for development and tests: many tests share one server.
+const DEVELOPMENT_SETTINGS: [&str; 1] = ["max_connections=300"];
+/// Settings of the PostgreSQL for load tests: memory for the hot tables, and checkpoints by time instead of by volume.
+const LOAD_SETTINGS: [&str; 3] = ["shared_buffers=512MB", "max_wal_size=8GB", "checkpoint_timeout=15min"];
 
-/// Running servers and what tells others of them; the servers end when this is dropped.
+/// Running servers and the environment variables that name them; the servers stop when this is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Services {
+pub(crate) struct LocalServices {
     redis: Vec<RedisServer>,
     postgres: Vec<PostgresServer>,
     moto: Vec<MotoServer>,
@@ -30,63 +30,63 @@ pub(crate) struct Services {
 /// Runs a Redis and a PostgreSQL until interrupted.
 ///
 /// # Errors
-/// A server is missing and cannot be installed, or does not start.
-pub(crate) fn run() -> Result<(), Failure> {
+/// Returns an error if a server cannot be installed or does not start.
+pub(crate) fn run() -> Result<(), XtaskError> {
     let (interrupted, interrupt) = channel();
     ctrlc::set_handler(move || {
         let _ = interrupted.send(());
     })
-    .map_err(|error| Failure::new(format!("interrupts cannot be caught: {error}")))?;
+    .map_err(|error| XtaskError::new(format!("interrupts cannot be caught: {error}")))?;
     let services = for_development()?;
     let _ = writeln!(std::io::stdout(), "{services}");
-    say("servers are up; interrupt to end them, with all they hold");
+    say("servers are running; interrupt to stop them and delete their data");
     let _ = interrupt.recv();
     Ok(())
 }
 
-/// Starts what development needs. `REDIS_URL` and `DATABASE_URL` use servers that run already.
+/// Starts the servers for development, unless `REDIS_URL` and `DATABASE_URL` name running ones.
 ///
 /// # Errors
-/// A server is missing and cannot be installed, or does not start.
-pub(crate) fn for_development() -> Result<Services, Failure> {
-    let mut services = Services::default();
+/// Returns an error if a server cannot be installed or does not start.
+pub(crate) fn for_development() -> Result<LocalServices, XtaskError> {
+    let mut services = LocalServices::default();
     services.redis("REDIS_URL", programs::redis, &[])?;
-    services.postgres("DATABASE_URL", programs::postgres, &DEVELOPMENT)?;
+    services.postgres("DATABASE_URL", programs::postgres, &DEVELOPMENT_SETTINGS)?;
     Ok(services)
 }
 
-/// Starts what development needs where the queue is Cloudflare's: see [`for_development`].
+/// Starts the servers for development with a Cloudflare queue: see [`for_development`].
 ///
 /// # Errors
 /// See [`for_development`].
-pub(crate) fn for_cloudflare() -> Result<Services, Failure> {
-    let mut services = Services::default();
-    services.postgres("DATABASE_URL", programs::postgres, &DEVELOPMENT)?;
+pub(crate) fn for_cloudflare() -> Result<LocalServices, XtaskError> {
+    let mut services = LocalServices::default();
+    services.postgres("DATABASE_URL", programs::postgres, &DEVELOPMENT_SETTINGS)?;
     Ok(services)
 }
 
-/// Starts what a load is run on: Redis syncing its file as told, and PostgreSQL as for development but with what an
-/// operator sets for work.
+/// Starts the servers for a load test: Redis with the given `appendfsync`, and PostgreSQL with an operator's settings for
+/// production.
 ///
 /// # Errors
 /// See [`for_development`].
-pub(crate) fn for_load(appendfsync: &str) -> Result<Services, Failure> {
-    let mut services = Services::default();
+pub(crate) fn for_load(appendfsync: &str) -> Result<LocalServices, XtaskError> {
+    let mut services = LocalServices::default();
     services.redis("REDIS_URL", programs::redis, &["--appendfsync", appendfsync])?;
-    services.postgres("DATABASE_URL", programs::postgres, &WORK)?;
+    services.postgres("DATABASE_URL", programs::postgres, &LOAD_SETTINGS)?;
     Ok(services)
 }
 
-/// Starts what the tests need: the oldest and a recent server of each kind.
+/// Starts the servers for the tests: the oldest supported and a recent version of each.
 ///
 /// # Errors
 /// See [`for_development`].
-pub(crate) fn for_tests() -> Result<Services, Failure> {
-    let mut services = Services::default();
+pub(crate) fn for_tests() -> Result<LocalServices, XtaskError> {
+    let mut services = LocalServices::default();
     services.redis("REDIS_URL", programs::redis, &[])?;
     services.redis("VALKEY_URL", programs::valkey, &[])?;
-    services.postgres("DATABASE_URL", programs::postgres, &DEVELOPMENT)?;
-    services.postgres("DATABASE_NEXT_URL", programs::postgres_next, &DEVELOPMENT)?;
+    services.postgres("DATABASE_URL", programs::postgres, &DEVELOPMENT_SETTINGS)?;
+    services.postgres("DATABASE_NEXT_URL", programs::postgres_next, &DEVELOPMENT_SETTINGS)?;
     services.moto("CHARGEGATE_SQS_ENDPOINT")?;
     // Tests that disturb a server start their own.
     for found in [
@@ -103,13 +103,13 @@ pub(crate) fn for_tests() -> Result<Services, Failure> {
     Ok(services)
 }
 
-impl Services {
-    /// What the servers' users are told.
+impl LocalServices {
+    /// Returns the environment variables that name the servers.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.variables.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
-    /// A URL by its variable.
+    /// Returns a URL by its variable.
     pub(crate) fn url(&self, variable: &str) -> Option<&str> {
         self.variables().find(|(name, _)| *name == variable).map(|(_, value)| value)
     }
@@ -117,20 +117,21 @@ impl Services {
     fn redis(
         &mut self,
         variable: &'static str,
-        find: impl FnOnce() -> Result<Found, Failure>,
+        find: impl FnOnce() -> Result<LocatedProgram, XtaskError>,
         options: &[&str],
-    ) -> Result<(), Failure> {
-        if self.is_given(variable) {
+    ) -> Result<(), XtaskError> {
+        if self.is_provided(variable) {
             return Ok(());
         }
         let program = find()?.path;
-        let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, REDIS_PORT)).is_ok() && self.redis.is_empty();
-        let started = if usual {
+        let default_port_free =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, REDIS_PORT)).is_ok() && self.redis.is_empty();
+        let started = if default_port_free {
             RedisServer::start_on(REDIS_PORT, &program, options)
         } else {
             RedisServer::start(&program, options)
         };
-        let server = started.map_err(|error| Failure::new(format!("{}: {error}", program.display())))?;
+        let server = started.map_err(|error| XtaskError::new(format!("{}: {error}", program.display())))?;
         self.variables.push((variable, server.url()));
         self.redis.push(server);
         Ok(())
@@ -139,42 +140,42 @@ impl Services {
     fn postgres(
         &mut self,
         variable: &'static str,
-        find: impl FnOnce() -> Result<Found, Failure>,
+        find: impl FnOnce() -> Result<LocatedProgram, XtaskError>,
         options: &[&str],
-    ) -> Result<(), Failure> {
-        if self.is_given(variable) {
+    ) -> Result<(), XtaskError> {
+        if self.is_provided(variable) {
             return Ok(());
         }
         let bin = find()?.path;
         let started = PostgresServer::start(&bin, options);
-        let server = started.map_err(|error| Failure::new(format!("{}: {error}", bin.display())))?;
+        let server = started.map_err(|error| XtaskError::new(format!("{}: {error}", bin.display())))?;
         self.variables.push((variable, server.url()));
         self.postgres.push(server);
         Ok(())
     }
 
-    fn moto(&mut self, variable: &'static str) -> Result<(), Failure> {
-        if self.is_given(variable) {
+    fn moto(&mut self, variable: &'static str) -> Result<(), XtaskError> {
+        if self.is_provided(variable) {
             return Ok(());
         }
         let program = programs::moto()?.path;
         let started = MotoServer::start(&program);
-        let server = started.map_err(|error| Failure::new(format!("{}: {error}", program.display())))?;
+        let server = started.map_err(|error| XtaskError::new(format!("{}: {error}", program.display())))?;
         self.variables.push((variable, server.url()));
         self.moto.push(server);
         Ok(())
     }
 
-    /// Whether the caller has told of a server of its own.
-    fn is_given(&mut self, variable: &'static str) -> bool {
+    /// Returns whether the caller provides a server in `variable`.
+    fn is_provided(&mut self, variable: &'static str) -> bool {
         let Ok(url) = env::var(variable) else { return false };
-        say(format_args!("using the server of {variable}"));
+        say(format_args!("using the server in {variable}"));
         self.variables.push((variable, url));
         true
     }
 }
 
-impl fmt::Display for Services {
+impl fmt::Display for LocalServices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = self.variables();
         if let Some((name, value)) = lines.next() {

@@ -1,95 +1,95 @@
-//! Running other programs, visibly.
+//! Running programs, with their command lines printed.
 
 use std::fmt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Why a task ended early: one text for people.
+/// The reason why a task failed, as a message for its user.
 #[derive(Debug)]
-pub(crate) struct Failure(String);
+pub(crate) struct XtaskError(String);
 
-impl Failure {
-    /// A failure with its remedy.
+impl XtaskError {
+    /// Creates an error from its message, which includes a remedy where one is known.
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for XtaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// Says what is being done.
+/// Prints a progress message.
 pub(crate) fn say(text: impl fmt::Display) {
     eprintln!("xtask: {text}");
 }
 
-/// Runs a program to its end with this terminal.
+/// Runs a program to its end on this terminal.
 ///
 /// # Errors
-/// It is not there, or it fails; what it has to say stands above.
-pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
-    say(Shown(command));
+/// Returns an error if it does not start or fails; its own output precedes the error.
+pub(crate) fn run(command: &mut Command) -> Result<(), XtaskError> {
+    say(CommandLine(command));
     let status = command.status().map_err(|error| not_started(command, &error))?;
     if status.success() {
         Ok(())
     } else {
-        Err(Failure::new(format!("`{}` failed: {status}", Shown(command))))
+        Err(XtaskError::new(format!("`{}` failed: {status}", CommandLine(command))))
     }
 }
 
-/// Runs a program to its end and gives what it prints.
+/// Runs a program to its end and returns its output.
 ///
 /// # Errors
-/// It is not there, or it fails.
-pub(crate) fn read(command: &mut Command) -> Result<String, Failure> {
+/// Returns an error if it does not start or fails.
+pub(crate) fn read_output(command: &mut Command) -> Result<String, XtaskError> {
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| not_started(command, &error))?;
     if !output.status.success() {
-        return Err(Failure::new(format!("`{}` failed: {}", Shown(command), output.status)));
+        return Err(XtaskError::new(format!("`{}` failed: {}", CommandLine(command), output.status)));
     }
     String::from_utf8(output.stdout)
-        .map_err(|_| Failure::new(format!("`{}` printed something unreadable", Shown(command))))
+        .map_err(|_| XtaskError::new(format!("`{}` printed text that is not UTF-8", CommandLine(command))))
 }
 
-/// Whether a program is there and answers `--version`.
-pub(crate) fn is_there(program: &str) -> bool {
+/// Returns whether a program is installed and accepts `--version`.
+pub(crate) fn is_installed(program: &str) -> bool {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Runs a named step and keeps its time.
+/// Runs a named step and records its duration.
 ///
 /// # Errors
-/// The step fails; the failure names it.
+/// Returns the step's error with the name of the step.
 pub(crate) fn timed<T>(
     name: &'static str,
     times: &mut Vec<(&'static str, Duration)>,
-    step: impl FnOnce() -> Result<T, Failure>,
-) -> Result<T, Failure> {
+    step: impl FnOnce() -> Result<T, XtaskError>,
+) -> Result<T, XtaskError> {
     say(format_args!("== {name}"));
     let start = Instant::now();
-    let done = step().map_err(|failure| Failure(format!("{name}: {failure}")))?;
-    let took = start.elapsed();
-    say(format_args!("== {name}: passed in {:.1} s", took.as_secs_f64()));
-    times.push((name, took));
+    let done = step().map_err(|error| XtaskError(format!("{name}: {error}")))?;
+    let duration = start.elapsed();
+    say(format_args!("== {name}: passed in {:.1} s", duration.as_secs_f64()));
+    times.push((name, duration));
     Ok(done)
 }
 
-fn not_started(command: &Command, error: &std::io::Error) -> Failure {
-    Failure::new(format!("`{}` does not start: {error}", command.get_program().display()))
+fn not_started(command: &Command, error: &std::io::Error) -> XtaskError {
+    XtaskError::new(format!("`{}` did not start: {error}", command.get_program().display()))
 }
 
-/// A command as it would be typed.
-struct Shown<'a>(&'a Command);
+/// Displays a command as a shell user would type it.
+struct CommandLine<'a>(&'a Command);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for CommandLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let program = std::path::Path::new(self.0.get_program());
         write!(f, "{}", program.file_name().unwrap_or(program.as_os_str()).display())?;

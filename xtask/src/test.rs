@@ -1,17 +1,20 @@
-//! `cargo xtask test`: every test, with all that they need.
+//! `cargo xtask test`: the tests, with their programs, components and servers.
 
 use std::process::Command;
 
-use crate::step::{self, Failure};
-use crate::workspace::Workspace;
+use crate::step::{self, XtaskError};
+use crate::workspace::CargoWorkspace;
 use crate::{component, services, setup, workers};
 
-/// Sets up and runs the tests. `args` go to `cargo test`.
+/// The programs that the integration tests run.
+const TESTED_PROGRAMS: [&str; 3] = ["chargegate", "chargegate-load", "cloudflare-queues-emulator"];
+
+/// Sets up and runs the tests; `args` are passed to `cargo test`.
 ///
 /// # Errors
-/// The set-up fails, or a test does.
-pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure> {
-    // strace shows the sync that stands between a request and its acknowledgement.
+/// Returns an error if the set-up or a test fails.
+pub(crate) fn run(workspace: &CargoWorkspace, args: &[String]) -> Result<(), XtaskError> {
+    // strace shows the sync between a request and its acknowledgement.
     if cfg!(target_os = "linux") {
         setup::ensure_program("strace")?;
     }
@@ -20,14 +23,15 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure>
     let (queue_sqs, _) = component::build_queue_sqs(workspace)?;
     let guest = component::build_guest(workspace)?;
     let (worker, guest_worker) = (workers::build_edge(workspace)?, workers::build_guest(workspace)?);
-    // Cargo builds the program that the integration tests run only with the tests of its own package.
+    // Without a selection Cargo runs all tests, and builds the programs as dependencies of their own packages' tests.
     let selects = args.iter().take_while(|arg| *arg != "--").any(|arg| arg.starts_with('-'));
     if selects {
         build_programs(workspace)?;
     }
-    // They run as long as the tests.
+    // The servers run until the tests end.
     let servers = services::for_tests()?;
-    let mut test = cargo_test(workspace);
+    let mut test = workspace.cargo(&["test"]);
+    select_workspace(workspace, &mut test);
     test.envs(servers.variables())
         .env("CHARGEGATE_PROGRAM", workspace.program("debug", "chargegate"))
         .env("CHARGEGATE_EDGE_COMPONENT", edge)
@@ -38,22 +42,50 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure>
     if let Some(guest) = guest {
         test.env("CHARGEGATE_GUEST_COMPONENT", guest);
     }
-    step::run(test.arg("--tests").args(args))
+    step::run(test.arg("--tests").args(args))?;
+    // `--tests` excludes the examples in the documentation, which only the core has.
+    if args.is_empty() { run_doctests(workspace) } else { Ok(()) }
 }
 
-/// Builds the programs as the tests build them, each being a test's of its package.
+/// Runs the examples in the documentation of the core.
+fn run_doctests(workspace: &CargoWorkspace) -> Result<(), XtaskError> {
+    step::run(&mut workspace.cargo(&["test", "--doc", "--package", "chargegate-core"]))
+}
+
+/// Builds the programs that the tests run.
 ///
 /// # Errors
-/// They do not build.
-pub(crate) fn build_programs(workspace: &Workspace) -> Result<(), Failure> {
-    step::run(cargo_test(workspace).args(["--no-run", "--test", "program"]))
+/// Returns an error if a program does not build.
+pub(crate) fn build_programs(workspace: &CargoWorkspace) -> Result<(), XtaskError> {
+    build_binaries(workspace, &TESTED_PROGRAMS)
 }
 
-fn cargo_test(workspace: &Workspace) -> Command {
-    let mut test = workspace.cargo(&["test", "--workspace"]);
-    if workspace.root().join("tests/guest").is_dir() {
-        // It runs as a component only.
-        test.args(["--exclude", "chargegate-guest"]);
+/// Builds binaries of the workspace, in the development profile with the same features as for the tests.
+///
+/// # Errors
+/// Returns an error if a binary does not build.
+pub(crate) fn build_binaries(workspace: &CargoWorkspace, binaries: &[&str]) -> Result<(), XtaskError> {
+    // Cargo unifies the features of dev-dependencies only if a target of the build may need dev-dependencies, as an
+    // example may. Otherwise `cargo test` would compile most dependencies again, with features such as Tokio's
+    // `test-util`.
+    step::run(build_command(workspace, binaries).args(["--example", "compare"]))
+}
+
+/// Returns the command that builds binaries of the workspace.
+pub(crate) fn build_command(workspace: &CargoWorkspace, binaries: &[&str]) -> Command {
+    let mut build = workspace.cargo(&["build"]);
+    select_workspace(workspace, &mut build);
+    for binary in binaries {
+        build.args(["--bin", binary]);
     }
-    test
+    build
+}
+
+/// Selects the packages of the workspace that build natively. The selection decides about the features of shared
+/// dependencies, so commands that share artifacts must make the same one.
+fn select_workspace(workspace: &CargoWorkspace, command: &mut Command) {
+    command.arg("--workspace");
+    if workspace.root().join("tests/guest").is_dir() {
+        command.args(["--exclude", "chargegate-guest"]);
+    }
 }

@@ -1,77 +1,79 @@
-//! Building workers for Cloudflare.
+//! Builds of the workers for Cloudflare.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::step::{self, Failure};
-use crate::workspace::Workspace;
+use crate::step::{self, XtaskError};
+use crate::workspace::CargoWorkspace;
 use crate::{programs, setup};
 
-/// The target of every worker.
+/// Compilation target of the workers.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// What is uploaded, compressed: Cloudflare's own limit is 3 MB, and size is start-up time.
-const MAX_BYTES: u64 = 300 * 1024;
+/// Limit on the compressed upload: Cloudflare's own limit is 3 MB, and the size adds to every cold start.
+const MAX_UPLOAD_BYTES: u64 = 300 * 1024;
 
-/// `cargo xtask edge --target workers`: builds the edge as a worker, prints its path and size, and gives the folder of
-/// its modules.
+/// Runs `cargo xtask edge --target workers`: builds the edge as a worker, prints its path and size, and returns the folder
+/// of its modules.
 ///
 /// # Errors
-/// It does not build, or is too large.
-pub(crate) fn build_edge(workspace: &Workspace) -> Result<PathBuf, Failure> {
+/// Returns an error if it does not build or is too large.
+pub(crate) fn build_edge(workspace: &CargoWorkspace) -> Result<PathBuf, XtaskError> {
     build(workspace, "chargegate-edge", "workers")
 }
 
-/// Builds the guest as a worker, for the tests, and gives the folder of its modules.
+/// Builds the guest of the tests as a worker, and returns the folder of its modules.
 ///
 /// # Errors
-/// It does not build.
-pub(crate) fn build_guest(workspace: &Workspace) -> Result<PathBuf, Failure> {
+/// Returns an error if it does not build.
+pub(crate) fn build_guest(workspace: &CargoWorkspace) -> Result<PathBuf, XtaskError> {
     build(workspace, "chargegate-guest", "workers-guest")
 }
 
-fn build(workspace: &Workspace, package: &str, folder: &str) -> Result<PathBuf, Failure> {
+fn build(workspace: &CargoWorkspace, package: &str, folder: &str) -> Result<PathBuf, XtaskError> {
     setup::ensure_target(TARGET)?;
     step::run(
         workspace
             .cargo(&["build", "--package", package, "--profile", "edge", "--target", TARGET])
-            // What the linker would strip tells wasm-bindgen what the module may use; wasm-bindgen strips then.
+            // wasm-bindgen reads sections that the linker would strip, and strips the module afterwards.
             .args(["--config", "profile.edge.strip=false"]),
     )?;
     let module = format!("{}.wasm", package.replace('-', "_"));
     let module = workspace.target().join(TARGET).join("edge").join(module);
-    // Where wrangler.toml looks, wherever cargo builds.
+    // wrangler.toml refers to this folder, independently of the target directory.
     let folder = workspace.root().join("target").join(folder);
     let entry = workspace.root().join("edge/src/cloudflare/index.js");
     let mut make = workspace.cargo(&["run", "--quiet", "--package", "xtask-workers", "--"]);
-    step::run(make.args([&module, &entry, &folder]).arg(MAX_BYTES.to_string()))?;
+    step::run(make.args([&module, &entry, &folder]).arg(MAX_UPLOAD_BYTES.to_string()))?;
     Ok(folder)
 }
 
-/// Lets wrangler check everything that deploying would upload, without an account and without the network.
+/// Checks with Wrangler, offline and without an account, everything that a deployment would upload.
 ///
 /// # Errors
-/// Wrangler cannot be had, or refuses or warns.
-pub(crate) fn check_deployment(workspace: &Workspace) -> Result<(), Failure> {
+/// Returns an error if Wrangler cannot be installed, or reports an error or a warning.
+pub(crate) fn check_deployment(workspace: &CargoWorkspace) -> Result<(), XtaskError> {
     build_edge(workspace)?;
-    // Wrangler keeps what it knows of its user in a home, and would ask this one's.
+    // A home of its own keeps Wrangler from reading the user's credentials.
     let home = workspace.target().join("wrangler");
-    let unusable = |error: std::io::Error| Failure::new(format!("{}: {error}", home.display()));
+    let unusable = |error: std::io::Error| XtaskError::new(format!("{}: {error}", home.display()));
     fs::create_dir_all(&home).map_err(unusable)?;
     let output = wrangler(workspace, &home)?.output();
-    let output = output.map_err(|error| Failure::new(format!("wrangler does not start: {error}")))?;
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    step::say(said.trim());
-    // What it does not know in wrangler.toml it only warns of.
-    if !output.status.success() || said.contains("WARNING") {
-        return Err(Failure::new("`wrangler deploy` would not do with edge/wrangler.toml: see above"));
+    let output = output.map_err(|error| XtaskError::new(format!("wrangler did not start: {error}")))?;
+    let log = [output.stdout, output.stderr].concat();
+    let log = String::from_utf8_lossy(&log);
+    step::say(log.trim());
+    // Wrangler only warns about unknown keys in wrangler.toml.
+    if !output.status.success() || log.contains("WARNING") {
+        return Err(XtaskError::new(
+            "`wrangler deploy` does not accept edge/wrangler.toml; see its output above",
+        ));
     }
     Ok(())
 }
 
-fn wrangler(workspace: &Workspace, home: &Path) -> Result<Command, Failure> {
+fn wrangler(workspace: &CargoWorkspace, home: &Path) -> Result<Command, XtaskError> {
     let mut wrangler = Command::new(programs::wrangler()?.path);
     wrangler.args(["deploy", "--dry-run", "--strict", "--outdir"]).arg(home.join("upload"));
     wrangler.current_dir(workspace.root().join("edge"));

@@ -1,4 +1,4 @@
-//! Where the workspace is and where its builds go.
+//! The Cargo workspace and its target directory.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -6,42 +6,42 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::step::{self, Failure};
+use crate::step::{self, XtaskError};
 
-/// The workspace, as cargo sees it.
-pub(crate) struct Workspace {
+/// The Cargo workspace of this repository.
+pub(crate) struct CargoWorkspace {
     root: PathBuf,
     target: PathBuf,
 }
 
-impl Workspace {
-    /// Asks cargo, so that `CARGO_TARGET_DIR` and cargo's own settings count.
+impl CargoWorkspace {
+    /// Locates the workspace with `cargo metadata`, which honours `CARGO_TARGET_DIR` and Cargo's configuration.
     ///
     /// # Errors
-    /// Cargo cannot read the workspace.
-    pub(crate) fn find() -> Result<Self, Failure> {
+    /// Returns an error if Cargo cannot read the workspace.
+    pub(crate) fn find() -> Result<Self, XtaskError> {
         let mut command = Command::new(cargo_program());
         command.args(["metadata", "--no-deps", "--format-version=1"]);
-        // From the root, as every other command: a relative `CARGO_TARGET_DIR` counts from where cargo runs.
+        // Runs at the root like every other command, since a relative `CARGO_TARGET_DIR` is relative to the current folder.
         let xtask = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
         if let Some(root) = xtask.as_deref().and_then(Path::parent) {
             command.current_dir(root);
         }
-        let metadata: Value = serde_json::from_str(&step::read(&mut command)?)
-            .map_err(|error| Failure::new(format!("cargo metadata is unreadable: {error}")))?;
+        let metadata: Value = serde_json::from_str(&step::read_output(&mut command)?)
+            .map_err(|error| XtaskError::new(format!("cargo metadata is unreadable: {error}")))?;
         let path = |key: &str| {
             let path = metadata.get(key).and_then(Value::as_str).map(PathBuf::from);
-            path.ok_or_else(|| Failure::new(format!("cargo metadata has no {key}")))
+            path.ok_or_else(|| XtaskError::new(format!("cargo metadata has no {key}")))
         };
         Ok(Self { root: path("workspace_root")?, target: path("target_directory")? })
     }
 
-    /// A cargo command at the root of the workspace.
+    /// Returns a Cargo command that runs at the root of the workspace.
     pub(crate) fn cargo(&self, args: &[&str]) -> Command {
         let mut command = Command::new(cargo_program());
         command.args(args).current_dir(&self.root);
-        // What cargo tells this task of its own package would have build scripts run again, and half the dependencies
-        // be built again, each time after a cargo that was started by hand.
+        // Cargo sets these variables for xtask's own package. Inherited, they would differ from those of a Cargo started
+        // by hand, and make it rerun build scripts and rebuild half of the dependencies.
         for (name, _) in env::vars_os() {
             if name
                 .to_str()
@@ -53,23 +53,23 @@ impl Workspace {
         command
     }
 
-    /// The folder the repository is in.
+    /// Returns the root folder of the repository.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where cargo leaves a program, by the folder of the profile.
+    /// Returns the path of a built program; `profile` is the folder of the profile.
     pub(crate) fn program(&self, profile: &str, name: &str) -> PathBuf {
         self.target.join(profile).join(format!("{name}{}", env::consts::EXE_SUFFIX))
     }
 
-    /// The folder that builds go to.
+    /// Returns the target directory.
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }
 }
 
-/// The cargo that runs this task.
+/// Returns the path of the Cargo that runs this task.
 fn cargo_program() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
