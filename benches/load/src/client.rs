@@ -1,4 +1,4 @@
-//! The clients: requests at their planned times, over kept connections.
+//! The clients: requests at their planned times, over persistent connections.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,26 +15,26 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep_until, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use crate::book::{Answer, Book};
+use crate::ledger::{RequestLedger, SubmitOutcome};
 
-/// How long an answer may take, from the planned moment.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Bound on the time from the planned time to the response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-type Connection = SendRequest<Full<Bytes>>;
+type EdgeConnection = SendRequest<Full<Bytes>>;
 
-/// Posts requests over at most so many connections; further requests wait for one.
+/// A client with a limited number of connections; further requests wait for a free one.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub(crate) struct LoadClient {
     edge: SocketAddr,
     host: HeaderValue,
     slots: Semaphore,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<EdgeConnection>>,
 }
 
-/// Why there is no answer.
-struct Lost;
+/// The connection failed, or no response arrived.
+struct NoResponse;
 
-impl Client {
+impl LoadClient {
     pub(crate) fn new(edge: SocketAddr, connections: usize) -> Self {
         Self {
             edge,
@@ -44,29 +44,28 @@ impl Client {
         }
     }
 
-    /// Sends every request of the book at its planned time, whatever became of the ones before, and waits for the
-    /// answers.
-    pub(crate) async fn send_all(self, book: &Arc<Book>, callback_url: &str) {
+    /// Sends every request of the ledger at its planned time, independently of earlier ones, and waits for the responses.
+    pub(crate) async fn send_all(self, ledger: &Arc<RequestLedger>, callback_url: &str) {
         let client = Arc::new(self);
         let in_flight = TaskTracker::new();
-        for number in 0..book.requests() {
-            let planned = book.planned(number);
+        for number in 0..ledger.requests() {
+            let planned = ledger.planned(number);
             if planned > tokio::time::Instant::now() {
                 sleep_until(planned).await;
             } else if number % 16 == 0 {
-                // Behind its times, it must not keep the answers waiting.
+                // A sender that is behind schedule must still let responses be processed.
                 tokio::task::yield_now().await;
             }
-            let (client, book) = (Arc::clone(&client), Arc::clone(book));
-            let body = Book::body(number, callback_url);
+            let (client, ledger) = (Arc::clone(&client), Arc::clone(ledger));
+            let body = RequestLedger::body(number, callback_url);
             in_flight.spawn(async move {
-                let exchange = timeout_at(planned + TIMEOUT, client.post(body.into())).await;
-                book.answered(
+                let exchange = timeout_at(planned + RESPONSE_TIMEOUT, client.post(body.into())).await;
+                ledger.answered(
                     number,
                     match exchange {
-                        Ok(Ok(StatusCode::ACCEPTED)) => Answer::Accepted,
-                        Ok(Ok(_)) => Answer::Refused,
-                        Ok(Err(Lost)) | Err(_) => Answer::Uncertain,
+                        Ok(Ok(StatusCode::ACCEPTED)) => SubmitOutcome::Accepted,
+                        Ok(Ok(_)) => SubmitOutcome::Refused,
+                        Ok(Err(NoResponse)) | Err(_) => SubmitOutcome::Uncertain,
                     },
                 );
             });
@@ -75,8 +74,8 @@ impl Client {
         in_flight.wait().await;
     }
 
-    async fn post(&self, body: Bytes) -> Result<StatusCode, Lost> {
-        let _slot = self.slots.acquire().await.map_err(|_| Lost)?;
+    async fn post(&self, body: Bytes) -> Result<StatusCode, NoResponse> {
+        let _slot = self.slots.acquire().await.map_err(|_| NoResponse)?;
         let mut connection = match self.take_idle().await {
             Some(connection) => connection,
             None => self.connect().await?,
@@ -85,16 +84,16 @@ impl Client {
             .header(HOST, &self.host)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
-            .map_err(|_| Lost)?;
-        let response = connection.send_request(request).await.map_err(|_| Lost)?;
+            .map_err(|_| NoResponse)?;
+        let response = connection.send_request(request).await.map_err(|_| NoResponse)?;
         let status = response.status();
-        response.into_body().collect().await.map_err(|_| Lost)?;
+        response.into_body().collect().await.map_err(|_| NoResponse)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         Ok(status)
     }
 
-    /// A kept connection that is still open.
-    async fn take_idle(&self) -> Option<Connection> {
+    /// Returns an idle connection that is still open.
+    async fn take_idle(&self) -> Option<EdgeConnection> {
         loop {
             let popped = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut connection = popped?;
@@ -104,10 +103,10 @@ impl Client {
         }
     }
 
-    async fn connect(&self) -> Result<Connection, Lost> {
-        let stream = TcpStream::connect(self.edge).await.map_err(|_| Lost)?;
+    async fn connect(&self) -> Result<EdgeConnection, NoResponse> {
+        let stream = TcpStream::connect(self.edge).await.map_err(|_| NoResponse)?;
         let _ = stream.set_nodelay(true);
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|_| Lost)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|_| NoResponse)?;
         tokio::spawn(connection);
         Ok(sender)
     }

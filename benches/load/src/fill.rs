@@ -1,4 +1,4 @@
-//! Filling the queue as edges would, without edges.
+//! Filling the queue with the messages that edges would enqueue.
 
 use std::num::NonZeroU16;
 
@@ -6,44 +6,44 @@ use chargegate_core::{MessageToken, RequestId, SessionMessage, UnixMillis};
 use chargegate_redis_layout::{STREAM_FIELD, stream_for, stream_key};
 use redis::aio::MultiplexedConnection;
 
-use crate::book::{Answer, Book, DRIVER_TOKEN, station};
-use crate::failure::Failure;
+use crate::error::LoadError;
+use crate::ledger::{DRIVER_TOKEN, RequestLedger, SubmitOutcome, station};
 
-/// Messages sent to the server at once.
-const BATCH: u64 = 1_000;
+/// Number of messages in a pipeline.
+const PIPELINE_SIZE: u64 = 1_000;
 
 /// The streams to fill.
 #[derive(Debug)]
-pub(crate) struct Streams<'a> {
+pub(crate) struct QueueStreams<'a> {
     pub(crate) prefix: &'a str,
     pub(crate) count: NonZeroU16,
 }
 
-/// Puts a message for each request of the book into the queue, accepted at `now`.
+/// Enqueues a message for each request of the ledger, accepted at `now`.
 ///
 /// # Errors
-/// The server refuses, or a message cannot be made.
+/// Returns an error if the server refuses a message, or a message cannot be created.
 pub(crate) async fn fill(
     redis: &mut MultiplexedConnection,
-    streams: &Streams<'_>,
-    book: &Book,
+    streams: &QueueStreams<'_>,
+    ledger: &RequestLedger,
     callback_url: &str,
     now: impl Fn() -> u64,
-) -> Result<(), Failure> {
+) -> Result<(), LoadError> {
     let keys: Vec<String> =
         (0..streams.count.get()).map(|number| stream_key(streams.prefix, number)).collect();
     let mut number = 0;
-    while number < book.requests() {
-        let end = (number + BATCH).min(book.requests());
+    while number < ledger.requests() {
+        let end = (number + PIPELINE_SIZE).min(ledger.requests());
         let mut batch = redis::pipe();
         for number in number..end {
-            let text = message(number, callback_url, now()).ok_or(Failure::Message)?.encode();
-            let key = keys.get(usize::from(stream_for(&text, streams.count))).ok_or(Failure::Message)?;
+            let text = message(number, callback_url, now()).ok_or(LoadError::Message)?.encode();
+            let key = keys.get(usize::from(stream_for(&text, streams.count))).ok_or(LoadError::Message)?;
             batch.cmd("XADD").arg(key).arg("*").arg(STREAM_FIELD).arg(text).ignore();
         }
         batch.query_async::<()>(redis).await?;
         for number in number..end {
-            book.answered(number, Answer::Accepted);
+            ledger.answered(number, SubmitOutcome::Accepted);
         }
         number = end;
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_as_the_edge_makes_them() {
+    fn messages_equal_those_of_the_edge() {
         let made: Vec<_> = (0..3).map(|number| message(number, "http://127.0.0.1:1", 5).unwrap()).collect();
         for message in &made {
             assert_eq!(SessionMessage::decode(message.encode().as_bytes()).as_ref(), Ok(message));

@@ -1,4 +1,4 @@
-//! Latencies, in histograms that many threads fill.
+//! Latency histograms that several threads record into.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -7,32 +7,32 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// An hour in microseconds: nothing is measured for longer.
-const MOST: u64 = 3_600_000_000;
+/// Highest recorded latency in microseconds: an hour.
+const MAX_MICROS: u64 = 3_600_000_000;
 
-/// Latencies in microseconds, to three digits.
+/// A histogram of latencies in microseconds, with three significant digits.
 #[derive(Debug)]
-pub(crate) struct Latencies(Mutex<Option<Histogram<u64>>>);
+pub(crate) struct LatencyHistogram(Mutex<Option<Histogram<u64>>>);
 
-impl Latencies {
+impl LatencyHistogram {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Histogram::new_with_bounds(1, MOST, 3).ok()))
+        Self(Mutex::new(Histogram::new_with_bounds(1, MAX_MICROS, 3).ok()))
     }
 
     pub(crate) fn record(&self, latency: Duration) {
         if let Some(histogram) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            histogram.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(MOST));
+            histogram.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(MAX_MICROS));
         }
     }
 
-    pub(crate) fn percentiles(&self) -> Percentiles {
+    pub(crate) fn percentiles(&self) -> LatencyPercentiles {
         let histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(histogram) = histogram.as_ref().filter(|histogram| !histogram.is_empty()) else {
-            return Percentiles::default();
+            return LatencyPercentiles::default();
         };
-        // A quantile is the upper end of its bucket, which may lie above the largest value.
+        // A quantile is the upper bound of its bucket, which may exceed the largest value.
         let at = |quantile| Some(millis(histogram.value_at_quantile(quantile).min(histogram.max())));
-        Percentiles {
+        LatencyPercentiles {
             p50: at(0.5),
             p90: at(0.9),
             p99: at(0.99),
@@ -42,9 +42,9 @@ impl Latencies {
     }
 }
 
-/// Milliseconds; nothing where nothing was measured.
+/// Percentiles in milliseconds; `None` without measurements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Percentiles {
+pub(crate) struct LatencyPercentiles {
     pub(crate) p50: Option<f64>,
     pub(crate) p90: Option<f64>,
     pub(crate) p99: Option<f64>,
@@ -52,7 +52,7 @@ pub(crate) struct Percentiles {
     pub(crate) max: Option<f64>,
 }
 
-impl fmt::Display for Percentiles {
+impl fmt::Display for LatencyPercentiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
         let Self { p50, p90, p99, p999, max } = *self;
@@ -70,13 +70,13 @@ mod tests {
 
     #[test]
     fn percentiles_are_in_milliseconds() {
-        let latencies = Latencies::new();
-        assert_eq!(latencies.percentiles(), Percentiles::default());
+        let latencies = LatencyHistogram::new();
+        assert_eq!(latencies.percentiles(), LatencyPercentiles::default());
         for n in 1..=1_000 {
             latencies.record(Duration::from_millis(n));
         }
         latencies.record(Duration::from_hours(2));
-        let Percentiles { p50, p99, max, .. } = latencies.percentiles();
+        let LatencyPercentiles { p50, p99, max, .. } = latencies.percentiles();
         let near = |found: Option<f64>, expected: f64| (found.unwrap() / expected - 1.0).abs() < 0.002;
         assert!(near(p50, 501.0) && near(p99, 991.0) && near(max, 3_600_000.0), "{p50:?} {p99:?} {max:?}");
     }

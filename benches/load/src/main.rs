@@ -1,21 +1,21 @@
-//! Drives the whole product on Redis and PostgreSQL, from POST to callback, and measures it: `cargo xtask bench load`.
+//! The load test of the whole product on Redis and PostgreSQL, from POST to callback: `cargo xtask bench load`.
 
 mod args;
-mod bench;
-mod book;
 mod client;
 mod duration;
-mod failure;
+mod error;
 mod fill;
 mod latency;
+mod ledger;
 mod peak;
 mod peers;
 mod process;
+mod product;
 mod program;
 mod report;
+mod run;
 mod servers;
 mod sizes;
-mod system;
 
 use std::error::Error;
 use std::fmt;
@@ -25,13 +25,13 @@ use std::time::SystemTime;
 
 use clap::Parser as _;
 
-use crate::args::{Args, Mode};
-use crate::bench::Bench;
-use crate::failure::Failure;
-use crate::report::Report;
+use crate::args::{LoadArgs, LoadMode};
+use crate::error::LoadError;
+use crate::report::LoadReport;
+use crate::run::LoadRun;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = LoadArgs::parse();
     let json = args.json;
     match run(args) {
         Ok(report) => {
@@ -43,25 +43,25 @@ fn main() -> ExitCode {
             if report.is_failure() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
         Err(failure) => {
-            let _ = writeln!(io::stderr(), "error: {}", Chain(&failure));
+            let _ = writeln!(io::stderr(), "error: {}", ErrorChain(&failure));
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(args: Args) -> Result<Report, Failure> {
+fn run(args: LoadArgs) -> Result<LoadReport, LoadError> {
     let mode = args.mode()?;
-    // The clients have this thread; the peers have their own.
+    // The clients run on this thread, the peers on another.
     let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(LoadError::Runtime)?;
     runtime.block_on(async {
         let json = args.json;
-        let mut bench = Bench::open(args, now).await?;
+        let mut bench = LoadRun::open(args, now).await?;
         let report = match mode {
-            Mode::Open(load) | Mode::Soak(load) => bench.open_loop(mode, load).await,
-            Mode::Drain { messages } => bench.drain(mode, messages.get().into()).await,
-            Mode::Peak { from, duration, limit } => {
-                let show = |step: &report::Step| {
+            LoadMode::Open(load) | LoadMode::Soak(load) => bench.open_loop(mode, load).await,
+            LoadMode::Drain { messages } => bench.drain(mode, messages.get().into()).await,
+            LoadMode::Peak { from, duration, limit } => {
+                let show = |step: &report::PeakStep| {
                     if !json {
                         print(step);
                     }
@@ -81,15 +81,15 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// Writes to standard output. A reader that went away is no reason to fail.
+/// Writes to standard output, and ignores a closed pipe.
 pub(crate) fn print(text: &impl fmt::Display) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
-/// An error and its causes.
-struct Chain<'a>(&'a dyn Error);
+/// Displays an error with its causes.
+struct ErrorChain<'a>(&'a dyn Error);
 
-impl fmt::Display for Chain<'_> {
+impl fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         let mut cause = self.0.source();

@@ -1,36 +1,36 @@
-//! The highest rate that holds: up by half until one does not, then between the two.
+//! The search for the highest sustained rate: increases by half until a rate fails, then a bisection.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::args::{Load, Mode};
-use crate::bench::Bench;
-use crate::failure::Failure;
-use crate::report::{Report, Step};
+use crate::args::{LoadMode, RequestRate};
+use crate::error::LoadError;
+use crate::report::{LoadReport, PeakStep};
+use crate::run::LoadRun;
 
-/// What must be delivered in time of what is sent.
-const DELIVERED: f64 = 0.97;
-/// The search ends when the rates differ by less than this part.
-const NEAR: u32 = 12;
+/// Part of the sent requests that must be delivered in time.
+const MIN_DELIVERED: f64 = 0.97;
+/// The search ends when the rates differ by less than one part in this number.
+const RESOLUTION: u32 = 12;
 
-/// Finds the highest rate that holds, and gives its report; where none holds, that of the first.
+/// Finds the highest sustained rate and returns its report, or the report of the first rate if none is sustained.
 ///
 /// # Errors
-/// A run cannot be made.
+/// Returns an error if a run fails.
 pub(crate) async fn find(
-    bench: &mut Bench,
+    bench: &mut LoadRun,
     from: NonZeroU32,
     duration: Duration,
     limit: Duration,
-    show: impl Fn(&Step),
-) -> Result<Report, Failure> {
-    let mode = Mode::Peak { from, duration, limit };
-    let mut search = Search { held: 0, failed: None };
+    show: impl Fn(&PeakStep),
+) -> Result<LoadReport, LoadError> {
+    let mode = LoadMode::Peak { from, duration, limit };
+    let mut search = PeakSearch { held: 0, failed: None };
     let mut steps = Vec::new();
-    let mut best: Option<Report> = None;
+    let mut best: Option<LoadReport> = None;
     let mut rate = Some(from);
     while let Some(trying) = rate {
-        let report = bench.open_loop(mode, Load { rate: trying, duration }).await?;
+        let report = bench.open_loop(mode, RequestRate { rate: trying, duration }).await?;
         let step = judge(trying, &report, limit);
         show(&step);
         steps.push(step);
@@ -39,23 +39,23 @@ pub(crate) async fn find(
             best = Some(report.clone());
         }
         if broken {
-            // No rate makes up for it: it is what the run reports.
+            // A lost or contradictory callback fails the whole search, whatever the other rates reach.
             best = Some(report);
             break;
         }
         rate = search.next(trying, step.held);
     }
-    best.map(|report| Report { steps, ..report }).ok_or(Failure::Message)
+    best.map(|report| LoadReport { steps, ..report }).ok_or(LoadError::Message)
 }
 
-fn judge(rate: NonZeroU32, report: &Report, limit: Duration) -> Step {
+fn judge(rate: NonZeroU32, report: &LoadReport, limit: Duration) -> PeakStep {
     let p99 = report.callback_ms.p99;
     let in_time = p99.is_some_and(|p99| p99 < limit.as_secs_f64() * 1_000.0);
     let all =
         report.refused == 0 && report.uncertain == 0 && report.without_call == 0 && !report.is_failure();
-    Step {
+    PeakStep {
         rate_per_s: rate.get(),
-        held: all && in_time && report.delivered_per_s >= DELIVERED * f64::from(rate.get()),
+        held: all && in_time && report.delivered_per_s >= MIN_DELIVERED * f64::from(rate.get()),
         delivered_per_s: report.delivered_per_s,
         refused: report.refused,
         callback_p99_ms: p99,
@@ -63,13 +63,13 @@ fn judge(rate: NonZeroU32, report: &Report, limit: Duration) -> Step {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Search {
+struct PeakSearch {
     held: u32,
     failed: Option<u32>,
 }
 
-impl Search {
-    /// The rate to try after `rate`; `None` when near enough.
+impl PeakSearch {
+    /// Returns the rate to try after `rate`, or `None` at the end of the search.
     fn next(&mut self, rate: NonZeroU32, held: bool) -> Option<NonZeroU32> {
         if held {
             self.held = self.held.max(rate.get());
@@ -80,7 +80,7 @@ impl Search {
             None => rate.get().saturating_add(rate.get().div_ceil(2)),
             Some(failed) => {
                 let gap = failed.saturating_sub(self.held);
-                if gap <= failed.div_ceil(NEAR) {
+                if gap <= failed.div_ceil(RESOLUTION) {
                     return None;
                 }
                 self.held + gap / 2
@@ -96,7 +96,7 @@ mod tests {
 
     #[track_caller]
     fn check(from: u32, capacity: u32) {
-        let mut search = Search { held: 0, failed: None };
+        let mut search = PeakSearch { held: 0, failed: None };
         let (mut rate, mut tries) = (NonZeroU32::new(from), 0);
         while let Some(trying) = rate {
             tries += 1;
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_search_comes_near_the_capacity() {
+    fn the_search_finds_the_capacity() {
         for from in [1, 100, 500, 5_000] {
             for capacity in [150, 1_000, 3_333] {
                 check(from, capacity);

@@ -1,4 +1,4 @@
-//! The product's peers: an authorization service that takes its time, and the receiver of callbacks.
+//! The product's peers: an authorization service with a response time, and the receiver of callbacks.
 
 use std::convert::Infallible;
 use std::io;
@@ -18,34 +18,34 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::book::{Book, Callback};
+use crate::ledger::{ReceivedCallback, RequestLedger};
 
-/// Both peers, on a thread of their own, so that they do not delay the clients. They end when this is dropped.
+/// Both peers, on a separate thread that does not delay the clients. They stop when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Peers {
+pub(crate) struct LoadPeers {
     runtime: Option<Runtime>,
     acl: SocketAddr,
     sink: SocketAddr,
-    calls: Arc<Calls>,
+    calls: Arc<AclCallCounters>,
 }
 
-/// What the authorization service was asked.
+/// Counters of the calls to the authorization service.
 #[derive(Debug, Default)]
-struct Calls {
-    all: AtomicUsize,
-    now: AtomicUsize,
-    most: AtomicUsize,
+struct AclCallCounters {
+    total: AtomicUsize,
+    in_flight: AtomicUsize,
+    max_in_flight: AtomicUsize,
 }
 
-impl Peers {
-    /// Starts them on free ports.
+impl LoadPeers {
+    /// Starts the peers on free ports.
     ///
     /// # Errors
-    /// There is no port, or no thread.
-    pub(crate) fn start(book: &Arc<Book>, delay: Duration) -> io::Result<Self> {
+    /// Returns an error if no port or no thread is available.
+    pub(crate) fn start(ledger: &Arc<RequestLedger>, delay: Duration) -> io::Result<Self> {
         let runtime =
             Builder::new_multi_thread().worker_threads(1).thread_name("peers").enable_all().build()?;
-        let calls = Arc::new(Calls::default());
+        let calls = Arc::new(AclCallCounters::default());
         let (acl, sink) = (listen()?, listen()?);
         let peers = Self {
             acl: acl.local_addr()?,
@@ -53,31 +53,31 @@ impl Peers {
             calls: Arc::clone(&calls),
             runtime: Some(runtime),
         };
-        let book = Arc::clone(book);
+        let ledger = Arc::clone(ledger);
         peers.serve(acl, move |request| {
             let calls = Arc::clone(&calls);
             async move { authorize(request, &calls, delay).await }
         })?;
         peers.serve(sink, move |request| {
-            let book = Arc::clone(&book);
-            async move { receive(request, &book).await }
+            let ledger = Arc::clone(&ledger);
+            async move { receive(request, &ledger).await }
         })?;
         Ok(peers)
     }
 
-    /// The base URL of the authorization service.
+    /// Returns the base URL of the authorization service.
     pub(crate) fn acl_url(&self) -> String {
         format!("http://{}", self.acl)
     }
 
-    /// Where callbacks go; the number of the request follows.
+    /// Returns the callback URL without its last segment, the number of the request.
     pub(crate) fn callback_url(&self) -> String {
         format!("http://{}", self.sink)
     }
 
-    /// Calls so far, and how many were in flight at once at most.
+    /// Returns the number of calls, and the maximum number of concurrent calls.
     pub(crate) fn calls(&self) -> (usize, usize) {
-        (self.calls.all.load(Ordering::Relaxed), self.calls.most.load(Ordering::Relaxed))
+        (self.calls.total.load(Ordering::Relaxed), self.calls.max_in_flight.load(Ordering::Relaxed))
     }
 
     fn serve<A, F>(&self, listener: TcpListener, answer: A) -> io::Result<()>
@@ -90,7 +90,7 @@ impl Peers {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         runtime.spawn(async move {
             loop {
-                // Out of descriptors: some will be free again.
+                // Out of file descriptors: retried until some are free again.
                 let Ok((stream, _)) = listener.accept().await else {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                     continue;
@@ -110,7 +110,7 @@ impl Peers {
     }
 }
 
-impl Drop for Peers {
+impl Drop for LoadPeers {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -124,16 +124,21 @@ fn listen() -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Answers each call with the next status, so that a request that is decided twice is likely to be contradicted.
-async fn authorize(request: Request<Incoming>, calls: &Calls, delay: Duration) -> Response<Full<Bytes>> {
-    let under_way = calls.now.fetch_add(1, Ordering::Relaxed) + 1;
-    calls.most.fetch_max(under_way, Ordering::Relaxed);
-    let number = calls.all.fetch_add(1, Ordering::Relaxed);
+/// Responds to each call with the next status, so that a request that is decided twice probably gets a contradictory
+/// callback.
+async fn authorize(
+    request: Request<Incoming>,
+    calls: &AclCallCounters,
+    delay: Duration,
+) -> Response<Full<Bytes>> {
+    let in_flight = calls.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+    calls.max_in_flight.fetch_max(in_flight, Ordering::Relaxed);
+    let number = calls.total.fetch_add(1, Ordering::Relaxed);
     let read = request.into_body().collect().await;
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    calls.now.fetch_sub(1, Ordering::Relaxed);
+    calls.in_flight.fetch_sub(1, Ordering::Relaxed);
     let status = DecisionStatus::ALL
         .get(number % DecisionStatus::ALL.len())
         .copied()
@@ -146,7 +151,7 @@ async fn authorize(request: Request<Incoming>, calls: &Calls, delay: Duration) -
     response
 }
 
-async fn receive(request: Request<Incoming>, book: &Book) -> Response<Full<Bytes>> {
+async fn receive(request: Request<Incoming>, ledger: &RequestLedger) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let mut response = Response::new(Full::default());
     let number = head.uri.path().strip_prefix('/').and_then(|number| number.parse().ok());
@@ -154,9 +159,9 @@ async fn receive(request: Request<Incoming>, book: &Book) -> Response<Full<Bytes
         *response.status_mut() = StatusCode::BAD_REQUEST;
         return response;
     };
-    book.called_back(
+    ledger.called_back(
         number,
-        Callback {
+        ReceivedCallback {
             body: &body.to_bytes(),
             reason: head.headers.get("chargegate-decision-reason").map_or(b"", HeaderValue::as_bytes),
             decided_at: decided_at(&head.headers),

@@ -1,19 +1,19 @@
-//! What was measured: one JSON object, or a table.
+//! The report of a run, as a JSON object or as text.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::latency::Percentiles;
-use crate::servers::About;
-use crate::sizes::Sizes;
+use crate::latency::LatencyPercentiles;
+use crate::servers::ServerDescription;
+use crate::sizes::TableSizes;
 
-/// What was measured. `accepted = called back + missing`, where nothing was uncertain.
+/// The report of a run. `accepted = called back + missing` if no response was uncertain.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct LoadReport {
     pub(crate) mode: &'static str,
-    /// What was planned; nothing where the queue was full at the start.
+    /// The planned rate; `None` for a drain.
     pub(crate) rate_per_s: Option<u32>,
     pub(crate) planned: u64,
     pub(crate) accepted: u64,
@@ -27,12 +27,12 @@ pub(crate) struct Report {
     pub(crate) accepted_per_s: f64,
     pub(crate) decided_per_s: f64,
     pub(crate) delivered_per_s: f64,
-    pub(crate) ack_ms: Percentiles,
-    pub(crate) decision_ms: Percentiles,
-    pub(crate) callback_ms: Percentiles,
-    pub(crate) cpu_s: Each<f64>,
-    pub(crate) rss_mb: Each<f64>,
-    /// The largest worker's.
+    pub(crate) ack_ms: LatencyPercentiles,
+    pub(crate) decision_ms: LatencyPercentiles,
+    pub(crate) callback_ms: LatencyPercentiles,
+    pub(crate) cpu_s: UsagePerProcess<f64>,
+    pub(crate) rss_mb: UsagePerProcess<f64>,
+    /// Memory of the largest worker.
     pub(crate) worker_rss_mb: f64,
     pub(crate) worker_cpu_us_per_decision: f64,
     pub(crate) postgres_cpu_us_per_decision: Option<f64>,
@@ -44,18 +44,18 @@ pub(crate) struct Report {
     pub(crate) acl_calls_in_flight_max: usize,
     pub(crate) balanced: bool,
     pub(crate) workers: usize,
-    /// At the end.
+    /// The load average at the end of the run.
     pub(crate) load_average: Option<f64>,
-    pub(crate) servers: About,
+    pub(crate) servers: ServerDescription,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) sizes: Vec<Sizes>,
+    pub(crate) sizes: Vec<TableSizes>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<PeakStep>,
 }
 
-/// A figure for each process; nothing where there is none, or it is not on this machine.
+/// A figure per process; `None` for a process that does not exist or is not on this machine.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Each<T> {
+pub(crate) struct UsagePerProcess<T> {
     pub(crate) edge: Option<T>,
     pub(crate) workers: Option<T>,
     pub(crate) redis: Option<T>,
@@ -63,9 +63,9 @@ pub(crate) struct Each<T> {
     pub(crate) load: Option<T>,
 }
 
-/// A rate that was tried.
+/// One tried rate of a search for the peak.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Step {
+pub(crate) struct PeakStep {
     pub(crate) rate_per_s: u32,
     pub(crate) held: bool,
     pub(crate) delivered_per_s: f64,
@@ -73,20 +73,21 @@ pub(crate) struct Step {
     pub(crate) callback_p99_ms: Option<f64>,
 }
 
-impl Report {
-    /// Whether something accepted was not called back, something was contradicted, or the books do not balance.
+impl LoadReport {
+    /// Returns whether an accepted request has no callback, callbacks contradict each other, or `reconcile` does not
+    /// balance.
     pub(crate) fn is_failure(&self) -> bool {
         self.missing > 0 || self.contradictory > 0 || !self.balanced
     }
 
-    /// One line of JSON.
+    /// Returns the report as one line of JSON.
     #[expect(clippy::expect_used, reason = "numbers under text keys are always JSON")]
     pub(crate) fn json(&self) -> String {
         serde_json::to_string(self).expect("a report is JSON")
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for PeakStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let p99 = self.callback_p99_ms.map_or_else(|| "-".to_owned(), |p99| format!("{p99:.1}"));
         write!(
@@ -100,9 +101,9 @@ impl fmt::Display for Step {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { servers: About { redis, postgres }, .. } = self;
+        let Self { servers: ServerDescription { redis, postgres }, .. } = self;
         let rate = self.rate_per_s.map(|rate| format!(" at {rate}/s")).unwrap_or_default();
         let busy = self.load_average.map_or_else(|| "unknown".to_owned(), |load| format!("{load:.2}"));
         writeln!(
@@ -113,7 +114,7 @@ impl fmt::Display for Report {
         if self.mode == "drain" {
             writeln!(
                 f,
-                "times count from the start of the workers, whose --decision-deadline lets messages be as old as they are"
+                "times count from the start of the workers; a longer --decision-deadline allows for the age of the messages"
             )?;
         }
         let mut count = |name: &str, n: u64, note: String| {
@@ -134,7 +135,7 @@ impl fmt::Display for Report {
         count(
             "without call",
             self.without_call,
-            "decided with no answer of the authorization service".to_owned(),
+            "decided without an answer of the authorization service".to_owned(),
         )?;
         writeln!(f, "\n{:<14}{:>10}{:>10}{:>10}{:>10}{:>10}", "ms", "p50", "p90", "p99", "p99.9", "max")?;
         for (name, percentiles) in
@@ -164,12 +165,12 @@ impl fmt::Display for Report {
             "              {:.0} µs of CPU in the workers, {postgres} µs in PostgreSQL",
             self.worker_cpu_us_per_decision
         )?;
-        writeln!(f, "calls         {}, {} in flight at most", self.acl_calls, self.acl_calls_in_flight_max)?;
+        writeln!(f, "calls         {}, at most {} in flight", self.acl_calls, self.acl_calls_in_flight_max)?;
         write!(f, "reconcile     {}", if self.balanced { "balanced" } else { "NOT BALANCED" })
     }
 }
 
-impl fmt::Display for Each<f64> {
+impl fmt::Display for UsagePerProcess<f64> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { edge, workers, redis, postgres, load } = self;
         [edge, workers, redis, postgres, load].into_iter().try_for_each(|figure| match figure {
@@ -179,17 +180,17 @@ impl fmt::Display for Each<f64> {
     }
 }
 
-/// So many in that time, as so many a second.
+/// Returns a count per second.
 pub(crate) fn per_second(count: u64, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { float(count) / time.as_secs_f64() }
 }
 
-/// So much for each.
+/// Returns an amount divided by a count.
 pub(crate) fn per(amount: f64, count: u64) -> f64 {
     if count == 0 { 0.0 } else { amount / float(count) }
 }
 
-/// A count as a number to calculate with.
+/// Converts a count into a floating-point number.
 pub(crate) fn float(count: u64) -> f64 {
     const LOW: u64 = 1 << 32;
     let part = |part: u64| f64::from(u32::try_from(part).unwrap_or(u32::MAX));

@@ -1,4 +1,4 @@
-//! The servers: a database and keys of the run's own, and what the servers count.
+//! The servers: the run's database and keys, and the servers' counters.
 
 use redis::aio::MultiplexedConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -7,52 +7,52 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-use crate::args::Given;
-use crate::failure::Failure;
+use crate::args::TargetArgs;
+use crate::error::LoadError;
 use crate::process;
 
-/// How long PostgreSQL may take to see that sessions ended, and to count what they did.
-const SETTLING: Duration = Duration::from_secs(10);
+/// Bound on the time in which PostgreSQL ends sessions and publishes their statistics.
+const STATISTICS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Redis and PostgreSQL, with what belongs to this run.
+/// Connections to Redis and PostgreSQL, and the run's database.
 #[derive(Debug)]
-pub(crate) struct Servers {
+pub(crate) struct LoadServers {
     pub(crate) redis: MultiplexedConnection,
-    /// A session with another database than the run's own, so that what it does is not counted.
+    /// A session with another database than the run's, so that its transactions are not counted.
     postgres: PgConnection,
-    /// The run's own database.
+    /// The run's database.
     pub(crate) database: Url,
     name: String,
-    /// Processes, where they are on this machine.
+    /// Process ids, if the servers run on this machine.
     pub(crate) redis_id: Option<u32>,
     pub(crate) postgres_id: Option<u32>,
-    pub(crate) about: About,
+    pub(crate) about: ServerDescription,
     version: i32,
 }
 
-/// What the servers are.
+/// Versions and relevant settings of the servers.
 #[derive(Clone, Debug, serde::Serialize)]
-pub(crate) struct About {
+pub(crate) struct ServerDescription {
     pub(crate) redis: String,
     pub(crate) postgres: String,
 }
 
-/// What the servers counted so far.
+/// Counters of the servers.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counters {
-    /// Transactions in the run's own database.
+pub(crate) struct ServerCounters {
+    /// Transactions in the run's database.
     pub(crate) transactions: u64,
     pub(crate) wal_bytes: u64,
     pub(crate) wal_syncs: u64,
     pub(crate) redis_commands: u64,
 }
 
-impl Servers {
+impl LoadServers {
     /// Connects, and creates a database called `name`.
     ///
     /// # Errors
-    /// A server cannot be used.
-    pub(crate) async fn open(given: &Given, name: &str) -> Result<Self, Failure> {
+    /// Returns an error if a server is unavailable.
+    pub(crate) async fn open(given: &TargetArgs, name: &str) -> Result<Self, LoadError> {
         let client = redis::Client::open(given.redis_url.clone())?;
         let mut redis = client.get_multiplexed_async_connection().await?;
         let info: String = redis::cmd("INFO").query_async(&mut redis).await?;
@@ -75,7 +75,7 @@ impl Servers {
             .query_async(&mut redis)
             .await
             .unwrap_or_default();
-        let about = About { redis: about_redis(&info, fsync.get(1)), postgres: about };
+        let about = ServerDescription { redis: describe_redis(&info, fsync.get(1)), postgres: about };
         let own = |id: &u32| process::parent(*id).is_some();
         Ok(Self {
             redis,
@@ -89,12 +89,13 @@ impl Servers {
         })
     }
 
-    /// Waits until no session uses the run's database, and gives the counters: a session tells its counts when it ends.
+    /// Waits until no session uses the run's database, and returns the counters: a session publishes its statistics when it
+    /// ends.
     ///
     /// # Errors
-    /// A server cannot be used.
-    pub(crate) async fn counters(&mut self) -> Result<Counters, Failure> {
-        let deadline = Instant::now() + SETTLING;
+    /// Returns an error if a server is unavailable.
+    pub(crate) async fn counters(&mut self) -> Result<ServerCounters, LoadError> {
+        let deadline = Instant::now() + STATISTICS_TIMEOUT;
         loop {
             let sessions: i64 =
                 sqlx::query_scalar("SELECT count(*) FROM pg_stat_activity WHERE datname = $1")
@@ -122,7 +123,7 @@ impl Servers {
         let info: String = redis::cmd("INFO").arg("stats").query_async(&mut self.redis).await?;
         let commands = info_of(&info, "total_commands_processed").and_then(|count| count.parse().ok());
         let number = |count: i64| u64::try_from(count).unwrap_or(0);
-        Ok(Counters {
+        Ok(ServerCounters {
             transactions: number(transactions),
             wal_bytes: number(wal_bytes),
             wal_syncs: number(wal_syncs),
@@ -130,11 +131,11 @@ impl Servers {
         })
     }
 
-    /// Removes what belongs to the run: its database, and its keys, which begin with `prefix`.
+    /// Removes the run's database, and its keys, which start with `prefix`.
     ///
     /// # Errors
-    /// A server cannot be used.
-    pub(crate) async fn clean(&mut self, prefix: &str) -> Result<(), Failure> {
+    /// Returns an error if a server is unavailable.
+    pub(crate) async fn clean(&mut self, prefix: &str) -> Result<(), LoadError> {
         let keys: Vec<String> =
             redis::cmd("KEYS").arg(format!("{prefix}:*")).query_async(&mut self.redis).await?;
         if !keys.is_empty() {
@@ -145,14 +146,14 @@ impl Servers {
         Ok(())
     }
 
-    /// Ends the sessions.
+    /// Closes the session with PostgreSQL.
     pub(crate) async fn close(self) {
         let _ = self.postgres.close().await;
     }
 }
 
-impl Counters {
-    /// What was counted since `earlier`.
+impl ServerCounters {
+    /// Returns the counts since `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             transactions: self.transactions.saturating_sub(earlier.transactions),
@@ -163,7 +164,7 @@ impl Counters {
     }
 }
 
-fn about_redis(info: &str, fsync: Option<&String>) -> String {
+fn describe_redis(info: &str, fsync: Option<&String>) -> String {
     let of = |name| info_of(info, name);
     let (name, version) = match of("valkey_version") {
         Some(version) => ("Valkey", Some(version)),
@@ -174,7 +175,7 @@ fn about_redis(info: &str, fsync: Option<&String>) -> String {
     format!("{name} {}, appendonly={file}, appendfsync={fsync}", version.unwrap_or("unknown"))
 }
 
-/// A value of `INFO`.
+/// Returns a value of `INFO`.
 fn info_of<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::trim))
 }

@@ -1,9 +1,9 @@
-//! The program as a shell sees it, up to where it needs servers.
+//! Tests of the program's command line that need no servers.
 //!
-//! It stands here because cargo builds a program for the tests of its own package only; with it, the tests of the
-//! workspace leave a current program.
+//! Cargo builds a program for the integration tests of its own package only, so these tests also make `cargo test` build
+//! the current program for the other packages.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::process::Command;
 
@@ -17,7 +17,7 @@ fn run(flags: &[&str]) -> (bool, String, String) {
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
 
-const GIVEN: [&str; 4] = [
+const TARGET_FLAGS: [&str; 4] = [
     "--program=nowhere",
     "--edge-component=nowhere",
     "--redis-url=redis://127.0.0.1:1",
@@ -25,7 +25,7 @@ const GIVEN: [&str; 4] = [
 ];
 
 #[test]
-fn help_tells_every_mode() {
+fn help_lists_every_mode() {
     let (success, help, _) = run(&["--help"]);
     assert!(success);
     for flag in ["--rate", "--find-peak", "--drain", "--soak", "--json"] {
@@ -34,20 +34,20 @@ fn help_tells_every_mode() {
 }
 
 #[test]
-fn a_flag_that_does_not_fit_is_named() {
+fn an_invalid_flag_is_named_in_the_error() {
     for (flags, named) in [
         (vec!["--rate", "none"], "--rate"),
         (vec!["--drain", "5", "--soak", "1m"], "--soak"),
         (vec!["--window", "1"], "--window"),
     ] {
-        let (success, out, error) = run(&[&GIVEN[..], &flags].concat());
+        let (success, out, error) = run(&[&TARGET_FLAGS[..], &flags].concat());
         assert!(!success && error.contains(named), "{flags:?}: {error}");
         assert_eq!(out, "", "nothing but a report goes to standard output");
     }
 }
 
 #[test]
-fn a_server_that_is_not_there_is_named() {
-    let (success, _, error) = run(&GIVEN);
+fn an_unreachable_server_is_named_in_the_error() {
+    let (success, _, error) = run(&TARGET_FLAGS);
     assert!(!success && error.contains("REDIS_URL"), "{error}");
 }

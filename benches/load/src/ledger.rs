@@ -1,4 +1,4 @@
-//! What became of each request: one byte each, so that a million of them weigh nothing.
+//! The outcome of each request, in one byte, so that a run of millions fits into memory.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -7,41 +7,41 @@ use std::time::Duration;
 use chargegate_core::DecisionStatus;
 use tokio::time::Instant;
 
-use crate::latency::Latencies;
+use crate::latency::LatencyHistogram;
 
-/// Who wants to charge, in every request.
+/// The driver token of every request.
 pub(crate) const DRIVER_TOKEN: &str = "driver-of-the-load-000001";
 
-/// Which status was called back first, counted from one.
+/// Bits of the status in the first callback, counted from one.
 const STATUS: u8 = 0b0000_0111;
 const ACCEPTED: u8 = 0b0000_1000;
 const CONTRADICTED: u8 = 0b0001_0000;
 
-/// The requests of a run, numbered in the order they are planned.
+/// The requests of a run, numbered in the planned order, with their outcomes.
 #[derive(Debug)]
-pub(crate) struct Book {
+pub(crate) struct RequestLedger {
     slots: Box<[AtomicU8]>,
-    /// Nanoseconds from one planned request to the next.
+    /// Nanoseconds between planned requests.
     interval: u64,
-    start: OnceLock<Start>,
-    counts: Counts,
-    /// From the planned moment to the answer 202.
-    pub(crate) acks: Latencies,
-    /// From the planned moment to the decision, by the worker's wall clock.
-    pub(crate) decisions: Latencies,
-    /// From the planned moment to the callback.
-    pub(crate) callbacks: Latencies,
+    start: OnceLock<LedgerStart>,
+    counts: LedgerCounters,
+    /// Latency from the planned time to the 202.
+    pub(crate) acks: LatencyHistogram,
+    /// Latency from the planned time to the decision, by the worker's wall clock.
+    pub(crate) decisions: LatencyHistogram,
+    /// Latency from the planned time to the callback.
+    pub(crate) callbacks: LatencyHistogram,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Start {
+struct LedgerStart {
     instant: Instant,
     /// Milliseconds since 1970.
     wall: u64,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct LedgerCounters {
     accepted: AtomicU64,
     refused: AtomicU64,
     uncertain: AtomicU64,
@@ -54,87 +54,87 @@ struct Counts {
     /// Microseconds from the start to the newest 202 and the newest first callback.
     last_ack: AtomicU64,
     last_callback: AtomicU64,
-    /// When the newest decision was made, in milliseconds since 1970.
+    /// Time of the newest decision, in milliseconds since 1970.
     last_decision: AtomicU64,
 }
 
-/// How a request was answered.
+/// The edge's response to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum SubmitOutcome {
     /// 202.
     Accepted,
     /// Another status.
     Refused,
-    /// None, or not in time: the request may have been accepted.
+    /// No response in time: the request may have been accepted.
     Uncertain,
 }
 
-/// A callback as it arrived.
+/// A received callback.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Callback<'a> {
+pub(crate) struct ReceivedCallback<'a> {
     pub(crate) body: &'a [u8],
-    /// The worker's reason.
+    /// The decision reason that the worker reports.
     pub(crate) reason: &'a [u8],
-    /// When it was decided, in milliseconds since 1970.
+    /// Time of the decision, in milliseconds since 1970.
     pub(crate) decided_at: Option<u64>,
 }
 
-/// Counts at one moment.
+/// A snapshot of the counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
+pub(crate) struct LedgerTotals {
     pub(crate) planned: u64,
     pub(crate) accepted: u64,
     pub(crate) refused: u64,
     pub(crate) uncertain: u64,
     pub(crate) called_back: u64,
-    /// Accepted, and never called back.
+    /// Accepted requests without a callback.
     pub(crate) missing: u64,
-    /// Requests that were called back with two statuses, and callbacks that are nobody's.
+    /// Requests with callbacks of different statuses, and callbacks that belong to no request.
     pub(crate) contradictory: u64,
     /// Callbacks after a request's first.
     pub(crate) repeated: u64,
-    /// Decisions for which the authorization service gave no answer.
+    /// Decisions without an answer of the authorization service.
     pub(crate) without_call: u64,
 }
 
-/// How long each part of a run took, from its start.
+/// Durations from the start of a run to the end of each phase.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Spans {
+pub(crate) struct PhaseDurations {
     pub(crate) accepting: Duration,
     pub(crate) deciding: Duration,
     pub(crate) delivering: Duration,
 }
 
-impl Book {
-    /// For requests at a rate, or all planned at the start.
+impl RequestLedger {
+    /// Creates a ledger of `requests` planned at `interval`; a zero interval plans all at the start.
     pub(crate) fn new(requests: u64, interval: Duration) -> Self {
         Self {
             slots: (0..requests).map(|_| AtomicU8::new(0)).collect(),
             interval: u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX),
             start: OnceLock::new(),
-            counts: Counts::default(),
-            acks: Latencies::new(),
-            decisions: Latencies::new(),
-            callbacks: Latencies::new(),
+            counts: LedgerCounters::default(),
+            acks: LatencyHistogram::new(),
+            decisions: LatencyHistogram::new(),
+            callbacks: LatencyHistogram::new(),
         }
     }
 
-    /// Says when the first request is planned.
+    /// Sets the planned time of the first request.
     pub(crate) fn begin(&self, instant: Instant, wall: u64) {
-        let _ = self.start.set(Start { instant, wall });
+        let _ = self.start.set(LedgerStart { instant, wall });
     }
 
-    /// How many requests there are.
+    /// Returns the number of requests.
     pub(crate) fn requests(&self) -> u64 {
         u64::try_from(self.slots.len()).unwrap_or(u64::MAX)
     }
 
-    /// When a request is planned.
+    /// Returns the planned time of a request.
     pub(crate) fn planned(&self, number: u64) -> Instant {
         self.start().instant + self.offset(number)
     }
 
-    /// The body of a request.
+    /// Returns the body of a request.
     pub(crate) fn body(number: u64, callback_url: &str) -> String {
         let station = station(number);
         format!(
@@ -142,12 +142,12 @@ impl Book {
         )
     }
 
-    /// Records an answer. The callback may have come before.
-    pub(crate) fn answered(&self, number: u64, answer: Answer) {
+    /// Records a response. The callback may have arrived before it.
+    pub(crate) fn answered(&self, number: u64, answer: SubmitOutcome) {
         match answer {
-            Answer::Refused => add(&self.counts.refused),
-            Answer::Uncertain => add(&self.counts.uncertain),
-            Answer::Accepted => {
+            SubmitOutcome::Refused => add(&self.counts.refused),
+            SubmitOutcome::Uncertain => add(&self.counts.uncertain),
+            SubmitOutcome::Accepted => {
                 let Some(slot) = self.slot(number) else { return };
                 add(&self.counts.accepted);
                 if slot.fetch_or(ACCEPTED, Ordering::Relaxed) & STATUS != 0 {
@@ -163,7 +163,7 @@ impl Book {
     }
 
     /// Records a callback.
-    pub(crate) fn called_back(&self, number: u64, callback: Callback<'_>) {
+    pub(crate) fn called_back(&self, number: u64, callback: ReceivedCallback<'_>) {
         let code = read_status(number, callback.body);
         let (Some(slot), Some(code)) = (self.slot(number), code) else {
             add(&self.counts.wrong);
@@ -186,7 +186,7 @@ impl Book {
         if callback.reason != b"acl" {
             add(&self.counts.without_call);
         }
-        let Start { instant, wall } = self.start();
+        let LedgerStart { instant, wall } = self.start();
         let (now, planned) = (instant.elapsed(), self.offset(number));
         self.callbacks.record(now.saturating_sub(planned));
         self.counts.last_callback.fetch_max(micros(now), Ordering::Relaxed);
@@ -197,27 +197,28 @@ impl Book {
         }
     }
 
-    /// Whether everything accepted was called back.
+    /// Returns whether every accepted request was called back.
     pub(crate) fn is_settled(&self) -> bool {
         load(&self.counts.settled) >= load(&self.counts.accepted)
     }
 
-    /// Callbacks so far, repeated ones included.
+    /// Returns the number of callbacks so far, including repeated ones.
     pub(crate) fn arrivals(&self) -> u64 {
         load(&self.counts.called_back) + load(&self.counts.repeated)
     }
 
-    /// The counts of now.
-    pub(crate) fn totals(&self) -> Totals {
+    /// Returns the current counts.
+    pub(crate) fn totals(&self) -> LedgerTotals {
         let (mut missing, mut contradicted) = (0, 0);
         for slot in &self.slots {
             let slot = slot.load(Ordering::Relaxed);
             missing += u64::from(slot & ACCEPTED != 0 && slot & STATUS == 0);
             contradicted += u64::from(slot & CONTRADICTED != 0);
         }
-        let Counts { accepted, refused, uncertain, called_back, repeated, wrong, without_call, .. } =
-            &self.counts;
-        Totals {
+        let LedgerCounters {
+            accepted, refused, uncertain, called_back, repeated, wrong, without_call, ..
+        } = &self.counts;
+        LedgerTotals {
             planned: self.requests(),
             accepted: load(accepted),
             refused: load(refused),
@@ -230,10 +231,10 @@ impl Book {
         }
     }
 
-    /// How long each part took.
-    pub(crate) fn spans(&self) -> Spans {
+    /// Returns the duration of each phase.
+    pub(crate) fn spans(&self) -> PhaseDurations {
         let decided = load(&self.counts.last_decision).saturating_sub(self.start().wall);
-        Spans {
+        PhaseDurations {
             accepting: Duration::from_micros(load(&self.counts.last_ack)),
             deciding: Duration::from_millis(decided),
             delivering: Duration::from_micros(load(&self.counts.last_callback)),
@@ -248,18 +249,19 @@ impl Book {
         Duration::from_nanos(number.saturating_mul(self.interval))
     }
 
-    /// Nothing is asked of a book before it begins.
-    fn start(&self) -> Start {
-        *self.start.get_or_init(|| Start { instant: Instant::now(), wall: 0 })
+    /// Returns the start; a ledger is not used before [`Self::begin`].
+    fn start(&self) -> LedgerStart {
+        *self.start.get_or_init(|| LedgerStart { instant: Instant::now(), wall: 0 })
     }
 }
 
-/// Where a request wants to charge.
+/// Returns the station id of a request.
 pub(crate) fn station(number: u64) -> String {
     format!("00000000-0000-4000-8000-{number:012x}")
 }
 
-/// The status in a callback's body, counted from one, if the body is this request's and exactly the contract's.
+/// Returns the status in a callback's body, counted from one, if the body belongs to this request and has exactly the
+/// fields of the contract.
 fn read_status(number: u64, body: &[u8]) -> Option<u8> {
     let own = format!(r#"{{"station_id":"{}","driver_token":"{DRIVER_TOKEN}","status":""#, station(number));
     let status = body.strip_prefix(own.as_bytes())?.strip_suffix(b"\"}")?;
