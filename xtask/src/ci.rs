@@ -1,17 +1,24 @@
-//! `cargo xtask ci`: everything a change must pass.
+//! `cargo xtask ci`: the checks that a change must pass.
+
+use std::process::Command;
 
 use crate::component::TARGET;
 use crate::step::{XtaskError, run as execute, say, timed};
 use crate::workspace::CargoWorkspace;
 use crate::{docs, setup, test, workers};
 
-/// The target that has no standard library: what checks there is `no_std` for certain.
+/// A target without a standard library, on which only `no_std` code compiles.
 const BARE_TARGET: &str = "wasm32v1-none";
+/// The components for Spin and for the embedded host.
+const COMPONENTS: [&str; 4] =
+    ["chargegate-edge", "chargegate-queue", "chargegate-queue-redis", "chargegate-queue-sqs"];
+/// The smallest useful sets of the program's features: a queue and a store.
+const ENGINE_FEATURES: [&str; 4] = ["sqlite", "redis,postgres", "sqs,postgres", "cloudflare,postgres"];
 
-/// Runs every check; the first that fails ends it.
+/// Runs the checks, up to the first that fails.
 ///
 /// # Errors
-/// A check fails.
+/// Returns an error if a check fails.
 pub(crate) fn run(workspace: &CargoWorkspace) -> Result<(), XtaskError> {
     let mut times = Vec::new();
     timed("set-up", &mut times, || {
@@ -28,31 +35,15 @@ pub(crate) fn run(workspace: &CargoWorkspace) -> Result<(), XtaskError> {
         if guest {
             clippy.args(["--exclude", "chargegate-guest"]);
         }
-        execute(clippy.args(["--", "-D", "warnings"]))
+        deny_warnings(&mut clippy)
     })?;
     timed("lints of the components", &mut times, || {
-        let mut clippy = workspace.cargo(&[
-            "clippy",
-            "--package",
-            "chargegate-edge",
-            "--package",
-            "chargegate-queue",
-            "--package",
-            "chargegate-queue-redis",
-            "--package",
-            "chargegate-queue-sqs",
-        ]);
-        if guest {
-            clippy.args(["--package", "chargegate-guest"]);
-        }
-        execute(clippy.args(["--target", TARGET, "--", "-D", "warnings"]))
+        let mut clippy = clippy_of(workspace, &COMPONENTS, guest);
+        deny_warnings(clippy.args(["--target", TARGET]))
     })?;
     timed("lints of the workers", &mut times, || {
-        let mut clippy = workspace.cargo(&["clippy", "--package", "chargegate-edge"]);
-        if guest {
-            clippy.args(["--package", "chargegate-guest"]);
-        }
-        execute(clippy.args(["--target", workers::TARGET, "--", "-D", "warnings"]))
+        let mut clippy = clippy_of(workspace, &["chargegate-edge"], guest);
+        deny_warnings(clippy.args(["--target", workers::TARGET]))
     })?;
     timed("documentation", &mut times, || {
         let mut doc = workspace.cargo(&["doc", "--workspace", "--no-deps"]);
@@ -63,20 +54,35 @@ pub(crate) fn run(workspace: &CargoWorkspace) -> Result<(), XtaskError> {
     })?;
     timed("generated documentation", &mut times, || docs::check(workspace))?;
     timed("core and signatures without a standard library", &mut times, || {
-        execute(&mut workspace.cargo(&[
-            "check",
-            "--package",
-            "chargegate-core",
-            "--package",
-            "chargegate-sigv4",
-            "--target",
-            BARE_TARGET,
-        ]))
+        let packages = ["--package", "chargegate-core", "--package", "chargegate-sigv4"];
+        execute(workspace.cargo(&["check"]).args(packages).args(["--target", BARE_TARGET]))
     })?;
+    timed("engines one by one", &mut times, || check_engines(workspace))?;
     timed("deployment of the worker", &mut times, || workers::check_deployment(workspace))?;
     timed("tests", &mut times, || test::run(workspace, &[]))?;
-    for (name, took) in times {
-        say(format_args!("{:>7.1} s  {name}", took.as_secs_f64()));
+    for (name, duration) in times {
+        say(format_args!("{:>7.1} s  {name}", duration.as_secs_f64()));
     }
     Ok(())
+}
+
+/// Checks that the program compiles with a single queue engine and a single store.
+fn check_engines(workspace: &CargoWorkspace) -> Result<(), XtaskError> {
+    ENGINE_FEATURES.iter().try_for_each(|features| {
+        let mut check = workspace.cargo(&["check", "--package", "chargegate", "--no-default-features"]);
+        execute(check.args(["--features", features]))
+    })
+}
+
+/// Returns the command that lints `packages`, and the guest of the tests if the checkout has one.
+fn clippy_of(workspace: &CargoWorkspace, packages: &[&str], guest: bool) -> Command {
+    let mut clippy = workspace.cargo(&["clippy"]);
+    for package in packages.iter().copied().chain(guest.then_some("chargegate-guest")) {
+        clippy.args(["--package", package]);
+    }
+    clippy
+}
+
+fn deny_warnings(clippy: &mut Command) -> Result<(), XtaskError> {
+    execute(clippy.args(["--", "-D", "warnings"]))
 }
