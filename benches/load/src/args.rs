@@ -29,7 +29,7 @@ pub(crate) struct LoadArgs {
     /// Requests per second; with --find-peak the rate to start with
     #[arg(long, value_name = "REQUESTS", default_value = "500")]
     rate: NonZeroU32,
-    /// How long to send at this rate
+    /// Duration of sending at a rate
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse_positive)]
     duration: Duration,
     /// Find the highest sustained rate: 97 % delivered in time, nothing refused or missing, p99 below --peak-p99
@@ -44,7 +44,7 @@ pub(crate) struct LoadArgs {
     /// Send for this time with retention enabled, and report the table sizes every minute
     #[arg(long, value_name = "TIME", conflicts_with = "duration", value_parser = duration::parse_positive)]
     soak: Option<Duration>,
-    /// How long to wait without receiving a callback before the run ends
+    /// Longest wait for the next callback before the run ends
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration::parse_positive)]
     pub(crate) patience: Duration,
     /// Maximum number of connections to the edge

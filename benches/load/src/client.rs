@@ -15,12 +15,12 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep_until, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use crate::ledger::{RequestLedger, SubmitOutcome};
+use crate::ledger::{LoadLedger, SubmitOutcome};
 
 /// Bound on the time from the planned time to the response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-type EdgeConnection = SendRequest<Full<Bytes>>;
+type KeepAliveConnection = SendRequest<Full<Bytes>>;
 
 /// A client with a limited number of connections; further requests wait for a free one.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct LoadClient {
     edge: SocketAddr,
     host: HeaderValue,
     slots: Semaphore,
-    idle: Mutex<Vec<EdgeConnection>>,
+    idle: Mutex<Vec<KeepAliveConnection>>,
 }
 
 /// The connection failed, or no response arrived.
@@ -45,7 +45,7 @@ impl LoadClient {
     }
 
     /// Sends every request of the ledger at its planned time, independently of earlier ones, and waits for the responses.
-    pub(crate) async fn send_all(self, ledger: &Arc<RequestLedger>, callback_url: &str) {
+    pub(crate) async fn send_all(self, ledger: &Arc<LoadLedger>, callback_url: &str) {
         let client = Arc::new(self);
         let in_flight = TaskTracker::new();
         for number in 0..ledger.requests() {
@@ -57,7 +57,7 @@ impl LoadClient {
                 tokio::task::yield_now().await;
             }
             let (client, ledger) = (Arc::clone(&client), Arc::clone(ledger));
-            let body = RequestLedger::body(number, callback_url);
+            let body = LoadLedger::body(number, callback_url);
             in_flight.spawn(async move {
                 let exchange = timeout_at(planned + RESPONSE_TIMEOUT, client.post(body.into())).await;
                 ledger.answered(
@@ -93,7 +93,7 @@ impl LoadClient {
     }
 
     /// Returns an idle connection that is still open.
-    async fn take_idle(&self) -> Option<EdgeConnection> {
+    async fn take_idle(&self) -> Option<KeepAliveConnection> {
         loop {
             let popped = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut connection = popped?;
@@ -103,7 +103,7 @@ impl LoadClient {
         }
     }
 
-    async fn connect(&self) -> Result<EdgeConnection, NoResponse> {
+    async fn connect(&self) -> Result<KeepAliveConnection, NoResponse> {
         let stream = TcpStream::connect(self.edge).await.map_err(|_| NoResponse)?;
         let _ = stream.set_nodelay(true);
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|_| NoResponse)?;

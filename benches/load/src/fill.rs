@@ -7,7 +7,7 @@ use chargegate_redis_layout::{STREAM_FIELD, stream_for, stream_key};
 use redis::aio::MultiplexedConnection;
 
 use crate::error::LoadError;
-use crate::ledger::{DRIVER_TOKEN, RequestLedger, SubmitOutcome, station};
+use crate::ledger::{DRIVER_TOKEN, LoadLedger, SubmitOutcome, station};
 
 /// Number of messages in a pipeline.
 const PIPELINE_SIZE: u64 = 1_000;
@@ -26,7 +26,7 @@ pub(crate) struct QueueStreams<'a> {
 pub(crate) async fn fill(
     redis: &mut MultiplexedConnection,
     streams: &QueueStreams<'_>,
-    ledger: &RequestLedger,
+    ledger: &LoadLedger,
     callback_url: &str,
     now: impl Fn() -> u64,
 ) -> Result<(), LoadError> {

@@ -12,9 +12,9 @@ const MAX_MICROS: u64 = 3_600_000_000;
 
 /// A histogram of latencies in microseconds, with three significant digits.
 #[derive(Debug)]
-pub(crate) struct LatencyHistogram(Mutex<Option<Histogram<u64>>>);
+pub(crate) struct SharedHistogram(Mutex<Option<Histogram<u64>>>);
 
-impl LatencyHistogram {
+impl SharedHistogram {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(Histogram::new_with_bounds(1, MAX_MICROS, 3).ok()))
     }
@@ -25,14 +25,14 @@ impl LatencyHistogram {
         }
     }
 
-    pub(crate) fn percentiles(&self) -> LatencyPercentiles {
+    pub(crate) fn percentiles(&self) -> LoadPercentiles {
         let histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(histogram) = histogram.as_ref().filter(|histogram| !histogram.is_empty()) else {
-            return LatencyPercentiles::default();
+            return LoadPercentiles::default();
         };
         // A quantile is the upper bound of its bucket, which may exceed the largest value.
         let at = |quantile| Some(millis(histogram.value_at_quantile(quantile).min(histogram.max())));
-        LatencyPercentiles {
+        LoadPercentiles {
             p50: at(0.5),
             p90: at(0.9),
             p99: at(0.99),
@@ -44,7 +44,7 @@ impl LatencyHistogram {
 
 /// Percentiles in milliseconds; `None` without measurements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct LatencyPercentiles {
+pub(crate) struct LoadPercentiles {
     pub(crate) p50: Option<f64>,
     pub(crate) p90: Option<f64>,
     pub(crate) p99: Option<f64>,
@@ -52,7 +52,7 @@ pub(crate) struct LatencyPercentiles {
     pub(crate) max: Option<f64>,
 }
 
-impl fmt::Display for LatencyPercentiles {
+impl fmt::Display for LoadPercentiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
         let Self { p50, p90, p99, p999, max } = *self;
@@ -70,13 +70,13 @@ mod tests {
 
     #[test]
     fn percentiles_are_in_milliseconds() {
-        let latencies = LatencyHistogram::new();
-        assert_eq!(latencies.percentiles(), LatencyPercentiles::default());
+        let latencies = SharedHistogram::new();
+        assert_eq!(latencies.percentiles(), LoadPercentiles::default());
         for n in 1..=1_000 {
             latencies.record(Duration::from_millis(n));
         }
         latencies.record(Duration::from_hours(2));
-        let LatencyPercentiles { p50, p99, max, .. } = latencies.percentiles();
+        let LoadPercentiles { p50, p99, max, .. } = latencies.percentiles();
         let near = |found: Option<f64>, expected: f64| (found.unwrap() / expected - 1.0).abs() < 0.002;
         assert!(near(p50, 501.0) && near(p99, 991.0) && near(max, 3_600_000.0), "{p50:?} {p99:?} {max:?}");
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chargegate_core::DecisionStatus;
 use tokio::time::Instant;
 
-use crate::latency::LatencyHistogram;
+use crate::latency::SharedHistogram;
 
 /// The driver token of every request.
 pub(crate) const DRIVER_TOKEN: &str = "driver-of-the-load-000001";
@@ -19,18 +19,18 @@ const CONTRADICTED: u8 = 0b0001_0000;
 
 /// The requests of a run, numbered in the planned order, with their outcomes.
 #[derive(Debug)]
-pub(crate) struct RequestLedger {
+pub(crate) struct LoadLedger {
     slots: Box<[AtomicU8]>,
     /// Nanoseconds between planned requests.
     interval: u64,
     start: OnceLock<LedgerStart>,
     counts: LedgerCounters,
     /// Latency from the planned time to the 202.
-    pub(crate) acks: LatencyHistogram,
+    pub(crate) acks: SharedHistogram,
     /// Latency from the planned time to the decision, by the worker's wall clock.
-    pub(crate) decisions: LatencyHistogram,
+    pub(crate) decisions: SharedHistogram,
     /// Latency from the planned time to the callback.
-    pub(crate) callbacks: LatencyHistogram,
+    pub(crate) callbacks: SharedHistogram,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +71,7 @@ pub(crate) enum SubmitOutcome {
 
 /// A received callback.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ReceivedCallback<'a> {
+pub(crate) struct LoadCallback<'a> {
     pub(crate) body: &'a [u8],
     /// The decision reason that the worker reports.
     pub(crate) reason: &'a [u8],
@@ -105,7 +105,7 @@ pub(crate) struct PhaseDurations {
     pub(crate) delivering: Duration,
 }
 
-impl RequestLedger {
+impl LoadLedger {
     /// Creates a ledger of `requests` planned at `interval`; a zero interval plans all at the start.
     pub(crate) fn new(requests: u64, interval: Duration) -> Self {
         Self {
@@ -113,9 +113,9 @@ impl RequestLedger {
             interval: u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX),
             start: OnceLock::new(),
             counts: LedgerCounters::default(),
-            acks: LatencyHistogram::new(),
-            decisions: LatencyHistogram::new(),
-            callbacks: LatencyHistogram::new(),
+            acks: SharedHistogram::new(),
+            decisions: SharedHistogram::new(),
+            callbacks: SharedHistogram::new(),
         }
     }
 
@@ -163,7 +163,7 @@ impl RequestLedger {
     }
 
     /// Records a callback.
-    pub(crate) fn called_back(&self, number: u64, callback: ReceivedCallback<'_>) {
+    pub(crate) fn called_back(&self, number: u64, callback: LoadCallback<'_>) {
         let code = read_status(number, callback.body);
         let (Some(slot), Some(code)) = (self.slot(number), code) else {
             add(&self.counts.wrong);

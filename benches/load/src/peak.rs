@@ -39,7 +39,7 @@ pub(crate) async fn find(
             best = Some(report.clone());
         }
         if broken {
-            // A lost or contradictory callback fails the whole search, whatever the other rates reach.
+            // A lost or contradictory callback fails the search, independently of the other rates.
             best = Some(report);
             break;
         }

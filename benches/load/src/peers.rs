@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::ledger::{ReceivedCallback, RequestLedger};
+use crate::ledger::{LoadCallback, LoadLedger};
 
 /// Both peers, on a separate thread that does not delay the clients. They stop when this is dropped.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl LoadPeers {
     ///
     /// # Errors
     /// Returns an error if no port or no thread is available.
-    pub(crate) fn start(ledger: &Arc<RequestLedger>, delay: Duration) -> io::Result<Self> {
+    pub(crate) fn start(ledger: &Arc<LoadLedger>, delay: Duration) -> io::Result<Self> {
         let runtime =
             Builder::new_multi_thread().worker_threads(1).thread_name("peers").enable_all().build()?;
         let calls = Arc::new(AclCallCounters::default());
@@ -151,7 +151,7 @@ async fn authorize(
     response
 }
 
-async fn receive(request: Request<Incoming>, ledger: &RequestLedger) -> Response<Full<Bytes>> {
+async fn receive(request: Request<Incoming>, ledger: &LoadLedger) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let mut response = Response::new(Full::default());
     let number = head.uri.path().strip_prefix('/').and_then(|number| number.parse().ok());
@@ -161,7 +161,7 @@ async fn receive(request: Request<Incoming>, ledger: &RequestLedger) -> Response
     };
     ledger.called_back(
         number,
-        ReceivedCallback {
+        LoadCallback {
             body: &body.to_bytes(),
             reason: head.headers.get("chargegate-decision-reason").map_or(b"", HeaderValue::as_bytes),
             decided_at: decided_at(&head.headers),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::latency::LatencyPercentiles;
+use crate::latency::LoadPercentiles;
 use crate::servers::ServerDescription;
 use crate::sizes::TableSizes;
 
@@ -27,9 +27,9 @@ pub(crate) struct LoadReport {
     pub(crate) accepted_per_s: f64,
     pub(crate) decided_per_s: f64,
     pub(crate) delivered_per_s: f64,
-    pub(crate) ack_ms: LatencyPercentiles,
-    pub(crate) decision_ms: LatencyPercentiles,
-    pub(crate) callback_ms: LatencyPercentiles,
+    pub(crate) ack_ms: LoadPercentiles,
+    pub(crate) decision_ms: LoadPercentiles,
+    pub(crate) callback_ms: LoadPercentiles,
     pub(crate) cpu_s: UsagePerProcess<f64>,
     pub(crate) rss_mb: UsagePerProcess<f64>,
     /// Memory of the largest worker.

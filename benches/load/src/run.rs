@@ -10,7 +10,7 @@ use crate::args::{LoadArgs, LoadMode, RequestRate};
 use crate::client::LoadClient;
 use crate::error::LoadError;
 use crate::fill::{QueueStreams, fill};
-use crate::ledger::{LedgerTotals, PhaseDurations, RequestLedger};
+use crate::ledger::{LedgerTotals, LoadLedger, PhaseDurations};
 use crate::peers::LoadPeers;
 use crate::process::{self, ProcessUsage};
 use crate::product::{ProductSettings, ProductUsage, RunningProduct};
@@ -27,13 +27,13 @@ const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 const TABLE_SIZE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Source of the wall-clock time.
-pub(crate) type WallClock = fn() -> SystemTime;
+pub(crate) type LoadClock = fn() -> SystemTime;
 
 /// A load test with its servers; it can perform several runs.
 #[derive(Debug)]
 pub(crate) struct LoadRun {
     args: LoadArgs,
-    clock: WallClock,
+    clock: LoadClock,
     /// Prefix of the run's keys, and name of its database.
     name: String,
     servers: LoadServers,
@@ -44,7 +44,7 @@ impl LoadRun {
     ///
     /// # Errors
     /// Returns an error if a server is unavailable or the schema cannot be created.
-    pub(crate) async fn open(args: LoadArgs, clock: WallClock) -> Result<Self, LoadError> {
+    pub(crate) async fn open(args: LoadArgs, clock: LoadClock) -> Result<Self, LoadError> {
         let name = format!("load_{:x}", millis(clock()));
         let servers = LoadServers::open(&args.given, &name).await?;
         let bench = Self { args, clock, name, servers };
@@ -75,7 +75,7 @@ impl LoadRun {
         load: RequestRate,
     ) -> Result<LoadReport, LoadError> {
         let interval = Duration::from_secs(1) / load.rate.get();
-        let ledger = Arc::new(RequestLedger::new(load.total(), interval));
+        let ledger = Arc::new(LoadLedger::new(load.total(), interval));
         let peers = LoadPeers::start(&ledger, self.args.acl_delay).map_err(LoadError::LoadPeers)?;
         let before = self.servers.counters().await?;
         let mut system = self.start(mode, &peers)?;
@@ -110,7 +110,7 @@ impl LoadRun {
     /// # Errors
     /// See [`Self::open_loop`].
     pub(crate) async fn drain(&mut self, mode: LoadMode, messages: u64) -> Result<LoadReport, LoadError> {
-        let ledger = Arc::new(RequestLedger::new(messages, Duration::ZERO));
+        let ledger = Arc::new(LoadLedger::new(messages, Duration::ZERO));
         let peers = LoadPeers::start(&ledger, self.args.acl_delay).map_err(LoadError::LoadPeers)?;
         let streams = QueueStreams { prefix: &self.name, count: self.args.product.streams };
         let filling = Instant::now();
@@ -142,7 +142,7 @@ impl LoadRun {
     async fn watch(
         &self,
         system: &mut RunningProduct,
-        ledger: &RequestLedger,
+        ledger: &LoadLedger,
         is_sent: impl Fn() -> bool,
         mut scale: Option<&mut TableSizeProbe>,
         sizes: &mut Vec<TableSizes>,
@@ -211,7 +211,7 @@ struct RunMeasurements {
     about: crate::servers::ServerDescription,
 }
 
-fn report(mode: LoadMode, ledger: &RequestLedger, peers: &LoadPeers, end: RunMeasurements) -> LoadReport {
+fn report(mode: LoadMode, ledger: &LoadLedger, peers: &LoadPeers, end: RunMeasurements) -> LoadReport {
     let LedgerTotals {
         planned,
         accepted,

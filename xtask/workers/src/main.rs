@@ -1,8 +1,8 @@
-//! `xtask-workers MODULE ENTRY FOLDER LIMIT`: makes a worker of a module that is built with `worker`, without the
-//! network and without Node.
+//! `xtask-workers MODULE ENTRY FOLDER LIMIT`: builds a Cloudflare worker from a module that uses the crate `worker`,
+//! without the network and without Node.
 //!
-//! `FOLDER` then holds `index.js`, which is `ENTRY`, and what it imports as `./worker.js`. Prints its size, and fails
-//! where that is above `LIMIT` bytes once compressed.
+//! `FOLDER` then contains `index.js`, a copy of `ENTRY`, and the modules that it imports as `./worker.js`. The program
+//! prints their size, and fails if it exceeds `LIMIT` bytes after compression.
 
 use std::ffi::OsString;
 use std::fs;
@@ -25,13 +25,13 @@ fn main() -> Result<()> {
     let (raw, compressed) = size(folder)?;
     writeln!(std::io::stdout(), "{} {raw} bytes, {compressed} compressed", folder.display())?;
     if compressed > limit {
-        bail!("{} has {compressed} bytes once compressed, the limit is {limit}", folder.display());
+        bail!("{} has {compressed} bytes after compression; the limit is {limit}", folder.display());
     }
     Ok(())
 }
 
 fn write(module: &Path, entry: &Path, folder: &Path) -> Result<()> {
-    // Nothing of an earlier build is uploaded.
+    // Files of an earlier build must not be uploaded.
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(error).context(folder.display().to_string());
@@ -50,7 +50,7 @@ fn write(module: &Path, entry: &Path, folder: &Path) -> Result<()> {
         .generate_output()?;
     output.emit(folder)?;
     let script = folder.join("worker.js");
-    // Wrangler's bundler does not know imports by phase, and workerd gives the module without.
+    // Wrangler's bundler does not support source phase imports; in workerd a plain import yields the module as well.
     let (before, after) = ("import source ", "import ");
     let text = fs::read_to_string(&script)?;
     if !text.contains(before) {
@@ -61,7 +61,7 @@ fn write(module: &Path, entry: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The bytes of all files, and of their compressed form: what is uploaded.
+/// Returns the size of all files in bytes, before and after compression; the compressed form is uploaded.
 fn size(folder: &Path) -> Result<(usize, usize)> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     let (mut raw, mut folders) = (0, vec![PathBuf::from(folder)]);

@@ -2,18 +2,16 @@ use chargegate_core::{DecisionStatus, callback_body};
 
 use super::*;
 
-fn ledger() -> RequestLedger {
-    let ledger = RequestLedger::new(3, Duration::from_millis(1));
+fn ledger() -> LoadLedger {
+    let ledger = LoadLedger::new(3, Duration::from_millis(1));
     ledger.begin(Instant::now(), 1_000);
     ledger
 }
 
-fn call_back(ledger: &RequestLedger, number: u64, status: DecisionStatus) {
+fn call_back(ledger: &LoadLedger, number: u64, status: DecisionStatus) {
     let body = callback_body(&station(number).parse().unwrap(), DRIVER_TOKEN, status);
-    ledger.called_back(
-        number,
-        ReceivedCallback { body: body.as_bytes(), reason: b"acl", decided_at: Some(1_005) },
-    );
+    ledger
+        .called_back(number, LoadCallback { body: body.as_bytes(), reason: b"acl", decided_at: Some(1_005) });
 }
 
 #[test]
@@ -67,10 +65,7 @@ fn a_callback_of_no_request_counts_as_contradictory() {
     let ledger = ledger();
     let other = callback_body(&station(1).parse().unwrap(), DRIVER_TOKEN, DecisionStatus::Allowed);
     let wrong = |number, body: &str| {
-        ledger.called_back(
-            number,
-            ReceivedCallback { body: body.as_bytes(), reason: b"acl", decided_at: None },
-        );
+        ledger.called_back(number, LoadCallback { body: body.as_bytes(), reason: b"acl", decided_at: None });
     };
     wrong(0, &other);
     wrong(0, &other.replace("allowed", "perhaps"));
