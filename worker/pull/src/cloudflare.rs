@@ -1,8 +1,8 @@
 //! The queue on Cloudflare Queues, for any number of workers, pulled over HTTP.
 //!
-//! A lease lasts as long as the pull asked for and cannot be extended, so it is chosen to outlast a decision. Messages
-//! come roughly in order, handing one back counts as a delivery, and after a number of deliveries that the queue's
-//! consumer sets Cloudflare takes a message away; [`Warning`] tells where that is too soon.
+//! A lease lasts as long as the pull requested and cannot be extended, so it is chosen to outlast a decision. Messages
+//! arrive roughly in order, a release counts as a delivery, and Cloudflare removes a message after a number of deliveries
+//! that the queue's consumer sets; a [`Warning`] reports a number that is too low.
 
 mod answer;
 mod api;
@@ -16,7 +16,7 @@ mod warning;
 use std::time::Duration;
 
 pub use self::answer::ApiFailure;
-use self::api::Api;
+use self::api::CloudflareApi;
 pub use self::open::OpenError;
 pub use self::service::Cloudflare;
 pub use self::token::{ApiToken, ApiTokenError};
@@ -26,25 +26,25 @@ use crate::engine;
 use chargegate_storage::Effects;
 pub use chargegate_storage::queue::EnqueueFailure;
 
-/// How the engine behaves.
+/// Settings of the queue on Cloudflare Queues.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Which queue.
+    /// URL of the queue.
     pub url: QueueUrl,
-    /// Who we are to the API.
+    /// API token.
     pub token: ApiToken,
-    /// Where the API is.
+    /// Base URL of the API.
     pub base_url: BaseUrl,
-    /// How long a leased message stays its holder's. It must outlast a decision and its record.
+    /// Lease of a pulled message. It must outlast a decision and its record.
     pub message_lease: Duration,
-    /// The longest pause between pulls of an empty queue: each is billed.
+    /// Longest pause between pulls of an empty queue; each pull is billed.
     pub idle_pause: Duration,
-    /// Pulls at the same time, at most.
+    /// Most concurrent pulls.
     pub pullers: usize,
 }
 
 impl Settings {
-    /// The usual settings.
+    /// Returns the default settings.
     #[must_use]
     pub fn new(url: QueueUrl, token: ApiToken) -> Self {
         Self {
@@ -58,18 +58,16 @@ impl Settings {
     }
 }
 
-/// The engine; clones share it.
+/// Queue on Cloudflare Queues; clones share it.
 pub type Engine = engine::PullEngine<Cloudflare>;
 
 impl engine::PullEngine<Cloudflare> {
-    /// Looks whether the queue is there and can be trusted, and begins to pull when messages are wanted.
-    ///
-    /// The warnings are for the operator.
+    /// Checks the queue and its settings, and starts the engine. Returns warnings for the operator.
     ///
     /// # Errors
-    /// [`OpenError`] says what is in the way and what to do about it.
+    /// [`OpenError`] names the obstacle.
     pub async fn open(settings: Settings, effects: Effects) -> Result<(Self, Vec<Warning>), OpenError> {
-        let api = Api::new(&settings).map_err(|error| OpenError::Tls(error.into()))?;
+        let api = CloudflareApi::new(&settings).map_err(|error| OpenError::Tls(error.into()))?;
         let warnings = open::check(&api).await?;
         Ok((Self::start_with_sender(Cloudflare::new(api, &settings), effects), warnings))
     }

@@ -1,7 +1,7 @@
 //! The queue on Amazon SQS, for any number of workers.
 //!
-//! A message is leased for some seconds, and its lease extended while a worker has it, so that those of a worker that
-//! died come again before their deadline. The order is loose, and handing a message back counts as a delivery.
+//! A message is leased for some seconds, and its lease is extended while a worker processes it, so that the messages of a
+//! dead worker are delivered again before their deadline. The order is loose, and a release counts as a delivery.
 
 mod answer;
 mod api;
@@ -19,9 +19,9 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::api::Api;
+use self::api::SqsApi;
+use self::credentials::{CredentialsCache, DefaultChain};
 pub use self::credentials::{CredentialsError, CredentialsSource};
-use self::credentials::{Keeper, Usual};
 pub use self::message_group::message_group;
 pub use self::open::OpenError;
 pub use self::refusal::Refusal;
@@ -32,28 +32,28 @@ use crate::engine::{self, ServiceClient};
 use chargegate_storage::Effects;
 pub use chargegate_storage::queue::EnqueueFailure;
 
-/// How long the service keeps a message from others without hearing of us: a fraction of what there is to decide.
-const LEASE: Duration = Duration::from_secs(6);
-/// Ten messages of the largest size, each character of which is escaped.
-const MAX_ANSWER_BYTES: usize = 24 * 1024 * 1024;
-/// What gives credentials answers in a few lines.
+/// Visibility time-out of a lease between two extensions: a fraction of the time to decide.
+const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(6);
+/// Most bytes of a response: ten messages of the largest size with every character escaped.
+const MAX_RESPONSE_BYTES: usize = 24 * 1024 * 1024;
+/// Most bytes of a response from a source of credentials.
 const MAX_CREDENTIALS_BYTES: usize = 256 * 1024;
 
-/// How the engine behaves.
+/// Settings of the queue on Amazon SQS.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where the queue is.
+    /// URL of the queue.
     pub url: QueueUrl,
-    /// Who we are to the service.
+    /// Source of AWS credentials.
     pub credentials: CredentialsSource,
-    /// How long a leased message stays its holder's, while this one lives.
+    /// Longest time for which the lease of a message is extended.
     pub message_lease: Duration,
-    /// Calls that ask for messages at the same time, at most.
+    /// Most concurrent receive calls.
     pub pullers: usize,
 }
 
 impl Settings {
-    /// The usual settings.
+    /// Returns the default settings.
     #[must_use]
     pub fn new(url: QueueUrl) -> Self {
         let credentials = CredentialsSource::default();
@@ -61,33 +61,31 @@ impl Settings {
     }
 }
 
-/// The engine; clones share it.
+/// Queue on Amazon SQS; clones share it.
 pub type Engine = engine::PullEngine<Sqs>;
 
 impl engine::PullEngine<Sqs> {
-    /// Looks whether the queue is there and can be trusted, and begins to ask for messages when they are wanted.
-    ///
-    /// The warnings are for the operator.
+    /// Checks the queue and its settings, and starts the engine. Returns warnings for the operator.
     ///
     /// # Errors
-    /// [`OpenError`] says what is in the way and what to do about it.
+    /// [`OpenError`] names the obstacle.
     pub async fn open(settings: Settings, effects: Effects) -> Result<(Self, Vec<Warning>), OpenError> {
         let Settings { url, credentials, message_lease, pullers } = settings;
         let tls = |error: rustls::Error| OpenError::Tls(error.into());
         let clock = Arc::clone(&effects.clock);
-        let keeper = match credentials {
-            CredentialsSource::Usual => {
+        let cache = match credentials {
+            CredentialsSource::DefaultChain => {
                 let client = ServiceClient::new(1, MAX_CREDENTIALS_BYTES).map_err(tls)?;
-                let usual = Usual::new(url.region(), client, Arc::clone(&clock));
-                Keeper::new(usual, Arc::clone(&clock))
+                let usual = DefaultChain::new(url.region(), client, Arc::clone(&clock));
+                CredentialsCache::new(usual, Arc::clone(&clock))
             }
-            CredentialsSource::Fixed(credentials) => Keeper::new(credentials, Arc::clone(&clock)),
+            CredentialsSource::Fixed(credentials) => CredentialsCache::new(credentials, Arc::clone(&clock)),
         };
-        let client = ServiceClient::new(pullers.saturating_mul(2), MAX_ANSWER_BYTES).map_err(tls)?;
+        let client = ServiceClient::new(pullers.saturating_mul(2), MAX_RESPONSE_BYTES).map_err(tls)?;
         let address = url.to_string();
-        let api = Api::new(client, url, keeper, clock);
+        let api = SqsApi::new(client, url, cache, clock);
         let warnings = open::check(&api, &address).await?;
-        let service = Sqs::new(api, LEASE.min(message_lease), message_lease, pullers);
+        let service = Sqs::new(api, VISIBILITY_TIMEOUT.min(message_lease), message_lease, pullers);
         Ok((Self::start_with_sender(service, effects), warnings))
     }
 }

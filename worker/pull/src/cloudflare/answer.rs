@@ -1,4 +1,4 @@
-//! What an answer of the API says.
+//! Responses of the API.
 
 use std::time::Duration;
 
@@ -10,17 +10,16 @@ use serde_json::value::RawValue;
 
 use crate::engine::{PullServiceError, ServiceCallError, ServiceResponse};
 
-/// Codes with which the API says, under whatever status, that it does not know the token: none or a malformed one, one
-/// of the wrong form, an unknown one, and no permission.
+/// Error codes of a rejected token, under any status: missing or malformed, wrong form, unknown, no permission.
 const TOKEN_CODES: [u64; 6] = [6003, 6111, 9106, 9109, 10_000, 10_001];
 
-/// Why a call to Cloudflare's API did not do what it was to do.
+/// Failure of a call to Cloudflare's API.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiFailure {
-    /// No whole answer came.
+    /// No complete response arrived.
     #[error("no answer of Cloudflare's API")]
     NoAnswer(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// An answer came that is none of the API's.
+    /// The response is not one of the API.
     #[error("the answer, with status {status}, is none of Cloudflare's API")]
     Unreadable {
         /// The HTTP status.
@@ -31,13 +30,13 @@ pub enum ApiFailure {
     Failed {
         /// The HTTP status.
         status: u16,
-        /// Its code; 0 where there is none.
+        /// Error code; 0 if absent.
         code: u64,
     },
-    /// The API wants fewer calls.
+    /// The API throttles calls.
     #[error("Cloudflare's API asks for fewer calls")]
     Throttled {
-        /// How long it wants to be left alone.
+        /// Requested pause.
         retry_after: Option<Duration>,
     },
     /// The token is wrong, or does not permit the call.
@@ -53,7 +52,7 @@ pub enum ApiFailure {
         "there is no queue of the id in QUEUE_URL (--queue-url) in that account: `npx wrangler queues list` shows the ids, `npx wrangler queues create` makes a queue"
     )]
     NoQueue,
-    /// The API will not do it.
+    /// The API refused the call.
     #[error(
         "Cloudflare's API refuses with status {status} and code {code}: see that the queue of QUEUE_URL (--queue-url) has an HTTP pull consumer (`npx wrangler queues consumer http add NAME`) and that CLOUDFLARE_BASE_URL is right"
     )]
@@ -65,7 +64,7 @@ pub enum ApiFailure {
     },
 }
 
-/// The envelope of every answer.
+/// Envelope of every response.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     success: bool,
@@ -74,7 +73,7 @@ struct Envelope<'a> {
     result: Option<&'a RawValue>,
 }
 
-/// Its message is not read: it is not known to keep secrets.
+/// Error of the API. Its message is not read, because it may contain secrets.
 #[derive(Deserialize)]
 struct ApiError {
     #[serde(default)]
@@ -101,7 +100,7 @@ impl From<ApiFailure> for PullServiceError {
     }
 }
 
-/// Reads the result out of an answer.
+/// Parses the result of a response.
 pub(super) fn read<T: DeserializeOwned>(answer: &ServiceResponse) -> Result<T, ApiFailure> {
     let unreadable = ApiFailure::Unreadable { status: answer.status.as_u16() };
     let envelope: Option<Envelope<'_>> = serde_json::from_slice(&answer.body).ok();
@@ -131,9 +130,9 @@ fn failure(answer: &ServiceResponse, code: u64) -> ApiFailure {
     }
 }
 
-/// A body that was sent.
+/// Serializes a request body.
 pub(super) fn json(value: &impl serde::Serialize) -> Bytes {
-    // Nothing that is sent has keys other than strings, the one thing that cannot be written.
+    // Serialization fails only for non-string keys, which no request has.
     serde_json::to_vec(value).map(Bytes::from).unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! Calls to Cloudflare's API.
+//! Client of Cloudflare's API.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,36 +14,36 @@ use super::answer::{self, ApiFailure};
 use super::{ApiToken, Settings};
 use crate::engine::{ServiceCallError, ServiceClient};
 
-/// A call takes no longer.
-const DEADLINE: Duration = Duration::from_secs(10);
-/// A hundred messages of 128 KB in base64, and what is around them.
-const MAX_ANSWER_BYTES: usize = 20 * 1024 * 1024;
+/// Longest duration of a call.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most bytes of a response: a hundred messages of 128 KB in base64, and their envelope.
+const MAX_RESPONSE_BYTES: usize = 20 * 1024 * 1024;
 
-/// The API, as far as one queue goes.
-pub(super) struct Api {
+/// API client of one queue.
+pub(super) struct CloudflareApi {
     client: ServiceClient,
-    /// The queue's own URL.
+    /// URL of the queue.
     queue: String,
     token: ApiToken,
 }
 
-impl Api {
-    /// Nothing is called yet.
+impl CloudflareApi {
+    /// Creates a client without making a call.
     ///
     /// # Errors
     /// The TLS library offers no usable protocol version.
     pub(super) fn new(settings: &Settings) -> Result<Self, rustls::Error> {
-        let client = ServiceClient::new(settings.pullers.saturating_mul(2), MAX_ANSWER_BYTES)?;
+        let client = ServiceClient::new(settings.pullers.saturating_mul(2), MAX_RESPONSE_BYTES)?;
         let queue = format!("{}{}", settings.base_url.as_str(), settings.url.path());
         Ok(Self { client, queue, token: settings.token.clone() })
     }
 
-    /// Reads what is below the queue at `path`.
+    /// Gets the resource at `path` below the queue.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiFailure> {
         self.call(Method::GET, path, Bytes::new()).await
     }
 
-    /// Posts to what is below the queue at `path`.
+    /// Posts to the resource at `path` below the queue.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -67,12 +67,12 @@ impl Api {
             .header(ACCEPT, JSON)
             .body(Full::new(body))
             .map_err(|error| ServiceCallError::Broken(error.into()))?;
-        answer::read(&self.client.call(request, DEADLINE).await?)
+        answer::read(&self.client.call(request, CALL_TIMEOUT).await?)
     }
 }
 
-impl fmt::Debug for Api {
+impl fmt::Debug for CloudflareApi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Api").field("queue", &self.queue).finish_non_exhaustive()
+        f.debug_struct("CloudflareApi").field("queue", &self.queue).finish_non_exhaustive()
     }
 }

@@ -1,33 +1,34 @@
-//! Opening: whether the queue is there and can be trusted with messages.
+//! Checks of the queue and its settings before it is used.
 
 use serde::Deserialize;
 
 use super::answer::ApiFailure;
-use super::api::Api;
+use super::api::CloudflareApi;
 use super::warning::Warning;
 
-/// A message is decided at the latest at its eleventh delivery; as many may be spent on workers that stop.
-const NEEDED_RETRIES: u64 = 20;
-/// What outlasts a night without workers.
-const LEAST_RETENTION: u64 = 24 * 60 * 60;
+/// Smallest number of retries: a message is decided at its eleventh delivery at the latest, and workers that stop may use as
+/// many.
+const MIN_RETRIES: u64 = 20;
+/// Smallest retention in seconds: a day without workers.
+const MIN_RETENTION: u64 = 24 * 60 * 60;
 
-/// Why a queue cannot be used.
+/// Obstacle to using a queue.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The API does not answer, or not as it should.
+    /// The API does not respond, or not as expected.
     #[error(
         "Cloudflare's API cannot be reached for the queue in QUEUE_URL (--queue-url): check the network, and CLOUDFLARE_BASE_URL if it is set"
     )]
     Unreachable(#[source] ApiFailure),
-    /// The API wants fewer calls.
+    /// The API throttles calls.
     #[error(
         "Cloudflare's API asks for fewer calls for the queue in QUEUE_URL (--queue-url): start again later"
     )]
     Throttled,
-    /// Somebody has to mend something.
+    /// The API refused; an operator must act.
     #[error(transparent)]
     Refused(ApiFailure),
-    /// Nobody can pull.
+    /// The queue has no HTTP pull consumer.
     #[error(
         "the queue {queue} in QUEUE_URL (--queue-url) has no HTTP pull consumer: run `npx wrangler queues consumer http add {queue} --message-retries 100 --dead-letter-queue {queue}-dead`, after `npx wrangler queues consumer worker remove {queue} SCRIPT` where a Worker consumes it"
     )]
@@ -35,7 +36,7 @@ pub enum OpenError {
         /// The queue's name.
         queue: String,
     },
-    /// There is no TLS.
+    /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -90,7 +91,7 @@ struct ConsumerSettings {
 }
 
 /// Looks at the queue and its consumer, and whether the token may acknowledge.
-pub(super) async fn check(api: &Api) -> Result<Vec<Warning>, OpenError> {
+pub(super) async fn check(api: &CloudflareApi) -> Result<Vec<Warning>, OpenError> {
     let warnings = match api.get::<Queue>("").await {
         Ok(queue) => weigh(queue)?,
         Err(ApiFailure::Token { .. }) => vec![Warning::SettingsHidden],
@@ -112,15 +113,13 @@ fn weigh(queue: Queue) -> Result<Vec<Warning>, OpenError> {
         return Err(OpenError::NoPullConsumer { queue });
     };
     let mut warnings = Vec::new();
-    if let Some(max_retries) = consumer.settings.max_retries.map(whole).filter(|most| *most < NEEDED_RETRIES)
-    {
-        warnings.push(Warning::FewRetries { queue: queue.clone(), max_retries, needed: NEEDED_RETRIES });
+    if let Some(max_retries) = consumer.settings.max_retries.map(whole).filter(|most| *most < MIN_RETRIES) {
+        warnings.push(Warning::FewRetries { queue: queue.clone(), max_retries, needed: MIN_RETRIES });
     }
     if consumer.dead_letter_queue.as_deref().is_none_or(str::is_empty) {
         warnings.push(Warning::NoDeadLetterQueue { queue: queue.clone() });
     }
-    if let Some(seconds) = settings.message_retention_period.map(whole).filter(|time| *time < LEAST_RETENTION)
-    {
+    if let Some(seconds) = settings.message_retention_period.map(whole).filter(|time| *time < MIN_RETENTION) {
         warnings.push(Warning::ShortRetention { queue: queue.clone(), seconds });
     }
     if let Some(seconds) = settings.delivery_delay.map(whole).filter(|seconds| *seconds > 0) {

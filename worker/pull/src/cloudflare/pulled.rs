@@ -1,4 +1,4 @@
-//! A pulled message, in whatever form its body comes.
+//! Pulled messages, with bodies in any documented or observed form.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -10,15 +10,15 @@ use serde_json::value::RawValue;
 use crate::engine::{LeaseReceipt, ReceivedMessage};
 use chargegate_storage::queue::MessageKey;
 
-/// What a pull gives. Each message is read by itself: what one has wrong harms no other.
+/// Result of a pull. Each message is parsed separately, so that a malformed one does not affect the others.
 #[derive(Default, Deserialize)]
 pub(super) struct Pulled {
     messages: Option<Vec<Box<RawValue>>>,
 }
 
-/// What is known of a message. What is missing, or of another type, is so for all but the names.
+/// A pulled message. All fields but the two ids may be missing or of another type.
 #[derive(Deserialize)]
-struct Message {
+struct PulledMessage {
     id: String,
     lease_id: String,
     body: Option<Box<RawValue>>,
@@ -31,17 +31,17 @@ struct Message {
 }
 
 impl Pulled {
-    /// The messages that can be settled, and how many cannot: those come again by themselves.
+    /// Returns the messages that can be acknowledged, and the number of the others, which are delivered again.
     pub(super) fn into_received(self) -> (Vec<ReceivedMessage>, usize) {
         let pulled = self.messages.unwrap_or_default();
         let messages = pulled.iter().filter_map(|message| serde_json::from_str(message.get()).ok());
-        let received: Vec<_> = messages.map(Message::into_received).collect();
-        let nameless = pulled.len() - received.len();
-        (received, nameless)
+        let received: Vec<_> = messages.map(PulledMessage::into_received).collect();
+        let unidentified = pulled.len() - received.len();
+        (received, unidentified)
     }
 }
 
-impl Message {
+impl PulledMessage {
     fn into_received(self) -> ReceivedMessage {
         let content_type = self.metadata.get("CF-Content-Type").and_then(Value::as_str);
         let attempts = self.attempts.as_u64().unwrap_or(1);
@@ -55,8 +55,8 @@ impl Message {
     }
 }
 
-/// What was sent. The documentation has `text` plain, and `json` and `bytes` in base64; plain JSON was seen, too, both
-/// as text and as a value. What is none of these is given as it came, for the poison table.
+/// Decodes a body. The documentation specifies `text` as plain text, and `json` and `bytes` in base64; plain JSON was
+/// observed too, both as text and as a value. Any other form is passed on unchanged, for the poison table.
 fn body_bytes(body: &RawValue, content_type: Option<&str>) -> Vec<u8> {
     let Ok(text) = serde_json::from_str::<String>(body.get()) else { return body.get().into() };
     let decoded = || BASE64_STANDARD.decode(&text).ok();
@@ -77,8 +77,8 @@ mod tests {
     #[track_caller]
     fn check(body: &str, metadata: &str, expected: &[u8]) {
         let message = format!(r#"{{"id":"k","lease_id":"l","body":{body},"metadata":{metadata}}}"#);
-        let (received, nameless) = read(&message);
-        assert_eq!((received.len(), nameless), (1, 0), "{message}");
+        let (received, unidentified) = read(&message);
+        assert_eq!((received.len(), unidentified), (1, 0), "{message}");
         assert_eq!(received[0].body, expected, "{message}");
     }
 
@@ -119,8 +119,8 @@ mod tests {
     fn an_answer_without_messages_is_an_empty_one() {
         for result in ["null", "{}", r#"{"messages":null}"#, r#"{"messages":[]}"#] {
             let pulled: Option<Pulled> = serde_json::from_str(result).unwrap();
-            let (received, nameless) = pulled.unwrap_or_default().into_received();
-            assert_eq!((received.len(), nameless), (0, 0), "{result}");
+            let (received, unidentified) = pulled.unwrap_or_default().into_received();
+            assert_eq!((received.len(), unidentified), (0, 0), "{result}");
         }
     }
 
@@ -128,8 +128,8 @@ mod tests {
     fn what_one_message_has_wrong_harms_no_other() {
         let good = r#"{"id":"k","lease_id":"l","body":"b","attempts":3,"timestamp_ms":1710950954154}"#;
         let bad = [r#"{"id":"k"}"#, r#"{"lease_id":"l"}"#, "7", "null", r#"{"id":7,"lease_id":"l"}"#];
-        let (received, nameless) = read(&format!("{},{good}", bad.join(",")));
-        assert_eq!((received.len(), nameless), (1, bad.len()));
+        let (received, unidentified) = read(&format!("{},{good}", bad.join(",")));
+        assert_eq!((received.len(), unidentified), (1, bad.len()));
         assert_eq!(received[0].deliveries, 3);
         assert_eq!(received[0].enqueued_at, Some(UnixMillis(1_710_950_954_154)));
         for odd in ["-1", "1e99", r#""x""#, "{}"] {

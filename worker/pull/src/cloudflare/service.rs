@@ -1,4 +1,4 @@
-//! The service, as the engine needs it.
+//! Cloudflare Queues as a service of the pull engine.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::Settings;
-use super::api::Api;
+use super::api::CloudflareApi;
 use super::open::whole;
 use super::pulled::Pulled;
 use crate::engine::{
@@ -17,64 +17,65 @@ use crate::engine::{
     PullSettings, RETRY_CAP, ReceiptFailure, ReceivedMessage, SendService,
 };
 
-/// Messages of one call, either way. How many leases one call may end is not documented; that many are pulled.
-const BATCH: usize = 100;
-/// Bytes of the messages of one call: 256 KB are allowed, and how they are counted is not documented.
-const BATCH_BYTES: usize = 128_000;
-/// How long what does not fill a call waits for more.
-const LINGER: Duration = Duration::from_millis(200);
-/// The longest lease there is.
-const LONGEST_LEASE: Duration = Duration::from_hours(12);
+/// Most messages of one call in either direction. The limit of leases in one acknowledgement is not documented; the number
+/// that one pull can return is used.
+const MAX_BATCH: usize = 100;
+/// Most bytes of the messages of one call: 256 KB are allowed, but the way of counting is not documented.
+const MAX_BATCH_BYTES: usize = 128_000;
+/// Wait for more entries before a call that is not full.
+const MAX_LINGER: Duration = Duration::from_millis(200);
+/// Longest possible lease.
+const MAX_LEASE: Duration = Duration::from_hours(12);
 
 /// Cloudflare Queues, for one queue.
 #[derive(Debug)]
 pub struct Cloudflare {
-    api: Api,
+    api: CloudflareApi,
     lease: Duration,
     idle_pause: Duration,
     pullers: usize,
 }
 
 impl Cloudflare {
-    pub(super) fn new(api: Api, settings: &Settings) -> Self {
-        let lease = settings.message_lease.min(LONGEST_LEASE);
+    pub(super) fn new(api: CloudflareApi, settings: &Settings) -> Self {
+        let lease = settings.message_lease.min(MAX_LEASE);
         Self { api, lease, idle_pause: settings.idle_pause, pullers: settings.pullers }
     }
 }
 
 #[derive(Serialize)]
-struct Pull {
+struct PullRequest {
     batch_size: usize,
     visibility_timeout_ms: u64,
 }
 
 #[derive(Serialize)]
-struct Settling<'a> {
-    acks: Vec<Lease<'a>>,
-    retries: Vec<Lease<'a>>,
+struct AckRequest<'a> {
+    acks: Vec<AckedLease<'a>>,
+    retries: Vec<AckedLease<'a>>,
 }
 
 #[derive(Serialize)]
-struct Lease<'a> {
+struct AckedLease<'a> {
     lease_id: &'a str,
-    /// The consumer's own delay would hold back what is handed back.
+    /// Overrides the consumer's delay, which would apply to released messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     delay_seconds: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
-struct Settled {
-    /// What there is to say about leases, by lease; what is no map says nothing.
+struct AckResponse {
+    /// Warnings by lease; any other form than a map is ignored.
     #[serde(default)]
     warnings: Value,
 }
 
-impl Settled {
-    /// Those of the leases that did not end.
+impl AckResponse {
+    /// Returns the leases that did not end.
     fn unsettled(&self, done: &[LeaseReceipt], back: &[LeaseReceipt]) -> Vec<FailedReceipt> {
         let Some(warnings) = self.warnings.as_object() else { return Vec::new() };
         let warned = done.iter().chain(back).filter(|receipt| warnings.contains_key(receipt.as_str()));
-        // A lease that Cloudflare does not know now it will not know later.
+        // A lease that Cloudflare does not know now will not be known later.
         warned
             .map(|receipt| FailedReceipt { receipt: receipt.clone(), reason: ReceiptFailure::LeaseEnded })
             .collect()
@@ -82,22 +83,22 @@ impl Settled {
 }
 
 #[derive(Serialize)]
-struct Batch<'a> {
-    messages: Vec<Text<'a>>,
+struct SendBatchRequest<'a> {
+    messages: Vec<TextMessage<'a>>,
 }
 
 #[derive(Serialize)]
-struct Text<'a> {
+struct TextMessage<'a> {
     body: &'a str,
     content_type: &'static str,
 }
 
-fn text(body: &String) -> Text<'_> {
-    Text { body, content_type: "text" }
+fn text(body: &String) -> TextMessage<'_> {
+    TextMessage { body, content_type: "text" }
 }
 
 #[derive(Deserialize)]
-struct Metrics {
+struct QueueMetrics {
     backlog_count: f64,
 }
 
@@ -105,14 +106,14 @@ struct Metrics {
 impl PullService for Cloudflare {
     fn settings(&self) -> PullSettings {
         PullSettings {
-            receive_batch: BATCH,
-            ack_batch: BATCH,
-            send_batch: BATCH,
-            send_bytes: BATCH_BYTES,
+            receive_batch: MAX_BATCH,
+            ack_batch: MAX_BATCH,
+            send_batch: MAX_BATCH,
+            send_bytes: MAX_BATCH_BYTES,
             lease: self.lease,
             extend_for: Duration::ZERO,
             idle: IdlePolicy::Pause(self.idle_pause),
-            linger: LINGER.min(self.lease / 4),
+            linger: MAX_LINGER.min(self.lease / 4),
             ack_retry: AckRetry::WhileLeased,
             retry_cap: RETRY_CAP,
             pullers: self.pullers,
@@ -126,11 +127,14 @@ impl PullService for Cloudflare {
         _: &InFlightMessages,
     ) -> Result<Vec<ReceivedMessage>, PullServiceError> {
         let lease = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
-        let pull = Pull { batch_size: max, visibility_timeout_ms: lease };
+        let pull = PullRequest { batch_size: max, visibility_timeout_ms: lease };
         let pulled: Option<Pulled> = self.api.post("/messages/pull", &pull).await?;
-        let (received, nameless) = pulled.unwrap_or_default().into_received();
-        if nameless > 0 {
-            warn!(messages = nameless, "pulled messages without id or lease, which cannot be settled");
+        let (received, unidentified) = pulled.unwrap_or_default().into_received();
+        if unidentified > 0 {
+            warn!(
+                messages = unidentified,
+                "pulled messages without id or lease; they cannot be acknowledged"
+            );
         }
         Ok(received)
     }
@@ -140,21 +144,23 @@ impl PullService for Cloudflare {
         acked: &[LeaseReceipt],
         released: &[LeaseReceipt],
     ) -> Result<Vec<FailedReceipt>, PullServiceError> {
-        let ack = |receipt| Lease { lease_id: LeaseReceipt::as_str(receipt), delay_seconds: None };
-        let retry = |receipt| Lease { lease_id: LeaseReceipt::as_str(receipt), delay_seconds: Some(0) };
-        let settling =
-            Settling { acks: acked.iter().map(ack).collect(), retries: released.iter().map(retry).collect() };
-        let settled: Option<Settled> = self.api.post("/messages/ack", &settling).await?;
+        let ack = |receipt| AckedLease { lease_id: LeaseReceipt::as_str(receipt), delay_seconds: None };
+        let retry = |receipt| AckedLease { lease_id: LeaseReceipt::as_str(receipt), delay_seconds: Some(0) };
+        let settling = AckRequest {
+            acks: acked.iter().map(ack).collect(),
+            retries: released.iter().map(retry).collect(),
+        };
+        let settled: Option<AckResponse> = self.api.post("/messages/ack", &settling).await?;
         Ok(settled.unwrap_or_default().unsettled(acked, released))
     }
 
     async fn extend(&self, _: &[LeaseReceipt]) -> Result<Vec<FailedReceipt>, PullServiceError> {
-        // There is no call for it; the terms say so.
+        // The API has no call for it, as the settings state.
         Ok(Vec::new())
     }
 
     async fn depth(&self) -> Result<u64, PullServiceError> {
-        let metrics: Metrics = self.api.get("/metrics").await?;
+        let metrics: QueueMetrics = self.api.get("/metrics").await?;
         Ok(whole(metrics.backlog_count))
     }
 }
@@ -165,7 +171,7 @@ impl SendService for Cloudflare {
         if let [body] = bodies {
             self.api.post::<IgnoredAny>("/messages", &text(body)).await?;
         } else {
-            let batch = Batch { messages: bodies.iter().map(text).collect() };
+            let batch = SendBatchRequest { messages: bodies.iter().map(text).collect() };
             self.api.post::<IgnoredAny>("/messages/batch", &batch).await?;
         }
         Ok(bodies.iter().map(|_| Ok(())).collect())
@@ -192,14 +198,14 @@ mod tests {
             r#"{"warnings":{}}"#,
             r#"{"ackCount":1,"retryCount":1,"warnings":{"other":"lease not found"}}"#,
         ] {
-            let read: Option<Settled> = serde_json::from_str(settled).unwrap();
+            let read: Option<AckResponse> = serde_json::from_str(settled).unwrap();
             let unsettled =
                 read.unwrap_or_default().unsettled(slice::from_ref(&known), slice::from_ref(&unknown));
             assert_eq!(unsettled, [], "{settled}");
         }
         for warning in [r#""lease not found""#, "null", "[]"] {
             let settled = format!(r#"{{"warnings":{{"unknown":{warning}}}}}"#);
-            let read: Settled = serde_json::from_str(&settled).unwrap();
+            let read: AckResponse = serde_json::from_str(&settled).unwrap();
             let over = |receipt: &LeaseReceipt| {
                 [FailedReceipt { receipt: receipt.clone(), reason: ReceiptFailure::LeaseEnded }]
             };

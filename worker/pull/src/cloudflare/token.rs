@@ -1,21 +1,21 @@
-//! The secret that opens the API.
+//! API token.
 
 use std::fmt;
 use std::str::FromStr;
 
 use http::HeaderValue;
 
-/// An API token of Cloudflare; shown nowhere.
+/// API token of Cloudflare, never shown.
 #[derive(Clone)]
 pub struct ApiToken(HeaderValue);
 
-/// The text cannot be a token.
+/// Text that cannot be a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected an API token of Cloudflare, as its dashboard shows it once")]
 pub struct ApiTokenError;
 
 impl ApiToken {
-    /// What goes into each request's `Authorization` header.
+    /// Returns the value of the `Authorization` header.
     pub(super) fn header(&self) -> HeaderValue {
         self.0.clone()
     }
@@ -24,7 +24,7 @@ impl ApiToken {
 impl FromStr for ApiToken {
     type Err = ApiTokenError;
 
-    /// Takes a token with the white space around it that files have.
+    /// Parses a token, ignoring surrounding white space as in files.
     fn from_str(text: &str) -> Result<Self, ApiTokenError> {
         let token = text.trim();
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_taken_as_files_hold_it_and_never_shown() {
+    fn a_token_is_read_from_file_contents_and_never_shown() {
         let token: ApiToken = " s3cret-_\n".parse().unwrap();
         assert_eq!(token.header().to_str().unwrap(), "Bearer s3cret-_");
         assert_eq!(format!("{token:?} {:?}", token.header()), "ApiToken(..) Sensitive");

@@ -1,4 +1,4 @@
-//! Where the queue and the API are.
+//! URLs of the queue and the API.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,19 +6,19 @@ use std::str::FromStr;
 use http::Uri;
 use http::uri::Scheme;
 
-/// Where Cloudflare's API is.
+/// Base URL of Cloudflare's API.
 pub const BASE_URL: &str = "https://api.cloudflare.com/client/v4";
-/// An id is so many hexadecimal digits.
+/// Number of hexadecimal digits of an id.
 const ID_LENGTH: usize = 32;
 
-/// Which queue of which account: `cloudflare://ACCOUNT/QUEUE_ID`.
+/// URL of a queue: `cloudflare://ACCOUNT/QUEUE_ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueUrl {
     account: String,
     queue: String,
 }
 
-/// The text names no queue.
+/// Text that does not name a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected cloudflare://ACCOUNT/QUEUE_ID, each of 32 hexadecimal digits: `npx wrangler whoami` shows the account's id, `npx wrangler queues info NAME` the queue's"
@@ -26,7 +26,7 @@ pub struct QueueUrl {
 pub struct QueueUrlError;
 
 impl QueueUrl {
-    /// The path of the queue in the API.
+    /// Returns the path of the queue in the API.
     pub(super) fn path(&self) -> String {
         format!("/accounts/{}/queues/{}", self.account, self.queue)
     }
@@ -52,17 +52,17 @@ impl fmt::Display for QueueUrl {
     }
 }
 
-/// What the URLs of all calls begin with.
+/// Prefix of the URLs of all calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl(String);
 
-/// The text is no base URL.
+/// Text that is not a base URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a URL like https://api.cloudflare.com/client/v4, without credentials, query or fragment")]
 pub struct BaseUrlError;
 
 impl BaseUrl {
-    /// The URL as text, without a slash at its end.
+    /// Returns the URL as text, without a trailing slash.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

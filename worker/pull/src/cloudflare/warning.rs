@@ -1,41 +1,41 @@
-//! What works and should not stay so.
+//! Risky settings of a queue.
 
 use std::fmt;
 
-/// Something about a queue that an operator should know before trusting it with messages.
+/// Setting of a queue that puts accepted requests at risk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// The token may not read the queue's settings.
     SettingsHidden,
-    /// Messages are taken away after too few deliveries.
+    /// Messages are removed after too few deliveries.
     FewRetries {
         /// The queue's name.
         queue: String,
-        /// How often the consumer has a message delivered again.
+        /// Retries that the consumer allows.
         max_retries: u64,
-        /// How often it must at least.
+        /// Smallest suitable number.
         needed: u64,
     },
-    /// Messages that are taken away are deleted.
+    /// Removed messages are deleted.
     NoDeadLetterQueue {
         /// The queue's name.
         queue: String,
     },
-    /// Messages that wait are soon deleted.
+    /// Waiting messages are deleted soon.
     ShortRetention {
         /// The queue's name.
         queue: String,
-        /// After how many seconds.
+        /// Retention in seconds.
         seconds: u64,
     },
-    /// Messages are held back before they can be pulled.
+    /// Messages are delayed before they can be pulled.
     Delayed {
         /// The queue's name.
         queue: String,
-        /// For how many seconds.
+        /// Delay in seconds.
         seconds: u64,
     },
-    /// Nothing can be pulled.
+    /// Delivery is paused.
     Paused {
         /// The queue's name.
         queue: String,

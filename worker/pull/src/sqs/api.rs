@@ -1,4 +1,4 @@
-//! Calls to the service, signed.
+//! Signed calls to the service.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,55 +14,60 @@ use http_body_util::Full;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::answer::{self, Asked};
-use super::credentials::Keeper;
-use super::refusal::{Failure, Refusal};
+use super::answer::{self, RequestContext};
+use super::credentials::CredentialsCache;
+use super::refusal::{Refusal, SqsCallError};
 use super::url::QueueUrl;
 use crate::engine::{ServiceCallError, ServiceClient};
 use chargegate_storage::Clock;
 
-/// The header that names what is asked for.
-const TARGET: &str = "x-amz-target";
+/// Header that names the operation.
+const TARGET_HEADER: &str = "x-amz-target";
 const JSON: &str = "application/x-amz-json-1.0";
 
-/// The service, for one queue.
-pub(super) struct Api {
+/// API client of one queue.
+pub(super) struct SqsApi {
     client: ServiceClient,
     queue: QueueUrl,
-    /// The queue's name within calls.
-    queue_in_calls: String,
-    keeper: Keeper,
+    /// Queue URL as a parameter of calls.
+    queue_parameter: String,
+    cache: CredentialsCache,
     clock: Arc<dyn Clock>,
 }
 
-impl Api {
-    pub(super) fn new(client: ServiceClient, queue: QueueUrl, keeper: Keeper, clock: Arc<dyn Clock>) -> Self {
-        Self { queue_in_calls: queue.in_calls(), client, queue, keeper, clock }
+impl SqsApi {
+    pub(super) fn new(
+        client: ServiceClient,
+        queue: QueueUrl,
+        cache: CredentialsCache,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { queue_parameter: queue.in_calls(), client, queue, cache, clock }
     }
 
-    /// The queue's name within calls.
+    /// Returns the queue URL as a parameter of calls.
     pub(super) fn queue(&self) -> &str {
-        &self.queue_in_calls
+        &self.queue_parameter
     }
 
-    /// Asks for `operation`; the exchange is over at `deadline` from when there are credentials.
+    /// Calls `operation`; `deadline` bounds the exchange once credentials are available.
     ///
-    /// Credentials that the service refuses are renewed, and the call is made once more where there are others then.
+    /// Refused credentials are renewed, and the call is repeated once if the new ones differ.
     pub(super) async fn call<A: DeserializeOwned>(
         &self,
         operation: &'static str,
         question: &impl Serialize,
         deadline: Duration,
-    ) -> Result<A, Failure> {
-        let body = serde_json::to_vec(question).map_err(Failure::unavailable)?;
+    ) -> Result<A, SqsCallError> {
+        let body = serde_json::to_vec(question).map_err(SqsCallError::unavailable)?;
         let body = Bytes::from(body);
         let credentials = self.credentials().await?;
         match self.exchange(operation, body.clone(), deadline, &credentials).await {
-            Err(Failure::Refused(refusal)) if refusal.is_of_credentials() => {
-                self.keeper.forget(&credentials);
+            Err(SqsCallError::Refused(refusal)) if refusal.is_of_credentials() => {
+                self.cache.forget(&credentials);
                 let others = self.credentials().await?;
                 if others == credentials {
-                    return Err(Failure::Refused(refusal));
+                    return Err(SqsCallError::Refused(refusal));
                 }
                 self.exchange(operation, body, deadline, &others).await
             }
@@ -70,9 +75,9 @@ impl Api {
         }
     }
 
-    async fn credentials(&self) -> Result<Credentials, Failure> {
-        let credentials = self.keeper.credentials().await;
-        credentials.map_err(|error| Failure::Refused(Refusal::NoCredentials(error)))
+    async fn credentials(&self) -> Result<Credentials, SqsCallError> {
+        let credentials = self.cache.credentials().await;
+        credentials.map_err(|error| SqsCallError::Refused(Refusal::NoCredentials(error)))
     }
 
     async fn exchange<A: DeserializeOwned>(
@@ -81,20 +86,20 @@ impl Api {
         body: Bytes,
         deadline: Duration,
         credentials: &Credentials,
-    ) -> Result<A, Failure> {
-        let request = self.signed(operation, body, credentials).map_err(Failure::unavailable)?;
+    ) -> Result<A, SqsCallError> {
+        let request = self.signed(operation, body, credentials).map_err(SqsCallError::unavailable)?;
         let answer = self.client.call(request, deadline).await;
-        let answer = answer.map_err(|error: ServiceCallError| Failure::unavailable(error))?;
+        let answer = answer.map_err(|error: ServiceCallError| SqsCallError::unavailable(error))?;
         if answer.status != StatusCode::OK {
-            let asked = Asked { operation, queue: &self.queue, now: self.clock.now() };
-            return Err(answer::failure(&answer, &asked));
+            let context = RequestContext { operation, queue: &self.queue, now: self.clock.now() };
+            return Err(answer::failure(&answer, &context));
         }
-        // The reader's own words might repeat a part of a message.
+        // The parser's error text might repeat a part of a message.
         serde_json::from_slice(&answer.body)
-            .map_err(|_| Failure::unavailable(format!("{operation}: the answer cannot be read")))
+            .map_err(|_| SqsCallError::unavailable(format!("{operation}: the answer cannot be read")))
     }
 
-    /// The signature holds from now on: it is made just before sending.
+    /// Signs a request just before it is sent, since a signature is valid from now on for a limited time.
     fn signed(
         &self,
         operation: &'static str,
@@ -107,7 +112,7 @@ impl Api {
             host: self.queue.host(),
             path: "/",
             query: "",
-            headers: &[(CONTENT_TYPE.as_str(), JSON), (TARGET, &target)],
+            headers: &[(CONTENT_TYPE.as_str(), JSON), (TARGET_HEADER, &target)],
             body: &body,
         };
         let scope = Scope { region: self.queue.region(), service: "sqs" };
@@ -117,7 +122,7 @@ impl Api {
             .uri(self.queue.endpoint())
             .header(HOST, self.queue.host())
             .header(CONTENT_TYPE, JSON)
-            .header(TARGET, &target);
+            .header(TARGET_HEADER, &target);
         for (name, value) in signature.headers() {
             request = request.header(name, value);
         }
@@ -125,9 +130,9 @@ impl Api {
     }
 }
 
-impl fmt::Debug for Api {
+impl fmt::Debug for SqsApi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Api({}, ..)", self.queue)
+        write!(f, "SqsApi({}, ..)", self.queue)
     }
 }
 

@@ -1,7 +1,7 @@
-//! Credentials: fetched when needed, kept, and renewed before they expire.
+//! Cache of AWS credentials: fetched on demand and renewed before they expire.
 
+mod default_chain;
 mod http;
-mod usual;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,30 +14,30 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
-pub(super) use self::usual::Usual;
+pub(super) use self::default_chain::DefaultChain;
 use chargegate_storage::Clock;
 
-/// No fetch takes longer.
-const FETCH: Duration = Duration::from_secs(10);
-/// Credentials are renewed so long before they expire, or once half of their life is over.
-const AHEAD: Duration = Duration::from_mins(5);
-/// What expires sooner than this is not used any more: a call takes time.
-const SPENT: Duration = Duration::from_secs(15);
-/// A source that had no credentials, or only some that are refused or expired, is left alone for so long.
-const PAUSE: Duration = Duration::from_secs(5);
+/// Longest duration of a fetch.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time before expiry at which credentials are renewed, at most half of their lifetime.
+const RENEW_BEFORE_EXPIRY: Duration = Duration::from_mins(5);
+/// Remaining lifetime below which credentials are not used, since a call takes time.
+const MIN_REMAINING_LIFETIME: Duration = Duration::from_secs(15);
+/// Pause after a source had no credentials, or only refused or expired ones.
+const FETCH_PAUSE: Duration = Duration::from_secs(5);
 
-/// Where credentials come from.
+/// Source of AWS credentials.
 #[derive(Clone, Debug, Default)]
 pub enum CredentialsSource {
-    /// Where AWS's own tools look: the environment, shared files, a web identity, the container, the machine. Profiles
-    /// that sign on through a browser or run a program are not supported.
+    /// The default chain of AWS tools: environment, shared files, web identity, container, machine. Profiles that sign on
+    /// through a browser or run a program are not supported.
     #[default]
-    Usual,
-    /// These, which never expire.
+    DefaultChain,
+    /// Fixed credentials, which never expire.
     Fixed(Credentials),
 }
 
-/// Why there are no credentials: what each source that was asked says, without secrets.
+/// Missing credentials, with the result of each source, without secrets.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct CredentialsError(Arc<str>);
@@ -48,81 +48,81 @@ impl CredentialsError {
     }
 }
 
-/// Gets credentials from where they come from.
+/// Fetcher of credentials.
 #[async_trait]
-pub(super) trait Fetch: Send + Sync + 'static {
-    async fn fetch(&self) -> Result<Fetched, CredentialsError>;
+pub(super) trait FetchCredentials: Send + Sync + 'static {
+    async fn fetch(&self) -> Result<FetchedCredentials, CredentialsError>;
 }
 
-/// Credentials, and when they end.
+/// Credentials with their expiry.
 #[derive(Clone, Debug)]
-pub(super) struct Fetched {
+pub(super) struct FetchedCredentials {
     pub(super) credentials: Credentials,
     pub(super) expires: Option<UnixMillis>,
 }
 
 #[async_trait]
-impl Fetch for Credentials {
-    async fn fetch(&self) -> Result<Fetched, CredentialsError> {
-        Ok(Fetched { credentials: self.clone(), expires: None })
+impl FetchCredentials for Credentials {
+    async fn fetch(&self) -> Result<FetchedCredentials, CredentialsError> {
+        Ok(FetchedCredentials { credentials: self.clone(), expires: None })
     }
 }
 
-/// Keeps credentials. Calls wait for a fetch only when there is nothing that still holds, and all for the same one.
-pub(super) struct Keeper(Arc<Shelf>);
+/// Cache of credentials. Calls wait for a fetch only without valid credentials, and all for the same fetch.
+pub(super) struct CredentialsCache(Arc<CacheInner>);
 
-struct Shelf {
-    source: Box<dyn Fetch>,
+struct CacheInner {
+    source: Box<dyn FetchCredentials>,
     clock: Arc<dyn Clock>,
-    state: Mutex<State>,
+    state: Mutex<CacheState>,
 }
 
-type Fetching = Shared<BoxFuture<'static, Result<Credentials, CredentialsError>>>;
+type PendingFetch = Shared<BoxFuture<'static, Result<Credentials, CredentialsError>>>;
 
 #[derive(Default)]
-struct State {
-    kept: Option<Kept>,
-    fetching: Option<Fetching>,
-    /// Why the last fetch came to nothing.
+struct CacheState {
+    kept: Option<CachedCredentials>,
+    fetching: Option<PendingFetch>,
+    /// Error of the last fetch.
     error: Option<CredentialsError>,
-    /// The source is left alone until then.
+    /// End of the pause between fetches.
     pause_until: Option<Instant>,
 }
 
-impl State {
+impl CacheState {
     fn pauses(&self) -> bool {
         self.pause_until.is_some_and(|until| Instant::now() < until)
     }
 
     fn pause(&mut self) {
-        self.pause_until = Some(Instant::now() + PAUSE);
+        self.pause_until = Some(Instant::now() + FETCH_PAUSE);
     }
 }
 
-struct Kept {
-    fetched: Fetched,
+struct CachedCredentials {
+    fetched: FetchedCredentials,
     since: UnixMillis,
 }
 
-impl Keeper {
-    pub(super) fn new(source: impl Fetch, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Shelf { source: Box::new(source), clock, state: Mutex::default() }))
+impl CredentialsCache {
+    pub(super) fn new(source: impl FetchCredentials, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(CacheInner { source: Box::new(source), clock, state: Mutex::default() }))
     }
 
-    /// Credentials that hold for a while.
+    /// Returns credentials that are valid for a while.
     ///
     /// # Errors
-    /// [`CredentialsError`]: there are none now.
+    /// [`CredentialsError`] when none are available now.
     pub(super) async fn credentials(&self) -> Result<Credentials, CredentialsError> {
         let fetching = {
             let now = self.0.clock.now();
             let mut state = self.0.lock();
             let pauses = state.pauses();
             match &state.kept {
-                Some(kept) if !kept.is_spent(now) => {
+                Some(kept) if !kept.is_expired(now) => {
                     let credentials = kept.fetched.credentials.clone();
                     if kept.is_due(now) && !pauses {
-                        // Nobody waits for it.
+                        // Renewed in the background.
                         drop(self.0.begin(&mut state));
                     }
                     return Ok(credentials);
@@ -131,7 +131,7 @@ impl Keeper {
             }
             match (&state.error, &state.kept) {
                 (Some(error), _) if pauses => return Err(error.clone()),
-                // The service may judge them by another clock.
+                // The service's clock may differ, so they may still be valid.
                 (None, Some(kept)) if pauses => return Ok(kept.fetched.credentials.clone()),
                 _ => self.0.begin(&mut state),
             }
@@ -139,7 +139,7 @@ impl Keeper {
         fetching.await
     }
 
-    /// Forgets credentials that were refused, so that the next call fetches anew, unless that was done lately.
+    /// Invalidates refused credentials, so that the next call fetches new ones, unless that happened recently.
     pub(super) fn forget(&self, refused: &Credentials) {
         let mut state = self.0.lock();
         let kept = state.kept.as_ref().is_some_and(|kept| kept.fetched.credentials == *refused);
@@ -150,16 +150,16 @@ impl Keeper {
     }
 }
 
-impl Shelf {
-    /// The fetch under way, or a new one: a task, so that it goes on whoever stops waiting for it.
-    fn begin(self: &Arc<Self>, state: &mut State) -> Fetching {
+impl CacheInner {
+    /// Returns the pending fetch, or starts one as a task, which continues when a caller stops waiting.
+    fn begin(self: &Arc<Self>, state: &mut CacheState) -> PendingFetch {
         if let Some(fetching) = &state.fetching {
             return fetching.clone();
         }
         let this = Arc::clone(self);
         let task = tokio::spawn(async move { this.fetch().await });
         let fetching = task
-            .map(|done| done.unwrap_or_else(|_| Err(CredentialsError::new("looking for them was cut short"))))
+            .map(|done| done.unwrap_or_else(|_| Err(CredentialsError::new("the fetch was aborted"))))
             .boxed()
             .shared();
         state.fetching = Some(fetching.clone());
@@ -167,17 +167,16 @@ impl Shelf {
     }
 
     async fn fetch(&self) -> Result<Credentials, CredentialsError> {
-        let fetched = tokio::time::timeout(FETCH, self.source.fetch()).await;
-        let fetched =
-            fetched.unwrap_or_else(|_| Err(CredentialsError::new("looking for them took too long")));
+        let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.source.fetch()).await;
+        let fetched = fetched.unwrap_or_else(|_| Err(CredentialsError::new("the fetch timed out")));
         let since = self.clock.now();
         let mut state = self.lock();
         state.fetching = None;
         match fetched {
             Ok(fetched) => {
                 let credentials = fetched.credentials.clone();
-                let kept = Kept { fetched, since };
-                if kept.is_spent(since) {
+                let kept = CachedCredentials { fetched, since };
+                if kept.is_expired(since) {
                     state.pause();
                 }
                 (state.kept, state.error) = (Some(kept), None);
@@ -191,30 +190,30 @@ impl Shelf {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, CacheState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl CachedCredentials {
     fn is_due(&self, now: UnixMillis) -> bool {
         self.fetched.expires.is_some_and(|expires| {
-            let ahead = AHEAD.min(expires.since(self.since) / 2);
+            let ahead = RENEW_BEFORE_EXPIRY.min(expires.since(self.since) / 2);
             now.plus(ahead) >= expires
         })
     }
 
-    fn is_spent(&self, now: UnixMillis) -> bool {
+    fn is_expired(&self, now: UnixMillis) -> bool {
         self.fetched.expires.is_some_and(|expires| {
-            let spent = SPENT.min(expires.since(self.since) / 4);
+            let spent = MIN_REMAINING_LIFETIME.min(expires.since(self.since) / 4);
             now.plus(spent) >= expires
         })
     }
 }
 
-impl fmt::Debug for Keeper {
+impl fmt::Debug for CredentialsCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keeper(..)")
+        f.write_str("CredentialsCache(..)")
     }
 }
 

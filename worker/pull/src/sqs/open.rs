@@ -1,4 +1,4 @@
-//! Opening: whether the queue is there and can be trusted with messages.
+//! Checks of the queue and its settings before it is used.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -8,23 +8,24 @@ use std::time::Duration;
 use chargegate_core::MAX_MESSAGE_BYTES;
 use serde::Deserialize;
 
-use super::api::Api;
-use super::refusal::{Failure, Refusal};
-use super::service::CALL;
+use super::api::SqsApi;
+use super::refusal::{Refusal, SqsCallError};
+use super::service::CALL_TIMEOUT;
 use super::warning::Warning;
-use super::wire::{Attributes, GetQueueAttributes};
+use super::wire::{GetQueueAttributes, QueueAttributes};
 
-/// A message is decided at the latest at its eleventh delivery; as many may be spent on workers that stop.
-const NEEDED_DELIVERIES: u64 = 20;
-/// What outlasts a night without workers.
-const LEAST_RETENTION: Duration = Duration::from_hours(24);
-const LOOKED_AT: [&str; 4] =
+/// Smallest `maxReceiveCount`: a message is decided at its eleventh delivery at the latest, and workers that stop may use as
+/// many.
+const MIN_RECEIVE_COUNT: u64 = 20;
+/// Smallest retention: a day without workers.
+const MIN_RETENTION: Duration = Duration::from_hours(24);
+const CHECKED_ATTRIBUTES: [&str; 4] =
     ["RedrivePolicy", "MessageRetentionPeriod", "DelaySeconds", "MaximumMessageSize"];
 
-/// Why a queue cannot be used.
+/// Obstacle to using a queue.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The service does not answer, or not as it should.
+    /// The service does not respond, or not as SQS does.
     #[error(
         "the service at {address} cannot be reached: check the host in QUEUE_URL (--queue-url), and sqs+http:// where it speaks no TLS"
     )]
@@ -35,40 +36,40 @@ pub enum OpenError {
         #[source]
         source: Arc<dyn Error + Send + Sync>,
     },
-    /// The service wants fewer calls.
+    /// The service throttles calls.
     #[error("the service of QUEUE_URL (--queue-url) asks for fewer calls: start again later")]
     Throttled,
-    /// Somebody has to mend something.
+    /// The service refused; an operator must act.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// There is no TLS.
+    /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// Looks at the queue's settings.
-pub(super) async fn check(api: &Api, address: &str) -> Result<Vec<Warning>, OpenError> {
-    let question = GetQueueAttributes { queue_url: api.queue(), attribute_names: &LOOKED_AT };
-    match api.call::<Attributes>("GetQueueAttributes", &question, CALL).await {
-        Ok(Attributes { attributes }) => Ok(weigh(&attributes)),
-        Err(Failure::Refused(Refusal::NotPermitted { .. })) => Ok(vec![Warning::AttributesHidden]),
-        Err(Failure::Refused(refusal)) => Err(refusal.into()),
-        Err(Failure::Throttled(_)) => Err(OpenError::Throttled),
-        Err(Failure::Unavailable(source)) => {
+/// Checks the queue's settings.
+pub(super) async fn check(api: &SqsApi, address: &str) -> Result<Vec<Warning>, OpenError> {
+    let question = GetQueueAttributes { queue_url: api.queue(), attribute_names: &CHECKED_ATTRIBUTES };
+    match api.call::<QueueAttributes>("GetQueueAttributes", &question, CALL_TIMEOUT).await {
+        Ok(QueueAttributes { attributes }) => Ok(inspect_attributes(&attributes)),
+        Err(SqsCallError::Refused(Refusal::NotPermitted { .. })) => Ok(vec![Warning::AttributesHidden]),
+        Err(SqsCallError::Refused(refusal)) => Err(refusal.into()),
+        Err(SqsCallError::Throttled(_)) => Err(OpenError::Throttled),
+        Err(SqsCallError::Unavailable(source)) => {
             Err(OpenError::Unreachable { address: address.to_owned(), source })
         }
     }
 }
 
-fn weigh(attributes: &HashMap<String, String>) -> Vec<Warning> {
+fn inspect_attributes(attributes: &HashMap<String, String>) -> Vec<Warning> {
     let number = |name: &str| attributes.get(name)?.parse::<u64>().ok();
     let mut warnings = Vec::new();
     let receives = attributes.get("RedrivePolicy").and_then(|policy| max_receive_count(policy));
-    if let Some(max_receive_count) = receives.filter(|count| *count < NEEDED_DELIVERIES) {
-        warnings.push(Warning::RedriveTooEarly { max_receive_count, needed: NEEDED_DELIVERIES });
+    if let Some(max_receive_count) = receives.filter(|count| *count < MIN_RECEIVE_COUNT) {
+        warnings.push(Warning::RedriveTooEarly { max_receive_count, needed: MIN_RECEIVE_COUNT });
     }
     let retention = number("MessageRetentionPeriod").map(Duration::from_secs);
-    if let Some(retention) = retention.filter(|retention| *retention < LEAST_RETENTION) {
+    if let Some(retention) = retention.filter(|retention| *retention < MIN_RETENTION) {
         warnings.push(Warning::ShortRetention { retention });
     }
     if let Some(delay) = number("DelaySeconds").filter(|delay| *delay > 0) {
@@ -108,7 +109,7 @@ mod tests {
     fn check(attributes: &[(&str, &str)], expected: &[Warning]) {
         let attributes =
             attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let found = weigh(&attributes);
+        let found = inspect_attributes(&attributes);
         assert_eq!(found, expected, "{attributes:?}");
         for warning in found {
             let line = warning.to_string();

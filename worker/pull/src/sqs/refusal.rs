@@ -1,4 +1,4 @@
-//! What somebody has to mend before the service does as asked.
+//! Refusals that an operator must resolve.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use chargegate_storage::metric;
 /// Why the service of `QUEUE_URL` will not do as asked: who has to mend what. Cheap to clone.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Refusal {
-    /// There are no credentials to be had.
+    /// No credentials are available.
     #[error(
         "there are no AWS credentials for the queue that QUEUE_URL (--queue-url) names: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this machine or container a role"
     )]
@@ -20,7 +20,7 @@ pub enum Refusal {
         "the service of QUEUE_URL (--queue-url) does not know the access key: check AWS_ACCESS_KEY_ID, or the profile or role it comes from, and that the key is active"
     )]
     UnknownKey,
-    /// The session of temporary credentials is over.
+    /// Temporary credentials have expired.
     #[error(
         "the AWS credentials for QUEUE_URL (--queue-url) have expired: those in AWS_SESSION_TOKEN are renewed by a restart with new ones, those in a file by writing it"
     )]
@@ -30,30 +30,30 @@ pub enum Refusal {
         "the service of QUEUE_URL (--queue-url) does not take the signature ({code}): check AWS_SECRET_ACCESS_KEY, which must belong to AWS_ACCESS_KEY_ID, and the region, which is {region}"
     )]
     Signature {
-        /// What the service calls it.
+        /// Error code of the service.
         code: Box<str>,
-        /// For which region it was signed.
+        /// Region of the signature.
         region: Box<str>,
     },
-    /// The clocks are too far apart for a signature to hold.
+    /// The clocks are too far apart for a valid signature.
     #[error(
         "this machine's clock {}, so it does not take the signature: set the clock, best by NTP",
-        apart(*.ahead, *.behind)
+        describe_skew(*.ahead, *.behind)
     )]
     Clock {
-        /// How far this machine's clock is ahead, as far as it is known.
+        /// Lead of this machine's clock, if known.
         ahead: Duration,
-        /// How far it is behind, likewise.
+        /// Lag of this machine's clock, if known.
         behind: Duration,
     },
-    /// The credentials do not permit it.
+    /// The credentials do not permit the operation.
     #[error(
         "the AWS credentials for QUEUE_URL (--queue-url) do not permit {operation}: let a policy allow sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility, sqs:SendMessage and sqs:GetQueueAttributes on the queue, and its KMS key if it has one; it says: {detail}"
     )]
     NotPermitted {
-        /// What was asked for.
+        /// Name of the operation.
         operation: &'static str,
-        /// What the service says.
+        /// Text of the service.
         detail: Box<str>,
     },
     /// There is no such queue.
@@ -61,25 +61,25 @@ pub enum Refusal {
         "there is no queue {queue}: check account, name and region in QUEUE_URL (--queue-url), or create the queue"
     )]
     NoQueue {
-        /// What it should be.
+        /// Name of the queue.
         queue: Box<str>,
     },
-    /// The request was not understood, or another service answers.
+    /// The request was not understood, or another service responds.
     #[error(
         "the service of QUEUE_URL (--queue-url) does not do {operation}, and answers {status} {code}: check that the URL names a standard queue on Amazon SQS"
     )]
     Other {
-        /// What was asked for.
+        /// Name of the operation.
         operation: &'static str,
         /// The status of the answer.
         status: u16,
-        /// What the service calls it; empty where it does not say.
+        /// Error code of the service; empty if absent.
         code: Box<str>,
     },
 }
 
 impl Refusal {
-    /// Whether other credentials may help.
+    /// Returns whether other credentials may help.
     pub(super) fn is_of_credentials(&self) -> bool {
         match self {
             Self::UnknownKey | Self::Expired | Self::Signature { .. } => true,
@@ -92,29 +92,29 @@ impl Refusal {
     }
 }
 
-/// Why a call did not do what it was to do.
+/// SqsCallError of a call.
 #[derive(Clone, Debug)]
-pub(super) enum Failure {
-    /// The service has had too many calls.
+pub(super) enum SqsCallError {
+    /// The service throttles calls.
     Throttled(Option<Duration>),
-    /// It cannot be reached, or failed in a way that may pass.
+    /// The service is unreachable, or failed transiently.
     Unavailable(Arc<dyn std::error::Error + Send + Sync>),
-    /// Somebody has to mend something.
+    /// The service refused; an operator must act.
     Refused(Refusal),
 }
 
-impl Failure {
+impl SqsCallError {
     pub(super) fn unavailable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unavailable(Arc::from(cause.into()))
     }
 }
 
-impl From<Failure> for PullServiceError {
-    fn from(failure: Failure) -> Self {
+impl From<SqsCallError> for PullServiceError {
+    fn from(failure: SqsCallError) -> Self {
         match failure {
-            Failure::Throttled(retry_after) => Self::Throttled { retry_after },
-            Failure::Unavailable(cause) => Self::Unavailable(cause),
-            Failure::Refused(refusal) => {
+            SqsCallError::Throttled(retry_after) => Self::Throttled { retry_after },
+            SqsCallError::Unavailable(cause) => Self::Unavailable(cause),
+            SqsCallError::Refused(refusal) => {
                 let cause = metric::cause(&refusal);
                 let text = if cause.is_empty() { refusal.to_string() } else { format!("{refusal}: {cause}") };
                 Self::Refused(text.into())
@@ -123,7 +123,7 @@ impl From<Failure> for PullServiceError {
     }
 }
 
-fn apart(ahead: Duration, behind: Duration) -> String {
+fn describe_skew(ahead: Duration, behind: Duration) -> String {
     let minutes = |time: Duration| match (time.as_secs() + 30) / 60 {
         1 => "1 minute".to_owned(),
         minutes => format!("{minutes} minutes"),

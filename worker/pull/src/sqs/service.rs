@@ -1,4 +1,4 @@
-//! The service, as the engine needs it.
+//! Amazon SQS as a service of the pull engine.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,60 +7,60 @@ use async_trait::async_trait;
 use chargegate_core::UnixMillis;
 use serde::Serialize;
 
-use super::api::Api;
+use super::api::SqsApi;
 use super::message_group::group_of_message;
 use super::wire::{
-    Attributes, Batch, ChangeVisibility, Delete, GetQueueAttributes, Message, Messages, Outcomes,
-    ReceiveMessage, Send,
+    BatchRequest, BatchResults, DeleteEntry, GetQueueAttributes, QueueAttributes, ReceiveMessage,
+    ReceivedMessages, SendEntry, SqsMessage, VisibilityEntry,
 };
 use crate::engine::{
     AckRetry, FailedReceipt, IdlePolicy, InFlightMessages, LeaseReceipt, PullService, PullServiceError,
     PullSettings, RETRY_CAP, ReceiptFailure, ReceivedMessage, SendService,
 };
 
-/// Entries of one call.
-const BATCH: usize = 10;
-/// Bytes of the messages of one call.
-const BATCH_BYTES: usize = 1024 * 1024;
-/// The longest that a call waits for a message. The service would wait for 20 s, but what it gives to the call of a
-/// worker that died meanwhile is nobody's until a lease ends: both together must leave time to decide.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
-/// A call takes no longer, its wait for messages aside.
-pub(super) const CALL: Duration = Duration::from_secs(5);
-/// What the service counts messages by: those that wait, are leased, or come later.
-const COUNTS: [&str; 3] = [
+/// Most entries of one call (Amazon SQS API reference).
+const MAX_BATCH: usize = 10;
+/// Most bytes of the messages of one call.
+const MAX_BATCH_BYTES: usize = 1024 * 1024;
+/// Longest wait of a receive call. The service allows 20 s, but messages that it returns to the call of a dead worker are
+/// unavailable until their lease ends: wait and lease together must leave time to decide.
+const MAX_RECEIVE_WAIT: Duration = Duration::from_secs(2);
+/// Longest duration of a call, without its wait for messages.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// QueueAttributes that count waiting, leased and delayed messages.
+const COUNT_ATTRIBUTES: [&str; 3] = [
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
     "ApproximateNumberOfMessagesDelayed",
 ];
 
-/// Said of a message that no edge sends.
+/// Refusal of a message that no edge sends.
 const UNSENDABLE: &str = "a message for the queue of QUEUE_URL (--queue-url) is empty or has a character that Amazon SQS does not take: send what an edge sends";
 
 /// Amazon SQS, for one queue.
 #[derive(Debug)]
 pub struct Sqs {
-    api: Api,
-    /// How long a lease lasts, in seconds.
+    api: SqsApi,
+    /// Visibility time-out, in seconds.
     lease: u64,
     extend_for: Duration,
     pullers: usize,
 }
 
 impl Sqs {
-    /// Leases last `lease`, rounded up to a second, and are extended for `extend_for`.
-    pub(super) fn new(api: Api, lease: Duration, extend_for: Duration, pullers: usize) -> Self {
+    /// Creates the service. Leases last `lease`, rounded up to a second, and are extended for `extend_for`.
+    pub(super) fn new(api: SqsApi, lease: Duration, extend_for: Duration, pullers: usize) -> Self {
         Self { api, lease: whole_seconds(lease).max(1), extend_for, pullers }
     }
 
-    /// Makes leases last so many seconds from now on.
+    /// Sets the remaining visibility time-out of messages.
     async fn change_visibility(
         &self,
         receipts: &[LeaseReceipt],
         seconds: u64,
     ) -> Result<Vec<FailedReceipt>, PullServiceError> {
         let entry =
-            |id, receipt| ChangeVisibility { id, receipt_handle: receipt, visibility_timeout: seconds };
+            |id, receipt| VisibilityEntry { id, receipt_handle: receipt, visibility_timeout: seconds };
         self.settle_with("ChangeMessageVisibilityBatch", receipts, entry).await
     }
 
@@ -84,15 +84,15 @@ impl Sqs {
         Ok(unsettled.collect())
     }
 
-    /// What failed of each entry, whose ids are their positions.
+    /// Makes a batch call. Returns the failure of each entry by position.
     async fn batch<E: Serialize>(
         &self,
         operation: &'static str,
         entries: Vec<E>,
     ) -> Result<Vec<Option<EntryFailure>>, PullServiceError> {
         let count = entries.len();
-        let batch = Batch { queue_url: self.api.queue(), entries };
-        let outcomes: Outcomes = self.api.call(operation, &batch, CALL).await?;
+        let batch = BatchRequest { queue_url: self.api.queue(), entries };
+        let outcomes: BatchResults = self.api.call(operation, &batch, CALL_TIMEOUT).await?;
         let mut failures: HashMap<_, _> = outcomes
             .failed
             .into_iter()
@@ -104,7 +104,7 @@ impl Sqs {
             if done.contains(&id) {
                 return None;
             }
-            // What the service says nothing about may have failed.
+            // An entry without a result may have failed.
             let unknown = || EntryFailure { code: "no outcome".to_owned(), sender_fault: false };
             Some(failures.remove(&id).unwrap_or_else(unknown))
         };
@@ -112,7 +112,7 @@ impl Sqs {
     }
 }
 
-/// Why an entry of a call was not done.
+/// SqsCallError of one entry of a batch call.
 struct EntryFailure {
     code: String,
     sender_fault: bool,
@@ -122,13 +122,13 @@ struct EntryFailure {
 impl PullService for Sqs {
     fn settings(&self) -> PullSettings {
         PullSettings {
-            receive_batch: BATCH,
-            ack_batch: BATCH,
-            send_batch: BATCH,
-            send_bytes: BATCH_BYTES,
+            receive_batch: MAX_BATCH,
+            ack_batch: MAX_BATCH,
+            send_batch: MAX_BATCH,
+            send_bytes: MAX_BATCH_BYTES,
             lease: Duration::from_secs(self.lease),
             extend_for: self.extend_for,
-            idle: IdlePolicy::LongPoll(LONGEST_WAIT),
+            idle: IdlePolicy::LongPoll(MAX_RECEIVE_WAIT),
             linger: Duration::from_millis(50),
             ack_retry: AckRetry::WhileLeased,
             retry_cap: RETRY_CAP,
@@ -142,16 +142,16 @@ impl PullService for Sqs {
         wait: Duration,
         _: &InFlightMessages,
     ) -> Result<Vec<ReceivedMessage>, PullServiceError> {
-        let wait = whole_seconds(wait.min(LONGEST_WAIT));
+        let wait = whole_seconds(wait.min(MAX_RECEIVE_WAIT));
         let question = ReceiveMessage {
             queue_url: self.api.queue(),
-            max_number_of_messages: max.clamp(1, BATCH),
+            max_number_of_messages: max.clamp(1, MAX_BATCH),
             wait_time_seconds: wait,
             visibility_timeout: self.lease,
             message_system_attribute_names: ["SentTimestamp", "ApproximateReceiveCount"],
         };
-        let deadline = CALL + Duration::from_secs(wait);
-        let answer: Messages = self.api.call("ReceiveMessage", &question, deadline).await?;
+        let deadline = CALL_TIMEOUT + Duration::from_secs(wait);
+        let answer: ReceivedMessages = self.api.call("ReceiveMessage", &question, deadline).await?;
         Ok(answer.messages.unwrap_or_default().into_iter().map(received).collect())
     }
 
@@ -160,7 +160,7 @@ impl PullService for Sqs {
         acked: &[LeaseReceipt],
         released: &[LeaseReceipt],
     ) -> Result<Vec<FailedReceipt>, PullServiceError> {
-        let delete = |id, receipt| Delete { id, receipt_handle: receipt };
+        let delete = |id, receipt| DeleteEntry { id, receipt_handle: receipt };
         let (deleted, changed) = tokio::join!(
             self.settle_with("DeleteMessageBatch", acked, delete),
             self.change_visibility(released, 0)
@@ -175,9 +175,10 @@ impl PullService for Sqs {
     }
 
     async fn depth(&self) -> Result<u64, PullServiceError> {
-        let question = GetQueueAttributes { queue_url: self.api.queue(), attribute_names: &COUNTS };
-        let Attributes { attributes } = self.api.call("GetQueueAttributes", &question, CALL).await?;
-        let counts = COUNTS.iter().map(|name| attributes.get(*name)?.parse::<u64>().ok());
+        let question = GetQueueAttributes { queue_url: self.api.queue(), attribute_names: &COUNT_ATTRIBUTES };
+        let QueueAttributes { attributes } =
+            self.api.call("GetQueueAttributes", &question, CALL_TIMEOUT).await?;
+        let counts = COUNT_ATTRIBUTES.iter().map(|name| attributes.get(*name)?.parse::<u64>().ok());
         counts
             .sum::<Option<u64>>()
             .ok_or_else(|| PullServiceError::unavailable("GetQueueAttributes: the answer has no counts"))
@@ -188,7 +189,7 @@ impl PullService for Sqs {
 impl SendService for Sqs {
     async fn send(&self, bodies: &[String]) -> Result<Vec<Result<(), PullServiceError>>, PullServiceError> {
         let fit = bodies.iter().filter(|body| can_be_sent(body));
-        let entries = fit.enumerate().map(|(id, body)| Send {
+        let entries = fit.enumerate().map(|(id, body)| SendEntry {
             id: id.to_string(),
             message_body: body,
             message_group_id: group_of_message(body),
@@ -207,8 +208,8 @@ impl SendService for Sqs {
     }
 }
 
-fn received(message: Message) -> ReceivedMessage {
-    let Message { id, receipt_handle, body, attributes } = message;
+fn received(message: SqsMessage) -> ReceivedMessage {
+    let SqsMessage { id, receipt_handle, body, attributes } = message;
     let number = |name: &str| attributes.get(name)?.parse::<u64>().ok();
     let deliveries = number("ApproximateReceiveCount").unwrap_or(1);
     ReceivedMessage {
@@ -220,13 +221,13 @@ fn received(message: Message) -> ReceivedMessage {
     }
 }
 
-/// Whether the service takes it: what XML 1.0 can hold, and something.
+/// Returns whether the service accepts a body: not empty, and only characters of XML 1.0.
 fn can_be_sent(body: &str) -> bool {
     let fits = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     !body.is_empty() && body.chars().all(fits)
 }
 
-/// Rounded up: a wait of less than a second would be none.
+/// Rounds up to seconds: a wait of less than a second would be none.
 fn whole_seconds(time: Duration) -> u64 {
     time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }

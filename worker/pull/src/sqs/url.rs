@@ -1,4 +1,4 @@
-//! Where the queue is.
+//! URL of a queue.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use http::uri::Authority;
 
 use super::endpoint;
 
-/// The address of a queue on Amazon SQS: `sqs://sqs.eu-central-1.amazonaws.com/123456789012/chargegate`, or
+/// URL of a queue on Amazon SQS: `sqs://sqs.eu-central-1.amazonaws.com/123456789012/chargegate`, or
 /// `sqs+http://host:port/account/queue?region=name` for what speaks its protocol without TLS.
 ///
-/// The region is part of Amazon's host names; `?region=` says it for others, and wins.
+/// The region is part of Amazon's host names; `?region=` names it for other hosts, and takes precedence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueUrl {
     scheme: Scheme,
@@ -21,15 +21,15 @@ pub struct QueueUrl {
     region: Box<str>,
 }
 
-/// The text is not the URL of a queue that can be used.
+/// Text that is not the URL of a usable queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueueUrlError {
-    /// It is no such URL at all.
+    /// The text is not such a URL.
     #[error(
         "expected sqs://host/account/queue, like sqs://sqs.eu-central-1.amazonaws.com/123456789012/chargegate, without credentials; or sqs+http:// with ?region= for an endpoint of your own"
     )]
     Malformed,
-    /// Neither the host nor the query tells the region.
+    /// Neither the host nor the query names the region.
     #[error("the region is missing: the host is not of Amazon's, so add it as ?region=eu-central-1")]
     NoRegion,
     /// The queue is first-in-first-out.
@@ -46,7 +46,7 @@ enum Scheme {
 }
 
 impl QueueUrl {
-    /// Where calls go.
+    /// Returns the endpoint of calls.
     pub(super) fn endpoint(&self) -> Uri {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(match self.scheme {
@@ -58,12 +58,12 @@ impl QueueUrl {
         Uri::from_parts(parts).unwrap_or_default()
     }
 
-    /// The value of the `Host` header, as the client sends it.
+    /// Returns the value of the `Host` header, as the client sends it.
     pub(super) fn host(&self) -> &str {
         self.authority.as_str()
     }
 
-    /// The queue's name within calls.
+    /// Returns the queue URL as a parameter of calls.
     pub(super) fn in_calls(&self) -> String {
         let Self { authority, account, queue, .. } = self;
         let scheme = match self.scheme {
@@ -96,7 +96,7 @@ impl FromStr for QueueUrl {
         else {
             return Err(MALFORMED);
         };
-        // Clients leave the scheme's own port out of the `Host` header, which is signed.
+        // Clients omit the scheme's default port from the `Host` header, which is signed.
         let host = host.strip_suffix(own_port).unwrap_or(host).to_ascii_lowercase();
         let authority: Authority = host.parse().map_err(|_| MALFORMED)?;
         let has_bad_port = host.rfind(':') > host.rfind(']') && authority.port_u16().is_none();
@@ -119,7 +119,7 @@ impl FromStr for QueueUrl {
     }
 }
 
-/// Without what is no part of the name, so as it was given.
+/// The URL without its query.
 impl fmt::Display for QueueUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { authority, account, queue, .. } = self;
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_taken() {
+    fn other_texts_are_rejected() {
         let long = format!("sqs://h/1/{}?region=r", "q".repeat(81));
         for text in [
             "",

@@ -1,36 +1,36 @@
-//! What works and should not stay so.
+//! Risky settings of a queue.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Something about a queue that an operator should know before trusting it with messages.
+/// Setting of a queue that puts accepted requests at risk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// Its settings may not be looked at.
+    /// The settings may not be read.
     AttributesHidden,
-    /// Its redrive policy takes messages away before they are decided.
+    /// The redrive policy removes messages before they are decided.
     RedriveTooEarly {
         /// Its `maxReceiveCount`.
         max_receive_count: u64,
-        /// What it should be at least.
+        /// Smallest suitable value.
         needed: u64,
     },
     /// Messages are deleted soon.
     ShortRetention {
-        /// After so long.
+        /// Retention of a message.
         retention: Duration,
     },
-    /// Messages come late.
+    /// Messages are delayed.
     Delayed {
-        /// So late.
+        /// Delay of each message.
         delay: Duration,
     },
     /// Some messages do not fit.
     SmallMessages {
-        /// Bytes that do.
+        /// Most bytes of a message.
         limit: u64,
-        /// Bytes of the largest.
+        /// Bytes of the largest message.
         needed: u64,
     },
 }

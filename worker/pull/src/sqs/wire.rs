@@ -1,4 +1,4 @@
-//! The JSON of the protocol (Amazon SQS API reference, AWS JSON 1.0).
+//! JSON bodies of the protocol (Amazon SQS API reference, AWS JSON 1.0).
 
 use std::collections::HashMap;
 
@@ -14,16 +14,16 @@ pub(super) struct ReceiveMessage<'a> {
     pub(super) message_system_attribute_names: [&'a str; 2],
 }
 
-/// Where there is none, the list itself is missing.
+/// Received messages; the list is absent when there are none.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Messages {
-    pub(super) messages: Option<Vec<Message>>,
+pub(super) struct ReceivedMessages {
+    pub(super) messages: Option<Vec<SqsMessage>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Message {
+pub(super) struct SqsMessage {
     #[serde(rename = "MessageId")]
     pub(super) id: String,
     pub(super) receipt_handle: String,
@@ -33,17 +33,17 @@ pub(super) struct Message {
     pub(super) attributes: HashMap<String, String>,
 }
 
-/// A call about several messages.
+/// Request about several messages.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Batch<'a, E> {
+pub(super) struct BatchRequest<'a, E> {
     pub(super) queue_url: &'a str,
     pub(super) entries: Vec<E>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Send<'a> {
+pub(super) struct SendEntry<'a> {
     pub(super) id: String,
     pub(super) message_body: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,41 +52,41 @@ pub(super) struct Send<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Delete<'a> {
+pub(super) struct DeleteEntry<'a> {
     pub(super) id: String,
     pub(super) receipt_handle: &'a str,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct ChangeVisibility<'a> {
+pub(super) struct VisibilityEntry<'a> {
     pub(super) id: String,
     pub(super) receipt_handle: &'a str,
     pub(super) visibility_timeout: u64,
 }
 
-/// What became of each entry of a [`Batch`].
+/// Result of each entry of a [`BatchRequest`].
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Outcomes {
+pub(super) struct BatchResults {
     #[serde(default)]
-    pub(super) successful: Vec<Done>,
+    pub(super) successful: Vec<SucceededEntry>,
     #[serde(default)]
-    pub(super) failed: Vec<Failed>,
+    pub(super) failed: Vec<FailedEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Done {
+pub(super) struct SucceededEntry {
     pub(super) id: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Failed {
+pub(super) struct FailedEntry {
     pub(super) id: String,
     pub(super) code: String,
-    /// Whether doing the same once more is of no use.
+    /// Whether repeating the entry cannot succeed.
     #[serde(default)]
     pub(super) sender_fault: bool,
 }
@@ -100,7 +100,7 @@ pub(super) struct GetQueueAttributes<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Attributes {
+pub(super) struct QueueAttributes {
     #[serde(default)]
     pub(super) attributes: HashMap<String, String>,
 }

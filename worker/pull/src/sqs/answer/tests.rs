@@ -16,17 +16,17 @@ fn answer(status: u16, body: &str) -> ServiceResponse {
     }
 }
 
-fn said(answer: &ServiceResponse) -> Failure {
+fn said(answer: &ServiceResponse) -> SqsCallError {
     let queue = "sqs+http://h:1/1/q?region=eu-west-1".parse().unwrap();
-    failure(answer, &Asked { operation: "ReceiveMessage", queue: &queue, now: NOW })
+    failure(answer, &RequestContext { operation: "ReceiveMessage", queue: &queue, now: NOW })
 }
 
 /// The name of the failure's variant.
-fn name(failure: &Failure) -> String {
+fn name(failure: &SqsCallError) -> String {
     match failure {
-        Failure::Throttled(_) => "Throttled".to_owned(),
-        Failure::Unavailable(_) => "Unavailable".to_owned(),
-        Failure::Refused(refusal) => {
+        SqsCallError::Throttled(_) => "Throttled".to_owned(),
+        SqsCallError::Unavailable(_) => "Unavailable".to_owned(),
+        SqsCallError::Refused(refusal) => {
             format!("{refusal:?}").split([' ', '(', '{']).next().unwrap_or_default().to_owned()
         }
     }
@@ -106,14 +106,14 @@ fn a_clock_that_is_off_is_what_is_wrong_with_a_signature() {
         ] {
             let mut off = answer(403, &format!("<Code>{code}</Code>"));
             off.headers.insert(DATE, HeaderValue::from_static(date));
-            let Failure::Refused(refusal) = said(&off) else { panic!("{code}") };
+            let SqsCallError::Refused(refusal) = said(&off) else { panic!("{code}") };
             assert!(refusal.to_string().contains(expected), "{refusal}");
         }
     }
     for date in ["", "yesterday", "Sun, 22 Nov 2026 21:28:17 GMT"] {
         let mut odd = answer(403, "<Code>RequestExpired</Code>");
         odd.headers.insert(DATE, HeaderValue::from_static(date));
-        let Failure::Refused(refusal) = said(&odd) else { panic!("{date}") };
+        let SqsCallError::Refused(refusal) = said(&odd) else { panic!("{date}") };
         assert!(refusal.to_string().contains("are minutes apart"), "{refusal}");
     }
 }
@@ -132,7 +132,7 @@ fn a_line_for_operators_is_one_line_and_names_what_to_mend() {
     ];
     let codes = codes.map(|code| format!(r#"{{"__type":"{code}"}}"#));
     for body in bodies.into_iter().chain(codes) {
-        let Failure::Refused(refusal) = said(&answer(400, &body)) else { panic!("{body}") };
+        let SqsCallError::Refused(refusal) = said(&answer(400, &body)) else { panic!("{body}") };
         let line = refusal.to_string();
         assert!(line.contains("QUEUE_URL (--queue-url)"), "{line}");
         assert!(!line.contains(char::is_control) && line.len() < 800, "{line}");
@@ -148,9 +148,9 @@ fn a_code_of_any_length_is_cut_to_a_part_of_one_line() {
             format!("<ErrorResponse><Error><Code>{long}</Code></Error></ErrorResponse>"),
         ] {
             let line = match said(&answer(status, &body)) {
-                Failure::Refused(refusal) => refusal.to_string(),
-                Failure::Unavailable(cause) => cause.to_string(),
-                failure @ Failure::Throttled(_) => panic!("{failure:?}"),
+                SqsCallError::Refused(refusal) => refusal.to_string(),
+                SqsCallError::Unavailable(cause) => cause.to_string(),
+                failure @ SqsCallError::Throttled(_) => panic!("{failure:?}"),
             };
             assert!(line.contains("x x"), "{line}");
             assert!(!line.contains(char::is_control) && line.len() < 800, "{status}: {line}");
@@ -161,7 +161,7 @@ fn a_code_of_any_length_is_cut_to_a_part_of_one_line() {
 #[test]
 fn what_a_service_repeats_of_a_signature_is_not_shown() {
     let body = r#"{"__type":"SignatureDoesNotMatch","message":"x-amz-security-token:s3cret"}"#;
-    let Failure::Refused(refusal) = said(&answer(403, body)) else { panic!() };
+    let SqsCallError::Refused(refusal) = said(&answer(403, body)) else { panic!() };
     assert!(!format!("{refusal} {refusal:?}").contains("s3cret"));
 }
 
@@ -169,5 +169,7 @@ fn what_a_service_repeats_of_a_signature_is_not_shown() {
 fn a_wait_that_is_asked_for_is_passed_on() {
     let mut throttled = answer(400, r#"{"__type":"RequestThrottled"}"#);
     throttled.headers.insert("retry-after", HeaderValue::from_static("7"));
-    assert!(matches!(said(&throttled), Failure::Throttled(Some(wait)) if wait == Duration::from_secs(7)));
+    assert!(
+        matches!(said(&throttled), SqsCallError::Throttled(Some(wait)) if wait == Duration::from_secs(7))
+    );
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use super::super::credentials::{CredentialsError, Fetch, Fetched};
+use super::super::credentials::{CredentialsError, FetchCredentials, FetchedCredentials};
 use super::*;
 use chargegate_storage::Effects;
 use chargegate_storage::testing::{Peer, read_request};
@@ -18,21 +18,21 @@ const MAX_ANSWER: usize = 1_000;
 struct Keys(AtomicU64);
 
 #[async_trait]
-impl Fetch for Keys {
-    async fn fetch(&self) -> Result<Fetched, CredentialsError> {
+impl FetchCredentials for Keys {
+    async fn fetch(&self) -> Result<FetchedCredentials, CredentialsError> {
         let id = format!("key{}", self.0.fetch_add(1, Ordering::SeqCst));
-        Ok(Fetched { credentials: Credentials::new(&id, "s3cret", None).unwrap(), expires: None })
+        Ok(FetchedCredentials { credentials: Credentials::new(&id, "s3cret", None).unwrap(), expires: None })
     }
 }
 
-fn api(peer: &Peer, source: impl Fetch) -> Api {
+fn api(peer: &Peer, source: impl FetchCredentials) -> SqsApi {
     let clock = Effects::system().clock;
     let queue = format!("sqs+http://127.0.0.1:{}/1/q?region=eu-west-1", peer.port()).parse().unwrap();
     let client = ServiceClient::new(1, MAX_ANSWER).unwrap();
-    Api::new(client, queue, Keeper::new(source, Arc::clone(&clock)), clock)
+    SqsApi::new(client, queue, CredentialsCache::new(source, Arc::clone(&clock)), clock)
 }
 
-async fn call(api: &Api) -> Result<Value, Failure> {
+async fn call(api: &SqsApi) -> Result<Value, SqsCallError> {
     api.call("ReceiveMessage", &json!({}), DEADLINE).await
 }
 
@@ -75,11 +75,11 @@ async fn a_call_is_made_once_more_with_other_credentials() {
 async fn a_call_is_made_no_more_often_than_that() {
     let (peer, requests) = refusing("ExpiredToken", &["key0", "key1", "key2"]).await;
     let refused = call(&api(&peer, Keys::default())).await;
-    assert!(matches!(refused, Err(Failure::Refused(Refusal::Expired))), "{refused:?}");
+    assert!(matches!(refused, Err(SqsCallError::Refused(Refusal::Expired))), "{refused:?}");
     assert_eq!(requests.lock().unwrap().len(), 2);
     let (peer, requests) = refusing("ExpiredToken", &["fixed"]).await;
     let refused = call(&api(&peer, Credentials::new("fixed", "s3cret", None).unwrap())).await;
-    assert!(matches!(refused, Err(Failure::Refused(Refusal::Expired))), "{refused:?}");
+    assert!(matches!(refused, Err(SqsCallError::Refused(Refusal::Expired))), "{refused:?}");
     assert_eq!(requests.lock().unwrap().len(), 1, "there are no others");
 }
 
@@ -87,7 +87,7 @@ async fn a_call_is_made_no_more_often_than_that() {
 async fn what_is_not_about_credentials_is_not_asked_again() {
     let (peer, requests) = refusing("AccessDenied", &["key0"]).await;
     let refused = call(&api(&peer, Keys::default())).await;
-    assert!(matches!(refused, Err(Failure::Refused(Refusal::NotPermitted { .. }))), "{refused:?}");
+    assert!(matches!(refused, Err(SqsCallError::Refused(Refusal::NotPermitted { .. }))), "{refused:?}");
     assert_eq!(requests.lock().unwrap().len(), 1);
 }
 
@@ -116,7 +116,9 @@ async fn an_answer_without_end_is_no_answer() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
     let (peer, poured) = Peer::pouring(head, vec![b' '; 4_096]).await;
     let failed = call(&api(&peer, Keys::default())).await;
-    assert!(matches!(&failed, Err(Failure::Unavailable(cause)) if cause.to_string().contains("too large")));
+    assert!(
+        matches!(&failed, Err(SqsCallError::Unavailable(cause)) if cause.to_string().contains("too large"))
+    );
     poured.await.unwrap();
 }
 
@@ -125,12 +127,14 @@ async fn a_call_that_is_not_answered_ends() {
     let peer = Peer::hanging().await;
     let api = api(&peer, Keys::default());
     let failed = api.call::<Value>("ReceiveMessage", &json!({}), Duration::from_millis(50)).await;
-    assert!(matches!(&failed, Err(Failure::Unavailable(cause)) if cause.to_string().contains("in time")));
+    assert!(
+        matches!(&failed, Err(SqsCallError::Unavailable(cause)) if cause.to_string().contains("in time"))
+    );
 }
 
 #[tokio::test]
 async fn an_answer_that_cannot_be_read_is_not_repeated() {
     let peer = Peer::answering(answer(200, r#"{"Messages": s3cret"#)).await;
-    let Err(Failure::Unavailable(cause)) = call(&api(&peer, Keys::default())).await else { panic!() };
+    let Err(SqsCallError::Unavailable(cause)) = call(&api(&peer, Keys::default())).await else { panic!() };
     assert_eq!(cause.to_string(), "ReceiveMessage: the answer cannot be read");
 }

@@ -1,4 +1,4 @@
-//! Our HTTP client, for AWS's crate that fetches credentials.
+//! Adapter from the crate's HTTP client to `aws-config`.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use http_body_util::Full;
 
 use crate::engine::{ServiceCallError, ServiceClient};
 
-/// No exchange takes longer, where nothing else is asked for.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// Longest duration of an exchange.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connections like any other of ours.
+/// HTTP client for sources of credentials.
 #[derive(Clone, Debug)]
-pub(super) struct PlainHttp {
+pub(super) struct CredentialsHttpClient {
     client: ServiceClient,
     deadline: Duration,
 }
 
-impl PlainHttp {
+impl CredentialsHttpClient {
     pub(super) fn new(client: ServiceClient) -> Self {
-        Self { client, deadline: DEADLINE }
+        Self { client, deadline: EXCHANGE_TIMEOUT }
     }
 
     async fn exchange(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
@@ -46,21 +46,21 @@ impl PlainHttp {
     }
 }
 
-impl HttpConnector for PlainHttp {
+impl HttpConnector for CredentialsHttpClient {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         HttpConnectorFuture::new(self.clone().exchange(request))
     }
 }
 
-impl HttpClient for PlainHttp {
+impl HttpClient for CredentialsHttpClient {
     fn http_connector(
         &self,
         settings: &HttpConnectorSettings,
         _components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        // A machine that is none of Amazon's has nobody at the address of its metadata: that is not waited for long.
-        let asked =
-            settings.connect_timeout().unwrap_or(DEADLINE) + settings.read_timeout().unwrap_or(DEADLINE);
-        SharedHttpConnector::new(Self { deadline: asked.min(DEADLINE), ..self.clone() })
+        // Outside Amazon nothing responds at the address of the instance metadata; the wait for it is short.
+        let asked = settings.connect_timeout().unwrap_or(EXCHANGE_TIMEOUT)
+            + settings.read_timeout().unwrap_or(EXCHANGE_TIMEOUT);
+        SharedHttpConnector::new(Self { deadline: asked.min(EXCHANGE_TIMEOUT), ..self.clone() })
     }
 }

@@ -10,7 +10,7 @@ use chargegate_storage::testing::{effects, eventually};
 const MOMENT: Duration = Duration::from_secs(30);
 
 /// What comes after a wait; `None` is a failure.
-type Answer = (Duration, Option<Fetched>);
+type Answer = (Duration, Option<FetchedCredentials>);
 
 /// Gives what it is told to; then nothing ever.
 #[derive(Clone, Default)]
@@ -20,7 +20,7 @@ struct Script {
 }
 
 impl Script {
-    fn then(self, wait: Duration, answer: impl Into<Option<Fetched>>) -> Self {
+    fn then(self, wait: Duration, answer: impl Into<Option<FetchedCredentials>>) -> Self {
         self.answers.lock().unwrap().push_back((wait, answer.into()));
         self
     }
@@ -31,8 +31,8 @@ impl Script {
 }
 
 #[async_trait]
-impl Fetch for Script {
-    async fn fetch(&self) -> Result<Fetched, CredentialsError> {
+impl FetchCredentials for Script {
+    async fn fetch(&self) -> Result<FetchedCredentials, CredentialsError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let next = self.answers.lock().unwrap().pop_front();
         let Some((wait, answer)) = next else { return std::future::pending().await };
@@ -45,29 +45,29 @@ fn key(id: &str) -> Credentials {
     Credentials::new(id, "secret", None).unwrap()
 }
 
-fn lasting(id: &str, effects: &Effects, time: Duration) -> Fetched {
-    Fetched { credentials: key(id), expires: Some(effects.clock.now().plus(time)) }
+fn lasting(id: &str, effects: &Effects, time: Duration) -> FetchedCredentials {
+    FetchedCredentials { credentials: key(id), expires: Some(effects.clock.now().plus(time)) }
 }
 
-fn forever(id: &str) -> Fetched {
-    Fetched { credentials: key(id), expires: None }
+fn forever(id: &str) -> FetchedCredentials {
+    FetchedCredentials { credentials: key(id), expires: None }
 }
 
-fn keeper(script: &Script, effects: &Effects) -> Keeper {
-    Keeper::new(script.clone(), Arc::clone(&effects.clock))
+fn cache(script: &Script, effects: &Effects) -> CredentialsCache {
+    CredentialsCache::new(script.clone(), Arc::clone(&effects.clock))
 }
 
-async fn id(keeper: &Keeper) -> String {
-    keeper.credentials().await.map_or_else(|error| error.to_string(), |it| it.access_key_id().to_owned())
+async fn id(cache: &CredentialsCache) -> String {
+    cache.credentials().await.map_or_else(|error| error.to_string(), |it| it.access_key_id().to_owned())
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_never_expires_is_fetched_once() {
     let effects = effects();
     let script = Script::default().then(Duration::ZERO, forever("a"));
-    let keeper = keeper(&script, &effects);
+    let cache = cache(&script, &effects);
     for _ in 0..3 {
-        assert_eq!(id(&keeper).await, "a");
+        assert_eq!(id(&cache).await, "a");
         advance(Duration::from_hours(100)).await;
     }
     assert_eq!(script.asked(), 1);
@@ -79,16 +79,16 @@ async fn what_expires_is_renewed_before_that_and_nobody_waits_for_it() {
     let script = Script::default()
         .then(Duration::ZERO, lasting("a", &effects, Duration::from_hours(1)))
         .then(Duration::from_secs(3), lasting("b", &effects, Duration::from_hours(100)));
-    let keeper = keeper(&script, &effects);
-    assert_eq!(id(&keeper).await, "a");
+    let cache = cache(&script, &effects);
+    assert_eq!(id(&cache).await, "a");
     advance(Duration::from_mins(54) + MOMENT).await;
-    assert_eq!((id(&keeper).await.as_str(), script.asked()), ("a", 1));
+    assert_eq!((id(&cache).await.as_str(), script.asked()), ("a", 1));
     advance(MOMENT).await;
     let began = Instant::now();
-    assert_eq!((id(&keeper).await.as_str(), began.elapsed()), ("a", Duration::ZERO));
+    assert_eq!((id(&cache).await.as_str(), began.elapsed()), ("a", Duration::ZERO));
     eventually(MOMENT, || script.asked() == 2).await;
     sleep(Duration::from_secs(4)).await;
-    assert_eq!((id(&keeper).await.as_str(), script.asked()), ("b", 2));
+    assert_eq!((id(&cache).await.as_str(), script.asked()), ("b", 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,12 +97,12 @@ async fn what_lives_for_a_short_time_is_used_for_most_of_it() {
     let script = Script::default()
         .then(Duration::ZERO, lasting("a", &effects, Duration::from_secs(4)))
         .then(Duration::ZERO, lasting("b", &effects, Duration::from_mins(1)));
-    let keeper = keeper(&script, &effects);
-    assert_eq!(id(&keeper).await, "a");
+    let cache = cache(&script, &effects);
+    assert_eq!(id(&cache).await, "a");
     advance(Duration::from_secs(1)).await;
-    assert_eq!((id(&keeper).await.as_str(), script.asked()), ("a", 1));
+    assert_eq!((id(&cache).await.as_str(), script.asked()), ("a", 1));
     advance(Duration::from_secs(2)).await;
-    assert_eq!((id(&keeper).await.as_str(), script.asked()), ("b", 2), "with a second left it is spent");
+    assert_eq!((id(&cache).await.as_str(), script.asked()), ("b", 2), "with a second left it is spent");
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,33 +110,29 @@ async fn all_who_wait_share_one_fetch_and_its_failure() {
     let effects = effects();
     let script =
         Script::default().then(Duration::from_secs(2), None).then(Duration::from_secs(2), forever("a"));
-    let keeper = keeper(&script, &effects);
+    let cache = cache(&script, &effects);
     let began = Instant::now();
-    let came = futures_util::future::join_all((0..5).map(|_| id(&keeper))).await;
+    let came = futures_util::future::join_all((0..5).map(|_| id(&cache))).await;
     assert_eq!((came, began.elapsed().as_secs(), script.asked()), (vec!["none".to_owned(); 5], 2, 1));
     for _ in 0..5 {
-        assert_eq!(
-            (id(&keeper).await.as_str(), script.asked()),
-            ("none", 1),
-            "it is not asked again at once"
-        );
+        assert_eq!((id(&cache).await.as_str(), script.asked()), ("none", 1), "it is not asked again at once");
     }
-    advance(PAUSE).await;
-    assert_eq!((id(&keeper).await.as_str(), script.asked()), ("a", 2));
+    advance(FETCH_PAUSE).await;
+    assert_eq!((id(&cache).await.as_str(), script.asked()), ("a", 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_fetch_that_hangs_ends() {
     let effects = effects();
     let script = Script::default();
-    let keeper = keeper(&script, &effects);
+    let cache = cache(&script, &effects);
     let began = Instant::now();
-    assert!(id(&keeper).await.contains("too long"));
-    assert_eq!(began.elapsed(), FETCH);
-    assert!(id(&keeper).await.contains("too long"));
-    assert_eq!((began.elapsed(), script.asked()), (FETCH, 1));
-    advance(PAUSE).await;
-    assert!(id(&keeper).await.contains("too long"));
+    assert!(id(&cache).await.contains("too long"));
+    assert_eq!(began.elapsed(), FETCH_TIMEOUT);
+    assert!(id(&cache).await.contains("too long"));
+    assert_eq!((began.elapsed(), script.asked()), (FETCH_TIMEOUT, 1));
+    advance(FETCH_PAUSE).await;
+    assert!(id(&cache).await.contains("too long"));
     assert_eq!(script.asked(), 2);
 }
 
@@ -144,10 +140,10 @@ async fn a_fetch_that_hangs_ends() {
 async fn a_caller_that_gives_up_ends_no_fetch() {
     let effects = effects();
     let script = Script::default().then(Duration::from_secs(2), forever("a"));
-    let keeper = keeper(&script, &effects);
-    let gave_up = tokio::time::timeout(Duration::from_secs(1), keeper.credentials()).await;
+    let cache = cache(&script, &effects);
+    let gave_up = tokio::time::timeout(Duration::from_secs(1), cache.credentials()).await;
     assert!(gave_up.is_err());
-    assert_eq!((id(&keeper).await.as_str(), script.asked()), ("a", 1));
+    assert_eq!((id(&cache).await.as_str(), script.asked()), ("a", 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,31 +153,31 @@ async fn a_renewal_that_fails_is_tried_again_after_a_pause_while_there_is_someth
         .then(Duration::ZERO, lasting("a", &effects, Duration::from_hours(1)))
         .then(Duration::ZERO, None)
         .then(Duration::ZERO, lasting("b", &effects, Duration::from_hours(100)));
-    let keeper = keeper(&script, &effects);
-    id(&keeper).await;
+    let cache = cache(&script, &effects);
+    id(&cache).await;
     advance(Duration::from_mins(56)).await;
     for _ in 0..50 {
-        assert_eq!(id(&keeper).await, "a");
+        assert_eq!(id(&cache).await, "a");
         sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(script.asked(), 2);
-    advance(PAUSE).await;
-    id(&keeper).await;
+    advance(FETCH_PAUSE).await;
+    id(&cache).await;
     eventually(MOMENT, || script.asked() == 3).await;
-    assert_eq!(id(&keeper).await, "b");
+    assert_eq!(id(&cache).await, "b");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_refused_is_fetched_anew_unless_it_was_already() {
     let effects = effects();
     let script = Script::default().then(Duration::ZERO, forever("a")).then(Duration::ZERO, forever("b"));
-    let keeper = keeper(&script, &effects);
-    assert_eq!(id(&keeper).await, "a");
-    keeper.forget(&key("a"));
-    assert_eq!(id(&keeper).await, "b");
+    let cache = cache(&script, &effects);
+    assert_eq!(id(&cache).await, "a");
+    cache.forget(&key("a"));
+    assert_eq!(id(&cache).await, "b");
     // Somebody's call was still under way with the old ones.
-    keeper.forget(&key("a"));
-    assert_eq!((id(&keeper).await.as_str(), script.asked()), ("b", 2));
+    cache.forget(&key("a"));
+    assert_eq!((id(&cache).await.as_str(), script.asked()), ("b", 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,11 +187,11 @@ async fn credentials_that_go_on_being_refused_are_fetched_anew_after_pauses_only
     for _ in 0..10 {
         script = script.then(Duration::from_millis(10), forever("a"));
     }
-    let keeper = keeper(&script, &effects);
+    let cache = cache(&script, &effects);
     let began = Instant::now();
-    while began.elapsed() < PAUSE * 4 {
-        assert_eq!(id(&keeper).await, "a");
-        keeper.forget(&key("a"));
+    while began.elapsed() < FETCH_PAUSE * 4 {
+        assert_eq!(id(&cache).await, "a");
+        cache.forget(&key("a"));
         sleep(Duration::from_millis(50)).await;
     }
     assert!((4..=6).contains(&script.asked()), "{}", script.asked());
@@ -208,10 +204,10 @@ async fn a_source_of_nothing_but_what_has_expired_is_asked_after_pauses_only() {
     for _ in 0..10 {
         script = script.then(Duration::ZERO, lasting("a", &effects, Duration::ZERO));
     }
-    let keeper = keeper(&script, &effects);
+    let cache = cache(&script, &effects);
     let began = Instant::now();
-    while began.elapsed() < PAUSE * 4 {
-        assert_eq!(id(&keeper).await, "a");
+    while began.elapsed() < FETCH_PAUSE * 4 {
+        assert_eq!(id(&cache).await, "a");
         sleep(Duration::from_millis(50)).await;
     }
     assert!((4..=5).contains(&script.asked()), "{}", script.asked());
@@ -224,12 +220,12 @@ async fn an_old_failure_is_no_answer_once_credentials_were_refused() {
         .then(Duration::ZERO, lasting("a", &effects, Duration::from_hours(1)))
         .then(Duration::ZERO, None)
         .then(Duration::ZERO, forever("b"));
-    let keeper = keeper(&script, &effects);
-    id(&keeper).await;
+    let cache = cache(&script, &effects);
+    id(&cache).await;
     advance(Duration::from_mins(56)).await;
-    assert_eq!(id(&keeper).await, "a");
+    assert_eq!(id(&cache).await, "a");
     eventually(MOMENT, || script.asked() == 2).await;
-    sleep(PAUSE).await;
-    keeper.forget(&key("a"));
-    assert_eq!(id(&keeper).await, "b");
+    sleep(FETCH_PAUSE).await;
+    cache.forget(&key("a"));
+    assert_eq!(id(&cache).await, "b");
 }

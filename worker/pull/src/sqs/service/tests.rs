@@ -27,7 +27,7 @@ fn a_wait_is_rounded_up() {
 fn what_is_odd_about_a_message_keeps_none_from_coming() {
     let of = |attributes: &[(&str, &str)]| {
         let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        received(Message {
+        received(SqsMessage {
             id: "id".to_owned(),
             receipt_handle: "handle".to_owned(),
             body: "{".to_owned(),

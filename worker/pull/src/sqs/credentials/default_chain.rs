@@ -1,4 +1,4 @@
-//! Where AWS's own tools look for credentials.
+//! The default credentials chain of AWS tools.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,44 +16,44 @@ use chargegate_sigv4::AwsCredentials as Credentials;
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
-use super::http::PlainHttp;
-use super::{CredentialsError, Fetch, Fetched};
+use super::http::CredentialsHttpClient;
+use super::{CredentialsError, FetchCredentials, FetchedCredentials};
 use crate::engine::ServiceClient;
 use chargegate_storage::Clock;
 use chargegate_storage::metric;
 
-/// As much of an error's text is kept.
-const MAX_TEXT: usize = 500;
+/// Most characters kept of an error text.
+const MAX_ERROR_TEXT: usize = 500;
 
-/// The chain of sources of AWS's own crate: the first that is set up gives credentials, or none does.
-pub(in super::super) struct Usual {
+/// Chain of credential sources of `aws-config`: the first configured source provides the credentials.
+pub(in super::super) struct DefaultChain {
     region: Region,
     client: ServiceClient,
     clock: Arc<dyn Clock>,
 }
 
-impl Usual {
-    /// `region` is where roles are assumed.
+impl DefaultChain {
+    /// Creates the chain; roles are assumed in `region`.
     pub(in super::super) fn new(region: &str, client: ServiceClient, clock: Arc<dyn Clock>) -> Self {
         Self { region: Region::new(region.to_owned()), client, clock }
     }
 
-    /// A chain of its own for each fetch: one remembers what stood in the files when it was first asked.
+    /// Builds a new chain for each fetch, because a chain caches the files that it has read.
     async fn chain(&self) -> DefaultCredentialsChain {
         let config = ProviderConfig::empty()
-            .with_http_client(PlainHttp::new(self.client.clone()))
+            .with_http_client(CredentialsHttpClient::new(self.client.clone()))
             .with_sleep_impl(TokioSleep::new())
-            .with_time_source(Time(Arc::clone(&self.clock)))
+            .with_time_source(ClockTimeSource(Arc::clone(&self.clock)))
             .with_behavior_version(Some(BehaviorVersion::latest()));
         DefaultCredentialsChain::builder().configure(config).region(self.region.clone()).build().await
     }
 }
 
 #[async_trait]
-impl Fetch for Usual {
-    async fn fetch(&self) -> Result<Fetched, CredentialsError> {
+impl FetchCredentials for DefaultChain {
+    async fn fetch(&self) -> Result<FetchedCredentials, CredentialsError> {
         let chain = Box::pin(self.chain()).await;
-        // The crate would tell of a failure too, at each attempt and in its own words.
+        // Silences the crate's own log of every failed attempt.
         let found = chain.provide_credentials().with_subscriber(NoSubscriber::default()).await;
         let found = found.map_err(|error| describe(&error))?;
         let (id, secret) = (found.access_key_id(), found.secret_access_key());
@@ -62,26 +62,26 @@ impl Fetch for Usual {
         let millis = |expires: SystemTime| {
             UnixMillis::default().plus(expires.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
         };
-        Ok(Fetched { credentials, expires: found.expiry().map(millis) })
+        Ok(FetchedCredentials { credentials, expires: found.expiry().map(millis) })
     }
 }
 
 fn describe(error: &aws_credential_types::provider::error::CredentialsError) -> CredentialsError {
     let text = format!("{error}: {}", metric::cause(error));
-    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT);
+    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_ERROR_TEXT);
     CredentialsError::new(line.collect::<String>())
 }
 
-/// The worker's clock, as the crate wants it.
-struct Time(Arc<dyn Clock>);
+/// Adapter from the worker's clock to the crate's time source.
+struct ClockTimeSource(Arc<dyn Clock>);
 
-impl TimeSource for Time {
+impl TimeSource for ClockTimeSource {
     fn now(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(self.0.now().0)
     }
 }
 
-impl fmt::Debug for Time {
+impl fmt::Debug for ClockTimeSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
