@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chargegate_core::{DecisionReason, DecisionStatus, RequestId};
-use chargegate_storage::EngineError;
-use chargegate_storage::inspect::{Cursor, DecisionFilter};
+use chargegate_storage::StoreError;
+use chargegate_storage::inspect::{DecisionCursor, DecisionFilter};
 use clap::builder::PossibleValuesParser;
 
 use crate::engines::{EngineOpenError, inspect_folder, store_connector};
@@ -89,7 +89,7 @@ pub(crate) async fn run(args: DecisionsArgs) -> Result<ExitCode, DecisionsComman
     };
     match args.command {
         DecisionsCommand::List(list) => {
-            let (limit, before) = (list.limit, list.before.clone().map(Cursor::from));
+            let (limit, before) = (list.limit, list.before.clone().map(DecisionCursor::from));
             let page = inspector.decisions(&filter(*list), limit, before).await?;
             if args.json { output::line(show::page_json(&page)) } else { show::print_page(&page) }
         }
@@ -127,7 +127,7 @@ pub(crate) enum DecisionsCommandError {
     Open(#[from] EngineOpenError),
     /// The store cannot be read.
     #[error("the decisions cannot be read")]
-    Read(#[from] EngineError),
+    Read(#[from] StoreError),
     /// No decision has this id.
     #[error("no decision has this id: the request is not decided yet, or its retention has ended")]
     Unknown,

@@ -18,7 +18,7 @@ mod sqs;
 use std::sync::Arc;
 
 use chargegate_storage::Effects;
-use chargegate_storage::history::HistoryWatch;
+use chargegate_storage::history::HistoryMonitor;
 use chargegate_storage::queue::{Producer, Queue};
 use chargegate_storage::store::Store;
 use tokio::task::JoinSet;
@@ -37,7 +37,7 @@ pub(crate) struct Engines {
     producer: Arc<dyn Producer>,
     store: Arc<dyn Store>,
     /// Watches for messages that the queue loses, if the queue keeps a history.
-    watch: Option<HistoryWatch>,
+    watch: Option<HistoryMonitor>,
     /// The engines, in the order in which they are closed.
     handles: Vec<Arc<dyn EngineHandle>>,
 }
@@ -101,7 +101,8 @@ impl Engines {
         // The store first: an open queue is already a member of the group of workers.
         let store = store.open(tuning, effects).await?;
         let queue = queue.open(effects).await?;
-        let watch = queue.history.map(|history| HistoryWatch::start(history, store.history, effects.clone()));
+        let watch =
+            queue.history.map(|history| HistoryMonitor::start(history, store.history, effects.clone()));
         Ok(Self {
             queue: queue.queue,
             producer: queue.producer,

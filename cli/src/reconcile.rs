@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use chargegate_core::RequestId;
 use chargegate_storage::reconcile::{Reconciliation, SequenceRange, reconcile, reconcile_uncounted};
-use chargegate_storage::{Effects, EngineError};
+use chargegate_storage::{Effects, EngineError, QueueError, StoreError};
 use serde_json::json;
 
 use crate::engines::{EngineOpenError, queue_connector, reconcile_folder, store_connector};
@@ -70,7 +70,33 @@ pub(crate) enum ReconcileCommandError {
     Open(#[from] EngineOpenError),
     /// A count cannot be read.
     #[error("the counts cannot be read")]
-    Read(#[from] EngineError),
+    Read(#[source] EngineError),
+    /// The database is a standby, which may lag behind: decisions would seem to be lost.
+    #[error(
+        "the counts cannot be read from a standby, which lags behind: DATABASE_URL must name the primary"
+    )]
+    Standby,
+}
+
+impl From<EngineError> for ReconcileCommandError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Store(StoreError::Standby) => Self::Standby,
+            error => Self::Read(error),
+        }
+    }
+}
+
+impl From<QueueError> for ReconcileCommandError {
+    fn from(error: QueueError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+impl From<StoreError> for ReconcileCommandError {
+    fn from(error: StoreError) -> Self {
+        EngineError::from(error).into()
+    }
 }
 
 /// Displays a reconciliation for people.

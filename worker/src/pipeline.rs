@@ -29,8 +29,8 @@ use crate::authorizer::Authorizer;
 use crate::callback::{self, Dispatcher};
 use crate::metric;
 use crate::retry_until_done::RetryUntilDone;
+use chargegate_storage::Batcher;
 use chargegate_storage::Effects;
-use chargegate_storage::Gather;
 use chargegate_storage::queue::{LeasedMessage, MessageKey, Queue};
 use chargegate_storage::store::{Outcome, Recorded, Store};
 
@@ -100,7 +100,7 @@ impl Pipeline {
         let retry = RetryUntilDone::new(parts.effects.clone(), abandon);
         // When recording ends for any reason, a panic included, leasing must stop too.
         let stop_guard = stop.clone().drop_guard();
-        let inbox = Gather::new(inbox, MAX_RECORD_BATCH, settings.record_interval);
+        let inbox = Batcher::new(inbox, MAX_RECORD_BATCH, settings.record_interval);
         let recording = record(inbox, parts.clone(), dispatcher, retry, store_works);
         let record_task = tokio::spawn(async move {
             let _stop_guard = stop_guard;
@@ -228,7 +228,7 @@ async fn release_undecided(mut released: mpsc::Receiver<MessageKey>, queue: Arc<
 
 /// Records outcomes in batches: while one batch commits, the next one collects, and earlier ones are acknowledged.
 async fn record(
-    mut inbox: Gather<InFlightMessage>,
+    mut inbox: Batcher<InFlightMessage>,
     parts: WorkerDependencies,
     dispatcher: Dispatcher,
     retry: RetryUntilDone,
@@ -268,7 +268,7 @@ async fn record(
         let parts = parts.clone();
         acknowledging.spawn(async move {
             let acknowledged = async {
-                if let Err(error) = parts.queue.acknowledge(keys).await {
+                if let Err(error) = parts.queue.ack(keys).await {
                     warn!(error = %error, cause = chargegate_storage::metric::cause(&error), "could not acknowledge messages; they will be delivered again");
                 }
             };

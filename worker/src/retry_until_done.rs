@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use chargegate_storage::Effects;
-use chargegate_storage::Outage;
-use chargegate_storage::{EngineError, Fate};
+use chargegate_storage::FailureBackoff;
+use chargegate_storage::{EngineError, ErrorFate};
 
 const RETRY_BASE: Duration = Duration::from_millis(100);
 const RETRY_CAP: Duration = Duration::from_secs(5);
@@ -26,21 +26,22 @@ impl RetryUntilDone {
     }
 
     /// Repeats `operation` until it succeeds. Returns `None` after a permanent failure, or when abandoned.
-    pub(crate) async fn run<T, F>(&self, what: &'static str, mut operation: impl FnMut() -> F) -> Option<T>
+    pub(crate) async fn run<T, E, F>(&self, what: &'static str, mut operation: impl FnMut() -> F) -> Option<T>
     where
-        F: Future<Output = Result<T, EngineError>>,
+        E: Into<EngineError>,
+        F: Future<Output = Result<T, E>>,
     {
-        let mut outage = Outage::default();
+        let mut backoff = FailureBackoff::default();
         loop {
             let error = match operation().await {
                 Ok(done) => return Some(done),
-                Err(error) => error,
+                Err(error) => error.into(),
             };
-            let wait = outage.next_wait(RETRY_BASE, RETRY_CAP, &self.effects);
+            let wait = backoff.next_delay(RETRY_BASE, RETRY_CAP, &self.effects);
             let (cause, retry_ms) = (chargegate_storage::metric::cause(&error), wait.as_millis());
-            let stop = error.fate() == Fate::Stop;
+            let stop = error.fate() == ErrorFate::Stop;
             // The failure is the same at each attempt, and the engine logs its outage too.
-            if outage.take_warning() || stop {
+            if backoff.should_warn() || stop {
                 warn!(error = %error, cause, retry_ms, "could not {what}");
             } else {
                 debug!(error = %error, cause, retry_ms, "still could not {what}");

@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use crate::callback::{CallbackClient, Delivery, DeliverySettings};
 use crate::pipeline::{Pipeline, PipelineSettings, WorkerDependencies};
 use chargegate_storage::Effects;
-use chargegate_storage::spawn_watched;
+use chargegate_storage::spawn_signalling_end;
 use chargegate_storage::store::Store;
 
 /// Interval between purges of rows past their retention.
@@ -61,7 +61,7 @@ impl Worker {
             settings.retention,
             stop.clone(),
         );
-        let purge_task = spawn_watched(&ended, purging);
+        let purge_task = spawn_signalling_end(&ended, purging);
         let pipeline = Pipeline::start(settings.pipeline, parts, dispatcher, abandon.clone());
         Self { pipeline, delivery, purge_task, stop, ended, abandon }
     }

@@ -1,14 +1,16 @@
 //! Decisions as text and as JSON.
 
 use chargegate_core::UnixMillis;
-use chargegate_storage::inspect::{Attempt, Cursor, DecisionDetail, DecisionLine, Page};
+use chargegate_storage::inspect::{
+    AttemptRecord, DecisionCursor, DecisionDetail, DecisionPage, DecisionSummary,
+};
 use serde_json::{Value, json};
 
 use crate::output::{UntrustedText, line};
 use crate::timestamp::UtcTimestamp;
 
 /// Prints one line for each decision.
-pub(super) fn print_page(page: &Page) {
+pub(super) fn print_page(page: &DecisionPage) {
     if page.decisions.is_empty() {
         line("no decisions");
         return;
@@ -63,7 +65,7 @@ pub(super) fn print_detail(detail: &DecisionDetail) {
     if let Some(give_up) = &callback.give_up {
         row("given up", give_up);
     }
-    for Attempt { number, started_at, took, result, http_status } in attempts {
+    for AttemptRecord { number, started_at, took, result, http_status } in attempts {
         let status = http_status.map_or_else(String::new, |status| format!(" {status}"));
         row(
             &format!("attempt {number}"),
@@ -73,9 +75,9 @@ pub(super) fn print_detail(detail: &DecisionDetail) {
 }
 
 /// Returns a page as one JSON object.
-pub(super) fn page_json(page: &Page) -> Value {
+pub(super) fn page_json(page: &DecisionPage) -> Value {
     let decisions: Vec<Value> = page.decisions.iter().map(decision_json).collect();
-    json!({"decisions": decisions, "next": page.next.as_ref().map(Cursor::as_str)})
+    json!({"decisions": decisions, "next": page.next.as_ref().map(DecisionCursor::as_str)})
 }
 
 /// Returns one decision as one JSON object.
@@ -90,7 +92,7 @@ pub(super) fn detail_json(detail: &DecisionDetail) -> Value {
     })
 }
 
-fn decision_json(decision: &DecisionLine) -> Value {
+fn decision_json(decision: &DecisionSummary) -> Value {
     let callback = &decision.callback;
     json!({
         "request_id": decision.request_id.to_string(),
@@ -113,7 +115,7 @@ fn decision_json(decision: &DecisionLine) -> Value {
     })
 }
 
-fn attempt_json(attempt: &Attempt) -> Value {
+fn attempt_json(attempt: &AttemptRecord) -> Value {
     json!({
         "number": attempt.number.get(),
         "started_at": time(attempt.started_at),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chargegate_storage::Effects;
-use chargegate_storage::history::{Observe, Remember};
+use chargegate_storage::history::{HistorySource, HistoryStore};
 use chargegate_storage::inspect::Inspect;
 use chargegate_storage::queue::{Producer, Queue};
 use chargegate_storage::reconcile::{CountedQueue, CountedStore};
@@ -34,7 +34,7 @@ pub(crate) struct OpenQueue {
     /// The queue as an edge uses it.
     pub(crate) producer: Arc<dyn Producer>,
     /// The queue's history, if the engine keeps one.
-    pub(crate) history: Option<Arc<dyn Observe>>,
+    pub(crate) history: Option<Arc<dyn HistorySource>>,
     /// The lifecycle.
     pub(crate) handle: Arc<dyn EngineHandle>,
 }
@@ -51,7 +51,7 @@ pub(crate) struct OpenStore {
     /// The store.
     pub(crate) store: Arc<dyn Store>,
     /// The record of the queue's history.
-    pub(crate) history: Arc<dyn Remember>,
+    pub(crate) history: Arc<dyn HistoryStore>,
     /// The lifecycle.
     pub(crate) handle: Arc<dyn EngineHandle>,
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chargegate_sqlite::{Engine, Inspector, OpenError, Settings};
+use chargegate_sqlite::{SqliteEngine, SqliteInspector, SqliteOpenError, SqliteSettings};
 use chargegate_storage::inspect::Inspect;
 use chargegate_storage::reconcile::Reconciliation;
-use chargegate_storage::{Effects, EngineError};
+use chargegate_storage::{Effects, StoreError};
 
 use super::{EngineHandle, EngineOpenError, Engines, FolderTuning};
 
@@ -21,8 +21,8 @@ pub(crate) async fn open_folder(
     effects: &Effects,
 ) -> Result<Engines, EngineOpenError> {
     let FolderTuning { depth_limit, message_lease, callback_lease } = tuning;
-    let settings = Settings { depth_limit: depth_limit.get(), message_lease, callback_lease };
-    let engine = Engine::open(data_dir, settings, effects.clone()).await.map_err(with_remedy)?;
+    let settings = SqliteSettings { depth_limit: depth_limit.get(), message_lease, callback_lease };
+    let engine = SqliteEngine::open(data_dir, settings, effects.clone()).await.map_err(with_remedy)?;
     let engine = Arc::new(engine);
     Ok(Engines {
         queue: engine.clone(),
@@ -38,7 +38,7 @@ pub(crate) async fn open_folder(
 /// # Errors
 /// [`EngineOpenError`].
 pub(crate) async fn inspect_folder(data_dir: &Path) -> Result<Box<dyn Inspect>, EngineOpenError> {
-    Ok(Box::new(Inspector::open(data_dir).await.map_err(with_remedy)?))
+    Ok(Box::new(SqliteInspector::open(data_dir).await.map_err(with_remedy)?))
 }
 
 /// Reconciles queue and store in the data folder.
@@ -47,17 +47,17 @@ pub(crate) async fn inspect_folder(data_dir: &Path) -> Result<Box<dyn Inspect>, 
 /// The folder cannot be opened; the inner error if it cannot be read.
 pub(crate) async fn reconcile_folder(
     data_dir: &Path,
-) -> Result<Result<Reconciliation, EngineError>, EngineOpenError> {
-    Ok(Inspector::open(data_dir).await.map_err(with_remedy)?.reconcile().await)
+) -> Result<Result<Reconciliation, StoreError>, EngineOpenError> {
+    Ok(SqliteInspector::open(data_dir).await.map_err(with_remedy)?.reconcile().await)
 }
 
 #[async_trait]
-impl EngineHandle for Engine {
+impl EngineHandle for SqliteEngine {
     async fn close(&self) {
-        Engine::close(self).await;
+        SqliteEngine::close(self).await;
     }
 }
 
-fn with_remedy(error: OpenError) -> EngineOpenError {
+fn with_remedy(error: SqliteOpenError) -> EngineOpenError {
     EngineOpenError::new(error, "")
 }

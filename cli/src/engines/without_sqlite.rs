@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chargegate_storage::inspect::Inspect;
 use chargegate_storage::reconcile::Reconciliation;
-use chargegate_storage::{Effects, EngineError};
+use chargegate_storage::{Effects, StoreError};
 
 use super::{EngineOpenError, Engines, FolderTuning};
 
@@ -37,6 +37,6 @@ pub(crate) async fn inspect_folder(_data_dir: &Path) -> Result<Box<dyn Inspect>,
 /// Fails: this build has no engine for a data folder.
 pub(crate) async fn reconcile_folder(
     _data_dir: &Path,
-) -> Result<Result<Reconciliation, EngineError>, EngineOpenError> {
+) -> Result<Result<Reconciliation, StoreError>, EngineOpenError> {
     Err(not_built())
 }

@@ -16,8 +16,8 @@ use sqlx::{PgConnection, Row as _};
 use self::index::PostgresDueIndex;
 use super::failure::PostgresFailure;
 use super::rows::{duration, moment, request_id, uuid};
-use chargegate_storage::store::saved::{self, Claimed, Saved, UnreadableColumn};
-use chargegate_storage::store::turns;
+use chargegate_storage::store::fair_share;
+use chargegate_storage::store::row::{self, ClaimedCallback, DecisionRow, UnreadableColumn};
 use chargegate_storage::store::{CallbackJob, ClaimLimits};
 
 /// Leases the oldest due callbacks of the hosts in $1: for each host the number in $2 at most, and $5 in all.
@@ -42,7 +42,7 @@ struct HostShare {
 /// A leased callback, with the time that locates the partition of its decision.
 struct ClaimedRow {
     recorded_at: i64,
-    claimed: Claimed,
+    claimed: ClaimedCallback,
 }
 
 /// Leases callbacks that are due `ahead` milliseconds from now. `last` is the host served last.
@@ -61,7 +61,7 @@ pub(super) async fn claim(
         limits.under_way.keys().map(|host| &**host).filter(|host| free(host) == 0).collect();
     let most = i64::try_from(limits.total).unwrap_or(i64::MAX);
     let mut index = PostgresDueIndex { connection: &mut *connection, ahead, saturated };
-    let found = turns::search(&mut index, last, most).await?;
+    let found = fair_share::find_due_hosts(&mut index, last, most).await?;
     let mut turns: Vec<HostShare> = found
         .hosts
         .into_iter()
@@ -144,7 +144,7 @@ fn read_claimed(row: &PgRow) -> Result<ClaimedRow, PostgresFailure> {
         })
     };
     let (attempt, first): (i32, i32) = (row.try_get("attempt")?, row.try_get("round_first")?);
-    let claimed = Claimed {
+    let claimed = ClaimedCallback {
         request_id: request_id(row)?,
         attempt: number(attempt)?,
         round_attempt: number(attempt.saturating_sub(first).saturating_add(1))?,
@@ -170,17 +170,17 @@ async fn load_jobs(
     .bind(claimed.iter().map(|placed| uuid(&placed.claimed.request_id)).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
-    let mut decisions: HashMap<RequestId, DecisionRow> = HashMap::with_capacity(rows.len());
+    let mut decisions: HashMap<RequestId, PostgresDecisionRow> = HashMap::with_capacity(rows.len());
     for row in rows {
-        decisions.insert(request_id(&row)?, DecisionRow(row));
+        decisions.insert(request_id(&row)?, PostgresDecisionRow(row));
     }
-    Ok(saved::jobs(claimed.into_iter().map(|placed| placed.claimed), &decisions))
+    Ok(row::callback_jobs(claimed.into_iter().map(|placed| placed.claimed), &decisions))
 }
 
 /// A row of the table `decision`.
-struct DecisionRow(PgRow);
+struct PostgresDecisionRow(PgRow);
 
-impl Saved for DecisionRow {
+impl DecisionRow for PostgresDecisionRow {
     fn text(&self, column: &'static str) -> Result<Option<&str>, UnreadableColumn> {
         let unreadable = |_| UnreadableColumn { column };
         if column != "driver_token" {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use chargegate_storage::EngineError;
+use chargegate_storage::StoreError;
 
 /// PostgresFailure of one operation.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ impl PostgresFailure {
     }
 }
 
-impl From<PostgresFailure> for EngineError {
+impl From<PostgresFailure> for StoreError {
     fn from(failure: PostgresFailure) -> Self {
         match failure.class() {
             FailureClass::Full => Self::Full,
@@ -169,7 +169,7 @@ mod tests {
             (PostgresFailure::Sql(sqlx::Error::RowNotFound), true),
         ] {
             let text = failure.to_string();
-            let stop = matches!(EngineError::from(failure), EngineError::Unreadable(_));
+            let stop = matches!(StoreError::from(failure), StoreError::Unreadable(_));
             assert_eq!(stop, stops, "{text}");
         }
     }

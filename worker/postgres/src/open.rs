@@ -9,7 +9,7 @@ use super::failure::PostgresFailure;
 use super::schema::{self, SchemaState};
 use super::sessions::CONNECT_TIMEOUT;
 use super::url::DatabaseUrl;
-use chargegate_storage::EngineError;
+use chargegate_storage::StoreError;
 
 /// Oldest supported server, as a `server_version_num`.
 const MIN_SERVER_VERSION: i32 = 150_000;
@@ -167,9 +167,9 @@ impl PostgresOpenError {
     }
 
     /// Classifies a failed operation of the store.
-    pub(super) fn failed(error: EngineError) -> Self {
+    pub(super) fn failed(error: StoreError) -> Self {
         match error {
-            EngineError::Unavailable(source)
+            StoreError::Unavailable(source)
                 if source.downcast_ref::<PostgresFailure>().is_some_and(PostgresFailure::is_denial) =>
             {
                 Self::Denied(source)

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::failure::PostgresFailure;
 use super::rows::{duration, millis, uuid};
-use chargegate_storage::store::{DecidedMessage, Outcome, Verdict};
+use chargegate_storage::store::{DecidedMessage, Outcome, RecordOutcome};
 
 /// Context of one record call.
 pub(super) struct RecordContext {
@@ -32,7 +32,7 @@ pub(super) async fn record(
     outcomes: &[Outcome],
     ours: &RecordContext,
     now: UnixMillis,
-) -> Result<Vec<Verdict>, PostgresFailure> {
+) -> Result<Vec<RecordOutcome>, PostgresFailure> {
     let mut transaction = connection.begin().await?;
     let first = decide(&mut transaction, outcomes, ours.lease).await?;
     let repeated: Vec<(usize, &DecidedMessage)> = outcomes
@@ -45,7 +45,7 @@ pub(super) async fn record(
             _ => None,
         })
         .collect();
-    let mut repeats: HashMap<usize, Verdict> = HashMap::new();
+    let mut repeats: HashMap<usize, RecordOutcome> = HashMap::new();
     if !repeated.is_empty() {
         repeats = repeats::repeat(&mut transaction, &repeated, &first, ours, now).await?;
     }
@@ -54,9 +54,9 @@ pub(super) async fn record(
     Ok((0..outcomes.len())
         .map(|at| match repeats.get(&at) {
             Some(verdict) => *verdict,
-            None if poisoned.redelivered.contains(&at) => Verdict::Redelivered,
-            None if poisoned.new.contains(&at) => Verdict::Poison,
-            None => Verdict::Decided,
+            None if poisoned.redelivered.contains(&at) => RecordOutcome::Redelivered,
+            None if poisoned.new.contains(&at) => RecordOutcome::Poison,
+            None => RecordOutcome::Decided,
         })
         .collect())
 }

@@ -10,7 +10,7 @@ use super::PostgresStore;
 use super::failure::PostgresFailure;
 use super::rows::duration;
 use super::sessions::until;
-use chargegate_storage::EngineError;
+use chargegate_storage::StoreError;
 
 /// Number of partitions in one retention period.
 const PARTITIONS_PER_RETENTION: u32 = 8;
@@ -25,7 +25,7 @@ impl PostgresStore {
     }
 
     /// Creates partitions when less than one width lies ahead.
-    pub(super) async fn create_partitions(&self) -> Result<(), EngineError> {
+    pub(super) async fn create_partitions(&self) -> Result<(), StoreError> {
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, create(session.connection(), self.partition_width())).await;
@@ -35,7 +35,7 @@ impl PostgresStore {
     }
 
     /// Creates partitions when half a width has passed since the last time; otherwise makes no call.
-    pub(super) async fn ensure_partitions(&self) -> Result<(), EngineError> {
+    pub(super) async fn ensure_partitions(&self) -> Result<(), StoreError> {
         let last = *self.shared.partitions_created_at.lock().await;
         if last.is_some_and(|last| last.elapsed() < self.partition_width() / 2) {
             return Ok(());
@@ -46,7 +46,7 @@ impl PostgresStore {
     }
 
     /// Expires rows older than `before` and drops one expired table. Returns whether more is left.
-    pub(super) async fn retain(&self, before: UnixMillis) -> Result<bool, EngineError> {
+    pub(super) async fn retain(&self, before: UnixMillis) -> Result<bool, StoreError> {
         self.create_partitions().await?;
         let kept = self.shared.effects.clock.now().since(before);
         let mut session = self.shared.sessions.begin().await?;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::failure::PostgresFailure;
 use super::url::DatabaseUrl;
-use chargegate_storage::EngineError;
+use chargegate_storage::StoreError;
 
 /// Longest time for opening a session.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -106,10 +106,10 @@ impl SessionPool {
     }
 
     /// Acquires a session for the caller, until it is finished or dropped.
-    pub(super) async fn begin(&self) -> Result<PostgresSession<'_>, EngineError> {
+    pub(super) async fn begin(&self) -> Result<PostgresSession<'_>, StoreError> {
         let permit = match timeout(ACQUIRE_TIMEOUT, self.permits.acquire()).await {
             Ok(Ok(permit)) => permit,
-            Ok(Err(_closed)) => return Err(EngineError::Closed),
+            Ok(Err(_closed)) => return Err(StoreError::Closed),
             Err(_elapsed) => return Err(PostgresFailure::Busy.into()),
         };
         let ends = Instant::now() + self.deadline;
@@ -180,7 +180,7 @@ impl PostgresSession<'_> {
     }
 
     /// Returns the session to the pool, unless the operation failed.
-    pub(super) fn finish<T>(self, result: Result<T, PostgresFailure>) -> Result<T, EngineError> {
+    pub(super) fn finish<T>(self, result: Result<T, PostgresFailure>) -> Result<T, StoreError> {
         let Self { connection, generation, permit, sessions, .. } = self;
         match result {
             Ok(done) => {

@@ -13,22 +13,22 @@ use super::record::{self, RecordContext};
 use super::rows::{count, millis, uuid};
 use super::sessions::until;
 use super::{PostgresStore, claim, report};
-use chargegate_storage::EngineError;
+use chargegate_storage::StoreError;
 use chargegate_storage::metric;
 use chargegate_storage::store::{
-    AttemptReport, Backlog, CallbackJob, ClaimLimits, Outcome, Recorded, Store, Verdict,
+    AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, RecordOutcome, Recorded, Store,
 };
 
 #[async_trait]
 impl Store for PostgresStore {
-    async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, EngineError> {
+    async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, StoreError> {
         let verdicts = self.record_with_partitions(&outcomes).await;
         self.track_unconfirmed(&outcomes, &verdicts);
         let verdicts = verdicts?;
         Ok(outcomes.into_iter().zip(verdicts).map(|(outcome, verdict)| verdict.answer(outcome)).collect())
     }
 
-    async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, EngineError> {
+    async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError> {
         // A claim works without new partitions, and a record call that lacks one creates it.
         if let Err(error) = self.ensure_partitions().await {
             tracing::warn!(error = %error, cause = metric::cause(&error), "could not create partitions ahead of time; retrying later");
@@ -44,14 +44,14 @@ impl Store for PostgresStore {
         session.finish(result)
     }
 
-    async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), EngineError> {
+    async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), StoreError> {
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, report::release(session.connection(), &jobs)).await;
         session.finish(result)
     }
 
-    async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), EngineError> {
+    async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), StoreError> {
         let now = self.shared.effects.clock.now();
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
@@ -59,11 +59,11 @@ impl Store for PostgresStore {
         session.finish(result)
     }
 
-    async fn purge(&self, before: UnixMillis) -> Result<bool, EngineError> {
+    async fn purge(&self, before: UnixMillis) -> Result<bool, StoreError> {
         self.retain(before).await
     }
 
-    async fn backlog(&self) -> Result<Backlog, EngineError> {
+    async fn backlog(&self) -> Result<CallbackBacklog, StoreError> {
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, backlog(session.connection())).await;
@@ -73,7 +73,7 @@ impl Store for PostgresStore {
 
 impl PostgresStore {
     /// Records outcomes, creating partitions when none accepts the rows.
-    async fn record_with_partitions(&self, outcomes: &[Outcome]) -> Result<Vec<Verdict>, EngineError> {
+    async fn record_with_partitions(&self, outcomes: &[Outcome]) -> Result<Vec<RecordOutcome>, StoreError> {
         if let Some(verdicts) = self.try_record(outcomes).await? {
             return Ok(verdicts);
         }
@@ -82,7 +82,7 @@ impl PostgresStore {
     }
 
     /// Tracks outcomes that may be recorded although their record call failed, until a later call succeeds.
-    fn track_unconfirmed(&self, outcomes: &[Outcome], verdicts: &Result<Vec<Verdict>, EngineError>) {
+    fn track_unconfirmed(&self, outcomes: &[Outcome], verdicts: &Result<Vec<RecordOutcome>, StoreError>) {
         let mut unconfirmed = self.shared.unconfirmed.lock();
         for outcome in outcomes {
             if let Outcome::Decided(decided) = outcome {
@@ -111,7 +111,7 @@ impl PostgresStore {
     }
 
     /// Records outcomes. Returns `None` when no partition accepts the rows.
-    async fn try_record(&self, outcomes: &[Outcome]) -> Result<Option<Vec<Verdict>>, EngineError> {
+    async fn try_record(&self, outcomes: &[Outcome]) -> Result<Option<Vec<RecordOutcome>>, StoreError> {
         let now = self.shared.effects.clock.now();
         let context = RecordContext {
             unconfirmed: self.unconfirmed(outcomes),
@@ -137,8 +137,8 @@ const BACKLOG: &str = "SELECT \
     FROM (SELECT count(*) AS pending FROM (SELECT FROM callback LIMIT $1) AS callback) AS pending, \
     (SELECT count(*) AS lost FROM (SELECT FROM attempt WHERE give_up IS NOT NULL LIMIT $1) AS attempt) AS lost";
 
-async fn backlog(connection: &mut PgConnection) -> Result<Backlog, PostgresFailure> {
+async fn backlog(connection: &mut PgConnection) -> Result<CallbackBacklog, PostgresFailure> {
     const MAX_COUNTED_ROWS: i64 = 10_000;
     let row = sqlx::query(BACKLOG).bind(MAX_COUNTED_ROWS).fetch_one(connection).await?;
-    Ok(Backlog { in_flight: count(&row, "in_flight")?, dead: count(&row, "dead")? })
+    Ok(CallbackBacklog { in_flight: count(&row, "in_flight")?, dead: count(&row, "dead")? })
 }

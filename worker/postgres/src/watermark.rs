@@ -1,4 +1,4 @@
-//! Watermark of the queue's history.
+//! HistoryWatermark of the queue's history.
 
 use async_trait::async_trait;
 use sqlx::PgConnection;
@@ -7,19 +7,23 @@ use super::PostgresStore;
 use super::failure::PostgresFailure;
 use super::rows::count;
 use super::sessions::until;
-use chargegate_storage::EngineError;
-use chargegate_storage::history::{Remember, Watermark};
+use chargegate_storage::StoreError;
+use chargegate_storage::history::{HistoryStore, HistoryWatermark};
 
 #[async_trait]
-impl Remember for PostgresStore {
-    async fn watermark(&self) -> Result<Watermark, EngineError> {
+impl HistoryStore for PostgresStore {
+    async fn watermark(&self) -> Result<HistoryWatermark, StoreError> {
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, read(session.connection())).await;
         session.finish(result)
     }
 
-    async fn note(&self, was: Watermark, now: Watermark) -> Result<bool, EngineError> {
+    async fn replace_watermark(
+        &self,
+        was: HistoryWatermark,
+        now: HistoryWatermark,
+    ) -> Result<bool, StoreError> {
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, write(session.connection(), was, now)).await;
@@ -28,13 +32,13 @@ impl Remember for PostgresStore {
 }
 
 /// Reads the watermark.
-pub(super) async fn read(connection: &mut PgConnection) -> Result<Watermark, PostgresFailure> {
+pub(super) async fn read(connection: &mut PgConnection) -> Result<HistoryWatermark, PostgresFailure> {
     let row = sqlx::query("SELECT version, heartbeat, enqueued, forgotten FROM watermark")
         .fetch_one(connection)
         .await?;
-    Ok(Watermark {
+    Ok(HistoryWatermark {
         version: count(&row, "version")?,
-        beat: count(&row, "heartbeat")?,
+        heartbeat: count(&row, "heartbeat")?,
         enqueued: count(&row, "enqueued")?,
         forgotten: count(&row, "forgotten")?,
     })
@@ -42,8 +46,8 @@ pub(super) async fn read(connection: &mut PgConnection) -> Result<Watermark, Pos
 
 async fn write(
     connection: &mut PgConnection,
-    was: Watermark,
-    now: Watermark,
+    was: HistoryWatermark,
+    now: HistoryWatermark,
 ) -> Result<bool, PostgresFailure> {
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let written = sqlx::query(
@@ -51,7 +55,7 @@ async fn write(
     )
     .bind(number(was.version))
     .bind(number(now.version))
-    .bind(number(now.beat))
+    .bind(number(now.heartbeat))
     .bind(number(now.enqueued))
     .bind(number(now.forgotten))
     .execute(connection)

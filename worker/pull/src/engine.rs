@@ -45,11 +45,11 @@ pub use self::service::{
 };
 use self::throttle::ThrottleGate;
 use chargegate_storage::Effects;
-use chargegate_storage::EngineError;
-use chargegate_storage::Outage;
+use chargegate_storage::FailureBackoff;
+use chargegate_storage::QueueError;
 use chargegate_storage::metric;
 use chargegate_storage::queue::{EnqueueFailure, LeasedMessage, MessageKey, Producer, Queue, QueueDepth};
-use chargegate_storage::spawn_watched;
+use chargegate_storage::spawn_signalling_end;
 
 /// Upper bound of the first wait after a failure.
 const RETRY_BASE: Duration = Duration::from_millis(100);
@@ -90,8 +90,8 @@ struct PullEngineState<S> {
     throttle: ThrottleGate,
     /// Additional throttling of depth calls: they are frequent, and must not keep messages waiting.
     depth_throttle: ThrottleGate,
-    receive_outage: Mutex<Outage>,
-    ack_outage: Mutex<Outage>,
+    receive_outage: Mutex<FailureBackoff>,
+    ack_outage: Mutex<FailureBackoff>,
     /// Channel of acks and releases; `None` once the engine is closed.
     acks: Mutex<Option<mpsc::Sender<ack_batch::AckJob>>>,
     /// Channel of messages to send; `None` once the engine is closed, or where it does not send.
@@ -121,13 +121,13 @@ impl<S: PullService> PullEngine<S> {
         let stop = kill.child_token();
         let (receiving, draining) = (TaskTracker::new(), TaskTracker::new());
         let receive = receive::run(Arc::clone(&state), stop.clone());
-        spawn_watched(&ended, receiving.track_future(kill.clone().run_until_cancelled_owned(receive)));
+        spawn_signalling_end(&ended, receiving.track_future(kill.clone().run_until_cancelled_owned(receive)));
         let extend = upkeep::extend_leases(Arc::clone(&state));
-        spawn_watched(&ended, receiving.track_future(stop.clone().run_until_cancelled_owned(extend)));
+        spawn_signalling_end(&ended, receiving.track_future(stop.clone().run_until_cancelled_owned(extend)));
         let release = upkeep::release_unclaimed(Arc::clone(&state));
-        spawn_watched(&ended, receiving.track_future(stop.clone().run_until_cancelled_owned(release)));
+        spawn_signalling_end(&ended, receiving.track_future(stop.clone().run_until_cancelled_owned(release)));
         let ack = ack_batch::run(Arc::clone(&state), ack_inbox);
-        spawn_watched(&ended, draining.track_future(kill.clone().run_until_cancelled_owned(ack)));
+        spawn_signalling_end(&ended, draining.track_future(kill.clone().run_until_cancelled_owned(ack)));
         receiving.close();
         draining.close();
         let kill_on_drop = Arc::new(kill.clone().drop_guard());
@@ -161,7 +161,7 @@ impl<S: PullService> PullEngine<S> {
 
     /// Stops receiving, releases received messages that no lease claimed, and completes pending acks, releases and
     /// sends; within five seconds, even if the service does not answer. Messages that are still leased come again when
-    /// their leases end. Later calls on any clone fail with [`EngineError::Closed`].
+    /// their leases end. Later calls on any clone fail with [`QueueError::Closed`].
     pub async fn close(&self) {
         let state = &self.state;
         state.prefetcher.close();
@@ -191,7 +191,7 @@ impl<S: SendService> PullEngine<S> {
         *engine.state.sends.lock() = Some(sends);
         let send = send::run(Arc::clone(&engine.state), inbox);
         let PullEngineTasks { draining, kill, ended, .. } = &engine.tasks;
-        spawn_watched(ended, draining.track_future(kill.clone().run_until_cancelled_owned(send)));
+        spawn_signalling_end(ended, draining.track_future(kill.clone().run_until_cancelled_owned(send)));
         engine
     }
 
@@ -216,27 +216,27 @@ impl<S: SendService> PullEngine<S> {
         drop(sends);
         let unknown = || PullServiceError::unavailable("the service did not confirm the message");
         let result = result.await.unwrap_or_else(|_| Err(unknown()));
-        result.map_err(|error| EngineError::from(error).into())
+        result.map_err(|error| QueueError::from(error).into())
     }
 }
 
 #[async_trait]
 impl<S: PullService> Queue for PullEngine<S> {
-    async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, EngineError> {
+    async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, QueueError> {
         self.state.prefetcher.lease(max, wait).await
     }
 
-    async fn acknowledge(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
+    async fn ack(&self, keys: Vec<MessageKey>) -> Result<(), QueueError> {
         self.state.check_open()?;
         self.state.end_leases(keys, LeaseOutcome::Ack).await
     }
 
-    async fn release(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
+    async fn release(&self, keys: Vec<MessageKey>) -> Result<(), QueueError> {
         self.state.check_open()?;
         self.state.end_leases(keys, LeaseOutcome::Release).await
     }
 
-    async fn depth(&self) -> Result<QueueDepth, EngineError> {
+    async fn depth(&self) -> Result<QueueDepth, QueueError> {
         self.state.check_open()?;
         let state = &self.state;
         state.throttle.check()?;
@@ -255,8 +255,8 @@ impl<S: SendService> Producer for PullEngine<S> {
 }
 
 impl<S: PullService> PullEngineState<S> {
-    fn check_open(&self) -> Result<(), EngineError> {
-        if self.prefetcher.is_closed() { Err(EngineError::Closed) } else { Ok(()) }
+    fn check_open(&self) -> Result<(), QueueError> {
+        if self.prefetcher.is_closed() { Err(QueueError::Closed) } else { Ok(()) }
     }
 
     fn close_channels(&self) {
@@ -276,24 +276,24 @@ impl<S: PullService> PullEngineState<S> {
     fn note_failure(
         &self,
         action: &'static str,
-        outage: &Mutex<Outage>,
+        outage: &Mutex<FailureBackoff>,
         begun: Instant,
         error: &PullServiceError,
     ) -> Instant {
         metric::engine_failure();
         let mut outage = outage.lock();
-        if outage.take_warning() {
+        if outage.should_warn() {
             warn!(error = %error, cause = metric::cause(error), "cannot {action}; retrying");
         } else {
             debug!(error = %error, cause = metric::cause(error), "still cannot {action}");
         }
-        let wait = outage.next_wait_of(begun, RETRY_BASE, self.settings.retry_cap, &self.effects);
+        let wait = outage.next_delay_since(begun, RETRY_BASE, self.settings.retry_cap, &self.effects);
         (Instant::now() + wait).max(self.throttle.until())
     }
 
     /// Logs the end of an outage, if there was one.
-    fn note_success(action: &'static str, outage: &Mutex<Outage>) {
-        if outage.lock().end() {
+    fn note_success(action: &'static str, outage: &Mutex<FailureBackoff>) {
+        if outage.lock().reset() {
             info!("can {action} again");
         }
     }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::url::RedisUrl;
 use chargegate_storage::Effects;
-use chargegate_storage::EngineError;
+use chargegate_storage::QueueError;
 use chargegate_storage::metric;
 
 /// The longest a command takes, a connection included.
@@ -87,7 +87,7 @@ impl From<RedisError> for CommandError {
     }
 }
 
-impl From<CommandError> for EngineError {
+impl From<CommandError> for QueueError {
     fn from(error: CommandError) -> Self {
         if error.is("OOM") { Self::Full } else { Self::Unavailable(Box::new(error)) }
     }

@@ -9,9 +9,9 @@ use super::open::{self, OpenError};
 use super::streams::{Place, Streams};
 use super::{Settings, script};
 use chargegate_storage::Effects;
-use chargegate_storage::EngineError;
+use chargegate_storage::QueueError;
 use chargegate_storage::queue::MessageKey;
-use chargegate_storage::reconcile::{CountedQueue, Snapshot};
+use chargegate_storage::reconcile::{CountedQueue, QueueSnapshot};
 
 /// Messages read by one command.
 const PAGE: usize = 1_000;
@@ -40,11 +40,11 @@ impl Inspector {
 
 #[async_trait]
 impl CountedQueue for Inspector {
-    async fn snapshot(&self) -> Result<Snapshot, EngineError> {
+    async fn snapshot(&self) -> Result<QueueSnapshot, QueueError> {
         let mut call = script::SNAPSHOT.prepare_invoke();
         call.key(self.streams.history_key()).key(self.streams.keys());
         let (now, all, beat, at_beat): (u64, Vec<(u64, EntryId)>, u64, u64) = self.link.call(&call).await?;
-        let mut snapshot = Snapshot { enqueued: 0, kept: (beat, at_beat), newest: Vec::new() };
+        let mut snapshot = QueueSnapshot { enqueued: 0, heartbeat: (beat, at_beat), newest: Vec::new() };
         for (stream, (added, newest)) in all.into_iter().enumerate() {
             snapshot.enqueued = snapshot.enqueued.saturating_add(added);
             let id = newest.max(EntryId::before(now));
@@ -53,7 +53,7 @@ impl CountedQueue for Inspector {
         Ok(snapshot)
     }
 
-    async fn waiting(&self, snapshot: &Snapshot) -> Result<Vec<MessageKey>, EngineError> {
+    async fn waiting(&self, snapshot: &QueueSnapshot) -> Result<Vec<MessageKey>, QueueError> {
         let mut waiting = Vec::new();
         for Place { stream, id: newest } in snapshot.newest.iter().filter_map(|key| self.streams.place(key)) {
             let Some(key) = self.streams.keys().get(stream) else { continue };

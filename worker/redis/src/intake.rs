@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connection::CommandError;
-use chargegate_storage::EngineError;
+use chargegate_storage::QueueError;
 use chargegate_storage::queue::LeasedMessage;
 
 /// How much longer than it may wait a lease stays for a reader that is just coming back.
@@ -122,7 +122,7 @@ impl State {
     }
 
     /// Why nothing can be leased, when no reader has a connection.
-    fn failure(&self) -> Option<EngineError> {
+    fn failure(&self) -> Option<QueueError> {
         let mut last = None;
         for seat in &self.seats {
             match &seat.standing {
@@ -132,7 +132,7 @@ impl State {
                 }
             }
         }
-        last.map(|error| EngineError::Unavailable(Box::new(Arc::clone(error))))
+        last.map(|error| QueueError::Unavailable(Box::new(Arc::clone(error))))
     }
 }
 
@@ -159,7 +159,7 @@ impl Intake {
     }
 
     /// Waits up to `wait` for the first of `max` messages; see [`chargegate_storage::queue::Queue::lease`].
-    pub(super) async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, EngineError> {
+    pub(super) async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, QueueError> {
         let now = Instant::now();
         let until = now.checked_add(wait).unwrap_or(now + FAR);
         let wanting = Wanting::new(self, max);
@@ -185,10 +185,10 @@ impl Intake {
         max: usize,
         until: Instant,
         before: &[u64],
-    ) -> Option<Result<Vec<LeasedMessage>, EngineError>> {
+    ) -> Option<Result<Vec<LeasedMessage>, QueueError>> {
         let mut state = self.lock();
         if state.closed {
-            return Some(Err(EngineError::Closed));
+            return Some(Err(QueueError::Closed));
         }
         let count = max.min(state.ready.len());
         if count > 0 || max == 0 {

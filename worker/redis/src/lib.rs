@@ -49,12 +49,12 @@ pub use self::url::{RedisUrl, RedisUrlError};
 pub use self::warning::Warning;
 use async_trait::async_trait;
 use chargegate_storage::Effects;
-use chargegate_storage::EngineError;
-use chargegate_storage::history::{Observation, Observe};
+use chargegate_storage::QueueError;
+use chargegate_storage::history::{HistorySource, QueueObservation};
 use chargegate_storage::metric;
 pub use chargegate_storage::queue::EnqueueFailure;
 use chargegate_storage::queue::MessageKey;
-use chargegate_storage::spawn_watched;
+use chargegate_storage::spawn_signalling_end;
 
 /// The longest that taking leave of the server takes.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -152,11 +152,11 @@ impl Engine {
                 .map_err(|error| open::describe(settings)(error.into()))?;
             let reader =
                 Reader { shared: Arc::clone(&shared), stream, key, link, schedule: Schedule::default() };
-            spawn_watched(&ended, tasks.track_future(reader.run(stop.clone())));
+            spawn_signalling_end(&ended, tasks.track_future(reader.run(stop.clone())));
         }
         let live = consumer::live(Arc::clone(&shared));
         let living = stop.clone().run_until_cancelled_owned(live);
-        spawn_watched(&ended, tasks.track_future(living));
+        spawn_signalling_end(&ended, tasks.track_future(living));
         tasks.close();
         let end = Arc::new(stop.clone().drop_guard());
         Ok((Self { shared, tasks, stop, ended, _end: end }, warnings))
@@ -183,7 +183,7 @@ impl Engine {
         call.key(streams.keys()).arg(self.shared.settings.depth_limit);
         // Lua counts from one.
         call.arg(streams.number_for(body) + 1).arg(STREAM_FIELD).arg(body);
-        let taken: bool = self.shared.link.call(&call).await.map_err(EngineError::from)?;
+        let taken: bool = self.shared.link.call(&call).await.map_err(QueueError::from)?;
         if taken { Ok(()) } else { Err(EnqueueFailure::DepthLimit) }
     }
 
@@ -193,7 +193,7 @@ impl Engine {
     }
 
     /// Stops reading, hands back what no lease came for, and takes leave of the server. What is still leased then
-    /// goes to other workers at once, or soon if the server does not answer within two seconds. Later calls on any clone get [`EngineError::Closed`].
+    /// goes to other workers at once, or soon if the server does not answer within two seconds. Later calls on any clone get [`QueueError::Closed`].
     pub async fn close(&self) {
         let unclaimed: Vec<_> = self.shared.intake.close().into_iter().map(|message| message.key).collect();
         self.stop.cancel();
@@ -208,7 +208,7 @@ impl Engine {
 
 impl Shared {
     /// Hands messages back, says that this worker no longer lives, and deletes its consumers that have nothing pending.
-    async fn leave(&self, unclaimed: &[MessageKey]) -> Result<(), EngineError> {
+    async fn leave(&self, unclaimed: &[MessageKey]) -> Result<(), QueueError> {
         self.release(unclaimed).await?;
         self.link.run::<()>(cmd("DEL").arg(&self.consumer.alive_key)).await?;
         for stream in self.streams.keys() {
@@ -241,12 +241,12 @@ impl fmt::Debug for Engine {
 }
 
 #[async_trait]
-impl Observe for Engine {
-    async fn observe(&self, known_beat: u64) -> Result<Observation, EngineError> {
+impl HistorySource for Engine {
+    async fn observe(&self, known_heartbeat: u64) -> Result<QueueObservation, QueueError> {
         self.shared.check_open()?;
         let mut call = script::OBSERVE.prepare_invoke();
-        call.key(self.shared.streams.history_key()).key(self.shared.streams.keys()).arg(known_beat);
-        let (kept_beat, kept_enqueued, enqueued, begun_beat) = self.shared.link.call(&call).await?;
-        Ok(Observation { kept_beat, kept_enqueued, enqueued, begun_beat })
+        call.key(self.shared.streams.history_key()).key(self.shared.streams.keys()).arg(known_heartbeat);
+        let (kept_heartbeat, kept_enqueued, enqueued, begun_heartbeat) = self.shared.link.call(&call).await?;
+        Ok(QueueObservation { kept_heartbeat, kept_enqueued, enqueued, begun_heartbeat })
     }
 }

@@ -10,7 +10,7 @@ use redis::pipe;
 use super::held::LetGo;
 use super::left::RELEASED;
 use super::{Engine, Shared, script};
-use chargegate_storage::EngineError;
+use chargegate_storage::QueueError;
 use chargegate_storage::queue::{LeasedMessage, MessageKey, Producer, Queue, QueueDepth};
 
 /// Messages acknowledged or handed back by one command.
@@ -18,21 +18,21 @@ const CHUNK: usize = 512;
 
 #[async_trait]
 impl Queue for Engine {
-    async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, EngineError> {
+    async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, QueueError> {
         self.shared.intake.lease(max, wait).await
     }
 
-    async fn acknowledge(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
+    async fn ack(&self, keys: Vec<MessageKey>) -> Result<(), QueueError> {
         self.shared.check_open()?;
-        self.shared.acknowledge(&keys).await
+        self.shared.ack(&keys).await
     }
 
-    async fn release(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
+    async fn release(&self, keys: Vec<MessageKey>) -> Result<(), QueueError> {
         self.shared.check_open()?;
         self.shared.release(&keys).await
     }
 
-    async fn depth(&self) -> Result<QueueDepth, EngineError> {
+    async fn depth(&self) -> Result<QueueDepth, QueueError> {
         self.shared.check_open()?;
         let mut question = pipe();
         for stream in self.shared.streams.keys() {
@@ -51,11 +51,11 @@ impl Producer for Engine {
 }
 
 impl Shared {
-    pub(super) fn check_open(&self) -> Result<(), EngineError> {
-        if self.intake.is_closed() { Err(EngineError::Closed) } else { Ok(()) }
+    pub(super) fn check_open(&self) -> Result<(), QueueError> {
+        if self.intake.is_closed() { Err(QueueError::Closed) } else { Ok(()) }
     }
 
-    async fn acknowledge(&self, keys: &[MessageKey]) -> Result<(), EngineError> {
+    async fn ack(&self, keys: &[MessageKey]) -> Result<(), QueueError> {
         for let_go in self.let_go(keys) {
             let Some(key) = self.streams.keys().get(let_go.stream) else { continue };
             for ids in let_go.ids.chunks(CHUNK) {
@@ -66,7 +66,7 @@ impl Shared {
     }
 
     /// Hands back what is still ours, as if this delivery had not been.
-    pub(super) async fn release(&self, keys: &[MessageKey]) -> Result<(), EngineError> {
+    pub(super) async fn release(&self, keys: &[MessageKey]) -> Result<(), QueueError> {
         for let_go in self.let_go(keys) {
             let stream = let_go.stream;
             let Some(key) = self.streams.keys().get(stream) else { continue };

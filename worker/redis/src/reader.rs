@@ -14,7 +14,7 @@ use super::connection::{CommandError, Link};
 use super::entry::{Entry, Read};
 use super::intake::Demand;
 use super::streams::Place;
-use chargegate_storage::Outage;
+use chargegate_storage::FailureBackoff;
 use chargegate_storage::metric;
 use chargegate_storage::queue::LeasedMessage;
 
@@ -41,7 +41,7 @@ pub(super) struct Schedule {
     pub(super) generation: u64,
     pub(super) next_look: Option<Instant>,
     pub(super) next_tidying: Option<Instant>,
-    outage: Outage,
+    outage: FailureBackoff,
 }
 
 impl Reader {
@@ -57,7 +57,7 @@ impl Reader {
         loop {
             match self.serve_once().await {
                 Ok(()) => {
-                    if self.schedule.outage.end() {
+                    if self.schedule.outage.reset() {
                         info!(stream = self.key, "reading again");
                     }
                 }
@@ -99,13 +99,13 @@ impl Reader {
             }
         }
         metric::engine_failure();
-        if self.schedule.outage.take_warning() {
+        if self.schedule.outage.should_warn() {
             warn!(stream = self.key, error = %error, cause = metric::cause(&*error), "cannot read; trying again");
         } else {
             debug!(stream = self.key, error = %error, cause = metric::cause(&*error), "still cannot read");
         }
         self.shared.intake.down(self.stream, error);
-        let wait = self.schedule.outage.next_wait(BASE, CAP, &self.shared.effects);
+        let wait = self.schedule.outage.next_delay(BASE, CAP, &self.shared.effects);
         tokio::time::sleep(wait).await;
     }
 

@@ -89,7 +89,7 @@ pub(super) static TIDY: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Counts what was ever added to the streams `KEYS[2..]`, and begins the next beat in the hash `KEYS[1]`, unless that
-/// knows a lower one than `ARGV[1]`; see [`chargegate_storage::history::Observation`].
+/// knows a lower one than `ARGV[1]`; see [`chargegate_storage::history::QueueObservation`].
 pub(super) static OBSERVE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"

@@ -19,7 +19,7 @@ async fn whatever_call_fails_nothing_stays_held() {
     let counts = || [0, 1].map(|stream| shared.held.count(stream));
 
     hold();
-    engine.acknowledge(keys.clone()).await.unwrap_err();
+    engine.ack(keys.clone()).await.unwrap_err();
     assert_eq!(counts(), [0, 0]);
     hold();
     engine.release(keys).await.unwrap_err();

@@ -8,9 +8,9 @@ use chargegate_core::UnixMillis;
 use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
-use super::Settings;
+use super::SqliteSettings;
 use super::writer::Command;
-use chargegate_storage::EngineError;
+use chargegate_storage::{QueueError, StoreError};
 
 pub(super) use super::claim::Claim;
 pub(super) use super::messages::{Acknowledge, Enqueue, Lease, Release};
@@ -19,7 +19,7 @@ pub(super) use super::record::Record;
 pub(super) use super::report::{HandBack, Report};
 
 /// Where an operation's caller waits.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Failure>>;
 
 /// Something to write. All waiting operations of a kind are applied together.
 pub(super) trait Operation: Sized + Send + Sync + 'static {
@@ -46,7 +46,7 @@ pub(super) trait Operation: Sized + Send + Sync + 'static {
 pub(super) struct Transaction<'a> {
     pub(super) connection: &'a mut SqliteConnection,
     pub(super) now: UnixMillis,
-    pub(super) settings: &'a Settings,
+    pub(super) settings: &'a SqliteSettings,
     /// Messages in the queue, as this transaction leaves them.
     pub(super) depth: u64,
     /// Whether messages became visible.
@@ -58,6 +58,7 @@ pub(super) struct Transaction<'a> {
 pub(super) enum Failure {
     Full,
     Unavailable(Arc<sqlx::Error>),
+    Closed,
 }
 
 impl From<sqlx::Error> for Failure {
@@ -70,11 +71,22 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-impl From<Failure> for EngineError {
+impl From<Failure> for QueueError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Full => Self::Full,
             Failure::Unavailable(error) => Self::Unavailable(Box::new(SharedCause(error))),
+            Failure::Closed => Self::Closed,
+        }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Full => Self::Full,
+            Failure::Unavailable(error) => Self::Unavailable(Box::new(SharedCause(error))),
+            Failure::Closed => Self::Closed,
         }
     }
 }
@@ -132,7 +144,7 @@ impl<O: Operation> Waiting<O> {
 
     fn fail(self, failure: &Failure) {
         for reply in self.replies {
-            let _ = reply.send(Err(failure.clone().into()));
+            let _ = reply.send(Err(failure.clone()));
         }
     }
 }

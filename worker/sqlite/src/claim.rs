@@ -19,8 +19,8 @@ pub(super) use self::index::{OLDEST, STEP};
 use super::batch::{Failure, Operation, Reply, Transaction};
 use super::keys::{count, ids, millis, moment, request_id};
 use super::writer::Command;
-use chargegate_storage::store::saved::{self, Claimed, Saved, UnreadableColumn};
-use chargegate_storage::store::turns;
+use chargegate_storage::store::fair_share;
+use chargegate_storage::store::row::{self, ClaimedCallback, DecisionRow, UnreadableColumn};
 use chargegate_storage::store::{CallbackJob, ClaimLimits};
 
 /// The callbacks of the hosts in ?1, a JSON array, due at ?2, the oldest ?3 of each.
@@ -54,7 +54,8 @@ pub(super) async fn search(
     let mut reader = readers.acquire().await?;
     let mut index = Index { connection: &mut reader, now, saturated: json!(saturated).to_string() };
     let most = i64::try_from(limits.total).unwrap_or(i64::MAX);
-    let turns::Found { mut hosts, ended_at } = turns::search(&mut index, last, most).await?;
+    let fair_share::DueHosts { mut hosts, ended_at } =
+        fair_share::find_due_hosts(&mut index, last, most).await?;
     hosts.retain(|host| free(host) > 0);
     hosts.truncate(limits.total);
     let per_host = limits.per_host.min(limits.total);
@@ -109,13 +110,13 @@ pub(super) struct Claim {
 }
 
 impl Operation for Claim {
-    type Outcome = Vec<Claimed>;
-    type Answer = Vec<Claimed>;
+    type Outcome = Vec<ClaimedCallback>;
+    type Answer = Vec<ClaimedCallback>;
 
     async fn apply(
         operations: &[Self],
         transaction: &mut Transaction<'_>,
-    ) -> Result<Vec<Vec<Claimed>>, Failure> {
+    ) -> Result<Vec<Vec<ClaimedCallback>>, Failure> {
         let mut all = Vec::with_capacity(operations.len());
         for Self { ids: wanted, now } in operations {
             let rows = sqlx::query(
@@ -134,17 +135,17 @@ impl Operation for Claim {
         Ok(all)
     }
 
-    fn answer(self, outcome: Vec<Claimed>) -> Vec<Claimed> {
+    fn answer(self, outcome: Vec<ClaimedCallback>) -> Vec<ClaimedCallback> {
         outcome
     }
 
-    fn into_command(self, reply: Reply<Vec<Claimed>>) -> Command {
+    fn into_command(self, reply: Reply<Vec<ClaimedCallback>>) -> Command {
         Command::Claim((self, reply))
     }
 }
 
-fn claimed(row: &SqliteRow) -> Result<Claimed, sqlx::Error> {
-    Ok(Claimed {
+fn claimed(row: &SqliteRow) -> Result<ClaimedCallback, sqlx::Error> {
+    Ok(ClaimedCallback {
         request_id: request_id(row)?,
         attempt: number(row, "attempt")?,
         round_attempt: number(row, "round_attempt")?,
@@ -160,7 +161,7 @@ fn number(row: &SqliteRow, column: &'static str) -> Result<NonZeroU32, sqlx::Err
 /// Reads what claimed callbacks are to say. It was written once and never changes.
 pub(super) async fn load_jobs(
     readers: &SqlitePool,
-    claimed: Vec<Claimed>,
+    claimed: Vec<ClaimedCallback>,
 ) -> Result<Vec<CallbackJob>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT request_id, station_id, driver_token, callback_url, status, reason, accepted_at, decided_at, \
@@ -171,15 +172,15 @@ pub(super) async fn load_jobs(
     .await?;
     let mut decisions = HashMap::with_capacity(rows.len());
     for row in rows {
-        decisions.insert(request_id(&row)?, DecisionRow(row));
+        decisions.insert(request_id(&row)?, SqliteDecisionRow(row));
     }
-    Ok(saved::jobs(claimed, &decisions))
+    Ok(row::callback_jobs(claimed, &decisions))
 }
 
 /// A row of the table `decision`.
-struct DecisionRow(SqliteRow);
+struct SqliteDecisionRow(SqliteRow);
 
-impl Saved for DecisionRow {
+impl DecisionRow for SqliteDecisionRow {
     fn text(&self, column: &'static str) -> Result<Option<&str>, UnreadableColumn> {
         self.0.try_get(column).map_err(|_| UnreadableColumn { column })
     }

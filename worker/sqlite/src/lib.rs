@@ -31,18 +31,18 @@ use chargegate_core::MAX_MESSAGE_BYTES;
 use sqlx::SqlitePool;
 use tokio::sync::{Mutex, Notify, mpsc};
 
-pub use self::inspect::Inspector;
-pub use self::open::OpenError;
+pub use self::inspect::SqliteInspector;
+pub use self::open::SqliteOpenError;
 use self::open::{Opened, Tuning};
 use self::writer::{Command, Writer};
 use chargegate_storage::Effects;
-use chargegate_storage::EngineError;
+use chargegate_storage::QueueError;
 use chargegate_storage::metric;
 pub use chargegate_storage::queue::EnqueueFailure;
 
 /// How the engine behaves.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct SqliteSettings {
     /// Messages that may wait, leased ones included; more are refused.
     pub depth_limit: u64,
     /// How long a leased message stays its holder's.
@@ -51,7 +51,7 @@ pub struct Settings {
     pub callback_lease: Duration,
 }
 
-impl Default for Settings {
+impl Default for SqliteSettings {
     fn default() -> Self {
         Self {
             depth_limit: 100_000,
@@ -63,7 +63,7 @@ impl Default for Settings {
 
 /// The engine, open on its data folder; clones share it.
 #[derive(Clone)]
-pub struct Engine {
+pub struct SqliteEngine {
     shared: Arc<Shared>,
 }
 
@@ -75,28 +75,32 @@ struct Shared {
     depth: Arc<AtomicU64>,
     /// The host served last, so that hosts take turns. Claims take turns as well.
     turn: Mutex<String>,
-    settings: Settings,
+    settings: SqliteSettings,
     effects: Effects,
 }
 
-impl Engine {
+impl SqliteEngine {
     /// Opens the engine in `data_dir`, which is created when missing, and locks the folder until the engine and
     /// its clones are closed or dropped.
     ///
     /// Nobody else can hold a lease in a folder that was not locked, so all leases end here.
     ///
     /// # Errors
-    /// [`OpenError`] says what is in the way and what to do about it.
-    pub async fn open(data_dir: &Path, settings: Settings, effects: Effects) -> Result<Self, OpenError> {
+    /// [`SqliteOpenError`] says what is in the way and what to do about it.
+    pub async fn open(
+        data_dir: &Path,
+        settings: SqliteSettings,
+        effects: Effects,
+    ) -> Result<Self, SqliteOpenError> {
         Self::open_tuned(data_dir, settings, effects, Tuning::default()).await
     }
 
     pub(crate) async fn open_tuned(
         data_dir: &Path,
-        settings: Settings,
+        settings: SqliteSettings,
         effects: Effects,
         tuning: Tuning,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, SqliteOpenError> {
         let Opened { writer, connect, readers, lock, depth } =
             open::open(data_dir, effects.clock.now(), &tuning).await?;
         let arrivals = Arc::new(Notify::new());
@@ -142,17 +146,21 @@ impl Engine {
         if body.len() > MAX_MESSAGE_BYTES {
             return Err(EnqueueFailure::TooLarge);
         }
-        if self.write(batch::Enqueue { body }).await? { Ok(()) } else { Err(EnqueueFailure::DepthLimit) }
+        if self.write(batch::Enqueue { body }).await.map_err(QueueError::from)? {
+            Ok(())
+        } else {
+            Err(EnqueueFailure::DepthLimit)
+        }
     }
 
     /// What operators may read of this engine.
     #[must_use]
-    pub fn inspector(&self) -> Inspector {
-        Inspector::new(self.shared.readers.clone())
+    pub fn inspector(&self) -> SqliteInspector {
+        SqliteInspector::new(self.shared.readers.clone())
     }
 
     /// Writes what still waits, closes the file and gives the folder free. Later calls on any clone get
-    /// [`EngineError::Closed`].
+    /// [`QueueError::Closed`].
     pub async fn close(&self) {
         let (reply, done) = tokio::sync::oneshot::channel();
         self.shared.readers.close().await;
@@ -162,11 +170,11 @@ impl Engine {
     }
 
     /// Has the writer task do `operation`, and waits for the commit.
-    async fn write<O: batch::Operation>(&self, operation: O) -> Result<O::Answer, EngineError> {
+    async fn write<O: batch::Operation>(&self, operation: O) -> Result<O::Answer, batch::Failure> {
         let (reply, answer) = tokio::sync::oneshot::channel();
         let command = operation.into_command(reply);
-        self.shared.commands.send(command).await.map_err(|_| EngineError::Closed)?;
-        answer.await.map_err(|_| EngineError::Closed)?
+        self.shared.commands.send(command).await.map_err(|_| batch::Failure::Closed)?;
+        answer.await.map_err(|_| batch::Failure::Closed)?
     }
 
     fn waiting(&self) -> u64 {
@@ -174,9 +182,9 @@ impl Engine {
     }
 }
 
-impl fmt::Debug for Engine {
+impl fmt::Debug for SqliteEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("settings", &self.shared.settings).finish_non_exhaustive()
+        f.debug_struct("SqliteEngine").field("settings", &self.shared.settings).finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
-use super::open::OpenError;
+use super::open::SqliteOpenError;
 
 /// The lock on a data folder, held while this lives.
 #[derive(Debug)]
@@ -13,13 +13,13 @@ pub(super) struct FolderLock {
 }
 
 /// Creates the folder, readable by its owner only, and locks it.
-pub(super) fn lock(data_dir: &Path) -> Result<FolderLock, OpenError> {
-    let failed = |source| OpenError::Folder { path: data_dir.into(), source };
+pub(super) fn lock(data_dir: &Path) -> Result<FolderLock, SqliteOpenError> {
+    let failed = |source| SqliteOpenError::Folder { path: data_dir.into(), source };
     create_folder(data_dir).map_err(failed)?;
     let file = private_file(&data_dir.join("lock")).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(FolderLock { _file: file }),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: data_dir.into() }),
+        Err(TryLockError::WouldBlock) => Err(SqliteOpenError::InUse { path: data_dir.into() }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }

@@ -48,7 +48,7 @@ pub(super) struct Opened {
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum SqliteOpenError {
     /// There is no such folder, or no database in it.
     #[error("there is no database in {}: name the data folder with --data-dir or CHARGEGATE_DATA_DIR", path.display())]
     Missing {
@@ -118,11 +118,15 @@ pub enum OpenError {
     },
 }
 
-pub(super) async fn open(data_dir: &Path, now: UnixMillis, tuning: &Tuning) -> Result<Opened, OpenError> {
+pub(super) async fn open(
+    data_dir: &Path,
+    now: UnixMillis,
+    tuning: &Tuning,
+) -> Result<Opened, SqliteOpenError> {
     let lock = lock::lock(data_dir)?;
     let path = data_dir.join(FILE);
-    lock::private_file(&path).map_err(|source| OpenError::Folder { path: data_dir.into(), source })?;
-    let failed = |source| OpenError::Database { path: path.clone(), source };
+    lock::private_file(&path).map_err(|source| SqliteOpenError::Folder { path: data_dir.into(), source })?;
+    let failed = |source| SqliteOpenError::Database { path: path.clone(), source };
     check_kind(&path).await?;
 
     let mut connect = base(&path)
@@ -145,17 +149,17 @@ pub(super) async fn open(data_dir: &Path, now: UnixMillis, tuning: &Tuning) -> R
 }
 
 /// Opens a file for reading only, whether or not an engine has it open.
-pub(super) async fn open_readers(data_dir: &Path) -> Result<SqlitePool, OpenError> {
+pub(super) async fn open_readers(data_dir: &Path) -> Result<SqlitePool, SqliteOpenError> {
     let path = data_dir.join(FILE);
     if !path.is_file() {
-        return Err(OpenError::Missing { path: data_dir.into() });
+        return Err(SqliteOpenError::Missing { path: data_dir.into() });
     }
     match check_kind(&path).await? {
         Kind::Ours(_) => {}
-        Kind::Empty => return Err(OpenError::Missing { path: data_dir.into() }),
-        Kind::Foreign => return Err(OpenError::Foreign { path }),
+        Kind::Empty => return Err(SqliteOpenError::Missing { path: data_dir.into() }),
+        Kind::Foreign => return Err(SqliteOpenError::Foreign { path }),
     }
-    readers(&path).await.map_err(|source| OpenError::Database { path, source })
+    readers(&path).await.map_err(|source| SqliteOpenError::Database { path, source })
 }
 
 /// Messages in the queue.
@@ -178,24 +182,24 @@ async fn readers(path: &Path) -> Result<SqlitePool, sqlx::Error> {
 }
 
 /// Refuses a file that is not ours before anything is changed in it.
-async fn check_kind(path: &Path) -> Result<Kind, OpenError> {
-    let failed = |source| OpenError::Database { path: path.into(), source };
+async fn check_kind(path: &Path) -> Result<Kind, SqliteOpenError> {
+    let failed = |source| SqliteOpenError::Database { path: path.into(), source };
     let mut connection = match base(path).read_only(true).connect().await {
         Ok(connection) => connection,
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("26") => {
-            return Err(OpenError::Foreign { path: path.into() });
+            return Err(SqliteOpenError::Foreign { path: path.into() });
         }
         Err(error) => return Err(failed(error)),
     };
     let kind = schema::kind(&mut connection).await.map_err(failed)?;
     let _ = connection.close().await;
     match kind {
-        Kind::Foreign => Err(OpenError::Foreign { path: path.into() }),
+        Kind::Foreign => Err(SqliteOpenError::Foreign { path: path.into() }),
         Kind::Ours(found) if usize::try_from(found).is_ok_and(|version| version > schema::NEWEST) => {
-            Err(OpenError::Newer { path: path.into(), found, known: schema::NEWEST })
+            Err(SqliteOpenError::Newer { path: path.into(), found, known: schema::NEWEST })
         }
         Kind::Empty if path.metadata().is_ok_and(|file| (1..SMALLEST).contains(&file.len())) => {
-            Err(OpenError::Foreign { path: path.into() })
+            Err(SqliteOpenError::Foreign { path: path.into() })
         }
         kind => Ok(kind),
     }
@@ -205,10 +209,11 @@ async fn check_kind(path: &Path) -> Result<Kind, OpenError> {
 pub(super) async fn check_durability(
     connection: &mut SqliteConnection,
     path: &Path,
-) -> Result<(), OpenError> {
-    let failed = |source| OpenError::Database { path: path.into(), source };
-    let refuse =
-        |pragma, expected, found| Err(OpenError::NotDurable { path: path.into(), pragma, expected, found });
+) -> Result<(), SqliteOpenError> {
+    let failed = |source| SqliteOpenError::Database { path: path.into(), source };
+    let refuse = |pragma, expected, found| {
+        Err(SqliteOpenError::NotDurable { path: path.into(), pragma, expected, found })
+    };
     let journal: String =
         sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await.map_err(failed)?;
     if journal != "wal" {

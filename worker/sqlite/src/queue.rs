@@ -8,13 +8,13 @@ use tokio::time::Instant;
 
 use super::batch::{Acknowledge, Lease, Release};
 use super::messages::Leased;
-use super::{Engine, keys};
-use chargegate_storage::EngineError;
+use super::{SqliteEngine, keys};
+use chargegate_storage::QueueError;
 use chargegate_storage::queue::{LeasedMessage, MessageKey, Producer, Queue, QueueDepth};
 
 #[async_trait]
-impl Queue for Engine {
-    async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, EngineError> {
+impl Queue for SqliteEngine {
+    async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, QueueError> {
         let max = i64::try_from(max).unwrap_or(i64::MAX);
         let until = Instant::now() + wait;
         loop {
@@ -36,23 +36,23 @@ impl Queue for Engine {
         }
     }
 
-    async fn acknowledge(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
-        self.write(Acknowledge { sequences: sequences(&keys) }).await
+    async fn ack(&self, keys: Vec<MessageKey>) -> Result<(), QueueError> {
+        Ok(self.write(Acknowledge { sequences: sequences(&keys) }).await?)
     }
 
-    async fn release(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
-        self.write(Release { sequences: sequences(&keys) }).await
+    async fn release(&self, keys: Vec<MessageKey>) -> Result<(), QueueError> {
+        Ok(self.write(Release { sequences: sequences(&keys) }).await?)
     }
 
-    async fn depth(&self) -> Result<QueueDepth, EngineError> {
+    async fn depth(&self) -> Result<QueueDepth, QueueError> {
         Ok(QueueDepth { waiting: self.waiting(), limit: self.shared.settings.depth_limit })
     }
 }
 
 #[async_trait]
-impl Producer for Engine {
+impl Producer for SqliteEngine {
     async fn enqueue(&self, body: String) -> Result<(), EnqueueError> {
-        Ok(Engine::enqueue(self, body).await?)
+        Ok(SqliteEngine::enqueue(self, body).await?)
     }
 }
 

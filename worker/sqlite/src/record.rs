@@ -10,7 +10,7 @@ use super::batch::{Failure, Operation, Reply, Transaction};
 use super::keys::{StoredKey, millis, request_id};
 use super::rows::Rows;
 use super::writer::Command;
-use chargegate_storage::store::{DecidedMessage, Outcome, PoisonMessage, Recorded, Verdict};
+use chargegate_storage::store::{DecidedMessage, Outcome, PoisonMessage, RecordOutcome, Recorded};
 
 static INSERT_DECISION: LazyLock<Rows> = LazyLock::new(|| {
     Rows::new(
@@ -35,13 +35,13 @@ pub(super) struct Record {
 }
 
 impl Operation for Record {
-    type Outcome = Vec<Verdict>;
+    type Outcome = Vec<RecordOutcome>;
     type Answer = Vec<Recorded>;
 
     async fn apply(
         operations: &[Self],
         transaction: &mut Transaction<'_>,
-    ) -> Result<Vec<Vec<Verdict>>, Failure> {
+    ) -> Result<Vec<Vec<RecordOutcome>>, Failure> {
         let outcomes = operations.iter().flat_map(|operation| &operation.outcomes);
         let mut known = put_aside(outcomes.clone().map(key), transaction).await?;
         let first = decide(outcomes.clone(), &known, transaction).await?;
@@ -52,10 +52,10 @@ impl Operation for Record {
                 // A message has one outcome, wherever it was recorded and however often it is delivered.
                 let new = known.insert(key(outcome));
                 verdicts.push(match outcome {
-                    _ if !new => Verdict::Redelivered,
+                    _ if !new => RecordOutcome::Redelivered,
                     Outcome::Poison(poison) => insert_poison(poison, transaction).await?,
                     Outcome::Decided(decided) if first.get(&decided.message.id) == Some(&key(outcome)) => {
-                        Verdict::Decided
+                        RecordOutcome::Decided
                     }
                     Outcome::Decided(decided) => repeat(decided, transaction).await?,
                 });
@@ -65,7 +65,7 @@ impl Operation for Record {
         Ok(all)
     }
 
-    fn answer(self, verdicts: Vec<Verdict>) -> Vec<Recorded> {
+    fn answer(self, verdicts: Vec<RecordOutcome>) -> Vec<Recorded> {
         self.outcomes.into_iter().zip(verdicts).map(|(outcome, verdict)| verdict.answer(outcome)).collect()
     }
 
@@ -153,7 +153,10 @@ async fn decide<'a>(
 }
 
 /// A decision that was not inserted: its message or its request has one already.
-async fn repeat(decided: &DecidedMessage, transaction: &mut Transaction<'_>) -> Result<Verdict, Failure> {
+async fn repeat(
+    decided: &DecidedMessage,
+    transaction: &mut Transaction<'_>,
+) -> Result<RecordOutcome, Failure> {
     let key = StoredKey::from(&decided.key);
     let id = decided.message.id;
     let redelivered: bool = sqlx::query("SELECT EXISTS (SELECT 1 FROM decision WHERE message_key = ?1)")
@@ -162,7 +165,7 @@ async fn repeat(decided: &DecidedMessage, transaction: &mut Transaction<'_>) -> 
         .await?
         .try_get(0)?;
     if redelivered {
-        return Ok(Verdict::Redelivered);
+        return Ok(RecordOutcome::Redelivered);
     }
     sqlx::query("INSERT INTO duplicate (message_key, request_id, found_at) VALUES (?1, ?2, ?3)")
         .bind(&key)
@@ -181,13 +184,13 @@ async fn repeat(decided: &DecidedMessage, transaction: &mut Transaction<'_>) -> 
     .execute(&mut *transaction.connection)
     .await?
     .rows_affected();
-    Ok(Verdict::Duplicate { resent: restarted > 0 })
+    Ok(RecordOutcome::Duplicate { resent: restarted > 0 })
 }
 
 async fn insert_poison(
     poison: &PoisonMessage,
     transaction: &mut Transaction<'_>,
-) -> Result<Verdict, Failure> {
+) -> Result<RecordOutcome, Failure> {
     let inserted = sqlx::query(
         "INSERT INTO poison (message_key, found_at, reason, body) SELECT ?1, ?2, ?3, ?4 \
          WHERE NOT EXISTS (SELECT 1 FROM decision WHERE message_key = ?1)",
@@ -199,5 +202,5 @@ async fn insert_poison(
     .execute(&mut *transaction.connection)
     .await?
     .rows_affected();
-    Ok(if inserted > 0 { Verdict::Poison } else { Verdict::Redelivered })
+    Ok(if inserted > 0 { RecordOutcome::Poison } else { RecordOutcome::Redelivered })
 }

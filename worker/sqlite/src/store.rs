@@ -8,17 +8,19 @@ use chargegate_core::{RequestId, UnixMillis};
 
 use super::batch::{Claim, HandBack, Purge, Record, Report};
 use super::keys::count;
-use super::{Engine, claim};
-use chargegate_storage::EngineError;
-use chargegate_storage::store::{AttemptReport, Backlog, CallbackJob, ClaimLimits, Outcome, Recorded, Store};
+use super::{SqliteEngine, claim};
+use chargegate_storage::StoreError;
+use chargegate_storage::store::{
+    AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, Recorded, Store,
+};
 
 #[async_trait]
-impl Store for Engine {
-    async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, EngineError> {
-        self.write(Record { outcomes }).await
+impl Store for SqliteEngine {
+    async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, StoreError> {
+        Ok(self.write(Record { outcomes }).await?)
     }
 
-    async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, EngineError> {
+    async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError> {
         let readers = &self.shared.readers;
         // Held until the leases are written, so that two claims do not find the same.
         let mut turn = self.shared.turn.lock().await;
@@ -34,19 +36,19 @@ impl Store for Engine {
         claim::load_jobs(readers, claimed).await.map_err(read_failure)
     }
 
-    async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), EngineError> {
-        self.write(HandBack { jobs }).await
+    async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), StoreError> {
+        Ok(self.write(HandBack { jobs }).await?)
     }
 
-    async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), EngineError> {
-        self.write(Report { reports }).await
+    async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), StoreError> {
+        Ok(self.write(Report { reports }).await?)
     }
 
-    async fn purge(&self, before: UnixMillis) -> Result<bool, EngineError> {
-        self.write(Purge { before }).await
+    async fn purge(&self, before: UnixMillis) -> Result<bool, StoreError> {
+        Ok(self.write(Purge { before }).await?)
     }
 
-    async fn backlog(&self) -> Result<Backlog, EngineError> {
+    async fn backlog(&self) -> Result<CallbackBacklog, StoreError> {
         let row = sqlx::query(
             "SELECT (SELECT count(*) FROM callback WHERE state = 'pending') AS in_flight, \
              (SELECT count(*) FROM callback WHERE state = 'dead') AS dead",
@@ -55,13 +57,13 @@ impl Store for Engine {
         .await
         .map_err(read_failure)?;
         let number = |column| count(&row, column).map_err(read_failure);
-        Ok(Backlog { in_flight: number("in_flight")?, dead: number("dead")? })
+        Ok(CallbackBacklog { in_flight: number("in_flight")?, dead: number("dead")? })
     }
 }
 
-pub(super) fn read_failure(error: sqlx::Error) -> EngineError {
+pub(super) fn read_failure(error: sqlx::Error) -> StoreError {
     match error {
-        sqlx::Error::PoolClosed => EngineError::Closed,
-        error => EngineError::Unavailable(Box::<dyn Error + Send + Sync>::from(error)),
+        sqlx::Error::PoolClosed => StoreError::Closed,
+        error => StoreError::Unavailable(Box::<dyn Error + Send + Sync>::from(error)),
     }
 }

@@ -23,7 +23,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use tempfile::TempDir;
 
-use super::{Engine, Settings};
+use super::{SqliteEngine, SqliteSettings};
 use chargegate_storage::queue::{LeasedMessage, MessageKey, Queue};
 use chargegate_storage::store::{
     AfterAttempt, AttemptReport, AttemptResult, CallbackJob, ClaimLimits, DecidedMessage, Outcome,
@@ -53,19 +53,19 @@ impl Clock for ManualClock {
 struct Bench {
     folder: TempDir,
     clock: Arc<ManualClock>,
-    settings: Settings,
-    engine: Engine,
+    settings: SqliteSettings,
+    engine: SqliteEngine,
 }
 
 impl Bench {
     async fn new() -> Self {
-        Self::with(Settings::default()).await
+        Self::with(SqliteSettings::default()).await
     }
 
-    async fn with(settings: Settings) -> Self {
+    async fn with(settings: SqliteSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock(AtomicU64::new(START)));
-        let engine = Engine::open(folder.path(), settings.clone(), effects(&clock)).await.unwrap();
+        let engine = SqliteEngine::open(folder.path(), settings.clone(), effects(&clock)).await.unwrap();
         Self { folder, clock, settings, engine }
     }
 
@@ -83,7 +83,8 @@ impl Bench {
 
     async fn reopen(&mut self) {
         self.engine.close().await;
-        self.engine = Engine::open(self.data_dir(), self.settings.clone(), self.effects()).await.unwrap();
+        self.engine =
+            SqliteEngine::open(self.data_dir(), self.settings.clone(), self.effects()).await.unwrap();
     }
 
     /// A connection of somebody who works on the file by hand.
@@ -117,7 +118,7 @@ impl Bench {
         self.enqueue(&message.encode()).await;
         let leased = self.lease(1).await.remove(0);
         let recorded = self.record(vec![decided(leased.key.as_str(), message, self.now())]).await;
-        self.engine.acknowledge(vec![leased.key]).await.unwrap();
+        self.engine.ack(vec![leased.key]).await.unwrap();
         job(recorded.into_iter().next().unwrap())
     }
 

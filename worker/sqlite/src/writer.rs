@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::Settings;
+use super::SqliteSettings;
 use super::batch::{
     Acknowledge, Claim, Enqueue, Failure, Group, HandBack, Lease, Operation, Purge, Record, Release, Reply,
     Report, Transaction,
@@ -48,7 +48,7 @@ pub(super) struct Writer {
     pub(super) depth: u64,
     pub(super) published: Arc<AtomicU64>,
     pub(super) arrivals: Arc<Notify>,
-    pub(super) settings: Settings,
+    pub(super) settings: SqliteSettings,
     pub(super) clock: Arc<dyn Clock>,
 }
 

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::{AclCallError, AuthorizationRequest, Authorizer, HttpAuthorizer};
-use chargegate_storage::testing::{Peer, STATION, TOKEN, read_request};
+use chargegate_storage::testing::{HostileServer, STATION, TOKEN, read_request};
 
 /// Longer than any test takes: what ends before ended for another reason.
 const LONG: Duration = Duration::from_mins(1);
@@ -41,7 +41,7 @@ fn answer(status: &str, content_type: &str, body: &str) -> String {
 async fn check(raw: impl Into<Vec<u8>>, expected: Result<DecisionStatus, AclCallError>) {
     let raw = raw.into();
     let shown = raw.get(..raw.len().min(80)).unwrap().escape_ascii().to_string();
-    let peer = Peer::answering(raw).await;
+    let peer = HostileServer::answering(raw).await;
     assert_eq!(ask(peer.port(), LONG).await, expected, "{shown}");
 }
 
@@ -51,7 +51,7 @@ const ALLOWED: &str = r#"{"status":"allowed"}"#;
 #[tokio::test]
 async fn the_question_is_the_contracts() {
     let (tell, mut told) = mpsc::unbounded_channel();
-    let peer = Peer::start(move |mut stream, _| {
+    let peer = HostileServer::start(move |mut stream, _| {
         let tell = tell.clone();
         async move {
             let _ = tell.send(read_request(&mut stream).await.unwrap());
@@ -117,7 +117,7 @@ async fn a_large_answer_is_no_answer_however_true() {
 #[tokio::test]
 async fn an_endless_answer_is_cut_off() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"status\":\"allowed\"}";
-    let (peer, poured) = Peer::pouring(head, vec![b' '; 64 * 1024]).await;
+    let (peer, poured) = HostileServer::pouring(head, vec![b' '; 64 * 1024]).await;
     assert_eq!(ask(peer.port(), LONG).await, Err(AclCallError::Unreadable));
     // Sockets buffer some megabytes; without a cap a peer pours gigabytes before the timeout.
     assert!(poured.await.unwrap() < 64 * 1024 * 1024);
@@ -125,7 +125,7 @@ async fn an_endless_answer_is_cut_off() {
 
 #[tokio::test]
 async fn a_service_that_refuses_or_hangs_up_is_unreachable() {
-    assert_eq!(ask(Peer::refusing().await, LONG).await, Err(AclCallError::Unreachable));
+    assert_eq!(ask(HostileServer::refusing().await, LONG).await, Err(AclCallError::Unreachable));
     let whole = answer("200 OK", JSON, ALLOWED);
     for end in [0, 10, 40, whole.len() - 1] {
         check(&whole[..end], Err(AclCallError::Unreachable)).await;
@@ -140,7 +140,7 @@ async fn the_timeout_spans_the_whole_exchange() {
     for end in [0, 10, whole.len() - ALLOWED.len(), whole.len() - 1] {
         let part = whole[..end].to_owned();
         let (tell, mut told) = mpsc::unbounded_channel();
-        let peer = Peer::start(move |mut stream, _| {
+        let peer = HostileServer::start(move |mut stream, _| {
             let (part, tell) = (part.clone(), tell.clone());
             async move {
                 let _ = read_request(&mut stream).await;
@@ -157,7 +157,7 @@ async fn the_timeout_spans_the_whole_exchange() {
 
 #[tokio::test]
 async fn a_trickled_answer_does_not_extend_the_timeout() {
-    let peer = Peer::start(async |mut stream, _| {
+    let peer = HostileServer::start(async |mut stream, _| {
         let _ = read_request(&mut stream).await;
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n";
         let _ = stream.write_all(head.as_bytes()).await;
@@ -171,7 +171,7 @@ async fn a_trickled_answer_does_not_extend_the_timeout() {
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let elsewhere = Peer::answering(answer("200 OK", JSON, ALLOWED)).await;
+    let elsewhere = HostileServer::answering(answer("200 OK", JSON, ALLOWED)).await;
     for status in [301, 302, 303, 307, 308] {
         let location = format!("http://127.0.0.1:{}/v1/authorizations", elsewhere.port());
         let raw = format!("HTTP/1.1 {status} Moved\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
@@ -182,7 +182,7 @@ async fn redirects_are_not_followed() {
 
 #[tokio::test]
 async fn a_connection_is_used_again() {
-    let peer = Peer::start(async |mut stream, _| {
+    let peer = HostileServer::start(async |mut stream, _| {
         while read_request(&mut stream).await.is_some() {
             let _ = stream.write_all(answer("200 OK", JSON, ALLOWED).as_bytes()).await;
         }

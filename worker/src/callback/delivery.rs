@@ -15,9 +15,9 @@ use super::client::{AttemptResponse, CallbackClient};
 use super::permits::{HostLimits, HostPermit};
 use crate::metric;
 use crate::retry_until_done::RetryUntilDone;
+use chargegate_storage::Batcher;
 use chargegate_storage::Effects;
-use chargegate_storage::Gather;
-use chargegate_storage::spawn_watched;
+use chargegate_storage::spawn_signalling_end;
 use chargegate_storage::store::{
     AfterAttempt, AttemptReport, AttemptResult, CallbackJob, ClaimLimits, Store,
 };
@@ -104,10 +104,11 @@ impl Delivery {
         let (reports, inbox) = mpsc::channel(settings.concurrency.max(1));
         let dispatcher = Dispatcher { shared: Arc::clone(&shared), reports };
         let retry = RetryUntilDone::new(effects, abandon);
-        let inbox = Gather::new(inbox, MAX_REPORT_BATCH, settings.report_interval);
+        let inbox = Batcher::new(inbox, MAX_REPORT_BATCH, settings.report_interval);
         let reporting = report_attempts(inbox, Arc::clone(&store), retry, Arc::clone(&shared));
-        let report_task = spawn_watched(ended, reporting);
-        let claim_task = spawn_watched(ended, claim_due(dispatcher.clone(), store, settings.poll_interval));
+        let report_task = spawn_signalling_end(ended, reporting);
+        let claim_task =
+            spawn_signalling_end(ended, claim_due(dispatcher.clone(), store, settings.poll_interval));
         (Self { shared, claim_task, report_task }, dispatcher)
     }
 
@@ -191,7 +192,7 @@ impl DeliveryState {
 
 /// Writes reports in batches: while one batch commits, the next one collects.
 async fn report_attempts(
-    mut inbox: Gather<(AttemptReport, HostPermit)>,
+    mut inbox: Batcher<(AttemptReport, HostPermit)>,
     store: Arc<dyn Store>,
     retry: RetryUntilDone,
     shared: Arc<DeliveryState>,

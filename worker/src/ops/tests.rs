@@ -10,8 +10,10 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tower_service::Service;
 
 use super::{OpsServer, metric};
-use chargegate_storage::EngineError;
-use chargegate_storage::testing::{Journal, MemoryQueue, MemoryStore, effects, message, outage};
+use chargegate_storage::StoreError;
+use chargegate_storage::testing::{
+    EventJournal, MemoryQueue, MemoryStore, effects, message, queue_unavailable,
+};
 
 struct Port {
     ops: OpsServer,
@@ -22,7 +24,7 @@ struct Port {
 impl Port {
     fn new(recorder: &PrometheusRecorder) -> Self {
         let queue = Arc::new(MemoryQueue::default());
-        let store = Arc::new(MemoryStore::new(Journal::default()));
+        let store = Arc::new(MemoryStore::new(EventJournal::default()));
         let ops = OpsServer::new(queue.clone(), store.clone(), recorder.handle());
         ops.set_ready(true);
         Self { ops, queue, store }
@@ -53,7 +55,7 @@ const NOT_READY: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 #[tokio::test]
 async fn health_needs_no_engine() {
     let port = Port::new(&recorder());
-    port.queue.fail_leases([outage()]);
+    port.queue.fail_leases([queue_unavailable()]);
     port.ops.set_ready(false);
     assert_eq!(port.ask("/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
 }
@@ -66,10 +68,10 @@ async fn ready_is_who_runs_and_has_room_and_engines() {
     assert_eq!(port.ask("/readyz").await.0, NOT_READY, "it does not run");
     port.ops.set_ready(true);
 
-    port.queue.fail_leases([outage()]);
+    port.queue.fail_leases([queue_unavailable()]);
     let (status, body) = port.ask("/readyz").await;
     assert_eq!(status, NOT_READY, "the queue fails: {body}");
-    port.store.fail_reports([EngineError::Full]);
+    port.store.fail_reports([StoreError::Full]);
     let (status, body) = port.ask("/readyz").await;
     assert_eq!(status, NOT_READY, "the store fails: {body}");
 

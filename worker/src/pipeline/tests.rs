@@ -17,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Pipeline, PipelineSettings, WorkerDependencies};
 use crate::callback::{CallbackClient, Delivery, DeliverySettings, SystemResolver};
 use chargegate_storage::Effects;
-use chargegate_storage::testing::{Journal, MemoryQueue, MemoryStore, effects, eventually, message};
+use chargegate_storage::testing::{EventJournal, MemoryQueue, MemoryStore, effects, eventually, message};
 
 /// A running pipeline and everything around it. Nothing is called back: every callback overflows to the store.
 struct Line {
     queue: Arc<MemoryQueue>,
     store: Arc<MemoryStore>,
     acl: Arc<FakeAuthorizer>,
-    journal: Journal,
+    journal: EventJournal,
     effects: Effects,
     abandon: CancellationToken,
     pipeline: Pipeline,
@@ -55,7 +55,7 @@ impl Line {
         acl: FakeAuthorizer,
         prepare: impl FnOnce(&MemoryQueue, &MemoryStore, UnixMillis),
     ) -> Self {
-        let journal = Journal::default();
+        let journal = EventJournal::default();
         let queue = Arc::new(MemoryQueue::new(journal.clone()));
         let store = Arc::new(MemoryStore::new(journal.clone()));
         let acl = Arc::new(acl);

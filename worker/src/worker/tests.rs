@@ -11,7 +11,7 @@ use super::{Worker, WorkerSettings};
 use crate::callback::{CallbackClient, DeliverySettings, SystemResolver};
 use crate::pipeline::{PipelineSettings, WorkerDependencies};
 use chargegate_storage::testing::{
-    CallbackState, Journal, MemoryQueue, MemoryStore, Peer, effects, eventually, message,
+    CallbackState, EventJournal, HostileServer, MemoryQueue, MemoryStore, effects, eventually, message,
 };
 
 struct Plant {
@@ -33,7 +33,7 @@ fn start(acl: FakeAuthorizer) -> Plant {
         retention: Duration::from_hours(72),
     };
     let queue = Arc::new(MemoryQueue::default());
-    let store = Arc::new(MemoryStore::new(Journal::default()));
+    let store = Arc::new(MemoryStore::new(EventJournal::default()));
     let parts = WorkerDependencies {
         queue: queue.clone(),
         store: store.clone(),
@@ -47,7 +47,8 @@ fn start(acl: FakeAuthorizer) -> Plant {
 
 #[tokio::test]
 async fn what_is_enqueued_is_decided_and_called_back_and_a_stop_finishes() {
-    let peer = Peer::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+    let peer =
+        HostileServer::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
     let plant = start(FakeAuthorizer::always(Duration::from_millis(1), Ok(DecisionStatus::Allowed)));
     let url = format!("http://127.0.0.1:{}/", peer.port());
     for n in 0..100 {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chargegate_core::{RequestId, UnixMillis};
 
 pub use self::mask::MaskedToken;
-use crate::error::EngineError;
+use crate::error::StoreError;
 
 /// A view of a store that cannot change it.
 #[async_trait]
@@ -17,19 +17,19 @@ pub trait Inspect: Send + Sync {
     /// Lists decisions, newest first, `limit` at most, from `cursor` on.
     ///
     /// # Errors
-    /// [`EngineError`]; a cursor of another store is [`EngineError::Unreadable`].
+    /// [`StoreError`]; a cursor of another store is [`StoreError::Unreadable`].
     async fn decisions(
         &self,
         filter: &DecisionFilter,
         limit: u32,
-        cursor: Option<Cursor>,
-    ) -> Result<Page, EngineError>;
+        cursor: Option<DecisionCursor>,
+    ) -> Result<DecisionPage, StoreError>;
 
     /// Looks one decision up.
     ///
     /// # Errors
-    /// [`EngineError`].
-    async fn decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, EngineError>;
+    /// [`StoreError`].
+    async fn decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, StoreError>;
 }
 
 /// Which decisions to list. Names are compared as they stand in the store, so that a newer version's are found too.
@@ -51,9 +51,9 @@ pub struct DecisionFilter {
 
 /// Where the next page begins: a text that only the store which gave it can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor(Box<str>);
+pub struct DecisionCursor(Box<str>);
 
-impl Cursor {
+impl DecisionCursor {
     /// The cursor as text, to be handed back later.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -61,7 +61,7 @@ impl Cursor {
     }
 }
 
-impl From<String> for Cursor {
+impl From<String> for DecisionCursor {
     fn from(text: String) -> Self {
         Self(text.into())
     }
@@ -69,16 +69,16 @@ impl From<String> for Cursor {
 
 /// Some decisions, newest first.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct DecisionPage {
     /// The decisions.
-    pub decisions: Vec<DecisionLine>,
+    pub decisions: Vec<DecisionSummary>,
     /// Where older ones begin, if there may be any.
-    pub next: Option<Cursor>,
+    pub next: Option<DecisionCursor>,
 }
 
 /// One decision.
 #[derive(Clone, Debug)]
-pub struct DecisionLine {
+pub struct DecisionSummary {
     /// The request.
     pub request_id: RequestId,
     /// Where the driver wanted to charge.
@@ -96,12 +96,12 @@ pub struct DecisionLine {
     /// Whether that was after the deadline.
     pub late: bool,
     /// How far the callback is.
-    pub callback: CallbackState,
+    pub callback: CallbackSummary,
 }
 
 /// How far a callback is.
 #[derive(Clone, Debug)]
-pub struct CallbackState {
+pub struct CallbackSummary {
     /// `pending`, `delivered`, `dead`, or `missing` where there is none.
     pub state: String,
     /// Where it goes.
@@ -122,7 +122,7 @@ pub struct CallbackState {
 #[derive(Clone, Debug)]
 pub struct DecisionDetail {
     /// The decision.
-    pub decision: DecisionLine,
+    pub decision: DecisionSummary,
     /// The trace it belongs to.
     pub traceparent: Option<String>,
     /// The message that asked.
@@ -130,12 +130,12 @@ pub struct DecisionDetail {
     /// How often it was asked again.
     pub duplicates: u64,
     /// The attempts to call back, oldest first.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<AttemptRecord>,
 }
 
 /// One attempt to call back.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub struct AttemptRecord {
     /// Its number.
     pub number: NonZeroU32,
     /// When it began.

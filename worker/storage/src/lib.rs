@@ -2,17 +2,17 @@
 //!
 //! No engine is named here. With the feature `testing` come fakes, and the conformance suites that every engine runs.
 
+mod batcher;
 mod effects;
 mod error;
-mod gather;
+mod failure_backoff;
 pub mod history;
 pub mod inspect;
 pub mod metric;
-mod outage;
 pub mod queue;
 pub mod reconcile;
 pub mod store;
-mod watched;
+mod task_end;
 
 #[cfg(any(test, feature = "testing"))]
 #[allow(
@@ -39,8 +39,8 @@ pub mod conformance;
 )]
 pub mod testing;
 
+pub use batcher::Batcher;
 pub use effects::{Clock, Effects, Random, SystemClock, SystemRandom};
-pub use error::{EngineError, Fate};
-pub use gather::Gather;
-pub use outage::Outage;
-pub use watched::spawn_watched;
+pub use error::{EngineError, ErrorFate, QueueError, StoreError};
+pub use failure_backoff::FailureBackoff;
+pub use task_end::spawn_signalling_end;

@@ -8,7 +8,7 @@ use chargegate_core::{EnqueueError, UnixMillis};
 
 use tracing::debug;
 
-use crate::error::EngineError;
+use crate::error::QueueError;
 
 /// A message's name within its engine, the same at every delivery.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,27 +68,27 @@ pub trait Queue: Send + Sync {
     /// Leases up to `max` of the oldest messages nobody holds, waiting up to `wait` for the first one.
     ///
     /// # Errors
-    /// [`EngineError`]; nothing is leased then, or the lease ends by itself.
-    async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, EngineError>;
+    /// [`QueueError`]; nothing is leased then, or the lease ends by itself.
+    async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, QueueError>;
 
     /// Removes messages for good. One that is already gone is no error.
     ///
     /// # Errors
-    /// [`EngineError`]; the messages may come again.
-    async fn acknowledge(&self, keys: Vec<MessageKey>) -> Result<(), EngineError>;
+    /// [`QueueError`]; the messages may come again.
+    async fn ack(&self, keys: Vec<MessageKey>) -> Result<(), QueueError>;
 
     /// Hands messages back at once, because the worker stops: never because of what is in them. This delivery does not
     /// count.
     ///
     /// # Errors
-    /// [`EngineError`]; the messages come again when their leases end.
-    async fn release(&self, keys: Vec<MessageKey>) -> Result<(), EngineError>;
+    /// [`QueueError`]; the messages come again when their leases end.
+    async fn release(&self, keys: Vec<MessageKey>) -> Result<(), QueueError>;
 
     /// How full the queue is.
     ///
     /// # Errors
-    /// [`EngineError`].
-    async fn depth(&self) -> Result<QueueDepth, EngineError>;
+    /// [`QueueError`].
+    async fn depth(&self) -> Result<QueueDepth, QueueError>;
 }
 
 /// The sending side of a queue.
@@ -117,7 +117,7 @@ pub enum EnqueueFailure {
     TooLarge,
     /// The engine failed in a way that may pass.
     #[error("the queue failed")]
-    Unavailable(#[source] EngineError),
+    Unavailable(#[source] QueueError),
     /// The engine was shut down.
     #[error("the queue is shut down")]
     Closed,
@@ -150,14 +150,12 @@ impl From<EnqueueFailure> for EnqueueError {
     }
 }
 
-impl From<EngineError> for EnqueueFailure {
-    fn from(error: EngineError) -> Self {
+impl From<QueueError> for EnqueueFailure {
+    fn from(error: QueueError) -> Self {
         match error {
-            EngineError::Full => Self::Full,
-            EngineError::Closed => Self::Closed,
-            EngineError::Unavailable(_) | EngineError::Standby | EngineError::Unreadable(_) => {
-                Self::Unavailable(error)
-            }
+            QueueError::Full => Self::Full,
+            QueueError::Closed => Self::Closed,
+            QueueError::Unavailable(_) => Self::Unavailable(error),
         }
     }
 }

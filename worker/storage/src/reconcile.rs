@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use chargegate_core::RequestId;
 
-use crate::error::EngineError;
-use crate::history::{Observation, Watermark};
+use crate::error::{EngineError, QueueError, StoreError};
+use crate::history::{HistoryWatermark, QueueObservation};
 use crate::queue::MessageKey;
 
 /// A loss that is noted while the books are read has them read again, this often at most.
@@ -17,13 +17,13 @@ pub trait CountedQueue: Send + Sync {
     ///
     /// # Errors
     /// [`EngineError`].
-    async fn snapshot(&self) -> Result<Snapshot, EngineError>;
+    async fn snapshot(&self) -> Result<QueueSnapshot, QueueError>;
 
     /// Lists the messages of a snapshot that still wait, leased ones included.
     ///
     /// # Errors
     /// [`EngineError`].
-    async fn waiting(&self, snapshot: &Snapshot) -> Result<Vec<MessageKey>, EngineError>;
+    async fn waiting(&self, snapshot: &QueueSnapshot) -> Result<Vec<MessageKey>, QueueError>;
 }
 
 /// A store that can account for messages and decisions.
@@ -33,23 +33,23 @@ pub trait CountedStore: Send + Sync {
     ///
     /// # Errors
     /// [`EngineError`].
-    async fn watermark(&self) -> Result<Watermark, EngineError>;
+    async fn watermark(&self) -> Result<HistoryWatermark, StoreError>;
 
     /// Returns the books at one moment, given the messages `waiting` in the queue and the newest message of each of its
     /// streams.
     ///
     /// # Errors
     /// [`EngineError`].
-    async fn books(&self, waiting: &[MessageKey], newest: &[MessageKey]) -> Result<Books, EngineError>;
+    async fn totals(&self, waiting: &[MessageKey], newest: &[MessageKey]) -> Result<StoreTotals, StoreError>;
 }
 
 /// A queue at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct QueueSnapshot {
     /// Messages ever enqueued, by the server's own counters.
     pub enqueued: u64,
-    /// The latest beat it knows, and its counter at that beat: see [`chargegate_storage::history::Observation`].
-    pub kept: (u64, u64),
+    /// The latest heartbeat it knows, and its counter at that heartbeat: see [`chargegate_storage::history::QueueObservation`].
+    pub heartbeat: (u64, u64),
     /// By stream, a bound between the messages it had and those it takes later, of the form of a message's key: also
     /// where a stream is empty, or has forgotten newer messages than it has.
     pub newest: Vec<MessageKey>,
@@ -57,7 +57,7 @@ pub struct Snapshot {
 
 /// What became of all messages that left the queue, at one moment; counts include what retention deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Books {
+pub struct StoreTotals {
     /// Requests decided.
     pub decided: u64,
     /// Messages that asked again what was decided.
@@ -75,7 +75,7 @@ pub struct Books {
     /// Messages recorded within the last hour that are newer than the newest the queue knows of their stream.
     pub newer: u64,
     /// How far the queue's history is known.
-    pub watermark: Watermark,
+    pub watermark: HistoryWatermark,
     /// Requests whose decision has no callback, at most 100.
     pub decisions_without_callback: Vec<RequestId>,
     /// Requests that have a callback and no decision, at most 100.
@@ -178,7 +178,7 @@ pub async fn reconcile(
         let known = store.watermark().await?;
         let seen = queue.snapshot().await?;
         let waiting = queue.waiting(&seen).await?;
-        let books = store.books(&waiting, &seen.newest).await?;
+        let books = store.totals(&waiting, &seen.newest).await?;
         if books.watermark.forgotten == known.forgotten || looks == LOOKS {
             return Ok(balance(known, &seen, books));
         }
@@ -186,10 +186,11 @@ pub async fn reconcile(
     }
 }
 
-fn balance(known: Watermark, seen: &Snapshot, books: Books) -> Reconciliation {
-    let (kept_beat, kept_enqueued) = seen.kept;
-    let begun_beat = (kept_beat >= known.beat).then_some(kept_beat);
-    let observation = Observation { kept_beat, kept_enqueued, enqueued: seen.enqueued, begun_beat };
+fn balance(known: HistoryWatermark, seen: &QueueSnapshot, books: StoreTotals) -> Reconciliation {
+    let (kept_heartbeat, kept_enqueued) = seen.heartbeat;
+    let begun_heartbeat = (kept_heartbeat >= known.heartbeat).then_some(kept_heartbeat);
+    let observation =
+        QueueObservation { kept_heartbeat, kept_enqueued, enqueued: seen.enqueued, begun_heartbeat };
     let known = known.advance(observation).watermark;
     Reconciliation {
         enqueued: Some(known.total(seen.enqueued) + books.newer),
@@ -206,14 +207,14 @@ fn balance(known: Watermark, seen: &Snapshot, books: Books) -> Reconciliation {
 pub async fn reconcile_uncounted(
     waiting: u64,
     store: &dyn CountedStore,
-) -> Result<Reconciliation, EngineError> {
-    let books = store.books(&[], &[]).await?;
+) -> Result<Reconciliation, StoreError> {
+    let books = store.totals(&[], &[]).await?;
     Ok(Reconciliation { waiting, ..books.into() })
 }
 
-impl From<Books> for Reconciliation {
+impl From<StoreTotals> for Reconciliation {
     /// What the store knows by itself.
-    fn from(books: Books) -> Self {
+    fn from(books: StoreTotals) -> Self {
         Self {
             enqueued: None,
             decided: books.decided,
@@ -235,10 +236,10 @@ impl From<Books> for Reconciliation {
 mod tests {
     use super::*;
 
-    const KNOWN: Watermark = Watermark { version: 9, beat: 4, enqueued: 8, forgotten: 0 };
+    const KNOWN: HistoryWatermark = HistoryWatermark { version: 9, heartbeat: 4, enqueued: 8, forgotten: 0 };
 
-    fn books() -> Books {
-        Books {
+    fn books() -> StoreTotals {
+        StoreTotals {
             decided: 5,
             duplicates: 1,
             poison: 1,
@@ -253,21 +254,21 @@ mod tests {
         }
     }
 
-    /// A queue whose counter stands at `enqueued`, and stood at `kept.1` at beat `kept.0`.
-    fn seen(enqueued: u64, kept: (u64, u64)) -> Snapshot {
-        Snapshot { enqueued, kept, newest: Vec::new() }
+    /// A queue whose counter stands at `enqueued`, and stood at `heartbeat.1` at heartbeat `heartbeat.0`.
+    fn seen(enqueued: u64, heartbeat: (u64, u64)) -> QueueSnapshot {
+        QueueSnapshot { enqueued, heartbeat, newest: Vec::new() }
     }
 
     #[test]
     fn what_was_recorded_after_the_queue_was_seen_counts_as_enqueued() {
         assert!(balance(KNOWN, &seen(10, (5, 9)), books()).balanced());
-        let later = Books { decided: 7, delivered: 5, newer: 2, ..books() };
+        let later = StoreTotals { decided: 7, delivered: 5, newer: 2, ..books() };
         assert!(balance(KNOWN, &seen(10, (5, 9)), later).balanced());
     }
 
     #[test]
     fn a_queue_that_forgot_has_lost_what_was_not_decided() {
-        let known = Watermark { enqueued: 2, forgotten: 9, ..KNOWN };
+        let known = HistoryWatermark { enqueued: 2, forgotten: 9, ..KNOWN };
         let after = balance(known, &seen(3, (4, 2)), books());
         assert_eq!((after.enqueued, after.lost(), after.forgotten), (Some(12), Some(2), 9));
         assert!(!after.balanced());
@@ -275,9 +276,9 @@ mod tests {
 
     #[test]
     fn a_loss_that_nobody_has_noted_yet_is_counted() {
-        let emptied = balance(KNOWN, &seen(0, (0, 0)), Books { unrecorded: 0, ..books() });
+        let emptied = balance(KNOWN, &seen(0, (0, 0)), StoreTotals { unrecorded: 0, ..books() });
         assert_eq!((emptied.enqueued, emptied.lost(), emptied.forgotten), (Some(8), Some(1), 8));
-        let part_deleted = balance(KNOWN, &seen(1, (4, 8)), Books { unrecorded: 1, ..books() });
+        let part_deleted = balance(KNOWN, &seen(1, (4, 8)), StoreTotals { unrecorded: 1, ..books() });
         assert_eq!(
             (part_deleted.enqueued, part_deleted.lost(), part_deleted.forgotten),
             (Some(8), Some(0), 7)

@@ -1,8 +1,8 @@
 //! What the worker needs from a store: one decision per request, and the callbacks that follow.
 
-pub mod saved;
-pub mod turns;
-mod verdict;
+pub mod fair_share;
+mod record_outcome;
+pub mod row;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,8 +15,8 @@ use chargegate_core::{
     Traceparent, UnixMillis,
 };
 
-pub use self::verdict::Verdict;
-use crate::error::EngineError;
+pub use self::record_outcome::RecordOutcome;
+use crate::error::StoreError;
 use crate::queue::MessageKey;
 
 /// What the worker made of one message, to be recorded before the message is acknowledged.
@@ -214,43 +214,43 @@ pub trait Store: Send + Sync {
     /// what became of each. Recording again is harmless.
     ///
     /// # Errors
-    /// [`EngineError`]; none of them is recorded then, or all are.
-    async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, EngineError>;
+    /// [`StoreError`]; none of them is recorded then, or all are.
+    async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, StoreError>;
 
     /// Leases callbacks that are due at `now`, hosts taking turns.
     ///
     /// # Errors
-    /// [`EngineError`].
-    async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, EngineError>;
+    /// [`StoreError`].
+    async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError>;
 
     /// Hands callbacks back unattempted: they are due at once, and the attempt does not count.
     ///
     /// # Errors
-    /// [`EngineError`]; the callbacks come again when their leases end.
-    async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), EngineError>;
+    /// [`StoreError`]; the callbacks come again when their leases end.
+    async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), StoreError>;
 
     /// Records what attempts came to.
     ///
     /// # Errors
-    /// [`EngineError`]; the callbacks come again when their leases end.
-    async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), EngineError>;
+    /// [`StoreError`]; the callbacks come again when their leases end.
+    async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), StoreError>;
 
     /// Deletes what was finished before `before`, a bounded number of rows, and says whether more is left.
     ///
     /// # Errors
-    /// [`EngineError`].
-    async fn purge(&self, before: UnixMillis) -> Result<bool, EngineError>;
+    /// [`StoreError`].
+    async fn purge(&self, before: UnixMillis) -> Result<bool, StoreError>;
 
     /// Callbacks not finished yet, and dead letters.
     ///
     /// # Errors
-    /// [`EngineError`].
-    async fn backlog(&self) -> Result<Backlog, EngineError>;
+    /// [`StoreError`].
+    async fn backlog(&self) -> Result<CallbackBacklog, StoreError>;
 }
 
 /// How much is left to deliver: a store that would have to count beyond 10,000 may give an estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backlog {
+pub struct CallbackBacklog {
     /// Callbacks neither delivered nor given up.
     pub in_flight: u64,
     /// Dead letters kept.

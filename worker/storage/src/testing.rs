@@ -1,9 +1,9 @@
 //! In-memory engines and peers for the tests of this crate, all on tokio's clock: under a paused clock, minutes
 //! pass in milliseconds and every run is the same.
 
+mod fault_proxy;
+mod hostile_server;
 mod journal;
-mod peer;
-mod proxy;
 mod queue;
 mod store;
 
@@ -14,13 +14,13 @@ use std::time::Duration;
 use chargegate_core::{MessageToken, RequestId, SessionMessage, UnixMillis};
 use tokio::time::Instant;
 
-pub use self::journal::{Event, Journal};
-pub use self::peer::{Peer, read_request};
-pub use self::proxy::Proxy;
+pub use self::fault_proxy::FaultProxy;
+pub use self::hostile_server::{HostileServer, read_request};
+pub use self::journal::{EventJournal, JournalEvent};
 pub use self::queue::MemoryQueue;
 pub use self::store::{CallbackState, MemoryStore};
 use crate::effects::{Clock, Effects, Random};
-use crate::error::EngineError;
+use crate::error::{QueueError, StoreError};
 
 /// A token every fake takes for valid.
 pub const TOKEN: &str = "driver-allowed-0000000001";
@@ -82,9 +82,14 @@ pub fn message(n: u32, accepted_at: UnixMillis) -> SessionMessage {
     }
 }
 
-/// A failure that passes.
-pub fn outage() -> EngineError {
-    EngineError::Unavailable("injected".into())
+/// Returns a transient error of a queue.
+pub fn queue_unavailable() -> QueueError {
+    QueueError::Unavailable("injected".into())
+}
+
+/// Returns a transient error of a store.
+pub fn store_unavailable() -> StoreError {
+    StoreError::Unavailable("injected".into())
 }
 
 /// Waits, on tokio's clock, until `condition` holds; fails after `limit`.

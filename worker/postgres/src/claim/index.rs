@@ -4,7 +4,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use crate::failure::PostgresFailure;
-use chargegate_storage::store::turns::{DueIndex, Step, Walk};
+use chargegate_storage::store::fair_share::{DueIndex, HostScan, ScannedHost};
 
 /// Hosts of the $2 callbacks that have been due longest, each with its number of them. Due means due $1 ms from now by the
 /// database's clock.
@@ -42,9 +42,13 @@ impl DueIndex for PostgresDueIndex<'_> {
         Ok(oldest.fetch_all(&mut *self.connection).await?)
     }
 
-    async fn step(&mut self, walk: Walk<'_>) -> Result<Vec<Step>, PostgresFailure> {
+    async fn step(&mut self, walk: HostScan<'_>) -> Result<Vec<ScannedHost>, PostgresFailure> {
         let step = |row: PgRow| {
-            Ok(Step { host: row.try_get("host")?, number: row.try_get("step")?, due: row.try_get("due")? })
+            Ok(ScannedHost {
+                host: row.try_get("host")?,
+                number: row.try_get("step")?,
+                due: row.try_get("due")?,
+            })
         };
         let steps = sqlx::query(STEP)
             .bind(walk.after)

@@ -10,10 +10,10 @@ use crate::failure::PostgresFailure;
 use crate::rows::{count, request_id};
 use crate::sessions::until;
 use crate::watermark;
-use chargegate_storage::EngineError;
-use chargegate_storage::history::Watermark;
+use chargegate_storage::StoreError;
+use chargegate_storage::history::HistoryWatermark;
 use chargegate_storage::queue::MessageKey;
-use chargegate_storage::reconcile::{Books, CountedStore};
+use chargegate_storage::reconcile::{CountedStore, StoreTotals};
 
 /// Most ids listed.
 const MAX_LISTED_IDS: i64 = 100;
@@ -95,7 +95,7 @@ const WITHOUT_DECISION: &str = concat!(
 
 #[async_trait]
 impl CountedStore for PostgresInspector {
-    async fn watermark(&self) -> Result<Watermark, EngineError> {
+    async fn watermark(&self) -> Result<HistoryWatermark, StoreError> {
         let mut session = self.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, watermark::read(session.connection())).await;
@@ -108,8 +108,8 @@ impl CountedStore for PostgresInspector {
     /// The query reads every retained row, which takes seconds for some millions.
     ///
     /// # Errors
-    /// [`EngineError`]; a standby is refused, because what it has not heard of yet would look like a loss.
-    async fn books(&self, waiting: &[MessageKey], newest: &[MessageKey]) -> Result<Books, EngineError> {
+    /// [`StoreError`]; a standby is refused, because what it has not heard of yet would look like a loss.
+    async fn totals(&self, waiting: &[MessageKey], newest: &[MessageKey]) -> Result<StoreTotals, StoreError> {
         let mut session = self.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, read(session.connection(), waiting, newest)).await;
@@ -121,7 +121,7 @@ async fn read(
     connection: &mut PgConnection,
     waiting: &[MessageKey],
     newest: &[MessageKey],
-) -> Result<Books, PostgresFailure> {
+) -> Result<StoreTotals, PostgresFailure> {
     if sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut *connection).await? {
         return Err(PostgresFailure::Standby);
     }
@@ -131,7 +131,7 @@ async fn read(
         .execute(&mut *snapshot)
         .await?;
     let counts = sqlx::query(COUNTS).fetch_one(&mut *snapshot).await?;
-    let books = Books {
+    let books = StoreTotals {
         decided: count(&counts, "decided")?,
         duplicates: count(&counts, "duplicates")?,
         poison: count(&counts, "poison")?,

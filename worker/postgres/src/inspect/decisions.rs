@@ -13,9 +13,10 @@ use super::PostgresInspector;
 use crate::failure::PostgresFailure;
 use crate::rows::{count, millis, moment, request_id, uuid};
 use crate::sessions::until;
-use chargegate_storage::EngineError;
+use chargegate_storage::StoreError;
 use chargegate_storage::inspect::{
-    Attempt, CallbackState, Cursor, DecisionDetail, DecisionFilter, DecisionLine, Inspect, MaskedToken, Page,
+    AttemptRecord, CallbackSummary, DecisionCursor, DecisionDetail, DecisionFilter, DecisionPage,
+    DecisionSummary, Inspect, MaskedToken,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -40,8 +41,8 @@ impl Inspect for PostgresInspector {
         &self,
         filter: &DecisionFilter,
         limit: u32,
-        cursor: Option<Cursor>,
-    ) -> Result<Page, EngineError> {
+        cursor: Option<DecisionCursor>,
+    ) -> Result<DecisionPage, StoreError> {
         let before = cursor.as_ref().map(read_cursor).transpose()?;
         let mut session = self.sessions.begin().await?;
         let ends = session.ends();
@@ -49,7 +50,7 @@ impl Inspect for PostgresInspector {
         session.finish(result)
     }
 
-    async fn decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, EngineError> {
+    async fn decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, StoreError> {
         let mut session = self.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, detail(session.connection(), id)).await;
@@ -58,12 +59,12 @@ impl Inspect for PostgresInspector {
 }
 
 /// Parses a cursor: the time and the id of the last decision of the previous page.
-fn read_cursor(cursor: &Cursor) -> Result<(i64, Uuid), EngineError> {
+fn read_cursor(cursor: &DecisionCursor) -> Result<(i64, Uuid), StoreError> {
     let read = || {
         let (recorded_at, id) = cursor.as_str().split_once('.')?;
         Some((recorded_at.parse().ok()?, id.parse().ok()?))
     };
-    read().ok_or(EngineError::Unreadable("the cursor is not from this store"))
+    read().ok_or(StoreError::Unreadable("the cursor is not from this store"))
 }
 
 async fn list(
@@ -71,7 +72,7 @@ async fn list(
     filter: &DecisionFilter,
     limit: u32,
     before: Option<(i64, Uuid)>,
-) -> Result<Page, PostgresFailure> {
+) -> Result<DecisionPage, PostgresFailure> {
     let mut query = QueryBuilder::<Postgres>::new(SELECT);
     if let Some((recorded_at, id)) = before {
         query.push(" AND (decision.recorded_at, decision.request_id) < (").push_bind(recorded_at);
@@ -109,12 +110,12 @@ async fn list(
     let next = match rows.last() {
         Some(row) if full => {
             let recorded_at: i64 = row.try_get("recorded_at")?;
-            Some(Cursor::from(format!("{recorded_at}.{}", request_id(row)?)))
+            Some(DecisionCursor::from(format!("{recorded_at}.{}", request_id(row)?)))
         }
         _ => None,
     };
     let decisions = rows.iter().map(line).collect::<Result<_, _>>()?;
-    Ok(Page { decisions, next })
+    Ok(DecisionPage { decisions, next })
 }
 
 async fn detail(
@@ -155,13 +156,13 @@ async fn detail(
     }))
 }
 
-fn line(row: &PgRow) -> Result<DecisionLine, sqlx::Error> {
+fn line(row: &PgRow) -> Result<DecisionSummary, sqlx::Error> {
     let optional = |column| {
         let at: Option<i64> = row.try_get(column)?;
         Ok::<_, sqlx::Error>(at.and_then(|at| u64::try_from(at).ok()).map(UnixMillis))
     };
     let url: &str = row.try_get("callback_url")?;
-    Ok(DecisionLine {
+    Ok(DecisionSummary {
         request_id: request_id(row)?,
         station_id: row.try_get("station_id")?,
         driver_token: MaskedToken::new(&String::from_utf8_lossy(row.try_get("driver_token")?)),
@@ -170,7 +171,7 @@ fn line(row: &PgRow) -> Result<DecisionLine, sqlx::Error> {
         accepted_at: moment(row, "accepted_at")?,
         decided_at: moment(row, "decided_at")?,
         late: row.try_get("late")?,
-        callback: CallbackState {
+        callback: CallbackSummary {
             state: row.try_get("state")?,
             host: url.parse::<CallbackUrl>().map_or_else(|_| String::new(), |url| url.host_str().to_owned()),
             attempts: count(row, "attempts")?,
@@ -182,10 +183,10 @@ fn line(row: &PgRow) -> Result<DecisionLine, sqlx::Error> {
     })
 }
 
-fn attempt(row: &PgRow) -> Result<Attempt, sqlx::Error> {
+fn attempt(row: &PgRow) -> Result<AttemptRecord, sqlx::Error> {
     let number = u32::try_from(row.try_get::<i32, _>("attempt")?).ok().and_then(NonZeroU32::new);
     let status: Option<i16> = row.try_get("http_status")?;
-    Ok(Attempt {
+    Ok(AttemptRecord {
         number: number.unwrap_or(NonZeroU32::MIN),
         started_at: moment(row, "started_at")?,
         took: Duration::from_millis(count(row, "took_ms")?),

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::RecordContext;
 use crate::failure::PostgresFailure;
 use crate::rows::{duration, millis, uuid};
-use chargegate_storage::store::{DecidedMessage, Verdict};
+use chargegate_storage::store::{DecidedMessage, RecordOutcome};
 
 /// Recorded columns of a repeated request.
 struct RecordedRequest {
@@ -29,11 +29,11 @@ pub(super) async fn repeat(
     decided_now: &BTreeMap<Uuid, usize>,
     ours: &RecordContext,
     now: UnixMillis,
-) -> Result<HashMap<usize, Verdict>, PostgresFailure> {
+) -> Result<HashMap<usize, RecordOutcome>, PostgresFailure> {
     let ids: BTreeSet<Uuid> = repeated.iter().map(|(_, decided)| uuid(&decided.message.id)).collect();
     let known = load(transaction, ids.into_iter().collect()).await?;
-    let mut verdicts: HashMap<usize, Verdict> =
-        repeated.iter().map(|(at, _)| (*at, Verdict::Redelivered)).collect();
+    let mut verdicts: HashMap<usize, RecordOutcome> =
+        repeated.iter().map(|(at, _)| (*at, RecordOutcome::Redelivered)).collect();
 
     let mut asked_again: BTreeMap<(Uuid, &str), usize> = BTreeMap::new();
     let mut own: BTreeMap<Uuid, usize> = BTreeMap::new();
@@ -50,7 +50,7 @@ pub(super) async fn repeat(
         }
     }
     for id in resume_own_leases(transaction, own.keys().copied().collect(), ours.lease).await? {
-        verdicts.extend(own.get(&id).map(|at| (*at, Verdict::Decided)));
+        verdicts.extend(own.get(&id).map(|at| (*at, RecordOutcome::Decided)));
     }
     if asked_again.is_empty() {
         return Ok(verdicts);
@@ -64,7 +64,7 @@ pub(super) async fn repeat(
     in_order.sort_unstable();
     let mut opened = reopen_callbacks(transaction, &in_order, &known, now).await?;
     for (at, id) in in_order {
-        verdicts.insert(at, Verdict::Duplicate { resent: opened.remove(&id) });
+        verdicts.insert(at, RecordOutcome::Duplicate { resent: opened.remove(&id) });
     }
     Ok(verdicts)
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::{PATIENCE, PostgresHarness, open, outcomes, unavailable};
 use crate::database::{TestDatabase, execute};
 use chargegate_storage::conformance::stores::{attempt, job, limits};
-use chargegate_storage::testing::Proxy;
+use chargegate_storage::testing::FaultProxy;
 
 const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
@@ -27,7 +27,7 @@ async fn a_lost_answer_delays_no_callback() {
     let (user, place) = url.rsplit_once('@').unwrap();
     let (server, name) = place.split_once('/').unwrap();
     let (host, port) = server.rsplit_once(':').unwrap();
-    let proxy = Proxy::to(port.parse().unwrap()).await;
+    let proxy = FaultProxy::to(port.parse().unwrap()).await;
     let engine = open(&format!("{user}@{host}:{}/{name}", proxy.port()), &rig.clock).await;
     // Its commits wait for somebody who works by hand.
     rig.database

@@ -1,6 +1,6 @@
 //! The backlog is read at every probe.
 
-use chargegate_storage::store::{Backlog, Store as _};
+use chargegate_storage::store::{CallbackBacklog, Store as _};
 
 use super::PostgresHarness;
 
@@ -25,7 +25,7 @@ async fn a_long_backlog_is_not_counted_row_by_row() {
     let unknown = rig.engine.backlog().await.unwrap();
     assert!(unknown.in_flight >= 10_000 && unknown.dead >= 10_000, "{unknown:?}");
     rig.database.execute("ANALYZE callback; ANALYZE attempt").await;
-    let Backlog { in_flight, dead } = rig.engine.backlog().await.unwrap();
+    let CallbackBacklog { in_flight, dead } = rig.engine.backlog().await.unwrap();
     for count in [in_flight, dead] {
         assert!((MANY * 9 / 10..MANY * 11 / 10).contains(&count), "{count}");
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chargegate_storage::EngineError;
+use chargegate_storage::StoreError;
 use chargegate_storage::store::Store as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -136,7 +136,7 @@ async fn a_damaged_schema_stops_the_worker() {
         let rig = PostgresHarness::new().await;
         rig.database.execute(damage).await;
         let error = rig.record(0, 1).await.unwrap_err();
-        assert!(matches!(error, EngineError::Unreadable(_)), "{error:?}");
+        assert!(matches!(error, StoreError::Unreadable(_)), "{error:?}");
         assert_eq!(rig.database.number("SELECT count(*) FROM decision").await, 0);
     }
 }
@@ -157,5 +157,5 @@ async fn a_closed_store_says_so() {
     rig.record(0, 1).await.unwrap();
     rig.engine.close().await;
     let error = rig.record(1, 1).await.unwrap_err();
-    assert!(matches!(error, EngineError::Closed), "{error:?}");
+    assert!(matches!(error, StoreError::Closed), "{error:?}");
 }

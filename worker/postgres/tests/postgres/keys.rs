@@ -4,7 +4,7 @@ use chargegate_storage::reconcile::CountedStore as _;
 use std::time::Duration;
 
 use chargegate_core::MessageDecodeError;
-use chargegate_storage::history::{Remember as _, Watermark};
+use chargegate_storage::history::{HistoryStore as _, HistoryWatermark};
 use chargegate_storage::store::{Outcome, PoisonMessage, Recorded, Store as _};
 
 use super::{PostgresHarness, open};
@@ -47,7 +47,7 @@ async fn waiting_messages_without_an_outcome_are_counted() {
     rig.engine.record(recorded).await.unwrap();
     let view = rig.engine.inspector();
     let keys = |texts: &[&str]| texts.iter().map(|text| key(text)).collect::<Vec<_>>();
-    let count = async |waiting: &[&str]| view.books(&keys(waiting), &[]).await.unwrap().unrecorded;
+    let count = async |waiting: &[&str]| view.totals(&keys(waiting), &[]).await.unwrap().unrecorded;
     assert_eq!(count(&[]).await, 0);
     assert_eq!(count(&["a/1700000000000-1", "a/1700000000000-2", "a/1700000000000-3"]).await, 0);
     assert_eq!(count(&["a/1700000000000-1", "a/1700000000000-4", "b/1700000000000-1"]).await, 2);
@@ -69,7 +69,7 @@ async fn messages_newer_than_the_queue_knows_are_counted() {
     rig.engine.record(recorded).await.unwrap();
     let view = rig.engine.inspector();
     let keys = |texts: &[&str]| texts.iter().map(|text| key(text)).collect::<Vec<_>>();
-    let count = async |newest: &[&str]| view.books(&[], &keys(newest)).await.unwrap().newer;
+    let count = async |newest: &[&str]| view.totals(&[], &keys(newest)).await.unwrap().newer;
     assert_eq!(count(&[]).await, 0);
     assert_eq!(count(&["a/1700000000001-0", "b/c/5-5"]).await, 0);
     // Numbers, not texts: 10 is more than 9.
@@ -92,7 +92,7 @@ async fn halves_of_a_decision_are_named() {
              DELETE FROM decision WHERE message_key = 's/2-0'",
         )
         .await;
-    let books = rig.engine.inspector().books(&[], &[]).await.unwrap();
+    let books = rig.engine.inspector().totals(&[], &[]).await.unwrap();
     assert_eq!(books.decisions_without_callback, [request_id(1)]);
     assert_eq!(books.callbacks_without_decision, [request_id(2)]);
 }
@@ -102,12 +102,13 @@ async fn of_two_notes_that_knew_the_same_one_counts() {
     let rig = PostgresHarness::new().await;
     let other = open(&rig.database.worker_url(), &rig.clock).await;
     let was = rig.engine.watermark().await.unwrap();
-    assert_eq!(was, Watermark::default());
-    let note = |beat| Watermark { version: 1, beat, enqueued: 5, forgotten: 2 };
-    let (one, two) = tokio::join!(rig.engine.note(was, note(3)), other.note(was, note(4)));
+    assert_eq!(was, HistoryWatermark::default());
+    let note = |beat| HistoryWatermark { version: 1, heartbeat: beat, enqueued: 5, forgotten: 2 };
+    let (one, two) =
+        tokio::join!(rig.engine.replace_watermark(was, note(3)), other.replace_watermark(was, note(4)));
     let (one, two) = (one.unwrap(), two.unwrap());
     assert!(one != two, "{one} {two}");
     let noted = if one { note(3) } else { note(4) };
     assert_eq!(other.watermark().await.unwrap(), noted);
-    assert_eq!(rig.engine.inspector().books(&[], &[]).await.unwrap().watermark, noted);
+    assert_eq!(rig.engine.inspector().totals(&[], &[]).await.unwrap().watermark, noted);
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chargegate_postgres::{PostgresSettings, PostgresStore};
-use chargegate_storage::EngineError;
+use chargegate_storage::StoreError;
 use chargegate_storage::store::{Outcome, Recorded, Store as _};
 use tokio::time::Instant;
 
@@ -49,12 +49,12 @@ impl PostgresHarness {
         Self { engine, clock, database }
     }
 
-    async fn record(&self, from: u32, count: u32) -> Result<Vec<Recorded>, EngineError> {
+    async fn record(&self, from: u32, count: u32) -> Result<Vec<Recorded>, StoreError> {
         self.engine.record(outcomes(from, count)).await
     }
 
     async fn decided(&self) -> u64 {
-        self.engine.inspector().books(&[], &[]).await.unwrap().decided
+        self.engine.inspector().totals(&[], &[]).await.unwrap().decided
     }
 }
 
@@ -78,14 +78,14 @@ async fn open(url: &str, clock: &Arc<ManualClock>) -> PostgresStore {
 /// Repeats `attempt` until it succeeds, as workers do; gives how often it failed.
 async fn until_ok<T, F>(mut attempt: impl FnMut() -> F) -> (T, usize)
 where
-    F: Future<Output = Result<T, EngineError>>,
+    F: Future<Output = Result<T, StoreError>>,
 {
     let start = Instant::now();
     let mut failures = 0;
     loop {
         match attempt().await {
             Ok(done) => return (done, failures),
-            Err(EngineError::Unavailable(_)) if start.elapsed() < PATIENCE => failures += 1,
+            Err(StoreError::Unavailable(_)) if start.elapsed() < PATIENCE => failures += 1,
             Err(error) => panic!("{error:?} after {failures} failures"),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -103,6 +103,6 @@ async fn terminate(rig: &PostgresHarness) {
 }
 
 #[track_caller]
-fn unavailable<T: std::fmt::Debug>(result: &Result<T, EngineError>) {
-    assert!(matches!(result, Err(EngineError::Unavailable(_))), "{result:?}");
+fn unavailable<T: std::fmt::Debug>(result: &Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
 }

@@ -42,7 +42,7 @@ async fn a_restarted_server_is_used_again() {
     server.restart().unwrap();
     let (recorded, _) = until_ok(|| engine.record(outcomes(10, 10))).await;
     assert!(recorded.iter().all(|recorded| matches!(recorded, Recorded::Decided(_))), "{recorded:?}");
-    assert_eq!(engine.inspector().books(&[], &[]).await.unwrap().decided, 20);
+    assert_eq!(engine.inspector().totals(&[], &[]).await.unwrap().decided, 20);
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
             failures += failed;
         }
         assert!(failures > 0, "no kill was noticed");
-        let books = engine.inspector().books(&[], &[]).await.unwrap();
+        let books = engine.inspector().totals(&[], &[]).await.unwrap();
         assert_eq!(books.decided, u64::from(batches * BATCH));
         assert_eq!(books.duplicates, 0);
         assert_eq!(books.delivered + books.in_flight, books.decided);
@@ -108,7 +108,7 @@ async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
 /// Decisions so far, as soon as the server says.
 async fn progress(engine: &PostgresStore) -> u64 {
     let inspector = engine.inspector();
-    until_ok(|| inspector.books(&[], &[])).await.0.decided
+    until_ok(|| inspector.totals(&[], &[])).await.0.decided
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn a_server_that_is_stopped_in_its_tracks_keeps_nobody_waiting() {
     assert_eq!(failures, 0);
     assert_eq!(recorded.len(), 10);
     // The statement that had no answer may have been carried out all the same, once.
-    let books = engine.inspector().books(&[], &[]).await.unwrap();
+    let books = engine.inspector().totals(&[], &[]).await.unwrap();
     assert_eq!((books.decided, books.duplicates), (20, 0));
 }
 

@@ -86,10 +86,10 @@ async fn old_partitions_are_dropped_and_nothing_of_them_is_left() {
             .unwrap();
         rig.database.age(HOUR).await;
     }
-    let before = rig.engine.inspector().books(&[], &[]).await.unwrap();
+    let before = rig.engine.inspector().totals(&[], &[]).await.unwrap();
     assert_eq!((before.decided, before.duplicates, before.delivered), (1500, 3, 1500));
     purge(&rig, HOUR + HOUR / 2).await;
-    assert_eq!(rig.engine.inspector().books(&[], &[]).await.unwrap(), before);
+    assert_eq!(rig.engine.inspector().totals(&[], &[]).await.unwrap(), before);
     assert_eq!(rig.database.number("SELECT count(*) FROM decision").await, 500);
     assert_eq!(rig.database.number("SELECT count(*) FROM request").await, 500);
     assert_eq!(rig.database.number("SELECT count(*) FROM attempt").await, 500);
@@ -119,7 +119,7 @@ async fn only_the_partition_of_a_pending_callback_waits_for_it() {
     rig.database.age(HOUR).await;
     purge(&rig, HOUR / 2).await;
     assert_eq!(rig.database.number("SELECT count(*) FROM request").await, 0);
-    let books = shown.books(&[], &[]).await.unwrap();
+    let books = shown.totals(&[], &[]).await.unwrap();
     assert_eq!((books.decided, books.delivered, books.in_flight), (21, 21, 0));
 }
 

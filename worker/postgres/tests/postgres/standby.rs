@@ -2,7 +2,7 @@
 
 use chargegate_postgres::{PostgresInspector, migrate};
 use chargegate_servers::{PostgresServer, postgres_bin};
-use chargegate_storage::EngineError;
+use chargegate_storage::StoreError;
 use chargegate_storage::inspect::{DecisionFilter, Inspect as _};
 use chargegate_storage::reconcile::CountedStore as _;
 use chargegate_storage::store::Store as _;
@@ -26,7 +26,7 @@ async fn a_standby_shows_decisions_and_keeps_no_books() {
     server.restart().unwrap();
     let view = PostgresInspector::open(&parsed(&server.url())).await.unwrap();
     assert_eq!(view.decisions(&DecisionFilter::default(), 9, None).await.unwrap().decisions.len(), 3);
-    let error = view.books(&[], &[]).await.unwrap_err();
-    assert!(matches!(error, EngineError::Standby), "{error:?}");
-    assert!(error.to_string().contains("DATABASE_URL must name the primary"));
+    let error = view.totals(&[], &[]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Standby), "{error:?}");
+    assert!(error.to_string().contains("standby"));
 }

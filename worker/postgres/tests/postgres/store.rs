@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chargegate_postgres::{PostgresSettings, PostgresStore};
-use chargegate_storage::conformance::stores::{Backend, Bench, ManualClock, START, Totals, effects};
+use chargegate_storage::conformance::stores::{
+    ManualClock, OutcomeCounts, START, StoreBackend, StoreFixture, effects,
+};
 
 use crate::database::{TestDatabase, TestServer, parsed};
 
@@ -16,18 +18,18 @@ struct Aging {
 }
 
 #[async_trait]
-impl Backend for Aging {
+impl StoreBackend for Aging {
     async fn age(&self, by: Duration) {
         self.database.age(by).await;
     }
 
-    async fn totals(&self) -> Totals {
-        Totals::from(&self.engine.inspector().books(&[], &[]).await.unwrap())
+    async fn totals(&self) -> OutcomeCounts {
+        OutcomeCounts::from(&self.engine.inspector().totals(&[], &[]).await.unwrap())
     }
 }
 
 /// The workers have the role that the documentation gives them.
-async fn bench(server: &TestServer) -> Bench {
+async fn fixture(server: &TestServer) -> StoreFixture {
     let clock = ManualClock::at(START);
     let database = server.database().await;
     let settings = PostgresSettings {
@@ -38,7 +40,7 @@ async fn bench(server: &TestServer) -> Bench {
     let (engine, warnings) = PostgresStore::open(settings.clone(), effects(&clock)).await.unwrap();
     assert_eq!(warnings, []);
     let (other, _) = PostgresStore::open(settings, effects(&clock)).await.unwrap();
-    Bench {
+    StoreFixture {
         store: Arc::new(engine.clone()),
         other: Arc::new(other),
         view: Arc::new(engine.inspector()),
@@ -49,9 +51,9 @@ async fn bench(server: &TestServer) -> Bench {
 }
 
 mod oldest {
-    chargegate_storage::store_suite!(super::bench(&crate::database::OLDEST).await);
+    chargegate_storage::store_suite!(super::fixture(&crate::database::OLDEST).await);
 }
 
 mod next {
-    chargegate_storage::store_suite!(super::bench(&crate::database::NEXT).await);
+    chargegate_storage::store_suite!(super::fixture(&crate::database::NEXT).await);
 }

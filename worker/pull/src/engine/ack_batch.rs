@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until};
 use super::PullEngineState;
 use super::in_flight::{LeaseOutcome, MessageLease};
 use super::service::{AckRetry, LeaseReceipt, PullService, PullServiceError, ReceiptFailure};
-use chargegate_storage::EngineError;
-use chargegate_storage::Gather;
+use chargegate_storage::Batcher;
+use chargegate_storage::QueueError;
 use chargegate_storage::metric;
 use chargegate_storage::queue::MessageKey;
 
@@ -36,7 +36,7 @@ pub(super) struct AckJob {
 
 /// Ends the leases of `inbox` in full batches, or one batch per linger, until it is closed and empty.
 pub(super) async fn run<S: PullService>(state: Arc<PullEngineState<S>>, inbox: mpsc::Receiver<AckJob>) {
-    let mut batches = Gather::new(inbox, state.settings.ack_batch, state.settings.linger);
+    let mut batches = Batcher::new(inbox, state.settings.ack_batch, state.settings.linger);
     let slots = Arc::new(Semaphore::new(MAX_CALLS));
     let mut calls = JoinSet::new();
     // Batches fill while all slots are in use.
@@ -62,14 +62,14 @@ impl<S: PullService> PullEngineState<S> {
         &self,
         keys: Vec<MessageKey>,
         outcome: LeaseOutcome,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), QueueError> {
         let mut results = Vec::new();
         for key in keys {
             let Some(lease) = self.in_flight.begin_end(&key, outcome) else { continue };
             let (done, result) = oneshot::channel();
             let job = AckJob { key, outcome, lease, done };
             let acks = self.acks.lock().clone();
-            acks.ok_or(EngineError::Closed)?.send(job).await.map_err(|_| EngineError::Closed)?;
+            acks.ok_or(QueueError::Closed)?.send(job).await.map_err(|_| QueueError::Closed)?;
             results.push(result);
         }
         let mut end = Ok(());
@@ -77,7 +77,7 @@ impl<S: PullService> PullEngineState<S> {
             match result.await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => end = Err(error.into()),
-                Err(_) => end = Err(EngineError::Closed),
+                Err(_) => end = Err(QueueError::Closed),
             }
         }
         end

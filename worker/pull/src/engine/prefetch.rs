@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::pacing::ReceivePacing;
 use super::service::{IdlePolicy, PullServiceError, PullSettings};
-use chargegate_storage::EngineError;
+use chargegate_storage::QueueError;
 use chargegate_storage::queue::LeasedMessage;
 
 /// Time that a lease waits beyond its own wait for a call that is about to return.
@@ -99,7 +99,7 @@ impl Prefetcher {
 
     /// Waits up to `wait` for the first of `max` messages; see [`chargegate_storage::queue::Queue::lease`]. Returns
     /// early, with none, when the caller has capacity for more by now than it asked for.
-    pub(super) async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, EngineError> {
+    pub(super) async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, QueueError> {
         let now = Instant::now();
         let until = now.checked_add(wait).unwrap_or(now + MAX_WAIT);
         let demand = DemandGuard::new(self, max, until);
@@ -123,10 +123,10 @@ impl Prefetcher {
         &self,
         demand: &DemandGuard<'_>,
         until: Instant,
-    ) -> Option<Result<Vec<LeasedMessage>, EngineError>> {
+    ) -> Option<Result<Vec<LeasedMessage>, QueueError>> {
         let mut state = self.state.lock();
         if state.closed {
-            return Some(Err(EngineError::Closed));
+            return Some(Err(QueueError::Closed));
         }
         let count = demand.max.min(state.ready.len());
         if count > 0 || demand.max == 0 {
@@ -239,7 +239,7 @@ impl Prefetcher {
         if state.quiet_ticks > UNCLAIMED_TICKS { mem::take(&mut state.ready).into() } else { Vec::new() }
     }
 
-    /// Ends every lease with [`EngineError::Closed`].
+    /// Ends every lease with [`QueueError::Closed`].
     pub(super) fn close(&self) {
         self.state.lock().closed = true;
         self.notify();

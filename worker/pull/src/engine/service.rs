@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chargegate_core::UnixMillis;
 
 use super::InFlightMessages;
-use chargegate_storage::EngineError;
+use chargegate_storage::QueueError;
 use chargegate_storage::queue::MessageKey;
 
 /// A queue service that leases messages in batches, each lease with a receipt of its own.
@@ -214,7 +214,7 @@ impl PullServiceError {
     }
 }
 
-impl From<PullServiceError> for EngineError {
+impl From<PullServiceError> for QueueError {
     fn from(error: PullServiceError) -> Self {
         Self::Unavailable(Box::new(error))
     }

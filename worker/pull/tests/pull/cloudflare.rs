@@ -12,7 +12,7 @@ use chargegate_pull::cloudflare::{Engine, Settings};
 use tokio::time::Instant;
 
 use crate::queues::cloudflare::{QUEUE, emulated, settings};
-use chargegate_storage::conformance::queues::{PATIENCE, Worker};
+use chargegate_storage::conformance::queues::{PATIENCE, QueueHandle};
 
 async fn emulator() -> Emulator {
     Emulator::start(emulated()).await.unwrap()
@@ -24,7 +24,7 @@ fn quick(emulator: &Emulator) -> Settings {
     Settings { message_lease, idle_pause: Duration::from_millis(250), ..settings(emulator) }
 }
 
-fn worker(engine: &Engine) -> Worker {
+fn worker(engine: &Engine) -> QueueHandle {
     Arc::new(engine.clone())
 }
 

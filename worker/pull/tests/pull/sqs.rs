@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chargegate_pull::sqs::{Engine, Settings};
 use chargegate_storage::queue::{LeasedMessage, Queue as _};
-use chargegate_storage::{EngineError, Random as _, SystemRandom};
+use chargegate_storage::{QueueError, Random as _, SystemRandom};
 use tokio::time::Instant;
 
 use self::by_hand::Queue;
@@ -67,7 +67,7 @@ async fn all_come(engine: &Engine, before: &[String], bodies: &[String]) {
     eventually("all messages come", async || {
         let leased = engine.lease(100, Duration::from_secs(1)).await.unwrap_or_default();
         come.extend(leased.iter().map(body));
-        let _ = engine.acknowledge(keys(&leased)).await;
+        let _ = engine.ack(keys(&leased)).await;
         let empty = engine.depth().await.is_ok_and(|depth| depth.waiting == 0);
         empty.then_some(())
     })
@@ -84,7 +84,7 @@ fn body(message: &LeasedMessage) -> String {
 /// Waits until a lease says that the queue cannot be had, and gives what it says.
 async fn cannot_be_had(engine: &Engine) -> String {
     eventually("the lease fails", async || match engine.lease(1, Duration::from_secs(1)).await {
-        Err(error @ EngineError::Unavailable(_)) => Some(said(&error)),
+        Err(error @ QueueError::Unavailable(_)) => Some(said(&error)),
         Err(error) => panic!("{error}"),
         Ok(_) => None,
     })

@@ -33,7 +33,7 @@ fn intake(readers: usize) -> Arc<Intake> {
     Arc::new(intake)
 }
 
-type Leasing = tokio::task::JoinHandle<Result<Vec<LeasedMessage>, EngineError>>;
+type Leasing = tokio::task::JoinHandle<Result<Vec<LeasedMessage>, QueueError>>;
 
 fn lease(intake: &Arc<Intake>, max: usize, wait: Duration) -> Leasing {
     let intake = Arc::clone(intake);
@@ -124,7 +124,7 @@ async fn a_lease_fails_when_no_reader_has_a_connection() {
     intake.down(1, broken());
     let began = Instant::now();
     let failed = lease(&intake, 1, LONG).await.unwrap();
-    assert!(matches!(failed, Err(EngineError::Unavailable(_))));
+    assert!(matches!(failed, Err(QueueError::Unavailable(_))));
     assert_eq!(began.elapsed(), LONG, "it may come back in time");
 
     let leasing = lease(&intake, 1, LONG);
@@ -179,6 +179,6 @@ async fn closing_ends_every_lease() {
     let leasing = lease(&intake, 3, LONG);
     intake.demand(0).await;
     assert!(intake.close().is_empty());
-    assert!(matches!(leasing.await.unwrap(), Err(EngineError::Closed)));
-    assert!(matches!(lease(&intake, 1, LONG).await.unwrap(), Err(EngineError::Closed)));
+    assert!(matches!(leasing.await.unwrap(), Err(QueueError::Closed)));
+    assert!(matches!(lease(&intake, 1, LONG).await.unwrap(), Err(QueueError::Closed)));
 }

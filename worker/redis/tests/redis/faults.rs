@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chargegate_redis::{Engine, Settings};
 use chargegate_redis_layout::stream_key;
-use chargegate_storage::EngineError;
+use chargegate_storage::QueueError;
 use chargegate_storage::queue::{EnqueueFailure, LeasedMessage};
 use redis::cmd;
 use tokio::task::JoinHandle;
@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use super::{ask, eventually, on, servers, start, worker};
 use crate::streams::{open, settings};
 use chargegate_storage::conformance::queues::{
-    NO_WAIT, PATIENCE, Worker, acknowledge, bodies, deliveries, keys, lease, nothing_comes,
+    NO_WAIT, PATIENCE, QueueHandle, ack, bodies, deliveries, keys, lease, nothing_comes,
 };
-use chargegate_storage::testing::Proxy;
+use chargegate_storage::testing::FaultProxy;
 
 /// Enqueues until told to stop; gives what was confirmed.
 fn produce(engine: &Engine, stop: &Arc<AtomicBool>) -> JoinHandle<HashSet<String>> {
@@ -40,7 +40,7 @@ fn produce(engine: &Engine, stop: &Arc<AtomicBool>) -> JoinHandle<HashSet<String
 }
 
 /// Leases and acknowledges, through whatever errors, until told to stop and nothing is left; gives what came.
-fn consume(worker: &Worker, stop: &Arc<AtomicBool>) -> JoinHandle<HashSet<String>> {
+fn consume(worker: &QueueHandle, stop: &Arc<AtomicBool>) -> JoinHandle<HashSet<String>> {
     let (worker, stop) = (Arc::clone(worker), Arc::clone(stop));
     tokio::spawn(async move {
         let mut come = HashSet::new();
@@ -48,10 +48,10 @@ fn consume(worker: &Worker, stop: &Arc<AtomicBool>) -> JoinHandle<HashSet<String
             let stopping = stop.load(Ordering::SeqCst);
             match worker.lease(50, Duration::from_millis(100)).await {
                 Ok(leased) => {
-                    let _ = worker.acknowledge(keys(&leased)).await;
+                    let _ = worker.ack(keys(&leased)).await;
                     come.extend(bodies(&leased));
                 }
-                Err(EngineError::Closed) => panic!("it was not closed"),
+                Err(QueueError::Closed) => panic!("it was not closed"),
                 Err(_) => {}
             }
             if stopping && worker.depth().await.is_ok_and(|depth| depth.waiting == 0) {
@@ -77,7 +77,7 @@ async fn nothing_is_lost_through(engine: &Engine, faults: impl Future<Output = (
 }
 
 /// So many messages, through whatever errors.
-async fn eventually_leased(worker: &Worker, count: usize) -> Vec<LeasedMessage> {
+async fn eventually_leased(worker: &QueueHandle, count: usize) -> Vec<LeasedMessage> {
     let mut all = Vec::new();
     eventually("they come", async || {
         all.extend(worker.lease(count - all.len(), Duration::from_millis(500)).await.ok()?);
@@ -137,7 +137,7 @@ async fn the_server_is_killed_and_comes_back_with_its_file() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_cuts_connections_loses_nothing() {
     let server = start(&servers()[0], &[]);
-    let proxy = Proxy::to(server.port()).await;
+    let proxy = FaultProxy::to(server.port()).await;
     let engine = open(&settings(&proxy.url())).await;
     nothing_is_lost_through(&engine, async {
         for n in 0..20 {
@@ -160,7 +160,7 @@ async fn a_server_that_hangs_costs_nobody_more_than_the_deadline() {
         let began = Instant::now();
         let (enqueued, acknowledged, depth, leased) = tokio::join!(
             engine.enqueue("meanwhile".to_owned()),
-            worker.acknowledge(keys(&held)),
+            worker.ack(keys(&held)),
             worker.depth(),
             worker.lease(1, Duration::from_secs(1)),
         );
@@ -172,7 +172,7 @@ async fn a_server_that_hangs_costs_nobody_more_than_the_deadline() {
         eventually("it goes on", async || engine.enqueue("after".to_owned()).await.ok()).await;
         eventually("all is drained", async || {
             let leased = worker.lease(10, Duration::from_millis(200)).await.ok()?;
-            let _ = worker.acknowledge(keys(&leased)).await;
+            let _ = worker.ack(keys(&leased)).await;
             (waiting(&engine).await == Some(0)).then_some(())
         })
         .await;
@@ -200,7 +200,7 @@ async fn a_group_that_is_gone_is_created_again() {
                 eventually("the queue takes it", async || engine.enqueue(n.to_string()).await.ok()).await;
             }
             let leased = eventually_leased(&worker, 10).await;
-            acknowledge(&worker, &leased).await;
+            ack(&worker, &leased).await;
         }
     }
 }
@@ -231,7 +231,7 @@ async fn a_full_memory_stops_intake_and_not_the_drain() {
             come += leased.len();
         }
         assert_eq!(come, count - 20);
-        acknowledge(&worker, &held).await;
+        ack(&worker, &held).await;
         engine.enqueue("there is room again".to_owned()).await.unwrap();
     }
 }
@@ -240,11 +240,11 @@ async fn a_full_memory_stops_intake_and_not_the_drain() {
 async fn a_server_that_becomes_a_replica_is_left_and_found_again() {
     for program in servers() {
         let (old, new) = (start(&program, &[]), start(&program, &[]));
-        let proxy = Proxy::to(old.port()).await;
+        let proxy = FaultProxy::to(old.port()).await;
         let engine = open(&settings(&proxy.url())).await;
         let worker = worker(&engine);
         engine.enqueue("before".to_owned()).await.unwrap();
-        acknowledge(&worker, &lease(&worker, 1).await).await;
+        ack(&worker, &lease(&worker, 1).await).await;
         let demote = ["127.0.0.1", &new.port().to_string()].map(str::to_owned);
         ask::<()>(&old.url(), cmd("REPLICAOF").arg(&demote)).await;
         assert!(engine.enqueue("refused".to_owned()).await.is_err());
@@ -259,7 +259,7 @@ async fn a_server_that_becomes_a_replica_is_left_and_found_again() {
 async fn a_read_whose_answer_was_lost_is_made_good_at_once() {
     for program in servers() {
         let server = start(&program, &[]);
-        let proxy = Proxy::to(server.port()).await;
+        let proxy = FaultProxy::to(server.port()).await;
         let settings = settings(&proxy.url());
         let direct = Settings { url: on(&server).url, ..settings.clone() };
         let (engine, edge) = (open(&settings).await, open(&direct).await);
@@ -301,7 +301,7 @@ async fn a_read_whose_answer_was_lost_is_made_good_at_once() {
 #[tokio::test]
 async fn a_message_whose_acknowledgement_was_lost_comes_again() {
     let server = start(&servers()[0], &[]);
-    let proxy = Proxy::to(server.port()).await;
+    let proxy = FaultProxy::to(server.port()).await;
     let engine = open(&settings(&proxy.url())).await;
     let worker = worker(&engine);
     for body in ["a", "b"] {
@@ -309,13 +309,13 @@ async fn a_message_whose_acknowledgement_was_lost_comes_again() {
     }
     let held = lease(&worker, 2).await;
     proxy.swallow_commands(true);
-    assert!(worker.acknowledge(keys(&held[..1])).await.is_err());
+    assert!(worker.ack(keys(&held[..1])).await.is_err());
     proxy.swallow_commands(false);
     proxy.cut();
     let again = eventually_leased(&worker, 1).await;
     assert_eq!((bodies(&again), deliveries(&again)), (bodies(&held[..1]), vec![2]));
     nothing_comes(&worker, Duration::from_millis(1_500)).await;
-    acknowledge(&worker, &again).await;
-    acknowledge(&worker, &held[1..]).await;
+    ack(&worker, &again).await;
+    ack(&worker, &held[1..]).await;
     assert_eq!(waiting(&engine).await, Some(0));
 }

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use chargegate_redis::Engine;
-use chargegate_storage::history::{Observation, Observe as _, Watermark};
+use chargegate_storage::history::{HistorySource as _, HistoryWatermark, QueueObservation};
 use redis::cmd;
 
 use super::{ask, eventually, on, servers, start, worker};
 use crate::streams::{open, settings};
-use chargegate_storage::conformance::queues::{acknowledge, bodies, lease};
-use chargegate_storage::testing::Proxy;
+use chargegate_storage::conformance::queues::{ack, bodies, lease};
+use chargegate_storage::testing::FaultProxy;
 
 /// Observes as a worker does, until the server answers; what the store remembers then, and what was forgotten.
-async fn tick(engine: &Engine, known: Watermark) -> (Watermark, Option<u64>) {
-    let seen = eventually("the server answers", async || engine.observe(known.beat).await.ok()).await;
+async fn tick(engine: &Engine, known: HistoryWatermark) -> (HistoryWatermark, Option<u64>) {
+    let seen = eventually("the server answers", async || engine.observe(known.heartbeat).await.ok()).await;
     let advance = known.advance(seen);
     (advance.watermark, advance.forgotten)
 }
@@ -30,16 +30,18 @@ async fn a_beat_begins_where_none_higher_is_known() {
         let server = start(&program, &[]);
         let engine = open(&on(&server)).await;
         let seen = engine.observe(0).await.unwrap();
-        assert_eq!(seen, Observation { begun_beat: Some(1), ..Observation::default() });
+        assert_eq!(seen, QueueObservation { begun_heartbeat: Some(1), ..QueueObservation::default() });
         enqueue(&engine, 3).await;
         let worker = worker(&engine);
-        acknowledge(&worker, &lease(&worker, 2).await).await;
+        ack(&worker, &lease(&worker, 2).await).await;
         let seen = engine.observe(1).await.unwrap();
-        let expected = Observation { kept_beat: 1, kept_enqueued: 0, enqueued: 3, begun_beat: Some(2) };
+        let expected =
+            QueueObservation { kept_heartbeat: 1, kept_enqueued: 0, enqueued: 3, begun_heartbeat: Some(2) };
         assert_eq!(seen, expected, "what is gone counts");
         for _ in 0..2 {
             let seen = engine.observe(7).await.unwrap();
-            let expected = Observation { kept_beat: 2, kept_enqueued: 3, enqueued: 3, begun_beat: None };
+            let expected =
+                QueueObservation { kept_heartbeat: 2, kept_enqueued: 3, enqueued: 3, begun_heartbeat: None };
             assert_eq!(seen, expected, "and nothing is written");
         }
     }
@@ -51,7 +53,7 @@ async fn a_server_that_was_emptied_has_forgotten_all() {
         let mut server = start(&program, &[]);
         let engine = open(&on(&server)).await;
         enqueue(&engine, 7).await;
-        let (known, forgotten) = tick(&engine, Watermark::default()).await;
+        let (known, forgotten) = tick(&engine, HistoryWatermark::default()).await;
         assert_eq!(forgotten, None);
         server.restart_empty().unwrap();
         enqueue(&engine, 2).await;
@@ -70,16 +72,16 @@ async fn a_replica_that_lagged_has_forgotten_the_tail() {
     for program in servers() {
         let mut primary = start(&program, &[]);
         let replica = start(&program, &["--replicaof", "127.0.0.1", &primary.port().to_string()]);
-        let proxy = Proxy::to(primary.port()).await;
+        let proxy = FaultProxy::to(primary.port()).await;
         let settings = settings(&proxy.url());
         let engine = open(&settings).await;
         enqueue(&engine, 10).await;
-        let (known, _) = tick(&engine, Watermark::default()).await;
+        let (known, _) = tick(&engine, HistoryWatermark::default()).await;
         eventually("the replica has it all", async || {
             let beat: Option<u64> =
                 ask(&replica.url(), cmd("HGET").arg(format!("{}:history", settings.prefix)).arg("beat"))
                     .await;
-            (beat == Some(known.beat)).then_some(())
+            (beat == Some(known.heartbeat)).then_some(())
         })
         .await;
         // It goes no further, and takes over as it is.

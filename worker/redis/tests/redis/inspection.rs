@@ -10,7 +10,7 @@ use redis::cmd;
 
 use super::{ask, on, servers, start, worker};
 use crate::streams::open;
-use chargegate_storage::conformance::queues::{acknowledge, keys, lease, sorted};
+use chargegate_storage::conformance::queues::{ack, keys, lease, sorted};
 
 #[tokio::test]
 async fn what_waits_is_listed_up_to_the_snapshot() {
@@ -23,12 +23,12 @@ async fn what_waits_is_listed_up_to_the_snapshot() {
         }
         let worker = worker(&engine);
         let leased = lease(&worker, 2_500).await;
-        acknowledge(&worker, &leased[..300]).await;
+        ack(&worker, &leased[..300]).await;
         let inspector = Inspector::open(&settings, Effects::system()).await.unwrap();
         let snapshot = inspector.snapshot().await.unwrap();
         assert_eq!(snapshot.enqueued, 2_500);
         engine.enqueue("later".to_owned()).await.unwrap();
-        acknowledge(&worker, &leased[300..400]).await;
+        ack(&worker, &leased[300..400]).await;
         let waiting = inspector.waiting(&snapshot).await.unwrap();
         assert_eq!(sorted(waiting), sorted(keys(&leased[400..])));
         let later = inspector.snapshot().await.unwrap();

@@ -31,7 +31,7 @@ async fn a_consumer_that_is_gone_is_deleted_and_living_ones_are_not() {
         for engine in [&living, &dead] {
             engine.enqueue("a".to_owned()).await.unwrap();
             let leased = lease(&worker(engine), 1).await;
-            worker(engine).acknowledge(keys(&leased)).await.unwrap();
+            worker(engine).ack(keys(&leased)).await.unwrap();
         }
         assert_eq!(consumers(&server.url(), &settings).await.len(), 2);
         drop(dead);

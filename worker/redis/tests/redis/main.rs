@@ -22,7 +22,7 @@ use redis::{Cmd, FromRedisValue};
 use tokio::time::Instant;
 
 use self::streams::{by_hand, settings};
-use chargegate_storage::conformance::queues::{PATIENCE, Worker};
+use chargegate_storage::conformance::queues::{PATIENCE, QueueHandle};
 
 /// Every test runs on both.
 fn servers() -> [PathBuf; 2] {
@@ -33,7 +33,7 @@ fn start(program: &Path, options: &[&str]) -> RedisServer {
     RedisServer::start(program, options).unwrap()
 }
 
-fn worker(engine: &Engine) -> Worker {
+fn worker(engine: &Engine) -> QueueHandle {
     Arc::new(engine.clone())
 }
 

@@ -153,7 +153,7 @@ async fn a_worker_starts_while_memory_is_full_and_makes_room() {
         let () = ask(&server.url(), cmd("CONFIG").arg(&["SET", "maxmemory", "1"])).await;
         let (engine, _) = Engine::open(queue, Effects::system()).await.unwrap();
         let leased = engine.lease(1, Duration::from_secs(10)).await.unwrap();
-        engine.acknowledge(leased.iter().map(|message| message.key.clone()).collect()).await.unwrap();
+        engine.ack(leased.iter().map(|message| message.key.clone()).collect()).await.unwrap();
         assert_eq!((leased.len(), engine.depth().await.unwrap().waiting), (1, 0));
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{ask, on, servers, start, worker};
 use crate::streams::{by_hand, open};
-use chargegate_storage::conformance::queues::{Worker, keys};
+use chargegate_storage::conformance::queues::{QueueHandle, keys};
 
 const MESSAGES: usize = 100_000;
 const BATCH: usize = 256;
@@ -53,7 +53,7 @@ async fn rate_of_leases_and_acknowledgements() {
 }
 
 /// Acknowledges one batch while the next is on its way, as the pipeline does.
-async fn drain(worker: Worker) -> usize {
+async fn drain(worker: QueueHandle) -> usize {
     let mut drained = 0;
     let mut acknowledging: Option<tokio::task::JoinHandle<()>> = None;
     loop {
@@ -66,6 +66,6 @@ async fn drain(worker: Worker) -> usize {
         }
         drained += leased.len();
         let worker = Arc::clone(&worker);
-        acknowledging = Some(tokio::spawn(async move { worker.acknowledge(keys(&leased)).await.unwrap() }));
+        acknowledging = Some(tokio::spawn(async move { worker.ack(keys(&leased)).await.unwrap() }));
     }
 }

@@ -33,7 +33,7 @@ async fn messages_go_to_the_stream_that_all_agree_on() {
     for _ in 0..100 {
         let leased = worker.lease(1, NO_WAIT).await.unwrap();
         assert_eq!(leased.len(), 1);
-        worker.acknowledge(keys(&leased)).await.unwrap();
+        worker.ack(keys(&leased)).await.unwrap();
         come.extend(bodies(&leased));
     }
     assert_eq!(come.len(), 100);

@@ -14,7 +14,7 @@ use redis::aio::MultiplexedConnection;
 use redis::cmd;
 use tokio::sync::Mutex;
 
-use chargegate_storage::conformance::queues::{Fixture, Options, Worker};
+use chargegate_storage::conformance::queues::{QueueFixture, QueueHandle, QueueOptions};
 
 /// Which server, and how many streams.
 pub(crate) trait Kind: Send + Sync + 'static {
@@ -49,7 +49,7 @@ pub(crate) struct Streams<K> {
     settings: Settings,
     edge: Engine,
     /// The workers that were not killed, to close by.
-    engines: Mutex<Vec<(Worker, Engine)>>,
+    engines: Mutex<Vec<(QueueHandle, Engine)>>,
     kind: PhantomData<K>,
 }
 
@@ -75,10 +75,10 @@ pub(crate) async fn by_hand(url: &str) -> MultiplexedConnection {
 }
 
 #[async_trait]
-impl<K: Kind> Fixture for Streams<K> {
+impl<K: Kind> QueueFixture for Streams<K> {
     const ORDERED: bool = K::STREAMS == 1;
 
-    async fn start(Options { depth_limit, message_lease }: Options) -> Self {
+    async fn start(QueueOptions { depth_limit, message_lease }: QueueOptions) -> Self {
         let streams = NonZeroU16::new(K::STREAMS).unwrap();
         let url = url(K::URL);
         let settings = Settings { depth_limit, message_lease, streams, ..settings(&url) };
@@ -86,9 +86,9 @@ impl<K: Kind> Fixture for Streams<K> {
         Self { url, settings, edge, engines: Mutex::default(), kind: PhantomData }
     }
 
-    async fn worker(&self) -> Worker {
+    async fn worker(&self) -> QueueHandle {
         let engine = open(&self.settings).await;
-        let worker: Worker = Arc::new(engine.clone());
+        let worker: QueueHandle = Arc::new(engine.clone());
         self.engines.lock().await.push((Arc::clone(&worker), engine));
         worker
     }
@@ -105,14 +105,14 @@ impl<K: Kind> Fixture for Streams<K> {
         command.query_async::<()>(&mut connection).await.unwrap();
     }
 
-    async fn kill(&self, worker: Worker) -> Worker {
+    async fn kill(&self, worker: QueueHandle) -> QueueHandle {
         // Without its tasks and connections it is silent, as a process that is gone.
         self.engines.lock().await.retain(|(other, _)| !Arc::ptr_eq(other, &worker));
         drop(worker);
         self.worker().await
     }
 
-    async fn close(&self, worker: &Worker) {
+    async fn close(&self, worker: &QueueHandle) {
         for (other, engine) in self.engines.lock().await.iter() {
             if Arc::ptr_eq(other, worker) {
                 engine.close().await;

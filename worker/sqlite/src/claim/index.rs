@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::keys::millis;
-use chargegate_storage::store::turns::{DueIndex, Step, Walk};
+use chargegate_storage::store::fair_share::{DueIndex, HostScan, ScannedHost};
 
 /// The hosts of the ?2 callbacks that have been due longest at ?1, with how many each has of them.
 pub(crate) const OLDEST: &str = "SELECT host, count(*) AS callbacks FROM ( \
@@ -42,9 +42,13 @@ impl DueIndex for Index<'_> {
         sqlx::query_as(OLDEST).bind(millis(self.now)).bind(most).fetch_all(&mut *self.connection).await
     }
 
-    async fn step(&mut self, walk: Walk<'_>) -> Result<Vec<Step>, sqlx::Error> {
+    async fn step(&mut self, walk: HostScan<'_>) -> Result<Vec<ScannedHost>, sqlx::Error> {
         let step = |row: SqliteRow| {
-            Ok(Step { host: row.try_get("host")?, number: row.try_get("step")?, due: row.try_get("due")? })
+            Ok(ScannedHost {
+                host: row.try_get("host")?,
+                number: row.try_get("step")?,
+                due: row.try_get("due")?,
+            })
         };
         sqlx::query(STEP)
             .bind(walk.after)

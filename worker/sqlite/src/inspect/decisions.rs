@@ -8,12 +8,13 @@ use chargegate_core::{RequestId, UnixMillis};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
-use super::Inspector;
+use super::SqliteInspector;
 use crate::keys::{StoredKey, count, millis, moment, request_id};
 use crate::store::read_failure;
-use chargegate_storage::EngineError;
+use chargegate_storage::StoreError;
 use chargegate_storage::inspect::{
-    Attempt, CallbackState, Cursor, DecisionDetail, DecisionFilter, DecisionLine, Inspect, MaskedToken, Page,
+    AttemptRecord, CallbackSummary, DecisionCursor, DecisionDetail, DecisionFilter, DecisionPage,
+    DecisionSummary, Inspect, MaskedToken,
 };
 
 const SELECT: &str = "SELECT decision.id, decision.request_id, message_key, station_id, driver_token, status, reason, \
@@ -23,16 +24,16 @@ const SELECT: &str = "SELECT decision.id, decision.request_id, message_key, stat
     FROM decision LEFT JOIN callback USING (request_id) WHERE ";
 
 #[async_trait]
-impl Inspect for Inspector {
+impl Inspect for SqliteInspector {
     async fn decisions(
         &self,
         filter: &DecisionFilter,
         limit: u32,
-        cursor: Option<Cursor>,
-    ) -> Result<Page, EngineError> {
+        cursor: Option<DecisionCursor>,
+    ) -> Result<DecisionPage, StoreError> {
         let before = match cursor {
             Some(cursor) => {
-                cursor.as_str().parse().map_err(|_| EngineError::Unreadable("the cursor is no number"))?
+                cursor.as_str().parse().map_err(|_| StoreError::Unreadable("the cursor is no number"))?
             }
             None => i64::MAX,
         };
@@ -58,20 +59,20 @@ impl Inspect for Inspector {
         let next = match rows.last() {
             Some(row) if full => {
                 let id: i64 = row.try_get("id").map_err(read_failure)?;
-                Some(Cursor::from(id.to_string()))
+                Some(DecisionCursor::from(id.to_string()))
             }
             _ => None,
         };
         let decisions = rows.iter().map(line).collect::<Result<_, _>>().map_err(read_failure)?;
-        Ok(Page { decisions, next })
+        Ok(DecisionPage { decisions, next })
     }
 
-    async fn decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, EngineError> {
+    async fn decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, StoreError> {
         self.read_decision(id).await.map_err(read_failure)
     }
 }
 
-impl Inspector {
+impl SqliteInspector {
     async fn read_decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, sqlx::Error> {
         let mut snapshot = self.readers.begin().await?;
         let bytes = id.as_bytes().as_slice();
@@ -99,13 +100,13 @@ impl Inspector {
     }
 }
 
-fn line(row: &SqliteRow) -> Result<DecisionLine, sqlx::Error> {
+fn line(row: &SqliteRow) -> Result<DecisionSummary, sqlx::Error> {
     let state: String = row.try_get("state")?;
     let optional = |column| {
         let at: Option<i64> = row.try_get(column)?;
         Ok::<_, sqlx::Error>(at.and_then(|at| u64::try_from(at).ok()).map(UnixMillis))
     };
-    Ok(DecisionLine {
+    Ok(DecisionSummary {
         request_id: request_id(row)?,
         station_id: row.try_get("station_id")?,
         driver_token: MaskedToken::new(row.try_get("driver_token")?),
@@ -114,7 +115,7 @@ fn line(row: &SqliteRow) -> Result<DecisionLine, sqlx::Error> {
         accepted_at: moment(row, "accepted_at")?,
         decided_at: moment(row, "decided_at")?,
         late: row.try_get("late")?,
-        callback: CallbackState {
+        callback: CallbackSummary {
             host: row.try_get("host")?,
             attempts: count(row, "attempts")?,
             due_at: if state == "pending" { optional("due_at")? } else { None },
@@ -126,9 +127,9 @@ fn line(row: &SqliteRow) -> Result<DecisionLine, sqlx::Error> {
     })
 }
 
-fn attempt(row: &SqliteRow) -> Result<Attempt, sqlx::Error> {
+fn attempt(row: &SqliteRow) -> Result<AttemptRecord, sqlx::Error> {
     let number = u32::try_from(count(row, "attempt")?).ok().and_then(NonZeroU32::new);
-    Ok(Attempt {
+    Ok(AttemptRecord {
         number: number.unwrap_or(NonZeroU32::MIN),
         started_at: moment(row, "started_at")?,
         took: Duration::from_millis(count(row, "took_ms")?),

@@ -4,10 +4,10 @@ use chargegate_core::RequestId;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::Inspector;
+use super::SqliteInspector;
 use crate::keys::{count, request_id};
 use crate::store::read_failure;
-use chargegate_storage::EngineError;
+use chargegate_storage::StoreError;
 use chargegate_storage::reconcile::{Reconciliation, SequenceRange};
 
 /// Gaps, and ids, that are named at most.
@@ -41,14 +41,14 @@ const GAPS: &str = "WITH accounted (first, last) AS ( \
     SELECT before + 1 AS first, first - 1 AS last FROM neighbours WHERE first - before > 1 \
     ORDER BY first LIMIT ?1";
 
-impl Inspector {
+impl SqliteInspector {
     /// Balances the books in one read transaction, so that it is exact at any moment.
     ///
     /// It reads an index entry for every row kept: about a second for a million.
     ///
     /// # Errors
-    /// [`EngineError`].
-    pub async fn reconcile(&self) -> Result<Reconciliation, EngineError> {
+    /// [`StoreError`].
+    pub async fn reconcile(&self) -> Result<Reconciliation, StoreError> {
         let mut reader = self.readers.acquire().await.map_err(read_failure)?;
         let mut snapshot = reader.begin().await.map_err(read_failure)?;
         let books = read(&mut snapshot).await.map_err(read_failure)?;

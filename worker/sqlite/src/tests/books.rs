@@ -1,7 +1,7 @@
 //! Reconciliation and retention.
 
 use super::*;
-use crate::Inspector;
+use crate::SqliteInspector;
 use chargegate_storage::reconcile::{Reconciliation, SequenceRange};
 
 async fn books(bench: &Bench) -> Reconciliation {
@@ -27,7 +27,7 @@ async fn one_of_each(bench: &Bench) {
         ])
         .await;
     let done = ["4", "5"].map(|key| MessageKey::from(key.to_owned()));
-    bench.engine.acknowledge(done.into()).await.unwrap();
+    bench.engine.ack(done.into()).await.unwrap();
 }
 
 #[tokio::test]
@@ -94,10 +94,10 @@ async fn the_books_can_be_read_from_outside_running_or_not() {
     let bench = Bench::new().await;
     one_of_each(&bench).await;
     let inside = books(&bench).await;
-    let running = Inspector::open(bench.data_dir()).await.unwrap();
+    let running = SqliteInspector::open(bench.data_dir()).await.unwrap();
     assert_eq!(running.reconcile().await.unwrap(), inside);
     bench.engine.close().await;
-    let stopped = Inspector::open(bench.data_dir()).await.unwrap();
+    let stopped = SqliteInspector::open(bench.data_dir()).await.unwrap();
     assert_eq!(stopped.reconcile().await.unwrap(), inside);
 }
 
@@ -110,7 +110,7 @@ async fn the_books_can_be_read_after_a_crash() {
     for file in ["chargegate.db", "chargegate.db-wal"] {
         std::fs::copy(bench.data_dir().join(file), crashed.path().join(file)).unwrap();
     }
-    let view = Inspector::open(crashed.path()).await.unwrap();
+    let view = SqliteInspector::open(crashed.path()).await.unwrap();
     assert_eq!(view.reconcile().await.unwrap(), books(&bench).await);
 }
 
@@ -165,7 +165,7 @@ async fn a_request_repeated_a_thousand_times_is_deleted_in_bounded_steps() {
     let outcomes = keys.iter().map(|key| decided(key, message(1, "a.example"), bench.now())).collect();
     let first = bench.record(outcomes).await.into_iter().next().unwrap();
     bench.deliver(&job(first)).await;
-    bench.engine.acknowledge(keys.into_iter().map(MessageKey::from).collect()).await.unwrap();
+    bench.engine.ack(keys.into_iter().map(MessageKey::from).collect()).await.unwrap();
     bench.clock.advance(Duration::from_hours(1));
     let before = books(&bench).await;
     for left in [700, 200] {
@@ -204,7 +204,7 @@ async fn retention_works_in_bounded_steps_and_joins_its_ranges() {
         }
     }
     let all = (1..=1200).map(|n: u32| MessageKey::from(n.to_string())).collect();
-    bench.engine.acknowledge(all).await.unwrap();
+    bench.engine.ack(all).await.unwrap();
     bench.engine.report(reports).await.unwrap();
     bench.clock.advance(Duration::from_secs(1));
     let mut left = Vec::new();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::claim::{DUE, OLDEST, STEP};
-use chargegate_storage::store::Backlog;
+use chargegate_storage::store::CallbackBacklog;
 
 fn retry_at(at: UnixMillis) -> AfterAttempt {
     AfterAttempt::Retry { due_at: at }
@@ -33,7 +33,7 @@ async fn a_retry_is_claimed_when_it_is_due() {
     assert_eq!(claimed[0].attempt, attempt(2));
     assert!(bench.claim(limits(10, 10)).await.is_empty());
     bench.deliver(&claimed[0]).await;
-    assert_eq!(bench.engine.backlog().await.unwrap(), Backlog { in_flight: 0, dead: 0 });
+    assert_eq!(bench.engine.backlog().await.unwrap(), CallbackBacklog { in_flight: 0, dead: 0 });
     assert_eq!(bench.number("SELECT count(*) FROM attempt").await, 2);
 }
 
@@ -44,11 +44,11 @@ async fn a_stale_report_is_ignored() {
     bench.clock.advance(bench.settings.callback_lease);
     let newest = bench.claim(limits(10, 10)).await.remove(0);
     bench.give_up(&stale).await;
-    assert_eq!(bench.engine.backlog().await.unwrap(), Backlog { in_flight: 1, dead: 0 });
+    assert_eq!(bench.engine.backlog().await.unwrap(), CallbackBacklog { in_flight: 1, dead: 0 });
     assert_eq!(bench.number("SELECT count(*) FROM attempt").await, 0);
     bench.deliver(&newest).await;
     bench.give_up(&newest).await;
-    assert_eq!(bench.engine.backlog().await.unwrap(), Backlog { in_flight: 0, dead: 0 });
+    assert_eq!(bench.engine.backlog().await.unwrap(), CallbackBacklog { in_flight: 0, dead: 0 });
     assert_eq!(bench.number("SELECT count(*) FROM attempt").await, 1);
 }
 
@@ -93,7 +93,7 @@ async fn dead_letters_are_counted() {
     let bench = Bench::new().await;
     let job = bench.decide(1, "a.example").await;
     bench.give_up(&job).await;
-    assert_eq!(bench.engine.backlog().await.unwrap(), Backlog { in_flight: 0, dead: 1 });
+    assert_eq!(bench.engine.backlog().await.unwrap(), CallbackBacklog { in_flight: 0, dead: 1 });
 }
 
 #[tokio::test]

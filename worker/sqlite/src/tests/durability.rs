@@ -3,19 +3,20 @@
 use super::*;
 use crate::EnqueueFailure;
 use crate::open::Tuning;
-use chargegate_storage::EngineError;
+use chargegate_storage::{QueueError, StoreError};
 
-async fn small(pages: u32) -> (TempDir, Engine) {
+async fn small(pages: u32) -> (TempDir, SqliteEngine) {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock(AtomicU64::new(START)));
     let tuning = Tuning { max_page_count: Some(pages), ..Tuning::default() };
-    let engine =
-        Engine::open_tuned(folder.path(), Settings::default(), effects(&clock), tuning).await.unwrap();
+    let engine = SqliteEngine::open_tuned(folder.path(), SqliteSettings::default(), effects(&clock), tuning)
+        .await
+        .unwrap();
     (folder, engine)
 }
 
 /// Enqueues until there is no room; gives how many messages fitted.
-async fn fill(engine: &Engine) -> usize {
+async fn fill(engine: &SqliteEngine) -> usize {
     for taken in 0..10_000 {
         match engine.enqueue("x".repeat(1000)).await {
             Ok(()) => {}
@@ -37,7 +38,7 @@ async fn a_full_database_refuses_and_goes_on_once_there_is_room() {
     let leased = engine.lease(taken, NO_WAIT).await.unwrap();
     assert_eq!(leased.len(), taken);
     let half = leased.into_iter().take(taken / 2).map(|message| message.key).collect();
-    engine.acknowledge(half).await.unwrap();
+    engine.ack(half).await.unwrap();
     engine.enqueue("x".repeat(1000)).await.unwrap();
 }
 
@@ -50,7 +51,7 @@ async fn what_frees_room_does_not_fail_with_what_needs_it() {
     let callers = leased.into_iter().map(|message| {
         let body = "x".repeat(16_000);
         let engine = &engine;
-        async move { tokio::join!(engine.enqueue(body), engine.acknowledge(vec![message.key])) }
+        async move { tokio::join!(engine.enqueue(body), engine.ack(vec![message.key])) }
     });
     let results = futures_util::future::join_all(callers).await;
     assert!(results.iter().any(|(enqueued, _)| matches!(enqueued, Err(EnqueueFailure::Full))));
@@ -66,7 +67,7 @@ async fn a_full_database_records_nothing_of_a_batch() {
     let outcomes: Vec<_> =
         (1..=500).map(|n| decided(&n.to_string(), message(n, "a.example"), UnixMillis(START))).collect();
     let recorded = engine.record(outcomes).await;
-    assert!(matches!(recorded, Err(EngineError::Full)), "{recorded:?}");
+    assert!(matches!(recorded, Err(StoreError::Full)), "{recorded:?}");
     engine.close().await;
     let file = folder.path().join("chargegate.db");
     let mut connection = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
@@ -84,7 +85,7 @@ async fn a_failing_file_fails_its_callers_and_then_works_again() {
     bench.execute("ALTER TABLE queue RENAME TO hidden").await;
     let failed = bench.engine.enqueue("b".to_owned()).await;
     assert!(matches!(failed, Err(EnqueueFailure::Unavailable(_))), "{failed:?}");
-    assert!(matches!(bench.engine.lease(1, NO_WAIT).await, Err(EngineError::Unavailable(_))));
+    assert!(matches!(bench.engine.lease(1, NO_WAIT).await, Err(QueueError::Unavailable(_))));
     bench.execute("ALTER TABLE hidden RENAME TO queue").await;
     bench.enqueue("c").await;
     let bodies: Vec<Vec<u8>> = bench.lease(10).await.into_iter().map(|message| message.body).collect();

@@ -1,8 +1,8 @@
 //! What operators see.
 
 use super::*;
-use crate::{Inspector, OpenError};
-use chargegate_storage::inspect::{DecisionFilter, Inspect, Page};
+use crate::{SqliteInspector, SqliteOpenError};
+use chargegate_storage::inspect::{DecisionFilter, DecisionPage, Inspect};
 
 async fn three(bench: &Bench) {
     for n in 1..=3 {
@@ -15,7 +15,7 @@ async fn three(bench: &Bench) {
 }
 
 #[track_caller]
-fn ids(page: &Page) -> Vec<RequestId> {
+fn ids(page: &DecisionPage) -> Vec<RequestId> {
     page.decisions.iter().map(|line| line.request_id).collect()
 }
 
@@ -81,8 +81,8 @@ async fn one_decision_is_shown_with_its_attempts_and_no_secret() {
 async fn a_folder_without_a_database_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("nowhere");
-    let error = Inspector::open(&missing).await.unwrap_err();
-    assert!(matches!(error, OpenError::Missing { .. }));
+    let error = SqliteInspector::open(&missing).await.unwrap_err();
+    assert!(matches!(error, SqliteOpenError::Missing { .. }));
     assert!(error.to_string().contains("--data-dir"), "{error}");
     assert!(!missing.exists());
 }

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::EnqueueFailure;
-use chargegate_storage::EngineError;
 use chargegate_storage::SystemClock;
 use chargegate_storage::queue::QueueDepth;
+use chargegate_storage::{QueueError, StoreError};
 
 #[tokio::test]
 async fn messages_come_oldest_first_and_once() {
@@ -44,9 +44,9 @@ async fn an_acknowledged_message_is_gone() {
     bench.enqueue("a").await;
     let leased = bench.lease(1).await;
     let keys: Vec<MessageKey> = leased.into_iter().map(|message| message.key).collect();
-    bench.engine.acknowledge(keys.clone()).await.unwrap();
-    bench.engine.acknowledge(keys).await.unwrap();
-    bench.engine.acknowledge(vec![MessageKey::from("another engine's".to_owned())]).await.unwrap();
+    bench.engine.ack(keys.clone()).await.unwrap();
+    bench.engine.ack(keys).await.unwrap();
+    bench.engine.ack(vec![MessageKey::from("another engine's".to_owned())]).await.unwrap();
     bench.reopen().await;
     assert!(bench.lease(1).await.is_empty());
 }
@@ -89,9 +89,9 @@ async fn a_waiting_lease_gets_the_message_that_arrives() {
 #[tokio::test]
 async fn a_waiting_lease_gets_the_message_whose_lease_ends() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { message_lease: Duration::from_millis(30), ..Settings::default() };
+    let settings = SqliteSettings { message_lease: Duration::from_millis(30), ..SqliteSettings::default() };
     let effects = Effects { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) };
-    let engine = Engine::open(folder.path(), settings, effects).await.unwrap();
+    let engine = SqliteEngine::open(folder.path(), settings, effects).await.unwrap();
     engine.enqueue("a".to_owned()).await.unwrap();
     assert_eq!(engine.lease(1, NO_WAIT).await.unwrap()[0].deliveries, 1);
     assert_eq!(engine.lease(1, Duration::from_mins(1)).await.unwrap()[0].deliveries, 2);
@@ -105,7 +105,7 @@ async fn an_empty_queue_gives_nothing_when_the_wait_is_over() {
 
 #[tokio::test]
 async fn the_depth_limit_is_exact_among_concurrent_callers() {
-    let mut bench = Bench::with(Settings { depth_limit: 100, ..Settings::default() }).await;
+    let mut bench = Bench::with(SqliteSettings { depth_limit: 100, ..SqliteSettings::default() }).await;
     let callers: Vec<_> = (0..150)
         .map(|n| {
             let engine = bench.engine.clone();
@@ -126,7 +126,7 @@ async fn the_depth_limit_is_exact_among_concurrent_callers() {
 
     let leased = bench.lease(3).await;
     assert!(matches!(bench.engine.enqueue(String::new()).await, Err(EnqueueFailure::DepthLimit)));
-    bench.engine.acknowledge(leased.into_iter().map(|message| message.key).collect()).await.unwrap();
+    bench.engine.ack(leased.into_iter().map(|message| message.key).collect()).await.unwrap();
     bench.reopen().await;
     assert_eq!(bench.engine.depth().await.unwrap().waiting, 97);
     for _ in 0..3 {
@@ -157,6 +157,6 @@ async fn a_closed_engine_says_so() {
     bench.engine.close().await;
     bench.engine.close().await;
     assert!(matches!(bench.engine.enqueue("b".to_owned()).await, Err(EnqueueFailure::Closed)));
-    assert!(matches!(bench.engine.lease(1, NO_WAIT).await, Err(EngineError::Closed)));
-    assert!(matches!(bench.engine.backlog().await, Err(EngineError::Closed)));
+    assert!(matches!(bench.engine.lease(1, NO_WAIT).await, Err(QueueError::Closed)));
+    assert!(matches!(bench.engine.backlog().await, Err(StoreError::Closed)));
 }

@@ -4,20 +4,20 @@ use sqlx::sqlite::SqliteSynchronous;
 
 use super::*;
 use crate::open::Tuning;
-use crate::{Inspector, OpenError};
+use crate::{SqliteInspector, SqliteOpenError};
 
-async fn refusal(bench: &Bench) -> OpenError {
-    Engine::open(bench.data_dir(), Settings::default(), bench.effects()).await.unwrap_err()
+async fn refusal(bench: &Bench) -> SqliteOpenError {
+    SqliteEngine::open(bench.data_dir(), SqliteSettings::default(), bench.effects()).await.unwrap_err()
 }
 
 #[tokio::test]
 async fn a_folder_in_use_is_refused_until_it_is_closed() {
     let bench = Bench::new().await;
     let error = refusal(&bench).await;
-    assert!(matches!(error, OpenError::InUse { .. }));
+    assert!(matches!(error, SqliteOpenError::InUse { .. }));
     assert!(error.to_string().contains("--data-dir"));
     bench.engine.close().await;
-    Engine::open(bench.data_dir(), Settings::default(), bench.effects()).await.unwrap();
+    SqliteEngine::open(bench.data_dir(), SqliteSettings::default(), bench.effects()).await.unwrap();
 }
 
 #[cfg(unix)]
@@ -27,7 +27,7 @@ async fn only_the_owner_may_read() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("deep").join("data");
     let clock = Arc::new(ManualClock(AtomicU64::new(START)));
-    let engine = Engine::open(&folder, Settings::default(), effects(&clock)).await.unwrap();
+    let engine = SqliteEngine::open(&folder, SqliteSettings::default(), effects(&clock)).await.unwrap();
     engine.enqueue("secret".to_owned()).await.unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder), 0o700);
@@ -42,8 +42,12 @@ async fn a_file_that_would_not_be_synced_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock(AtomicU64::new(START)));
         let tuning = Tuning { synchronous, ..Tuning::default() };
-        let opened = Engine::open_tuned(folder.path(), Settings::default(), effects(&clock), tuning).await;
-        assert!(matches!(opened, Err(OpenError::NotDurable { pragma: "synchronous", .. })), "{opened:?}");
+        let opened =
+            SqliteEngine::open_tuned(folder.path(), SqliteSettings::default(), effects(&clock), tuning).await;
+        assert!(
+            matches!(opened, Err(SqliteOpenError::NotDurable { pragma: "synchronous", .. })),
+            "{opened:?}"
+        );
     }
 }
 
@@ -54,8 +58,8 @@ async fn somebody_elses_file_is_refused_and_left_alone() {
         let file = folder.path().join("chargegate.db");
         std::fs::write(&file, content).unwrap();
         let clock = Arc::new(ManualClock(AtomicU64::new(START)));
-        let opened = Engine::open(folder.path(), Settings::default(), effects(&clock)).await;
-        assert!(matches!(opened, Err(OpenError::Foreign { .. })), "{opened:?}");
+        let opened = SqliteEngine::open(folder.path(), SqliteSettings::default(), effects(&clock)).await;
+        assert!(matches!(opened, Err(SqliteOpenError::Foreign { .. })), "{opened:?}");
         assert_eq!(std::fs::read(&file).unwrap(), content);
     }
 }
@@ -70,8 +74,8 @@ async fn another_programs_database_is_refused_and_left_alone() {
     sqlx::Connection::close(other).await.unwrap();
     let before = std::fs::read(&file).unwrap();
     let clock = Arc::new(ManualClock(AtomicU64::new(START)));
-    let opened = Engine::open(folder.path(), Settings::default(), effects(&clock)).await;
-    assert!(matches!(opened, Err(OpenError::Foreign { .. })), "{opened:?}");
+    let opened = SqliteEngine::open(folder.path(), SqliteSettings::default(), effects(&clock)).await;
+    assert!(matches!(opened, Err(SqliteOpenError::Foreign { .. })), "{opened:?}");
     assert_eq!(std::fs::read(&file).unwrap(), before);
 }
 
@@ -80,8 +84,11 @@ async fn a_newer_schema_is_refused() {
     let bench = Bench::new().await;
     bench.engine.close().await;
     bench.execute("PRAGMA user_version = 99").await;
-    assert!(matches!(refusal(&bench).await, OpenError::Newer { found: 99, .. }));
-    assert!(matches!(Inspector::open(bench.data_dir()).await, Err(OpenError::Newer { found: 99, .. })));
+    assert!(matches!(refusal(&bench).await, SqliteOpenError::Newer { found: 99, .. }));
+    assert!(matches!(
+        SqliteInspector::open(bench.data_dir()).await,
+        Err(SqliteOpenError::Newer { found: 99, .. })
+    ));
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ async fn enqueue_all(bench: &Bench) {
     }
 }
 
-async fn work(engine: Engine) -> usize {
+async fn work(engine: SqliteEngine) -> usize {
     let mut done = 0;
     loop {
         let leased = engine.lease(64, Duration::from_millis(500)).await.unwrap();
@@ -67,7 +67,7 @@ async fn work(engine: Engine) -> usize {
             decided(leased.key.as_str(), SessionMessage::decode(&leased.body).unwrap(), UnixMillis(START))
         });
         let recorded = engine.record(outcomes.collect()).await.unwrap();
-        engine.acknowledge(keys).await.unwrap();
+        engine.ack(keys).await.unwrap();
         let next = AfterAttempt::Delivered { at: UnixMillis(START) };
         let reports = recorded
             .into_iter()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chargegate_sqlite::{Engine, Settings};
+use chargegate_sqlite::{SqliteEngine, SqliteSettings};
 use chargegate_storage::Effects;
 use chargegate_storage::queue::EnqueueFailure;
 use sqlx::ConnectOptions as _;
@@ -11,32 +11,32 @@ use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use chargegate_storage::conformance::queues::{Fixture, Options, Worker};
+use chargegate_storage::conformance::queues::{QueueFixture, QueueHandle, QueueOptions};
 
 pub(crate) struct Sqlite {
     folder: TempDir,
-    settings: Settings,
-    engine: Mutex<Engine>,
+    settings: SqliteSettings,
+    engine: Mutex<SqliteEngine>,
 }
 
 impl Sqlite {
-    async fn engine(&self) -> Engine {
+    async fn engine(&self) -> SqliteEngine {
         self.engine.lock().await.clone()
     }
 }
 
 #[async_trait]
-impl Fixture for Sqlite {
+impl QueueFixture for Sqlite {
     const ORDERED: bool = true;
 
-    async fn start(Options { depth_limit, message_lease }: Options) -> Self {
+    async fn start(QueueOptions { depth_limit, message_lease }: QueueOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { depth_limit, message_lease, ..Settings::default() };
-        let engine = Engine::open(folder.path(), settings.clone(), Effects::system()).await.unwrap();
+        let settings = SqliteSettings { depth_limit, message_lease, ..SqliteSettings::default() };
+        let engine = SqliteEngine::open(folder.path(), settings.clone(), Effects::system()).await.unwrap();
         Self { folder, settings, engine: Mutex::new(engine) }
     }
 
-    async fn worker(&self) -> Worker {
+    async fn worker(&self) -> QueueHandle {
         Arc::new(self.engine().await)
     }
 
@@ -52,16 +52,17 @@ impl Fixture for Sqlite {
         sqlx::query(insert).bind(Self::NO_MESSAGE).execute(&mut connection).await.unwrap();
     }
 
-    async fn kill(&self, worker: Worker) -> Worker {
+    async fn kill(&self, worker: QueueHandle) -> QueueHandle {
         drop(worker);
         let mut engine = self.engine.lock().await;
         // Closing only gives the folder free; that leases end is the next start's work.
         engine.close().await;
-        *engine = Engine::open(self.folder.path(), self.settings.clone(), Effects::system()).await.unwrap();
+        *engine =
+            SqliteEngine::open(self.folder.path(), self.settings.clone(), Effects::system()).await.unwrap();
         Arc::new(engine.clone())
     }
 
-    async fn close(&self, _worker: &Worker) {
+    async fn close(&self, _worker: &QueueHandle) {
         self.engine().await.close().await;
     }
 

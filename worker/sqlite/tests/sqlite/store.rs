@@ -4,31 +4,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_sqlite::{Engine, Settings};
-use chargegate_storage::conformance::stores::{Backend, Bench, ManualClock, START, Totals, effects};
+use chargegate_sqlite::{SqliteEngine, SqliteSettings};
+use chargegate_storage::conformance::stores::{
+    ManualClock, OutcomeCounts, START, StoreBackend, StoreFixture, effects,
+};
 use tempfile::TempDir;
 
 struct Folder {
-    engine: Engine,
+    engine: SqliteEngine,
     _folder: TempDir,
 }
 
 #[async_trait]
-impl Backend for Folder {
+impl StoreBackend for Folder {
     async fn age(&self, _by: Duration) {}
 
-    async fn totals(&self) -> Totals {
-        Totals::from(&self.engine.inspector().reconcile().await.unwrap())
+    async fn totals(&self) -> OutcomeCounts {
+        OutcomeCounts::from(&self.engine.inspector().reconcile().await.unwrap())
     }
 }
 
-async fn bench() -> Bench {
+async fn fixture() -> StoreFixture {
     let clock = ManualClock::at(START);
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings::default();
+    let settings = SqliteSettings::default();
     let lease = settings.callback_lease;
-    let engine = Engine::open(folder.path(), settings, effects(&clock)).await.unwrap();
-    Bench {
+    let engine = SqliteEngine::open(folder.path(), settings, effects(&clock)).await.unwrap();
+    StoreFixture {
         store: Arc::new(engine.clone()),
         other: Arc::new(engine.clone()),
         view: Arc::new(engine.inspector()),
@@ -38,4 +40,4 @@ async fn bench() -> Bench {
     }
 }
 
-chargegate_storage::store_suite!(bench().await);
+chargegate_storage::store_suite!(fixture().await);

@@ -14,7 +14,8 @@ use super::super::tests::{FakeResolver, LONG, SHORT, client_with, job};
 use super::{Delivery, DeliverySettings, Dispatcher};
 use chargegate_storage::store::{AfterAttempt, AttemptResult, CallbackJob};
 use chargegate_storage::testing::{
-    CallbackState, Journal, MemoryStore, Peer, effects, eventually, outage, read_request,
+    CallbackState, EventJournal, HostileServer, MemoryStore, effects, eventually, read_request,
+    store_unavailable,
 };
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -34,7 +35,7 @@ impl Post {
         deadline: Duration,
         prepare: impl FnOnce(&MemoryStore),
     ) -> Self {
-        let store = Arc::new(MemoryStore::new(Journal::default()));
+        let store = Arc::new(MemoryStore::new(EventJournal::default()));
         prepare(&store);
         let client = client_with("127.0.0.0/8", resolver, deadline);
         let (delivery, dispatcher) = Delivery::start(
@@ -60,7 +61,7 @@ fn brisk() -> DeliverySettings {
     DeliverySettings { poll_interval: Duration::from_millis(2), retry, ..DeliverySettings::default() }
 }
 
-fn to(peer: &Peer) -> CallbackJob {
+fn to(peer: &HostileServer) -> CallbackJob {
     job(1, &format!("http://127.0.0.1:{}/", peer.port()))
 }
 
@@ -70,7 +71,7 @@ fn start(prepare: impl FnOnce(&MemoryStore)) -> Post {
 
 #[tokio::test]
 async fn what_a_crash_left_behind_is_delivered() {
-    let peer = Peer::answering(OK).await;
+    let peer = HostileServer::answering(OK).await;
     let job = to(&peer);
     let post = start(|store| store.leave(job.clone(), UnixMillis(0)));
     eventually(PATIENCE, || post.store.callback(job.request_id) == Some(CallbackState::Delivered)).await;
@@ -79,7 +80,7 @@ async fn what_a_crash_left_behind_is_delivered() {
 
 #[tokio::test]
 async fn a_callback_is_attempted_again_when_it_is_due_and_not_before() {
-    let peer = Peer::start(async |mut stream, n| {
+    let peer = HostileServer::start(async |mut stream, n| {
         let _ = read_request(&mut stream).await;
         let answer =
             if n < 3 { "HTTP/1.1 500 Oops\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" } else { OK };
@@ -106,9 +107,10 @@ async fn an_answer_decides_what_follows() {
     for (answer, expected) in
         [("204 No Content", CallbackState::Delivered), ("410 Gone", dead(GiveUpReason::Gone))]
     {
-        let peer =
-            Peer::answering(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"))
-                .await;
+        let peer = HostileServer::answering(format!(
+            "HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        ))
+        .await;
         let job = to(&peer);
         let post = start(|store| store.leave(job.clone(), UnixMillis(0)));
         eventually(PATIENCE, || post.store.callback(job.request_id) == Some(expected)).await;
@@ -121,11 +123,13 @@ async fn an_answer_decides_what_follows() {
 
 #[tokio::test]
 async fn whatever_is_no_arrival_is_tried_later() {
-    let hanging = Peer::hanging().await;
-    let redirecting = Peer::answering("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\n\r\n").await;
+    let hanging = HostileServer::hanging().await;
+    let redirecting =
+        HostileServer::answering("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\n\r\n").await;
     let asking_for_ages =
-        Peer::answering("HTTP/1.1 503 Down\r\nretry-after: 99999999999999999999999999\r\n\r\n").await;
-    let ports = [hanging.port(), redirecting.port(), asking_for_ages.port(), Peer::refusing().await];
+        HostileServer::answering("HTTP/1.1 503 Down\r\nretry-after: 99999999999999999999999999\r\n\r\n")
+            .await;
+    let ports = [hanging.port(), redirecting.port(), asking_for_ages.port(), HostileServer::refusing().await];
     for port in ports {
         let job = job(1, &format!("http://127.0.0.1:{port}/"));
         let settings = DeliverySettings {
@@ -145,10 +149,10 @@ async fn whatever_is_no_arrival_is_tried_later() {
 
 #[tokio::test]
 async fn a_report_that_fails_is_written_again_and_nothing_is_sent_twice() {
-    let peer = Peer::answering(OK).await;
+    let peer = HostileServer::answering(OK).await;
     let job = to(&peer);
     let post = start(|store| {
-        store.fail_reports([outage(), outage()]);
+        store.fail_reports([store_unavailable(), store_unavailable()]);
         store.leave(job.clone(), UnixMillis(0));
     });
     eventually(PATIENCE, || post.store.callback(job.request_id) == Some(CallbackState::Delivered)).await;
@@ -157,7 +161,7 @@ async fn a_report_that_fails_is_written_again_and_nothing_is_sent_twice() {
 
 #[tokio::test]
 async fn reports_are_written_in_batches() {
-    let peer = Peer::answering(OK).await;
+    let peer = HostileServer::answering(OK).await;
     let url = format!("http://127.0.0.1:{}/", peer.port());
     let post = start(|store| {
         store.hang();
@@ -176,7 +180,7 @@ async fn reports_are_written_in_batches() {
 async fn a_stop_waits_for_the_attempts_under_way_and_their_reports() {
     let answer = Arc::new(Notify::new());
     let wait = Arc::clone(&answer);
-    let peer = Peer::start(move |mut stream, _| {
+    let peer = HostileServer::start(move |mut stream, _| {
         let wait = Arc::clone(&wait);
         async move {
             let _ = read_request(&mut stream).await;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::{FakeResolver, LONG, client_with, job};
 use chargegate_storage::store::AttemptResult;
-use chargegate_storage::testing::Peer;
+use chargegate_storage::testing::HostileServer;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// One attempt at `host`, at the port of a receiver on 127.0.0.1 that answers 200: what it came to, how many
 /// connections the receiver saw, and which names were looked up.
 async fn attempt(host: &str, allowed: &str, resolver: FakeResolver) -> (AttemptResult, usize, Vec<String>) {
-    let peer = Peer::answering(OK).await;
+    let peer = HostileServer::answering(OK).await;
     let resolver = Arc::new(resolver);
     let client = client_with(allowed, &resolver, LONG);
     let result = client.post(&job(1, &format!("http://{host}:{}/", peer.port())), None).await.result;
@@ -48,8 +48,9 @@ async fn a_name_for_a_forbidden_address_is_blocked() {
 #[tokio::test]
 async fn a_name_with_a_forbidden_and_an_allowed_address_goes_to_the_allowed_one() {
     for addresses in [["127.0.0.2", "127.0.0.1"], ["127.0.0.1", "127.0.0.2"]] {
-        let allowed = Peer::answering(OK).await;
-        let forbidden = Peer::start_at(([127, 0, 0, 2], allowed.port()).into(), async |_, _| ()).await;
+        let allowed = HostileServer::answering(OK).await;
+        let forbidden =
+            HostileServer::start_at(([127, 0, 0, 2], allowed.port()).into(), async |_, _| ()).await;
         let resolver = Arc::new(FakeResolver::default().with("a.example", &[&addresses]));
         let client = client_with("127.0.0.1", &resolver, LONG);
         let url = format!("http://a.example:{}/", allowed.port());
@@ -74,8 +75,8 @@ async fn a_name_without_addresses_is_unresolved() {
 
 #[tokio::test]
 async fn a_name_that_is_bound_anew_is_judged_anew() {
-    let allowed = Peer::answering(OK).await;
-    let forbidden = Peer::start_at(([127, 0, 0, 2], allowed.port()).into(), async |_, _| ()).await;
+    let allowed = HostileServer::answering(OK).await;
+    let forbidden = HostileServer::start_at(([127, 0, 0, 2], allowed.port()).into(), async |_, _| ()).await;
     let answers: [&[&str]; 3] = [&["127.0.0.1"], &["127.0.0.2"], &["127.0.0.1"]];
     let resolver = Arc::new(FakeResolver::default().with("a.example", &answers));
     let client = client_with("127.0.0.1", &resolver, LONG);
@@ -91,7 +92,7 @@ async fn a_name_that_is_bound_anew_is_judged_anew() {
 #[tokio::test]
 async fn two_names_never_share_a_connection() {
     // The second name may point anywhere: that the first one's connection is open says nothing about it.
-    let peer = Peer::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let peer = HostileServer::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let resolver = FakeResolver::default().with("a.example", &[&["127.0.0.1"]]);
     let resolver = Arc::new(resolver.with("b.example", &[&["10.0.0.1"]]));
     let client = client_with("127.0.0.1", &resolver, LONG);

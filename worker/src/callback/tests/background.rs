@@ -13,7 +13,7 @@ use tokio::sync::{Barrier, Notify, mpsc};
 
 use super::{CallbackClient, HostResolver, KEPT, LONG, client, job};
 use chargegate_storage::store::AttemptResult;
-use chargegate_storage::testing::{Peer, eventually, read_request};
+use chargegate_storage::testing::{HostileServer, eventually, read_request};
 
 /// Answers the first look-up; the others never end, and tell when they are given up.
 struct OnceResolver {
@@ -44,7 +44,7 @@ impl HostResolver for OnceResolver {
 async fn an_opening_that_nobody_needs_any_more_ends_too() {
     let answer = Arc::new(Notify::new());
     let wait = Arc::clone(&answer);
-    let peer = Peer::start(move |mut stream, _| {
+    let peer = HostileServer::start(move |mut stream, _| {
         let wait = Arc::clone(&wait);
         async move {
             while read_request(&mut stream).await.is_some() {
@@ -85,7 +85,7 @@ async fn as_many_connections_are_kept_as_told() {
     const AT_ONCE: usize = KEPT + 2;
     let (all_there, closed) = (Arc::new(Barrier::new(AT_ONCE)), Arc::new(AtomicUsize::new(0)));
     let (meeting, ends) = (Arc::clone(&all_there), Arc::clone(&closed));
-    let peer = Peer::start(move |mut stream, _| {
+    let peer = HostileServer::start(move |mut stream, _| {
         let (meeting, ends) = (Arc::clone(&meeting), Arc::clone(&ends));
         async move {
             while read_request(&mut stream).await.is_some() {

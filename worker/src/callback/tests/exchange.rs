@@ -7,12 +7,12 @@ use tokio::sync::mpsc;
 
 use super::{LONG, client, job, trace};
 use chargegate_storage::store::AttemptResult;
-use chargegate_storage::testing::{Peer, read_request};
+use chargegate_storage::testing::{HostileServer, read_request};
 
 #[tokio::test]
 async fn the_request_is_the_contracts_to_the_byte() {
     let (tell, mut told) = mpsc::unbounded_channel();
-    let peer = Peer::start(move |mut stream, _| {
+    let peer = HostileServer::start(move |mut stream, _| {
         let tell = tell.clone();
         async move {
             let _ = tell.send(read_request(&mut stream).await.unwrap());
@@ -60,7 +60,7 @@ async fn a_status_is_passed_on_with_the_wait_asked_for() {
         ("503 Down\r\nretry-after: Fri, 31 Dec 1999 23:59:59 GMT", 503, None),
         ("999 What", 999, None),
     ] {
-        let peer = Peer::answering(format!("HTTP/1.1 {head}\r\ncontent-length: 2\r\n\r\nok")).await;
+        let peer = HostileServer::answering(format!("HTTP/1.1 {head}\r\ncontent-length: 2\r\n\r\nok")).await;
         let attempt = client(LONG).post(&job(1, &format!("http://127.0.0.1:{}/", peer.port())), None).await;
         assert_eq!(attempt.result, AttemptResult::Answered(status), "{head}");
         assert_eq!(attempt.retry_after, wait.map(Duration::from_secs), "{head}");
@@ -69,10 +69,10 @@ async fn a_status_is_passed_on_with_the_wait_asked_for() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let elsewhere = Peer::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let elsewhere = HostileServer::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     for status in [301, 302, 303, 307, 308] {
         let target = format!("http://127.0.0.1:{}/", elsewhere.port());
-        let peer = Peer::answering(format!(
+        let peer = HostileServer::answering(format!(
             "HTTP/1.1 {status} Moved\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n"
         ))
         .await;

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{LONG, SHORT, client, job};
 use chargegate_storage::store::AttemptResult;
-use chargegate_storage::testing::{Peer, read_request};
+use chargegate_storage::testing::{HostileServer, read_request};
 
 /// What sockets and client may buffer of what a peer pours, with ample room; without a cap, a peer pours
 /// gigabytes before the deadline.
@@ -24,13 +24,13 @@ async fn post(port: u16, deadline: Duration) -> AttemptResult {
 
 #[tokio::test]
 async fn a_receiver_that_refuses_is_unreachable() {
-    assert_eq!(post(Peer::refusing().await, LONG).await, AttemptResult::Unreachable);
+    assert_eq!(post(HostileServer::refusing().await, LONG).await, AttemptResult::Unreachable);
 }
 
 /// Writes `beginning`, then waits until the other side closes, and tells so.
 async fn assert_times_out(beginning: &'static str) {
     let (tell, mut told) = mpsc::unbounded_channel();
-    let peer = Peer::start(move |mut stream, _| {
+    let peer = HostileServer::start(move |mut stream, _| {
         let tell = tell.clone();
         async move {
             let _ = read_request(&mut stream).await;
@@ -53,7 +53,7 @@ async fn a_receiver_that_hangs_is_left_at_the_deadline() {
 
 #[tokio::test]
 async fn trickled_headers_do_not_extend_the_deadline() {
-    let peer = Peer::start(async |mut stream, _| {
+    let peer = HostileServer::start(async |mut stream, _| {
         let _ = read_request(&mut stream).await;
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nx: ").await;
         while stream.write_all(b"y").await.is_ok() {
@@ -67,7 +67,7 @@ async fn trickled_headers_do_not_extend_the_deadline() {
 #[tokio::test]
 async fn a_status_counts_though_its_body_never_ends() {
     for beginning in ["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc", "HTTP/1.1 200 OK\r\n\r\n"] {
-        let peer = Peer::start(move |mut stream, _| async move {
+        let peer = HostileServer::start(move |mut stream, _| async move {
             let _ = read_request(&mut stream).await;
             let _ = stream.write_all(beginning.as_bytes()).await;
             let _ = stream.read_to_end(&mut Vec::new()).await;
@@ -79,7 +79,7 @@ async fn a_status_counts_though_its_body_never_ends() {
 
 #[tokio::test]
 async fn an_endless_body_is_cut_off() {
-    let (peer, poured) = Peer::pouring("HTTP/1.1 200 OK\r\n\r\n", vec![b'x'; 64 * 1024]).await;
+    let (peer, poured) = HostileServer::pouring("HTTP/1.1 200 OK\r\n\r\n", vec![b'x'; 64 * 1024]).await;
     assert_eq!(post(peer.port(), LONG).await, AttemptResult::Answered(200));
     assert!(poured.await.unwrap() < BOUND);
 }
@@ -87,7 +87,7 @@ async fn an_endless_body_is_cut_off() {
 #[tokio::test]
 async fn endless_headers_are_cut_off() {
     for chunk in [b"x-name: value\r\n".repeat(512), vec![b'x'; 8192]] {
-        let (peer, poured) = Peer::pouring("HTTP/1.1 200 OK\r\n", chunk).await;
+        let (peer, poured) = HostileServer::pouring("HTTP/1.1 200 OK\r\n", chunk).await;
         assert_eq!(post(peer.port(), LONG).await, AttemptResult::BadAnswer);
         assert!(poured.await.unwrap() < BOUND);
     }
@@ -104,14 +104,14 @@ async fn what_is_no_http_is_a_bad_answer() {
         b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
         b"HTTP/9.9 200 OK\r\n\r\n",
     ] {
-        let peer = Peer::answering(answer).await;
+        let peer = HostileServer::answering(answer).await;
         assert_eq!(post(peer.port(), LONG).await, AttemptResult::BadAnswer, "{}", answer.escape_ascii());
     }
 }
 
 #[tokio::test]
 async fn https_to_a_receiver_without_tls_fails_calmly() {
-    let plain = Peer::start(async |mut stream, _| {
+    let plain = HostileServer::start(async |mut stream, _| {
         let _ = stream.read(&mut [0; 64]).await;
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     })
@@ -119,7 +119,7 @@ async fn https_to_a_receiver_without_tls_fails_calmly() {
     let url = format!("https://127.0.0.1:{}/", plain.port());
     assert_eq!(client(LONG).post(&job(1, &url), None).await.result, AttemptResult::Unreachable);
 
-    let silent = Peer::start(async |mut stream, _| {
+    let silent = HostileServer::start(async |mut stream, _| {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     })
     .await;

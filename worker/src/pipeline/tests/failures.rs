@@ -6,8 +6,8 @@ use std::time::Duration;
 use chargegate_core::{DecisionStatus, SessionMessage};
 
 use super::{Line, settings};
-use chargegate_storage::EngineError;
-use chargegate_storage::testing::{Event, eventually, message, outage};
+use chargegate_storage::testing::{JournalEvent, eventually, message, queue_unavailable, store_unavailable};
+use chargegate_storage::{QueueError, StoreError};
 
 const ANSWER: Duration = Duration::from_millis(20);
 
@@ -18,7 +18,7 @@ fn allowing() -> FakeAuthorizer {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_acknowledged_while_the_store_fails_and_nothing_is_lost() {
     let line = Line::start_with(settings(64, 16), allowing(), |_, store, _| {
-        store.fail_records((0..7).map(|n| if n % 2 == 0 { outage() } else { EngineError::Full }));
+        store.fail_records((0..7).map(|n| if n % 2 == 0 { store_unavailable() } else { StoreError::Full }));
     });
     line.enqueue(0..200);
     line.drained(Duration::from_mins(1)).await;
@@ -32,7 +32,7 @@ async fn nothing_is_acknowledged_while_the_store_fails_and_nothing_is_lost() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_pulled_while_the_store_is_down() {
     let line = Line::start_with(settings(64, 16), allowing(), |_, store, _| {
-        store.fail_records((0..20).map(|_| outage()));
+        store.fail_records((0..20).map(|_| store_unavailable()));
     });
     line.enqueue(0..1);
     eventually(Duration::from_secs(5), || line.store.failures_left() < 20).await;
@@ -60,7 +60,7 @@ async fn pulling_stops_while_the_store_hangs() {
 async fn a_decision_whose_commit_comes_after_the_deadline_is_late() {
     // The waits between writes grow to 5 s: twenty of them outlast the deadline of 10 s.
     let line = Line::start_with(settings(16, 8), allowing(), |_, store, _| {
-        store.fail_records((0..20).map(|_| outage()));
+        store.fail_records((0..20).map(|_| store_unavailable()));
     });
     line.enqueue(0..3);
     line.drained(Duration::from_mins(5)).await;
@@ -75,7 +75,7 @@ async fn a_decision_whose_commit_comes_after_the_deadline_is_late() {
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_fails_for_a_while_is_asked_again() {
     let line = Line::start_with(settings(16, 8), allowing(), |queue, _, _| {
-        queue.fail_leases((0..6).map(|_| outage()));
+        queue.fail_leases((0..6).map(|_| queue_unavailable()));
     });
     line.enqueue(0..50);
     line.drained(Duration::from_mins(1)).await;
@@ -86,7 +86,7 @@ async fn a_queue_that_fails_for_a_while_is_asked_again() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_acknowledgement_delivers_again_but_decides_once() {
     let line = Line::start_with(settings(16, 8), allowing(), |queue, _, _| {
-        queue.fail_acknowledgements([outage()]);
+        queue.fail_acks([queue_unavailable()]);
     });
     line.enqueue(0..5);
     eventually(Duration::from_secs(5), || line.store.decided() == 5).await;
@@ -129,7 +129,7 @@ async fn a_request_sent_twice_gets_one_decision() {
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_needs_a_human_ends_the_pipeline() {
-    for error in [EngineError::Closed, EngineError::Unreadable("a newer schema")] {
+    for error in [QueueError::Closed] {
         let line = Line::start_with(settings(16, 8), allowing(), |queue, _, _| queue.fail_leases([error]));
         eventually(Duration::from_secs(1), || !line.pipeline.is_running()).await;
         line.enqueue(0..5);
@@ -140,14 +140,14 @@ async fn a_queue_that_needs_a_human_ends_the_pipeline() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_needs_a_human_ends_the_pipeline_and_its_pulling() {
-    for error in [EngineError::Closed, EngineError::Unreadable("a newer schema")] {
+    for error in [StoreError::Closed, StoreError::Unreadable("a newer schema")] {
         let line = Line::start_with(settings(16, 8), allowing(), |_, store, _| store.fail_records([error]));
         line.enqueue(0..200);
         eventually(Duration::from_secs(1), || !line.pipeline.is_running()).await;
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(line.queue.len(), 200, "nothing was acknowledged");
         assert!(line.acl.calls() <= 32, "nobody is asked for what cannot be recorded: {}", line.acl.calls());
-        assert!(!line.journal.events().iter().any(|event| matches!(event, Event::Acknowledged(_))));
+        assert!(!line.journal.events().iter().any(|event| matches!(event, JournalEvent::Acknowledged(_))));
         line.pipeline.stop().await;
     }
 }

@@ -7,8 +7,8 @@ use chargegate_core::{Decision, DecisionStatus};
 
 use super::{Line, settings};
 use crate::authorizer::AclCallError;
-use chargegate_storage::EngineError;
-use chargegate_storage::testing::{Event, eventually, outage};
+use chargegate_storage::StoreError;
+use chargegate_storage::testing::{JournalEvent, eventually, queue_unavailable};
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_finishes_calls_in_flight_and_hands_back_what_waits_for_a_slot() {
@@ -23,7 +23,8 @@ async fn a_stop_finishes_calls_in_flight_and_hands_back_what_waits_for_a_slot() 
 
     assert_eq!(line.acl.calls(), 2, "no call was begun after the stop");
     assert_eq!((line.store.decided(), line.queue.len(), line.queue.leased()), (2, 8, 0));
-    let released = line.journal.events().iter().filter(|event| matches!(event, Event::Released(_))).count();
+    let released =
+        line.journal.events().iter().filter(|event| matches!(event, JournalEvent::Released(_))).count();
     assert_eq!(released, 8);
     line.journal.assert_recorded_before_acknowledged();
 }
@@ -54,7 +55,7 @@ async fn a_message_whose_call_failed_is_decided_not_asked_again() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_does_not_wait_for_a_queue_that_is_down() {
     let line = Line::start_with(settings(16, 2), FakeAuthorizer::hung(), |queue, _, _| {
-        queue.fail_leases((0..1_000_000).map(|_| outage()));
+        queue.fail_leases((0..1_000_000).map(|_| queue_unavailable()));
     });
     tokio::time::sleep(Duration::from_secs(30)).await;
     let begin = tokio::time::Instant::now();
@@ -67,7 +68,7 @@ async fn a_stop_while_the_store_is_down_waits_for_it_until_abandoned() {
     let line = Line::start_with(
         settings(16, 4),
         FakeAuthorizer::always(Duration::from_millis(20), Ok(DecisionStatus::Allowed)),
-        |_, store, _| store.fail_records((0..1_000_000).map(|_| EngineError::Full)),
+        |_, store, _| store.fail_records((0..1_000_000).map(|_| StoreError::Full)),
     );
     line.enqueue(0..4);
     eventually(Duration::from_secs(1), || line.acl.calls() == 4).await;

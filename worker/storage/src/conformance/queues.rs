@@ -8,7 +8,7 @@ mod waiting;
 
 pub use self::fixture::*;
 
-/// Runs every test of the queue suite over the engine of a [`Fixture`](crate::conformance::queues::Fixture).
+/// Runs every test of the queue suite over the engine of a [`QueueFixture`](crate::conformance::queues::QueueFixture).
 #[macro_export]
 macro_rules! queue_suite {
     ($fixture:ty) => {
@@ -63,6 +63,6 @@ macro_rules! queue_suite {
 ///
 /// # Panics
 /// The test fails, or the suite has none of that name.
-pub async fn run<F: Fixture>(name: &str) {
+pub async fn run<F: QueueFixture>(name: &str) {
     queue_suite!(@each run [name F]);
 }

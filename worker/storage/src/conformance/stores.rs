@@ -1,21 +1,21 @@
 //! The behaviour that all stores share. Each test gets two workers on one fresh store, and a clock it moves.
 
-mod bench;
 mod books;
 mod callbacks;
+mod fixture;
 mod inspection;
 mod races;
 mod recording;
 mod samples;
 
-pub use self::bench::*;
+pub use self::fixture::*;
 pub use self::samples::*;
 
-/// Runs every test of the store suite, each over a [`Bench`](crate::conformance::stores::Bench) that the expression makes.
+/// Runs every test of the store suite, each over a [`StoreFixture`](crate::conformance::stores::StoreFixture) that the expression makes.
 #[macro_export]
 macro_rules! store_suite {
-    ($bench:expr) => {
-        $crate::store_suite! { @each tests [$bench] }
+    ($fixture:expr) => {
+        $crate::store_suite! { @each tests [$fixture] }
     };
     (@each $what:ident [$($arguments:tt)*]) => {
         $crate::store_suite! { @$what [$($arguments)*]
@@ -60,17 +60,17 @@ macro_rules! store_suite {
             books::retention_works_in_bounded_steps
         }
     };
-    (@tests [$bench:expr] $($group:ident::$test:ident)+) => {
+    (@tests [$fixture:expr] $($group:ident::$test:ident)+) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                $crate::conformance::stores::run(stringify!($test), $bench).await;
+                $crate::conformance::stores::run(stringify!($test), $fixture).await;
             }
         )+
     };
-    (@run [$name:ident $bench:ident] $($group:ident::$test:ident)+) => {
+    (@run [$name:ident $fixture:ident] $($group:ident::$test:ident)+) => {
         match $name {
-            $(stringify!($test) => $group::$test($bench).await,)+
+            $(stringify!($test) => $group::$test($fixture).await,)+
             other => panic!("the suite has no test {other}"),
         }
     };
@@ -80,6 +80,6 @@ macro_rules! store_suite {
 ///
 /// # Panics
 /// The test fails, or the suite has none of that name.
-pub async fn run(name: &str, bench: Bench) {
-    store_suite!(@each run [name bench]);
+pub async fn run(name: &str, fixture: StoreFixture) {
+    store_suite!(@each run [name fixture]);
 }

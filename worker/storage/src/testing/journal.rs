@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 /// Something an engine did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum JournalEvent {
     /// The store recorded the outcome of this message.
     Recorded(String),
     /// The queue removed this message.
@@ -15,14 +15,14 @@ pub enum Event {
 
 /// What happened so far, in order.
 #[derive(Clone, Debug, Default)]
-pub struct Journal(Arc<Mutex<Vec<Event>>>);
+pub struct EventJournal(Arc<Mutex<Vec<JournalEvent>>>);
 
-impl Journal {
-    pub fn note(&self, event: Event) {
+impl EventJournal {
+    pub fn note(&self, event: JournalEvent) {
         self.0.lock().unwrap().push(event);
     }
 
-    pub fn events(&self) -> Vec<Event> {
+    pub fn events(&self) -> Vec<JournalEvent> {
         self.0.lock().unwrap().clone()
     }
 
@@ -32,11 +32,11 @@ impl Journal {
         let mut recorded = std::collections::HashSet::new();
         for event in self.events() {
             match event {
-                Event::Recorded(key) => {
+                JournalEvent::Recorded(key) => {
                     recorded.insert(key);
                 }
-                Event::Acknowledged(key) => assert!(recorded.contains(&key), "{key} was not recorded"),
-                Event::Released(_) => {}
+                JournalEvent::Acknowledged(key) => assert!(recorded.contains(&key), "{key} was not recorded"),
+                JournalEvent::Released(_) => {}
             }
         }
     }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use chargegate_core::{SessionMessage, UnixMillis};
 use tokio::sync::Notify;
 
-use super::{Event, Journal};
-use crate::error::EngineError;
+use super::{EventJournal, JournalEvent};
+use crate::error::QueueError;
 use crate::queue::{LeasedMessage, MessageKey, Queue, QueueDepth};
 
 /// A queue in memory: oldest first, leases that end only when a test says so.
@@ -17,7 +17,7 @@ use crate::queue::{LeasedMessage, MessageKey, Queue, QueueDepth};
 pub struct MemoryQueue {
     state: Mutex<State>,
     arrived: Notify,
-    journal: Journal,
+    journal: EventJournal,
 }
 
 #[derive(Default)]
@@ -25,8 +25,8 @@ struct State {
     messages: BTreeMap<String, Entry>,
     enqueued: u32,
     most_leased: usize,
-    lease_failures: VecDeque<EngineError>,
-    acknowledge_failures: VecDeque<EngineError>,
+    lease_failures: VecDeque<QueueError>,
+    acknowledge_failures: VecDeque<QueueError>,
 }
 
 struct Entry {
@@ -37,7 +37,7 @@ struct Entry {
 }
 
 impl MemoryQueue {
-    pub fn new(journal: Journal) -> Self {
+    pub fn new(journal: EventJournal) -> Self {
         Self { journal, ..Self::default() }
     }
 
@@ -63,12 +63,12 @@ impl MemoryQueue {
     }
 
     /// The next operations fail, one after the other.
-    pub fn fail_leases(&self, errors: impl IntoIterator<Item = EngineError>) {
+    pub fn fail_leases(&self, errors: impl IntoIterator<Item = QueueError>) {
         self.state.lock().unwrap().lease_failures.extend(errors);
     }
 
     /// The next acknowledgements fail, one after the other.
-    pub fn fail_acknowledgements(&self, errors: impl IntoIterator<Item = EngineError>) {
+    pub fn fail_acks(&self, errors: impl IntoIterator<Item = QueueError>) {
         self.state.lock().unwrap().acknowledge_failures.extend(errors);
     }
 
@@ -95,7 +95,7 @@ impl MemoryQueue {
         self.state.lock().unwrap().most_leased
     }
 
-    fn take(&self, max: usize) -> Result<Vec<LeasedMessage>, EngineError> {
+    fn take(&self, max: usize) -> Result<Vec<LeasedMessage>, QueueError> {
         let mut state = self.state.lock().unwrap();
         if let Some(error) = state.lease_failures.pop_front() {
             return Err(error);
@@ -126,7 +126,7 @@ impl State {
 
 #[async_trait]
 impl Queue for MemoryQueue {
-    async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, EngineError> {
+    async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, QueueError> {
         let leased = self.take(max)?;
         if !leased.is_empty() {
             return Ok(leased);
@@ -135,31 +135,31 @@ impl Queue for MemoryQueue {
         self.take(max)
     }
 
-    async fn acknowledge(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
+    async fn ack(&self, keys: Vec<MessageKey>) -> Result<(), QueueError> {
         let mut state = self.state.lock().unwrap();
         if let Some(error) = state.acknowledge_failures.pop_front() {
             return Err(error);
         }
         for key in keys {
             state.messages.remove(key.as_str());
-            self.journal.note(Event::Acknowledged(key.as_str().to_owned()));
+            self.journal.note(JournalEvent::Acknowledged(key.as_str().to_owned()));
         }
         Ok(())
     }
 
-    async fn release(&self, keys: Vec<MessageKey>) -> Result<(), EngineError> {
+    async fn release(&self, keys: Vec<MessageKey>) -> Result<(), QueueError> {
         let mut state = self.state.lock().unwrap();
         for key in keys {
             if let Some(entry) = state.messages.get_mut(key.as_str()) {
                 entry.leased = false;
                 entry.deliveries = entry.deliveries.saturating_sub(1);
             }
-            self.journal.note(Event::Released(key.as_str().to_owned()));
+            self.journal.note(JournalEvent::Released(key.as_str().to_owned()));
         }
         Ok(())
     }
 
-    async fn depth(&self) -> Result<QueueDepth, EngineError> {
+    async fn depth(&self) -> Result<QueueDepth, QueueError> {
         let mut state = self.state.lock().unwrap();
         if let Some(error) = state.lease_failures.pop_front() {
             return Err(error);

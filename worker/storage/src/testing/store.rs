@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use chargegate_core::{GiveUpReason, RequestId, UnixMillis};
 use tokio::sync::Semaphore;
 
-use super::{Event, Journal};
-use crate::error::EngineError;
+use super::{EventJournal, JournalEvent};
+use crate::error::StoreError;
 use crate::store::{
-    AfterAttempt, AttemptReport, Backlog, CallbackJob, ClaimLimits, DecidedMessage, Outcome, PoisonMessage,
-    Recorded, Store,
+    AfterAttempt, AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, DecidedMessage, Outcome,
+    PoisonMessage, Recorded, Store,
 };
 
 /// Where a callback stands.
@@ -32,7 +32,7 @@ pub enum CallbackState {
 /// A store in memory, that notes the order of things and fails when told to.
 pub struct MemoryStore {
     state: Mutex<State>,
-    journal: Journal,
+    journal: EventJournal,
     /// Passed by `record`, `report` and `backlog`: while it has no permit, the store hangs.
     gate: Semaphore,
     broken: AtomicBool,
@@ -49,12 +49,12 @@ struct State {
     reports: Vec<Vec<AttemptReport>>,
     claims: usize,
     released: usize,
-    record_failures: VecDeque<EngineError>,
-    report_failures: VecDeque<EngineError>,
+    record_failures: VecDeque<StoreError>,
+    report_failures: VecDeque<StoreError>,
 }
 
 impl MemoryStore {
-    pub fn new(journal: Journal) -> Self {
+    pub fn new(journal: EventJournal) -> Self {
         Self { state: Mutex::default(), journal, gate: Semaphore::new(1), broken: AtomicBool::new(false) }
     }
 
@@ -64,7 +64,7 @@ impl MemoryStore {
     }
 
     /// The next operations fail, one after the other.
-    pub fn fail_records(&self, errors: impl IntoIterator<Item = EngineError>) {
+    pub fn fail_records(&self, errors: impl IntoIterator<Item = StoreError>) {
         self.state.lock().unwrap().record_failures.extend(errors);
     }
 
@@ -74,7 +74,7 @@ impl MemoryStore {
     }
 
     /// The next reports fail, one after the other.
-    pub fn fail_reports(&self, errors: impl IntoIterator<Item = EngineError>) {
+    pub fn fail_reports(&self, errors: impl IntoIterator<Item = StoreError>) {
         self.state.lock().unwrap().report_failures.extend(errors);
     }
 
@@ -184,20 +184,20 @@ fn job(decided: &DecidedMessage) -> CallbackJob {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, EngineError> {
+    async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, StoreError> {
         let _turn = self.gate.acquire().await.unwrap();
         let mut state = self.state.lock().unwrap();
         if let Some(error) = state.record_failures.pop_front() {
             return Err(error);
         }
         let record = |outcome: Outcome| {
-            self.journal.note(Event::Recorded(outcome.key().as_str().to_owned()));
+            self.journal.note(JournalEvent::Recorded(outcome.key().as_str().to_owned()));
             state.record(outcome)
         };
         Ok(outcomes.into_iter().map(record).collect())
     }
 
-    async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, EngineError> {
+    async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError> {
         let mut state = self.state.lock().unwrap();
         let mut under_way: HashMap<Box<str>, usize> = limits.under_way;
         let mut jobs = Vec::new();
@@ -214,7 +214,7 @@ impl Store for MemoryStore {
         Ok(jobs)
     }
 
-    async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), EngineError> {
+    async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), StoreError> {
         let mut state = self.state.lock().unwrap();
         state.released += jobs.len();
         for (id, attempt) in jobs {
@@ -227,7 +227,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), EngineError> {
+    async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), StoreError> {
         let _turn = self.gate.acquire().await.unwrap();
         let mut state = self.state.lock().unwrap();
         if let Some(error) = state.report_failures.pop_front() {
@@ -250,12 +250,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn purge(&self, _: UnixMillis) -> Result<bool, EngineError> {
+    async fn purge(&self, _: UnixMillis) -> Result<bool, StoreError> {
         assert!(!self.broken.load(Ordering::SeqCst), "a bug of the store");
         Ok(false)
     }
 
-    async fn backlog(&self) -> Result<Backlog, EngineError> {
+    async fn backlog(&self) -> Result<CallbackBacklog, StoreError> {
         let _turn = self.gate.acquire().await.unwrap();
         if let Some(error) = self.state.lock().unwrap().report_failures.pop_front() {
             return Err(error);
@@ -263,7 +263,7 @@ impl Store for MemoryStore {
         let dead = self.count(|state| matches!(state, CallbackState::Dead(_)));
         let done = self.count(|state| matches!(state, CallbackState::Delivered));
         let all = self.count(|_| true);
-        Ok(Backlog {
+        Ok(CallbackBacklog {
             in_flight: u64::try_from(all - done - dead).unwrap(),
             dead: u64::try_from(dead).unwrap(),
         })

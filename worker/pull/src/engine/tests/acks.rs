@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::{LONG, keys, lease};
 use crate::engine::fake_service::{FAKE_SETTINGS, FakeCall, FakePullService, ROUND_TRIP, down};
 use crate::engine::{PullSettings, ReceiptFailure};
-use chargegate_storage::EngineError;
+use chargegate_storage::QueueError;
 use chargegate_storage::queue::{EnqueueFailure, MessageKey, Queue as _};
 use chargegate_storage::testing::eventually;
 
@@ -22,7 +22,7 @@ async fn leases_are_ended_by_full_calls() {
         .chunks(45)
         .map(|some| {
             let (engine, keys) = (engine.clone(), keys(some));
-            tokio::spawn(async move { engine.acknowledge(keys).await.unwrap() })
+            tokio::spawn(async move { engine.ack(keys).await.unwrap() })
         })
         .collect();
     for ending in ending {
@@ -43,11 +43,11 @@ async fn one_lease_is_ended_at_once() {
     fake.put(1);
     let held = lease(&engine, 1).await;
     let begun = Instant::now();
-    engine.acknowledge(keys(&held)).await.unwrap();
+    engine.ack(keys(&held)).await.unwrap();
     assert_eq!((begun.elapsed(), fake.remaining()), (ROUND_TRIP, 0));
     // Twice, or something foreign, is no error and no call.
     fake.calls();
-    engine.acknowledge(keys(&held)).await.unwrap();
+    engine.ack(keys(&held)).await.unwrap();
     engine.release(vec![MessageKey::from("foreign".to_owned())]).await.unwrap();
     assert_eq!(fake.calls(), []);
 }
@@ -71,7 +71,7 @@ async fn what_a_call_left_undone_is_tried_again() {
     fake.put(10);
     let held = lease(&engine, 10).await;
     fake.fail_receipts([ReceiptFailure::Transient, ReceiptFailure::Transient]);
-    engine.acknowledge(keys(&held)).await.unwrap();
+    engine.ack(keys(&held)).await.unwrap();
     assert_eq!(fake.remaining(), 0);
 }
 
@@ -82,11 +82,11 @@ async fn a_lease_that_was_over_is_no_error_and_its_message_comes_again() {
     fake.put(1);
     let held = lease(&engine, 1).await;
     fake.fail_receipts([ReceiptFailure::LeaseEnded]);
-    engine.acknowledge(keys(&held)).await.unwrap();
+    engine.ack(keys(&held)).await.unwrap();
     assert_eq!(fake.remaining(), 1);
     let again = lease(&engine, 1).await;
     assert_eq!(keys(&again), keys(&held));
-    engine.acknowledge(keys(&again)).await.unwrap();
+    engine.ack(keys(&again)).await.unwrap();
     assert_eq!(fake.remaining(), 0);
 }
 
@@ -97,13 +97,13 @@ async fn leases_go_on_being_ended_through_an_outage_while_they_last() {
     fake.put(2);
     let held = lease(&engine, 2).await;
     fake.fail_with((0..8).map(|_| down()));
-    engine.acknowledge(keys(&held)[..1].to_vec()).await.unwrap();
+    engine.ack(keys(&held)[..1].to_vec()).await.unwrap();
     assert_eq!(fake.remaining(), 1);
 
     fake.fail_with((0..1_000).map(|_| down()));
     let begun = Instant::now();
-    let failed = engine.acknowledge(keys(&held)[1..].to_vec()).await;
-    assert!(matches!(failed, Err(EngineError::Unavailable(_))));
+    let failed = engine.ack(keys(&held)[1..].to_vec()).await;
+    assert!(matches!(failed, Err(QueueError::Unavailable(_))));
     assert!(begun.elapsed() <= FAKE_SETTINGS.lease, "{:?}", begun.elapsed());
 }
 
@@ -115,7 +115,7 @@ async fn nothing_is_asked_for_while_leases_cannot_be_ended() {
     let held = lease(&engine, 1).await;
     fake.calls();
     fake.fail_with((0..6).map(|_| down()));
-    let (acknowledged, ()) = tokio::join!(engine.acknowledge(keys(&held)), async {
+    let (acknowledged, ()) = tokio::join!(engine.ack(keys(&held)), async {
         sleep(ROUND_TRIP).await;
         lease(&engine, 1).await;
     });
@@ -132,7 +132,7 @@ async fn an_acknowledgement_whose_answer_is_lost_is_repeated() {
     fake.put(1);
     let held = lease(&engine, 1).await;
     fake.lose_responses(1);
-    engine.acknowledge(keys(&held)).await.unwrap();
+    engine.ack(keys(&held)).await.unwrap();
     assert_eq!(fake.remaining(), 0);
 }
 
@@ -160,7 +160,7 @@ async fn held_messages_keep_their_leases_where_these_can_be_extended() {
     let calls = fake.calls();
     assert!(calls.iter().all(|call| matches!(call, FakeCall::Extend(1..=10))), "{calls:?}");
     assert!(calls.len() < 150, "{}", calls.len());
-    engine.acknowledge(keys(&held)[..5].to_vec()).await.unwrap();
+    engine.ack(keys(&held)[..5].to_vec()).await.unwrap();
     // But not for ever.
     sleep(LONG).await;
     assert_eq!(fake.visible(), 20);
@@ -212,7 +212,7 @@ async fn a_lease_that_is_over_is_not_extended_until_its_message_came_again() {
         assert_eq!(fake.visible(), 0, "its holder goes on");
     }
     leasing.abort();
-    engine.acknowledge(keys(&held)).await.unwrap();
+    engine.ack(keys(&held)).await.unwrap();
     assert_eq!(fake.remaining(), 0);
 }
 
@@ -269,7 +269,7 @@ async fn closing_settles_what_was_to_be_settled_and_hands_back_the_rest() {
     fake.put(160);
     let held = lease(&engine, 150).await;
     let (ending, keys) = (engine.clone(), keys(&held));
-    let acknowledging = tokio::spawn(async move { ending.acknowledge(keys).await });
+    let acknowledging = tokio::spawn(async move { ending.ack(keys).await });
     // One call is on its way with what nobody will take.
     let leasing = super::spawn_lease(&engine, 10);
     eventually(LONG, || fake.calls().contains(&FakeCall::Receive(10))).await;
@@ -278,8 +278,8 @@ async fn closing_settles_what_was_to_be_settled_and_hands_back_the_rest() {
     acknowledging.await.unwrap().unwrap();
     assert_eq!((fake.remaining(), fake.visible()), (10, 10));
     engine.ended().await;
-    assert!(matches!(engine.lease(1, LONG).await, Err(EngineError::Closed)));
-    assert!(matches!(engine.acknowledge(Vec::new()).await, Err(EngineError::Closed)));
+    assert!(matches!(engine.lease(1, LONG).await, Err(QueueError::Closed)));
+    assert!(matches!(engine.ack(Vec::new()).await, Err(QueueError::Closed)));
     assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueFailure::Closed)));
     engine.close().await;
 }
@@ -292,7 +292,7 @@ async fn closing_ends_whatever_the_service_does() {
     let held = lease(&engine, 1).await;
     fake.fail_with((0..1_000).map(|_| down()));
     let ending = engine.clone();
-    let acknowledging = tokio::spawn(async move { ending.acknowledge(keys(&held)).await });
+    let acknowledging = tokio::spawn(async move { ending.ack(keys(&held)).await });
     sleep(ROUND_TRIP).await;
     let begun = Instant::now();
     engine.close().await;

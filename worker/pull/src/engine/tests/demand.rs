@@ -144,7 +144,7 @@ async fn the_lease_of_what_was_waited_for_begins_when_it_comes() {
     fake.put(1);
     let held = waiting.await.unwrap();
     fake.fail_with([down(), down()]);
-    engine.acknowledge(keys(&held)).await.unwrap();
+    engine.ack(keys(&held)).await.unwrap();
     assert_eq!(fake.remaining(), 0);
 }
 
@@ -173,7 +173,7 @@ async fn drain(fake: &FakePullService, window: usize, messages: usize) -> f64 {
             tokio::spawn(async move {
                 sleep(Duration::from_millis(20)).await;
                 let count = keys.len();
-                engine.acknowledge(keys).await.unwrap();
+                engine.ack(keys).await.unwrap();
                 places.add_permits(count);
             });
         }
@@ -220,14 +220,14 @@ async fn room_for_less_than_a_batch_waits_for_more_and_then_asks_anew() {
 
     let leasing = spawn_lease(&engine, 30);
     tokio::task::yield_now().await;
-    engine.acknowledge(keys(&held[..100])).await.unwrap();
+    engine.ack(keys(&held[..100])).await.unwrap();
     assert_eq!(leasing.await.unwrap().len(), 0, "there is room for more");
     assert!(receives(&fake.calls()).is_empty());
     assert_eq!(engine.lease(130, LONG).await.unwrap().len(), 100);
     // Who comes with no more room all the same waits no longer.
     let leasing = spawn_lease(&engine, 30);
     tokio::task::yield_now().await;
-    engine.acknowledge(keys(&held[100..200])).await.unwrap();
+    engine.ack(keys(&held[100..200])).await.unwrap();
     assert_eq!(leasing.await.unwrap().len(), 0);
     let begun = Instant::now();
     assert_eq!(engine.lease(30, LONG).await.unwrap().len(), 30);

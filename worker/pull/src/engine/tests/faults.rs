@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{LONG, keys, lease, spawn_lease};
 use crate::engine::fake_service::{FAKE_SETTINGS, FakeCall, FakePullService, ROUND_TRIP, down};
 use crate::engine::{PullServiceError, PullSettings};
-use chargegate_storage::EngineError;
+use chargegate_storage::QueueError;
 use chargegate_storage::queue::{EnqueueFailure, Queue as _};
 use chargegate_storage::testing::eventually;
 
@@ -19,7 +19,7 @@ async fn an_outage_is_sat_out_and_told_of() {
     fake.fail_with((0..50).map(|_| down()));
     let begun = Instant::now();
     let failed = engine.lease(1, Duration::from_millis(500)).await;
-    assert!(matches!(failed, Err(EngineError::Unavailable(_))), "{failed:?}");
+    assert!(matches!(failed, Err(QueueError::Unavailable(_))), "{failed:?}");
     assert!(begun.elapsed() >= Duration::from_millis(500), "it may come back in time");
     sleep(LONG).await;
     fake.calls();
@@ -48,7 +48,7 @@ async fn a_service_that_wants_to_be_left_alone_is() {
 
     assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueFailure::Unavailable(_))));
     assert!(engine.depth().await.is_err());
-    engine.acknowledge(keys(&held)).await.unwrap();
+    engine.ack(keys(&held)).await.unwrap();
     assert_eq!(leasing.await.unwrap().len(), 1);
     let calls = fake.timed_calls();
     assert!(calls.iter().all(|(at, _)| at.duration_since(closed) >= at_least), "{calls:?}");
@@ -62,7 +62,7 @@ async fn leases_that_would_be_over_are_not_ended_after_a_long_silence() {
     let held = lease(&engine, 1).await;
     fake.fail_with([PullServiceError::Throttled { retry_after: Some(LONG * 5) }]);
     let begun = Instant::now();
-    assert!(engine.acknowledge(keys(&held)).await.is_err());
+    assert!(engine.ack(keys(&held)).await.is_err());
     assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
 }
 
@@ -76,7 +76,7 @@ async fn leases_that_end_before_a_silence_does_are_given_up_at_once() {
     assert!(engine.enqueue("x".to_owned()).await.is_err());
     fake.calls();
     let begun = Instant::now();
-    assert!(engine.acknowledge(keys(&held)).await.is_err());
+    assert!(engine.ack(keys(&held)).await.is_err());
     assert!(begun.elapsed() < ROUND_TRIP, "{:?}", begun.elapsed());
     assert_eq!(fake.calls(), []);
 }
@@ -96,7 +96,7 @@ async fn a_lease_that_is_extended_while_it_cannot_be_ended_is_not_given_up() {
     assert_eq!(fake.calls(), [FakeCall::Receive(1), FakeCall::Extend(1)]);
     // It would be too late then, but for that.
     fake.fail_with([PullServiceError::Throttled { retry_after: Some(Duration::from_secs(4)) }]);
-    engine.acknowledge(keys(&held)).await.unwrap();
+    engine.ack(keys(&held)).await.unwrap();
     assert!(begun.elapsed() > Duration::from_secs(6));
     assert_eq!(fake.remaining(), 0);
 }
@@ -111,7 +111,7 @@ async fn a_depth_that_may_not_be_asked_for_keeps_no_message_waiting() {
     assert!(engine.depth().await.is_err());
     assert!(engine.depth().await.is_err());
     let held = lease(&engine, 1).await;
-    engine.acknowledge(keys(&held)).await.unwrap();
+    engine.ack(keys(&held)).await.unwrap();
     assert_eq!(
         fake.calls(),
         [FakeCall::Depth, FakeCall::Receive(1), FakeCall::Ack { acked: 1, released: 0 }]
@@ -149,7 +149,7 @@ async fn a_dropped_lease_loses_nothing() {
     sleep(Duration::from_secs(5)).await;
     assert_eq!(fake.visible(), 3, "and what nobody comes for goes back");
     leased.extend(lease(&engine, 3).await);
-    engine.acknowledge(keys(&leased)).await.unwrap();
+    engine.ack(keys(&leased)).await.unwrap();
     assert_eq!(fake.remaining(), 0);
 }
 
@@ -163,7 +163,7 @@ async fn a_message_that_comes_again_to_its_holder_is_not_given_out_twice() {
     let again = engine.lease(1, Duration::from_secs(5)).await.unwrap();
     assert!(again.is_empty(), "{again:?}");
     assert_eq!(fake.visible(), 0, "it came");
-    engine.acknowledge(keys(&held)).await.unwrap();
+    engine.ack(keys(&held)).await.unwrap();
     assert_eq!(fake.remaining(), 0, "under its newest lease");
 }
 
@@ -177,7 +177,7 @@ async fn a_message_that_comes_again_while_it_is_acknowledged_has_its_new_lease_e
     let leasing = spawn_lease(&engine, 1);
     sleep(ROUND_TRIP / 10).await;
     assert_eq!(fake.visible(), 1, "the call is on its way to the service");
-    let acknowledging = engine.acknowledge(keys(&held));
+    let acknowledging = engine.ack(keys(&held));
     tokio::time::timeout(LONG, acknowledging).await.expect("it ends").unwrap();
     assert_eq!(fake.remaining(), 0);
     leasing.abort();

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::super::credentials::{CredentialsError, FetchCredentials, FetchedCredentials};
 use super::*;
 use chargegate_storage::Effects;
-use chargegate_storage::testing::{Peer, read_request};
+use chargegate_storage::testing::{HostileServer, read_request};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const MAX_ANSWER: usize = 1_000;
@@ -25,7 +25,7 @@ impl FetchCredentials for Keys {
     }
 }
 
-fn api(peer: &Peer, source: impl FetchCredentials) -> SqsApi {
+fn api(peer: &HostileServer, source: impl FetchCredentials) -> SqsApi {
     let clock = Effects::system().clock;
     let queue = format!("sqs+http://127.0.0.1:{}/1/q?region=eu-west-1", peer.port()).parse().unwrap();
     let client = ServiceClient::new(1, MAX_ANSWER).unwrap();
@@ -42,10 +42,10 @@ fn answer(status: u16, body: &str) -> String {
 }
 
 /// A peer that does not take what these keys signed, and what it was sent.
-async fn refusing(code: &'static str, keys: &'static [&str]) -> (Peer, Arc<Mutex<Vec<String>>>) {
+async fn refusing(code: &'static str, keys: &'static [&str]) -> (HostileServer, Arc<Mutex<Vec<String>>>) {
     let requests = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&requests);
-    let peer = Peer::start(move |mut stream, _| {
+    let peer = HostileServer::start(move |mut stream, _| {
         let noted = Arc::clone(&noted);
         async move {
             let Some(request) = read_request(&mut stream).await else { return };
@@ -114,7 +114,7 @@ async fn a_request_is_as_the_protocol_has_it() {
 #[tokio::test]
 async fn an_answer_without_end_is_no_answer() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
-    let (peer, poured) = Peer::pouring(head, vec![b' '; 4_096]).await;
+    let (peer, poured) = HostileServer::pouring(head, vec![b' '; 4_096]).await;
     let failed = call(&api(&peer, Keys::default())).await;
     assert!(
         matches!(&failed, Err(SqsCallError::Unavailable(cause)) if cause.to_string().contains("too large"))
@@ -124,7 +124,7 @@ async fn an_answer_without_end_is_no_answer() {
 
 #[tokio::test]
 async fn a_call_that_is_not_answered_ends() {
-    let peer = Peer::hanging().await;
+    let peer = HostileServer::hanging().await;
     let api = api(&peer, Keys::default());
     let failed = api.call::<Value>("ReceiveMessage", &json!({}), Duration::from_millis(50)).await;
     assert!(
@@ -134,7 +134,7 @@ async fn a_call_that_is_not_answered_ends() {
 
 #[tokio::test]
 async fn an_answer_that_cannot_be_read_is_not_repeated() {
-    let peer = Peer::answering(answer(200, r#"{"Messages": s3cret"#)).await;
+    let peer = HostileServer::answering(answer(200, r#"{"Messages": s3cret"#)).await;
     let Err(SqsCallError::Unavailable(cause)) = call(&api(&peer, Keys::default())).await else { panic!() };
     assert_eq!(cause.to_string(), "ReceiveMessage: the answer cannot be read");
 }

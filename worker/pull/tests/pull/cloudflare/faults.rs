@@ -9,14 +9,14 @@ use chargegate_cloudflare_emulator::{Emulator, Endpoint, Fault, Garbage, JsonBod
 use chargegate_core::UnixMillis;
 use chargegate_pull::cloudflare::{Engine, Settings};
 use chargegate_storage::queue::EnqueueFailure;
-use chargegate_storage::{Clock, Effects, EngineError, SystemClock};
+use chargegate_storage::{Clock, Effects, QueueError, SystemClock};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::{emulator, eventually, quick, view, worker};
 use crate::queues::cloudflare::{QUEUE, TOKEN, open};
-use chargegate_storage::conformance::queues::{NO_WAIT, PATIENCE, Worker, acknowledge, bodies, keys, lease};
+use chargegate_storage::conformance::queues::{NO_WAIT, PATIENCE, QueueHandle, ack, bodies, keys, lease};
 
 const MESSAGES: usize = 400;
 
@@ -69,7 +69,7 @@ struct Consumer {
     task: JoinHandle<HashSet<String>>,
 }
 
-fn consume(worker: &Worker) -> Consumer {
+fn consume(worker: &QueueHandle) -> Consumer {
     let (stop, stopped) = watch::channel(false);
     let worker = Arc::clone(worker);
     let task = tokio::spawn(async move {
@@ -79,10 +79,10 @@ fn consume(worker: &Worker) -> Consumer {
                 Ok(leased) => {
                     let acknowledging = Arc::clone(&worker);
                     let done = keys(&leased);
-                    tokio::spawn(async move { acknowledging.acknowledge(done).await });
+                    tokio::spawn(async move { acknowledging.ack(done).await });
                     come.extend(bodies(&leased));
                 }
-                Err(EngineError::Closed) => panic!("it was not closed"),
+                Err(QueueError::Closed) => panic!("it was not closed"),
                 Err(_) => {}
             }
         }
@@ -187,7 +187,7 @@ async fn a_call_that_hangs_ends() {
     })
     .await;
     assert!(began.elapsed() >= Duration::from_secs(9), "{:?}", began.elapsed());
-    acknowledge(&worker(&engine), &leased).await;
+    ack(&worker(&engine), &leased).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,7 +200,7 @@ async fn a_service_that_asks_to_wait_is_left_alone() {
     emulator.inject(Endpoint::Pull, Fault::Throttled(Some(Duration::from_secs(2))), 1);
     let failed = worker.lease(1, Duration::from_millis(500)).await;
     let began = Instant::now();
-    assert!(matches!(failed, Err(EngineError::Unavailable(_))), "{failed:?}");
+    assert!(matches!(failed, Err(QueueError::Unavailable(_))), "{failed:?}");
     let calls = || {
         [Endpoint::Pull, Endpoint::Ack, Endpoint::Send, Endpoint::Metrics].map(|at| emulator.calls(at).calls)
     };
@@ -208,7 +208,7 @@ async fn a_service_that_asks_to_wait_is_left_alone() {
     assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueFailure::Unavailable(_))));
     assert!(worker.depth().await.is_err());
     assert_eq!(calls(), before, "no call of any kind");
-    acknowledge(&worker, &held).await;
+    ack(&worker, &held).await;
     assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!(lease(&worker, 1).await.len(), 1);
 }
@@ -220,7 +220,7 @@ async fn a_token_that_is_withdrawn_is_told_of() {
     emulator.revoke(TOKEN);
     let failed =
         eventually("it fails", async || worker(&engine).lease(1, Duration::from_secs(1)).await.err()).await;
-    let EngineError::Unavailable(cause) = failed else { panic!("{failed:?}") };
+    let QueueError::Unavailable(cause) = failed else { panic!("{failed:?}") };
     assert!(cause.to_string().contains("CLOUDFLARE_API_TOKEN"), "{cause}");
     assert!(!format!("{cause:?} {engine:?}").contains(TOKEN_IN_TEXT), "{cause:?}");
     assert!(worker(&engine).depth().await.is_err());
@@ -239,7 +239,7 @@ async fn while_acknowledgements_are_refused_nothing_more_is_pulled() {
     emulator.inject(Endpoint::Ack, Fault::Forbidden, 6);
     let acknowledging = {
         let (worker, held) = (Arc::clone(&worker), keys(&held));
-        tokio::spawn(async move { worker.acknowledge(held).await })
+        tokio::spawn(async move { worker.ack(held).await })
     };
     eventually("it fails", async || (emulator.faults_left(Endpoint::Ack) < 6).then_some(())).await;
     // What was on its way then aside.
@@ -268,7 +268,7 @@ async fn a_held_message_whose_lease_ended_is_not_given_out_twice_and_can_be_ackn
         (emulator.calls(Endpoint::Pull).messages > pulled).then_some(())
     })
     .await;
-    acknowledge(&worker, &held).await;
+    ack(&worker, &held).await;
     assert_eq!(emulator.messages(QUEUE), []);
 }
 
@@ -283,7 +283,7 @@ async fn every_form_of_a_body_comes_out_as_it_went_in() {
         assert!(emulator.put(QUEUE, Message::new(kind, json).unwrap()));
         let leased = lease(&worker, 1).await;
         assert_eq!(bodies(&leased), [json], "{form:?}");
-        acknowledge(&worker, &leased).await;
+        ack(&worker, &leased).await;
     }
 }
 
@@ -304,6 +304,6 @@ async fn clocks_that_are_minutes_apart_harm_nothing() {
     let leased = lease(&worker(&engine), 1).await;
     let apart = Ahead.now().since(leased[0].enqueued_at.unwrap());
     assert!(apart > Duration::from_mins(6), "the service's own time: {apart:?}");
-    acknowledge(&worker(&engine), &leased).await;
+    ack(&worker(&engine), &leased).await;
     assert_eq!(emulator.messages(QUEUE), []);
 }

@@ -52,7 +52,7 @@ async fn rate_of_pulls_and_acknowledgements() {
                 tokio::spawn(async move {
                     tokio::time::sleep(RECORD).await;
                     let count = done.len();
-                    worker.acknowledge(done).await.unwrap();
+                    worker.ack(done).await.unwrap();
                     places.add_permits(count);
                 });
             }

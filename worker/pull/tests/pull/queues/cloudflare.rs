@@ -13,7 +13,7 @@ use chargegate_storage::queue::EnqueueFailure;
 use chargegate_storage::{Clock as _, Effects, SystemClock};
 use tokio::sync::Mutex;
 
-use chargegate_storage::conformance::queues::{Fixture, Options, Worker};
+use chargegate_storage::conformance::queues::{QueueFixture, QueueHandle, QueueOptions};
 
 pub(crate) const ACCOUNT: &str = "023e105f4ecef8ad9ca31a8372d0c353";
 pub(crate) const QUEUE: &str = "cafecafecafecafecafecafecafecafe";
@@ -54,11 +54,11 @@ pub(crate) struct Cloudflare {
     settings: Settings,
     edge: Engine,
     /// The workers that were not killed, to close by.
-    engines: Mutex<Vec<(Worker, Engine)>>,
+    engines: Mutex<Vec<(QueueHandle, Engine)>>,
 }
 
 #[async_trait]
-impl Fixture for Cloudflare {
+impl QueueFixture for Cloudflare {
     const ORDERED: bool = false;
     const DEPTH_LIMIT: bool = false;
     const RELEASE_COUNTS: bool = true;
@@ -67,7 +67,7 @@ impl Fixture for Cloudflare {
     const SHORTEST_LEASE: Duration = Duration::from_secs(1);
     const FEWER: usize = 4;
 
-    async fn start(Options { depth_limit: _, message_lease }: Options) -> Self {
+    async fn start(QueueOptions { depth_limit: _, message_lease }: QueueOptions) -> Self {
         let emulator = Emulator::start(emulated()).await.unwrap();
         let idle_pause = Self::PAUSE / 4;
         let settings = Settings { message_lease, idle_pause, ..settings(&emulator) };
@@ -75,9 +75,9 @@ impl Fixture for Cloudflare {
         Self { emulator, settings, edge, engines: Mutex::default() }
     }
 
-    async fn worker(&self) -> Worker {
+    async fn worker(&self) -> QueueHandle {
         let engine = open(&self.settings).await;
-        let worker: Worker = Arc::new(engine.clone());
+        let worker: QueueHandle = Arc::new(engine.clone());
         self.engines.lock().await.push((Arc::clone(&worker), engine));
         worker
     }
@@ -91,14 +91,14 @@ impl Fixture for Cloudflare {
         assert!(self.emulator.put(QUEUE, message));
     }
 
-    async fn kill(&self, worker: Worker) -> Worker {
+    async fn kill(&self, worker: QueueHandle) -> QueueHandle {
         // Without its tasks and connections it is silent, as a process that is gone.
         self.engines.lock().await.retain(|(other, _)| !Arc::ptr_eq(other, &worker));
         drop(worker);
         self.worker().await
     }
 
-    async fn close(&self, worker: &Worker) {
+    async fn close(&self, worker: &QueueHandle) {
         for (other, engine) in self.engines.lock().await.iter() {
             if Arc::ptr_eq(other, worker) {
                 engine.close().await;

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::sqs::by_hand::Queue;
-use chargegate_storage::conformance::queues::{Fixture, Options, Worker};
+use chargegate_storage::conformance::queues::{QueueFixture, QueueHandle, QueueOptions};
 
 /// Where all but those who disturb it find Moto.
 pub(crate) fn endpoint() -> String {
@@ -45,11 +45,11 @@ pub(crate) struct Sqs {
     settings: Settings,
     edge: Engine,
     /// The workers that were not killed, to close by.
-    engines: Mutex<Vec<(Worker, Engine)>>,
+    engines: Mutex<Vec<(QueueHandle, Engine)>>,
 }
 
 #[async_trait]
-impl Fixture for Sqs {
+impl QueueFixture for Sqs {
     const ORDERED: bool = false;
     const DEPTH_LIMIT: bool = false;
     const RELEASE_COUNTS: bool = true;
@@ -58,7 +58,7 @@ impl Fixture for Sqs {
     const NO_MESSAGE: &[u8] = "\u{fffd} { not \t json".as_bytes();
     const FEWER: usize = 10;
 
-    async fn start(Options { depth_limit: _, message_lease }: Options) -> Self {
+    async fn start(QueueOptions { depth_limit: _, message_lease }: QueueOptions) -> Self {
         let endpoint = endpoint();
         let queue = Queue::create(&endpoint);
         let settings = Settings { message_lease, ..settings(&endpoint, &queue) };
@@ -66,9 +66,9 @@ impl Fixture for Sqs {
         Self { queue, settings, edge, engines: Mutex::default() }
     }
 
-    async fn worker(&self) -> Worker {
+    async fn worker(&self) -> QueueHandle {
         let engine = open(&self.settings).await;
-        let worker: Worker = Arc::new(engine.clone());
+        let worker: QueueHandle = Arc::new(engine.clone());
         self.engines.lock().await.push((Arc::clone(&worker), engine));
         worker
     }
@@ -85,14 +85,14 @@ impl Fixture for Sqs {
         self.queue.call("SendMessage", json!({ "MessageBody": str::from_utf8(Self::NO_MESSAGE).unwrap() }));
     }
 
-    async fn kill(&self, worker: Worker) -> Worker {
+    async fn kill(&self, worker: QueueHandle) -> QueueHandle {
         // Without its tasks and connections it is silent, as a process that is gone.
         self.engines.lock().await.retain(|(other, _)| !Arc::ptr_eq(other, &worker));
         drop(worker);
         self.worker().await
     }
 
-    async fn close(&self, worker: &Worker) {
+    async fn close(&self, worker: &QueueHandle) {
         for (other, engine) in self.engines.lock().await.iter() {
             if Arc::ptr_eq(other, worker) {
                 engine.close().await;

@@ -37,7 +37,7 @@ async fn nothing_is_lost_whatever_the_service_answers() {
         setting.proxy.always(failure);
         let not_taken = engine.enqueue("not taken".to_owned()).await;
         assert!(matches!(not_taken, Err(EnqueueFailure::Unavailable(_))), "{not_taken:?}");
-        let _ = engine.acknowledge(keys(&held)).await;
+        let _ = engine.ack(keys(&held)).await;
         let line = cannot_be_had(&engine).await;
         assert!(line.contains("QUEUE_URL") && !line.contains("MessageId"), "{line}");
         setting.proxy.always(Reply::Pass);
@@ -73,7 +73,7 @@ async fn an_acknowledgement_that_was_not_confirmed_is_made_again() {
         }
         let calls = setting.proxy.calls("DeleteMessageBatch");
         setting.proxy.once("DeleteMessageBatch", reply.clone());
-        engine.acknowledge(keys(&held)).await.unwrap();
+        engine.ack(keys(&held)).await.unwrap();
         assert_eq!(engine.depth().await.unwrap().waiting, 0, "{reply:?}");
         assert!(setting.proxy.calls("DeleteMessageBatch") > calls + 1, "{reply:?}");
     }
@@ -88,11 +88,11 @@ async fn a_lease_that_was_over_is_no_failure_and_its_message_comes_again() {
     let held = engine.lease(3, Duration::from_secs(5)).await.unwrap();
     let over = Reply::FailFirst { code: "ReceiptHandleIsInvalid", sender_fault: true };
     setting.proxy.once("DeleteMessageBatch", over);
-    engine.acknowledge(keys(&held)).await.unwrap();
+    engine.ack(keys(&held)).await.unwrap();
     let again = super::eventually("it comes again", async || {
         let leased = engine.lease(3, Duration::from_secs(1)).await.unwrap();
         let again = leased.iter().map(body).find(|body| held.iter().any(|held| self::body(held) == *body));
-        engine.acknowledge(keys(&leased)).await.unwrap();
+        engine.ack(keys(&leased)).await.unwrap();
         again
     })
     .await;

@@ -26,7 +26,7 @@ async fn full_batches_take_a_quarter_of_a_call_for_each_message() {
         assert!(!messages.is_empty(), "{leased} of {count} came");
         leased += messages.len();
         let engine = engine.clone();
-        acknowledging.push(tokio::spawn(async move { engine.acknowledge(keys(&messages)).await }));
+        acknowledging.push(tokio::spawn(async move { engine.ack(keys(&messages)).await }));
     }
     for acknowledged in acknowledging {
         acknowledged.await.unwrap().unwrap();
@@ -59,7 +59,7 @@ async fn a_message_stays_its_holders_while_this_one_lives() {
     // Longer than the service waits without hearing of the holder.
     assert!(other.lease(10, Duration::from_secs(9)).await.unwrap().is_empty());
     assert!(setting.proxy.calls("ChangeMessageVisibilityBatch") > 0);
-    holder.acknowledge(keys(&held)).await.unwrap();
+    holder.ack(keys(&held)).await.unwrap();
     assert_eq!(holder.depth().await.unwrap().waiting, 0);
 }
 

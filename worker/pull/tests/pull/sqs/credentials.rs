@@ -220,7 +220,7 @@ async fn a_worker_with_the_usual_credentials() {
     while !ended {
         let leased = engine.lease(10, Duration::from_secs(2)).await.unwrap_or_default();
         ended = leased.iter().any(|message| body(message) == END);
-        let _ = engine.acknowledge(keys(&leased)).await;
+        let _ = engine.ack(keys(&leased)).await;
     }
 }
 

@@ -7,7 +7,7 @@ use chargegate_core::UnixMillis;
 
 use super::super::{DeliverySettings, release};
 use super::{FakeResolver, LONG, OK, PATIENCE, Post, job};
-use chargegate_storage::testing::{CallbackState, Peer, eventually};
+use chargegate_storage::testing::{CallbackState, HostileServer, eventually};
 
 fn settings(concurrency: usize, per_host: usize, poll: Duration) -> DeliverySettings {
     DeliverySettings { concurrency, per_host, poll_interval: poll, ..DeliverySettings::default() }
@@ -24,7 +24,7 @@ fn delivered(state: CallbackState) -> bool {
 
 #[tokio::test]
 async fn a_hanging_host_takes_its_share_and_no_other_host_waits() {
-    let (slow, fast) = (Peer::hanging().await, Peer::answering(OK).await);
+    let (slow, fast) = (HostileServer::hanging().await, HostileServer::answering(OK).await);
     let post = Post::start(&resolver(), &settings(100, 3, Duration::from_millis(5)), LONG, |store| {
         for n in 0..40 {
             let (host, port) = if n < 20 { ("slow", slow.port()) } else { ("fast", fast.port()) };
@@ -42,9 +42,9 @@ async fn a_hanging_host_takes_its_share_and_no_other_host_waits() {
 
 #[tokio::test]
 async fn what_the_pipeline_hands_over_keeps_to_the_share_of_its_host() {
-    let (slow, fast) = (Peer::hanging().await, Peer::answering(OK).await);
+    let (slow, fast) = (HostileServer::hanging().await, HostileServer::answering(OK).await);
     let post = Post::start(&resolver(), &settings(100, 3, PATIENCE), LONG, |_| ());
-    let url = |host: &str, peer: &Peer| format!("http://{host}.example:{}/", peer.port());
+    let url = |host: &str, peer: &HostileServer| format!("http://{host}.example:{}/", peer.port());
     let left = post.dispatcher.start((0..10).map(|n| job(n, &url("slow", &slow))).collect());
     assert_eq!(left.len(), 7);
     let left = post.dispatcher.start((10..13).map(|n| job(n, &url("fast", &fast))).collect());
@@ -54,7 +54,7 @@ async fn what_the_pipeline_hands_over_keeps_to_the_share_of_its_host() {
 
 #[tokio::test]
 async fn attempts_under_way_keep_to_the_limit_in_all() {
-    let slow = Peer::hanging().await;
+    let slow = HostileServer::hanging().await;
     let mut names = FakeResolver::default();
     for n in 0..10 {
         names = names.with(&format!("host{n}.example"), &[&["127.0.0.1"]]);
@@ -67,7 +67,7 @@ async fn attempts_under_way_keep_to_the_limit_in_all() {
 
 #[tokio::test]
 async fn what_found_no_place_is_claimed_as_soon_as_one_is_free() {
-    let fast = Peer::answering(OK).await;
+    let fast = HostileServer::answering(OK).await;
     // The next poll is far away: only freed places can set the rest going.
     let post = Post::start(&resolver(), &settings(2, 2, Duration::from_hours(1)), LONG, |_| ());
     let jobs: Vec<_> = (0..50).map(|n| job(n, &format!("http://fast.example:{}/", fast.port()))).collect();

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::queue::MessageKey;
 
-use super::Fixture;
+use super::QueueFixture;
 use super::fixture::{
-    NO_WAIT, Options, acknowledge, bodies, deliveries, keys, lease, nothing_comes, past, short, sorted,
+    NO_WAIT, QueueOptions, ack, bodies, deliveries, keys, lease, nothing_comes, past, short, sorted,
 };
 
-pub(super) async fn messages_come_oldest_first_and_once<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn messages_come_oldest_first_and_once<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     fixture.enqueue_all(["a", "b", "c", "d", "e"]).await;
     let mut all = lease(&worker, 2).await;
@@ -24,8 +24,8 @@ pub(super) async fn messages_come_oldest_first_and_once<F: Fixture>() {
     nothing_comes(&fixture.worker().await, Duration::from_millis(300)).await;
 }
 
-pub(super) async fn any_text_comes_out_as_it_went_in<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn any_text_comes_out_as_it_went_in<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     for body in ["", "\0 and \u{1f50c} and \r\n", &"x".repeat(16 * 1024)] {
         let taken = fixture.enqueue(body).await.is_ok();
@@ -37,8 +37,8 @@ pub(super) async fn any_text_comes_out_as_it_went_in<F: Fixture>() {
     nothing_comes(&worker, NO_WAIT).await;
 }
 
-pub(super) async fn leases_at_the_same_time_share_no_message<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn leases_at_the_same_time_share_no_message<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let workers = [fixture.worker().await, fixture.worker().await];
     let leasing: Vec<_> = (0..6)
         .map(|n| {
@@ -65,17 +65,17 @@ pub(super) async fn leases_at_the_same_time_share_no_message<F: Fixture>() {
     assert_eq!(all.into_iter().collect::<HashSet<_>>().len(), count);
 }
 
-pub(super) async fn an_acknowledged_message_never_comes_again<F: Fixture>() {
+pub(super) async fn an_acknowledged_message_never_comes_again<F: QueueFixture>() {
     let fixture = F::start(short::<F>()).await;
     let worker = fixture.worker().await;
     fixture.enqueue_all(["a", "b"]).await;
-    acknowledge(&worker, &lease(&worker, 2).await).await;
+    ack(&worker, &lease(&worker, 2).await).await;
     nothing_comes(&worker, past::<F>()).await;
     nothing_comes(&fixture.kill(worker).await, past::<F>()).await;
 }
 
-pub(super) async fn acknowledging_what_is_gone_is_harmless<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn acknowledging_what_is_gone_is_harmless<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     fixture.enqueue_all(["a", "b"]).await;
     let leased = lease(&worker, 1).await;
@@ -84,26 +84,26 @@ pub(super) async fn acknowledging_what_is_gone_is_harmless<F: Fixture>() {
         let mut keys = keys(&leased);
         keys.extend(keys.clone());
         keys.extend(foreign.clone());
-        worker.acknowledge(keys).await.unwrap();
+        worker.ack(keys).await.unwrap();
     }
-    worker.acknowledge(Vec::new()).await.unwrap();
+    worker.ack(Vec::new()).await.unwrap();
     worker.release(keys(&leased)).await.unwrap();
     worker.release(foreign.to_vec()).await.unwrap();
     assert_eq!(lease(&worker, 1).await.len(), 1, "the other one is as it was");
     nothing_comes(&worker, NO_WAIT).await;
 }
 
-pub(super) async fn many_messages_are_acknowledged_by_one_call<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn many_messages_are_acknowledged_by_one_call<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     let count = 1_300 / F::FEWER;
     fixture.enqueue_numbers(count).await;
-    acknowledge(&worker, &lease(&worker, count).await).await;
+    ack(&worker, &lease(&worker, count).await).await;
     assert_eq!(worker.depth().await.unwrap().waiting, 0);
 }
 
-pub(super) async fn what_cannot_be_decoded_harms_no_other_message<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn what_cannot_be_decoded_harms_no_other_message<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     fixture.enqueue("before").await.unwrap();
     fixture.enqueue_no_message().await;
@@ -112,11 +112,11 @@ pub(super) async fn what_cannot_be_decoded_harms_no_other_message<F: Fixture>() 
     let come: HashSet<_> = leased.iter().map(|message| message.body.clone()).collect();
     let expected: [&[u8]; 3] = [b"before", F::NO_MESSAGE, b"after"];
     assert_eq!(come, expected.map(<[u8]>::to_vec).into());
-    acknowledge(&worker, &leased).await;
+    ack(&worker, &leased).await;
 }
 
-pub(super) async fn an_enqueue_time_is_the_servers<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn an_enqueue_time_is_the_servers<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     let before = fixture.server_time().await;
     fixture.enqueue("a").await.unwrap();

@@ -16,23 +16,23 @@ const UNNOTICED: Duration = Duration::from_secs(8);
 
 /// What a test sets.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct QueueOptions {
     pub depth_limit: u64,
     pub message_lease: Duration,
 }
 
-impl Default for Options {
+impl Default for QueueOptions {
     fn default() -> Self {
         Self { depth_limit: 100_000, message_lease: Duration::from_mins(1) }
     }
 }
 
 /// A worker's access to the queue.
-pub type Worker = Arc<dyn Queue>;
+pub type QueueHandle = Arc<dyn Queue>;
 
 /// An engine with a queue of its own.
 #[async_trait]
-pub trait Fixture: Send + Sync + Sized + 'static {
+pub trait QueueFixture: Send + Sync + Sized + 'static {
     /// Whether messages come strictly in the order in which they were enqueued.
     const ORDERED: bool;
     /// Whether there is a limit to what the queue holds.
@@ -52,10 +52,10 @@ pub trait Fixture: Send + Sync + Sized + 'static {
     /// Large numbers of messages are divided by this, where the server is slow.
     const FEWER: usize = 1;
 
-    async fn start(options: Options) -> Self;
+    async fn start(options: QueueOptions) -> Self;
 
     /// A worker of its own where the engine allows several at a time, else the one again.
-    async fn worker(&self) -> Worker;
+    async fn worker(&self) -> QueueHandle;
 
     async fn enqueue(&self, body: &str) -> Result<(), EnqueueFailure>;
 
@@ -68,9 +68,9 @@ pub trait Fixture: Send + Sync + Sized + 'static {
     async fn enqueue_no_message(&self);
 
     /// Ends a worker as SIGKILL does, and gives one that goes on.
-    async fn kill(&self, worker: Worker) -> Worker;
+    async fn kill(&self, worker: QueueHandle) -> QueueHandle;
 
-    async fn close(&self, worker: &Worker);
+    async fn close(&self, worker: &QueueHandle);
 
     /// The server's time, in milliseconds since 1970, where it notes when a message was enqueued.
     async fn server_time(&self) -> Option<u64>;
@@ -89,24 +89,24 @@ pub trait Fixture: Send + Sync + Sized + 'static {
 }
 
 /// A lease that ends while a test looks on.
-pub fn short<F: Fixture>() -> Options {
+pub fn short<F: QueueFixture>() -> QueueOptions {
     let message_lease = Duration::from_millis(400).max(F::SHORTEST_LEASE);
-    Options { message_lease, ..Options::default() }
+    QueueOptions { message_lease, ..QueueOptions::default() }
 }
 
 /// Leases that nobody outlives unnoticed for long.
-pub fn deadly<F: Fixture>() -> Options {
-    let long = Options::default();
-    if F::DEATH_IS_NOTICED { long } else { Options { message_lease: UNNOTICED, ..long } }
+pub fn deadly<F: QueueFixture>() -> QueueOptions {
+    let long = QueueOptions::default();
+    if F::DEATH_IS_NOTICED { long } else { QueueOptions { message_lease: UNNOTICED, ..long } }
 }
 
 /// Longer than that lease.
-pub fn past<F: Fixture>() -> Duration {
+pub fn past<F: QueueFixture>() -> Duration {
     short::<F>().message_lease * 2
 }
 
 /// Leases until `count` messages came, however many leases it takes.
-pub async fn lease(worker: &Worker, count: usize) -> Vec<LeasedMessage> {
+pub async fn lease(worker: &QueueHandle, count: usize) -> Vec<LeasedMessage> {
     let deadline = Instant::now() + PATIENCE;
     let mut all = Vec::new();
     while all.len() < count {
@@ -118,16 +118,16 @@ pub async fn lease(worker: &Worker, count: usize) -> Vec<LeasedMessage> {
 }
 
 /// Fails if any message comes within `time`.
-pub async fn nothing_comes(worker: &Worker, time: Duration) {
+pub async fn nothing_comes(worker: &QueueHandle, time: Duration) {
     let came = worker.lease(10, time).await.unwrap();
     assert!(came.is_empty(), "{came:?}");
 }
 
-pub async fn acknowledge(worker: &Worker, messages: &[LeasedMessage]) {
-    worker.acknowledge(keys(messages)).await.unwrap();
+pub async fn ack(worker: &QueueHandle, messages: &[LeasedMessage]) {
+    worker.ack(keys(messages)).await.unwrap();
 }
 
-pub async fn release(worker: &Worker, messages: &[LeasedMessage]) {
+pub async fn release(worker: &QueueHandle, messages: &[LeasedMessage]) {
     worker.release(keys(messages)).await.unwrap();
 }
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Fixture;
+use super::QueueFixture;
 use super::fixture::{
-    Options, PATIENCE, acknowledge, bodies, deadly, deliveries, keys, lease, nothing_comes, past, release,
+    PATIENCE, QueueOptions, ack, bodies, deadly, deliveries, keys, lease, nothing_comes, past, release,
     short, sorted,
 };
 
-pub(super) async fn a_message_comes_again_when_its_lease_ends<F: Fixture>() {
+pub(super) async fn a_message_comes_again_when_its_lease_ends<F: QueueFixture>() {
     let fixture = F::start(short::<F>()).await;
     let mut holders = vec![fixture.worker().await];
     fixture.enqueue("a").await.unwrap();
@@ -28,13 +28,13 @@ pub(super) async fn a_message_comes_again_when_its_lease_ends<F: Fixture>() {
     }
 }
 
-pub(super) async fn a_message_comes_again_when_its_holder_dies<F: Fixture>() {
+pub(super) async fn a_message_comes_again_when_its_holder_dies<F: QueueFixture>() {
     let fixture = F::start(deadly::<F>()).await;
     let holder = fixture.worker().await;
     let (count, done) = (600 / F::FEWER, 100 / F::FEWER);
     fixture.enqueue_numbers(count).await;
     let held = lease(&holder, count).await;
-    acknowledge(&holder, &held[..done]).await;
+    ack(&holder, &held[..done]).await;
     let next = fixture.kill(holder).await;
     if !F::DEATH_IS_NOTICED {
         nothing_comes(&next, Duration::from_secs(1)).await;
@@ -45,11 +45,11 @@ pub(super) async fn a_message_comes_again_when_its_holder_dies<F: Fixture>() {
     assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
     assert_eq!(sorted(keys(&again)), sorted(keys(&held[done..])));
     assert_eq!(deliveries(&again), vec![2; count - done]);
-    acknowledge(&next, &again).await;
+    ack(&next, &again).await;
     assert_eq!(next.depth().await.unwrap().waiting, 0);
 }
 
-pub(super) async fn what_a_dead_holder_left_is_shared_out_once<F: Fixture>() {
+pub(super) async fn what_a_dead_holder_left_is_shared_out_once<F: QueueFixture>() {
     let fixture = F::start(deadly::<F>()).await;
     let holder = fixture.worker().await;
     let count = 1_000 / F::FEWER;
@@ -77,36 +77,36 @@ pub(super) async fn what_a_dead_holder_left_is_shared_out_once<F: Fixture>() {
     assert_eq!(all.len(), count, "each to one of them");
 }
 
-pub(super) async fn a_holder_that_paused_and_wakes_up_harms_nobody<F: Fixture>() {
+pub(super) async fn a_holder_that_paused_and_wakes_up_harms_nobody<F: QueueFixture>() {
     let fixture = F::start(short::<F>()).await;
     let (paused, other) = (fixture.worker().await, fixture.worker().await);
     fixture.enqueue("a").await.unwrap();
     let held = lease(&paused, 1).await;
     let again = lease(&other, 1).await;
-    acknowledge(&other, &again).await;
-    acknowledge(&paused, &held).await;
+    ack(&other, &again).await;
+    ack(&paused, &held).await;
     release(&paused, &held).await;
     nothing_comes(&other, past::<F>()).await;
     fixture.enqueue("b").await.unwrap();
     assert_eq!(bodies(&lease(&paused, 1).await), ["b"]);
 }
 
-pub(super) async fn a_holder_that_wakes_up_and_acknowledges_is_believed<F: Fixture>() {
+pub(super) async fn a_holder_that_wakes_up_and_acknowledges_is_believed<F: QueueFixture>() {
     let fixture = F::start(short::<F>()).await;
     let (paused, other) = (fixture.worker().await, fixture.worker().await);
     fixture.enqueue("a").await.unwrap();
     let held = lease(&paused, 1).await;
     let again = lease(&other, 1).await;
-    acknowledge(&paused, &held).await;
+    ack(&paused, &held).await;
     if F::LATE_IS_BELIEVED {
         nothing_comes(&paused, past::<F>()).await;
     }
-    acknowledge(&other, &again).await;
+    ack(&other, &again).await;
     assert_eq!(other.depth().await.unwrap().waiting, 0);
 }
 
-pub(super) async fn released_messages_come_at_once<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn released_messages_come_at_once<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     // Whatever connections it takes are there then.
     assert!(worker.lease(1, Duration::from_millis(300)).await.unwrap().is_empty());
@@ -127,20 +127,20 @@ pub(super) async fn released_messages_come_at_once<F: Fixture>() {
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
-pub(super) async fn many_messages_are_released_by_one_call<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn many_messages_are_released_by_one_call<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     let (count, done) = (1_300 / F::FEWER, 100 / F::FEWER);
     fixture.enqueue_numbers(count).await;
     let held = lease(&worker, count).await;
-    acknowledge(&worker, &held[..done]).await;
+    ack(&worker, &held[..done]).await;
     release(&worker, &held[done..]).await;
     let again = lease(&fixture.worker().await, count - done).await;
     assert_eq!(sorted(keys(&again)), sorted(keys(&held[done..])));
     assert_eq!(deliveries(&again), vec![if F::RELEASE_COUNTS { 2 } else { 1 }; count - done]);
 }
 
-pub(super) async fn a_dropped_lease_loses_nothing<F: Fixture>() {
+pub(super) async fn a_dropped_lease_loses_nothing<F: QueueFixture>() {
     let fixture = F::start(short::<F>()).await;
     let worker = fixture.worker().await;
     for round in 0..20 {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::EngineError;
+use crate::QueueError;
 use crate::queue::{EnqueueFailure, QueueDepth};
 
-use super::Fixture;
-use super::fixture::{NO_WAIT, Options, PATIENCE, acknowledge, lease};
+use super::QueueFixture;
+use super::fixture::{NO_WAIT, PATIENCE, QueueOptions, ack, lease};
 
-pub(super) async fn a_lease_gives_no_more_than_it_was_asked_for<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn a_lease_gives_no_more_than_it_was_asked_for<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let (worker, other) = (fixture.worker().await, fixture.worker().await);
     fixture.enqueue_numbers(30).await;
     assert!(worker.lease(0, NO_WAIT).await.unwrap().is_empty());
@@ -23,8 +23,8 @@ pub(super) async fn a_lease_gives_no_more_than_it_was_asked_for<F: Fixture>() {
     assert_eq!(lease(&other, 30 - leased).await.len(), 30 - leased);
 }
 
-pub(super) async fn the_depth_limit_is_exact_among_concurrent_callers<F: Fixture>() {
-    let fixture = Arc::new(F::start(Options { depth_limit: 100, ..Options::default() }).await);
+pub(super) async fn the_depth_limit_is_exact_among_concurrent_callers<F: QueueFixture>() {
+    let fixture = Arc::new(F::start(QueueOptions { depth_limit: 100, ..QueueOptions::default() }).await);
     let callers: Vec<_> = (0..150)
         .map(|n| {
             let fixture = Arc::clone(&fixture);
@@ -42,8 +42,8 @@ pub(super) async fn the_depth_limit_is_exact_among_concurrent_callers<F: Fixture
     assert_eq!(taken, if F::DEPTH_LIMIT { 100 } else { 150 });
 }
 
-pub(super) async fn the_depth_counts_what_is_not_acknowledged<F: Fixture>() {
-    let fixture = F::start(Options { depth_limit: 4, ..Options::default() }).await;
+pub(super) async fn the_depth_counts_what_is_not_acknowledged<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions { depth_limit: 4, ..QueueOptions::default() }).await;
     let worker = fixture.worker().await;
     let limit = if F::DEPTH_LIMIT { 4 } else { u64::MAX };
     assert_eq!(worker.depth().await.unwrap(), QueueDepth { waiting: 0, limit });
@@ -53,22 +53,22 @@ pub(super) async fn the_depth_counts_what_is_not_acknowledged<F: Fixture>() {
     if F::DEPTH_LIMIT {
         assert!(matches!(fixture.enqueue("more").await, Err(EnqueueFailure::DepthLimit)));
     }
-    acknowledge(&worker, &leased[..2]).await;
+    ack(&worker, &leased[..2]).await;
     assert_eq!(worker.depth().await.unwrap(), QueueDepth { waiting: 2, limit });
     fixture.enqueue_all(["one", "two"]).await;
     let three = fixture.enqueue("three").await;
     assert_eq!(matches!(three, Err(EnqueueFailure::DepthLimit)), F::DEPTH_LIMIT);
 }
 
-pub(super) async fn a_message_that_is_too_large_is_refused<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn a_message_that_is_too_large_is_refused<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     fixture.enqueue(&"x".repeat(16 * 1024)).await.unwrap();
     assert!(matches!(fixture.enqueue(&"x".repeat(16 * 1024 + 1)).await, Err(EnqueueFailure::TooLarge)));
     assert_eq!(fixture.worker().await.depth().await.unwrap().waiting, 1);
 }
 
-pub(super) async fn a_closed_engine_says_so<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn a_closed_engine_says_so<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     let waiting = {
         let worker = Arc::clone(&worker);
@@ -76,8 +76,8 @@ pub(super) async fn a_closed_engine_says_so<F: Fixture>() {
     };
     for _ in 0..2 {
         fixture.close(&worker).await;
-        assert!(matches!(worker.lease(1, NO_WAIT).await, Err(EngineError::Closed)));
+        assert!(matches!(worker.lease(1, NO_WAIT).await, Err(QueueError::Closed)));
     }
-    assert!(matches!(waiting.await.unwrap(), Err(EngineError::Closed)));
-    assert!(matches!(worker.acknowledge(Vec::new()).await, Err(EngineError::Closed)));
+    assert!(matches!(waiting.await.unwrap(), Err(QueueError::Closed)));
+    assert!(matches!(worker.ack(Vec::new()).await, Err(QueueError::Closed)));
 }

@@ -7,19 +7,19 @@ use crate::queue::LeasedMessage;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::Fixture;
-use super::fixture::{Options, PATIENCE, Worker, bodies, lease, release};
+use super::QueueFixture;
+use super::fixture::{PATIENCE, QueueHandle, QueueOptions, bodies, lease, release};
 
 /// What a machine under load may add to a wait.
 const SLACK: Duration = Duration::from_secs(2);
 
-fn waiting(worker: &Worker) -> JoinHandle<Vec<LeasedMessage>> {
+fn waiting(worker: &QueueHandle) -> JoinHandle<Vec<LeasedMessage>> {
     let worker = Arc::clone(worker);
     tokio::spawn(async move { worker.lease(5, PATIENCE).await.unwrap() })
 }
 
-pub(super) async fn an_empty_queue_gives_nothing_when_the_wait_is_over<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn an_empty_queue_gives_nothing_when_the_wait_is_over<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     for wait in [0, 1, 150, 1_600].map(Duration::from_millis) {
         let began = Instant::now();
@@ -29,8 +29,8 @@ pub(super) async fn an_empty_queue_gives_nothing_when_the_wait_is_over<F: Fixtur
     }
 }
 
-pub(super) async fn a_message_that_is_there_comes_without_a_wait<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn a_message_that_is_there_comes_without_a_wait<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     // Whatever connections it takes are there then.
     assert!(worker.lease(1, Duration::from_millis(300)).await.unwrap().is_empty());
@@ -40,8 +40,8 @@ pub(super) async fn a_message_that_is_there_comes_without_a_wait<F: Fixture>() {
     }
 }
 
-pub(super) async fn a_waiting_lease_gets_the_message_that_arrives<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn a_waiting_lease_gets_the_message_that_arrives<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     for body in ["a", "b", "c", "d"] {
         let waiting = waiting(&worker);
@@ -53,8 +53,8 @@ pub(super) async fn a_waiting_lease_gets_the_message_that_arrives<F: Fixture>() 
     }
 }
 
-pub(super) async fn a_waiting_lease_gets_the_message_that_was_released<F: Fixture>() {
-    let fixture = F::start(Options::default()).await;
+pub(super) async fn a_waiting_lease_gets_the_message_that_was_released<F: QueueFixture>() {
+    let fixture = F::start(QueueOptions::default()).await;
     let (worker, other) = (fixture.worker().await, fixture.worker().await);
     fixture.enqueue("a").await.unwrap();
     let held = lease(&worker, 1).await;

@@ -2,42 +2,42 @@
 
 use std::time::Duration;
 
-use crate::inspect::{Cursor, DecisionFilter, Page};
+use crate::inspect::{DecisionCursor, DecisionFilter, DecisionPage};
 use crate::store::{DecidedMessage, Outcome};
 use chargegate_core::{Decision, DecisionReason, RequestId};
 
 use super::*;
 
-async fn three(bench: &Bench) {
+async fn three(fixture: &StoreFixture) {
     for n in 1..=3 {
-        let first = bench.decide(n, "a.example").await;
+        let first = fixture.decide(n, "a.example").await;
         match n {
-            1 => bench.deliver(&first).await,
-            2 => bench.give_up(&first).await,
+            1 => fixture.deliver(&first).await,
+            2 => fixture.give_up(&first).await,
             _ => {}
         }
-        bench.advance(Duration::from_secs(1)).await;
+        fixture.advance(Duration::from_secs(1)).await;
     }
 }
 
-fn ids(page: &Page) -> Vec<RequestId> {
+fn ids(page: &DecisionPage) -> Vec<RequestId> {
     page.decisions.iter().map(|line| line.request_id).collect()
 }
 
-pub(super) async fn decisions_are_listed_newest_first_in_pages(bench: Bench) {
-    three(&bench).await;
-    let first = bench.view.decisions(&DecisionFilter::default(), 2, None).await.unwrap();
+pub(super) async fn decisions_are_listed_newest_first_in_pages(fixture: StoreFixture) {
+    three(&fixture).await;
+    let first = fixture.view.decisions(&DecisionFilter::default(), 2, None).await.unwrap();
     assert_eq!(ids(&first), [request_id(3), request_id(2)]);
-    let second = bench.view.decisions(&DecisionFilter::default(), 2, first.next).await.unwrap();
+    let second = fixture.view.decisions(&DecisionFilter::default(), 2, first.next).await.unwrap();
     assert_eq!(ids(&second), [request_id(1)]);
     assert_eq!(second.next, None);
 
     // One batch has one time; pages neither skip nor repeat within it.
-    let outcomes = (10..110).map(|n| decided(&format!("s/{n}-0"), message(n, "b.example"), bench.now()));
-    bench.record(outcomes.collect()).await;
+    let outcomes = (10..110).map(|n| decided(&format!("s/{n}-0"), message(n, "b.example"), fixture.now()));
+    fixture.record(outcomes.collect()).await;
     let (mut all, mut cursor) = (Vec::new(), None);
     loop {
-        let page = bench.view.decisions(&DecisionFilter::default(), 7, cursor).await.unwrap();
+        let page = fixture.view.decisions(&DecisionFilter::default(), 7, cursor).await.unwrap();
         all.extend(ids(&page));
         cursor = page.next;
         if cursor.is_none() {
@@ -50,15 +50,15 @@ pub(super) async fn decisions_are_listed_newest_first_in_pages(bench: Bench) {
     assert_eq!(all.len(), 103);
 }
 
-pub(super) async fn decisions_are_filtered(bench: Bench) {
-    three(&bench).await;
-    let since = bench.now();
+pub(super) async fn decisions_are_filtered(fixture: StoreFixture) {
+    three(&fixture).await;
+    let since = fixture.now();
     let late = chargegate_core::SessionMessage {
         station_id: "00000000-0000-4000-8000-000000000001".parse().unwrap(),
         driver_token: "another-token-000000001".into(),
         ..message(4, "b.example")
     };
-    bench
+    fixture
         .record(vec![Outcome::Decided(DecidedMessage {
             key: key("s/4-0"),
             message: late,
@@ -70,7 +70,7 @@ pub(super) async fn decisions_are_filtered(bench: Bench) {
     let all = DecisionFilter::default;
     let text = |text: &str| Some(text.to_owned());
     let check = async |filter: DecisionFilter, expected: &[u32]| {
-        let page = bench.view.decisions(&filter, 10, None).await.unwrap();
+        let page = fixture.view.decisions(&filter, 10, None).await.unwrap();
         assert_eq!(ids(&page), expected.iter().map(|n| request_id(*n)).collect::<Vec<_>>());
     };
     check(all(), &[4, 3, 2, 1]).await;
@@ -87,9 +87,9 @@ pub(super) async fn decisions_are_filtered(bench: Bench) {
     check(DecisionFilter { callback: text("pending"), ..all() }, &[4, 3]).await;
 }
 
-pub(super) async fn one_decision_is_shown_with_its_attempts_and_no_secret(bench: Bench) {
-    three(&bench).await;
-    let shown = bench.view.decision(&request_id(2)).await.unwrap().unwrap();
+pub(super) async fn one_decision_is_shown_with_its_attempts_and_no_secret(fixture: StoreFixture) {
+    three(&fixture).await;
+    let shown = fixture.view.decision(&request_id(2)).await.unwrap().unwrap();
     let callback = &shown.decision.callback;
     assert_eq!((callback.state.as_str(), callback.host.as_str()), ("dead", "a.example"));
     assert_eq!((callback.give_up.as_deref(), callback.attempts), (Some("gone"), 1));
@@ -105,15 +105,15 @@ pub(super) async fn one_decision_is_shown_with_its_attempts_and_no_secret(bench:
     assert!(all.contains("dri…01 (25 characters)"), "{all}");
     assert!(!all.contains("driver-allowed") && !all.contains("s3cret"), "{all}");
 
-    let pending = bench.view.decision(&request_id(3)).await.unwrap().unwrap().decision.callback;
+    let pending = fixture.view.decision(&request_id(3)).await.unwrap().unwrap().decision.callback;
     assert!(pending.leased && pending.due_at.is_some() && pending.finished_at.is_none());
     assert_eq!((pending.state.as_str(), pending.attempts), ("pending", 1));
-    assert!(bench.view.decision(&request_id(4)).await.unwrap().is_none());
+    assert!(fixture.view.decision(&request_id(4)).await.unwrap().is_none());
 }
 
-pub(super) async fn a_foreign_cursor_is_refused(bench: Bench) {
+pub(super) async fn a_foreign_cursor_is_refused(fixture: StoreFixture) {
     for text in ["", "x", "1.2.3", "12.00000000-0000-4000-8000-00000000000"] {
-        let cursor = Some(Cursor::from(text.to_owned()));
-        bench.view.decisions(&DecisionFilter::default(), 2, cursor).await.unwrap_err();
+        let cursor = Some(DecisionCursor::from(text.to_owned()));
+        fixture.view.decisions(&DecisionFilter::default(), 2, cursor).await.unwrap_err();
     }
 }

@@ -6,7 +6,7 @@ use super::{CallbackJob, DecidedMessage, Outcome, Recorded};
 
 /// What became of an outcome.
 #[derive(Clone, Copy, Debug)]
-pub enum Verdict {
+pub enum RecordOutcome {
     /// This was the first decision of the request.
     Decided,
     /// The same message was recorded before.
@@ -20,7 +20,7 @@ pub enum Verdict {
     Poison,
 }
 
-impl Verdict {
+impl RecordOutcome {
     /// The answer to the caller.
     pub fn answer(self, outcome: Outcome) -> Recorded {
         match (self, outcome) {

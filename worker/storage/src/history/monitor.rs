@@ -9,11 +9,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use super::{Advance, Observation, Watermark};
+use super::{HistoryWatermark, QueueObservation, WatermarkAdvance};
 use crate::effects::Effects;
-use crate::error::EngineError;
+use crate::error::{EngineError, QueueError, StoreError};
 use crate::metric;
-use crate::watched::spawn_watched;
+use crate::task_end::spawn_signalling_end;
 
 /// How often the queue is observed, and the jitter on top, so that workers do not move in step.
 const EVERY: Duration = Duration::from_secs(1);
@@ -21,47 +21,51 @@ const JITTER: Duration = Duration::from_millis(250);
 
 /// A queue that can tell whether it forgot what it was told.
 #[async_trait]
-pub trait Observe: Send + Sync {
-    /// Begins the next beat, unless the queue knows only a lower one than `known_beat`: then it has forgotten.
+pub trait HistorySource: Send + Sync {
+    /// Begins the next heartbeat, unless the queue knows only a lower one than `known_heartbeat`: then it has forgotten.
     /// All that it tells is of one moment.
     ///
     /// # Errors
-    /// [`EngineError`]; a beat may have begun, which is harmless.
-    async fn observe(&self, known_beat: u64) -> Result<Observation, EngineError>;
+    /// [`EngineError`]; a heartbeat may have begun, which is harmless.
+    async fn observe(&self, known_heartbeat: u64) -> Result<QueueObservation, QueueError>;
 }
 
 /// A store that remembers how far a queue was.
 #[async_trait]
-pub trait Remember: Send + Sync {
+pub trait HistoryStore: Send + Sync {
     /// What was noted last; all zero when nothing was.
     ///
     /// # Errors
     /// [`EngineError`].
-    async fn watermark(&self) -> Result<Watermark, EngineError>;
+    async fn watermark(&self) -> Result<HistoryWatermark, StoreError>;
 
     /// Notes `now` if `was` is still what was noted last, and says whether it was.
     ///
     /// # Errors
     /// [`EngineError`]; it may have been noted.
-    async fn note(&self, was: Watermark, now: Watermark) -> Result<bool, EngineError>;
+    async fn replace_watermark(
+        &self,
+        was: HistoryWatermark,
+        now: HistoryWatermark,
+    ) -> Result<bool, StoreError>;
 }
 
 /// Observes a queue about every second. Any number of workers may do so.
 #[derive(Debug)]
-pub struct HistoryWatch {
+pub struct HistoryMonitor {
     stop: CancellationToken,
     ended: CancellationToken,
     task: JoinHandle<()>,
 }
 
-impl HistoryWatch {
+impl HistoryMonitor {
     /// Starts to observe.
     #[must_use]
-    pub fn start(queue: Arc<dyn Observe>, store: Arc<dyn Remember>, effects: Effects) -> Self {
+    pub fn start(queue: Arc<dyn HistorySource>, store: Arc<dyn HistoryStore>, effects: Effects) -> Self {
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let watch = watch(queue, store, effects);
         let stopped = stop.clone();
-        let task = spawn_watched(&ended, async move {
+        let task = spawn_signalling_end(&ended, async move {
             let _ = stopped.run_until_cancelled(watch).await;
         });
         Self { stop, ended, task }
@@ -79,7 +83,7 @@ impl HistoryWatch {
     }
 }
 
-async fn watch(queue: Arc<dyn Observe>, store: Arc<dyn Remember>, effects: Effects) {
+async fn watch(queue: Arc<dyn HistorySource>, store: Arc<dyn HistoryStore>, effects: Effects) {
     loop {
         match look(queue.as_ref(), store.as_ref()).await {
             Ok(None) => {}
@@ -101,11 +105,11 @@ async fn watch(queue: Arc<dyn Observe>, store: Arc<dyn Remember>, effects: Effec
 }
 
 /// Observes once; how many messages the queue has forgotten, if this observer was the first to note it.
-async fn look(queue: &dyn Observe, store: &dyn Remember) -> Result<Option<u64>, EngineError> {
+async fn look(queue: &dyn HistorySource, store: &dyn HistoryStore) -> Result<Option<u64>, EngineError> {
     let known = store.watermark().await?;
-    let seen = queue.observe(known.beat).await?;
-    let Advance { watermark, forgotten } = known.advance(seen);
-    let first = store.note(known, watermark).await?;
+    let seen = queue.observe(known.heartbeat).await?;
+    let WatermarkAdvance { watermark, forgotten } = known.advance(seen);
+    let first = store.replace_watermark(known, watermark).await?;
     Ok(forgotten.filter(|_| first))
 }
 
@@ -118,32 +122,36 @@ mod tests {
     /// A queue and what a store remembers of it.
     #[derive(Default)]
     struct Fake {
-        beat: Mutex<(u64, u64)>,
+        heartbeat: Mutex<(u64, u64)>,
         enqueued: Mutex<u64>,
-        watermark: Mutex<Watermark>,
+        watermark: Mutex<HistoryWatermark>,
     }
 
     #[async_trait]
-    impl Observe for Fake {
-        async fn observe(&self, known_beat: u64) -> Result<Observation, EngineError> {
-            let mut beat = self.beat.lock().unwrap();
+    impl HistorySource for Fake {
+        async fn observe(&self, known_heartbeat: u64) -> Result<QueueObservation, QueueError> {
+            let mut heartbeat = self.heartbeat.lock().unwrap();
             let enqueued = *self.enqueued.lock().unwrap();
-            let (kept_beat, kept_enqueued) = *beat;
-            let begun_beat = (kept_beat >= known_beat).then_some(kept_beat + 1);
-            if let Some(begun) = begun_beat {
-                *beat = (begun, enqueued);
+            let (kept_heartbeat, kept_enqueued) = *heartbeat;
+            let begun_heartbeat = (kept_heartbeat >= known_heartbeat).then_some(kept_heartbeat + 1);
+            if let Some(begun) = begun_heartbeat {
+                *heartbeat = (begun, enqueued);
             }
-            Ok(Observation { kept_beat, kept_enqueued, enqueued, begun_beat })
+            Ok(QueueObservation { kept_heartbeat, kept_enqueued, enqueued, begun_heartbeat })
         }
     }
 
     #[async_trait]
-    impl Remember for Fake {
-        async fn watermark(&self) -> Result<Watermark, EngineError> {
+    impl HistoryStore for Fake {
+        async fn watermark(&self) -> Result<HistoryWatermark, StoreError> {
             Ok(*self.watermark.lock().unwrap())
         }
 
-        async fn note(&self, was: Watermark, now: Watermark) -> Result<bool, EngineError> {
+        async fn replace_watermark(
+            &self,
+            was: HistoryWatermark,
+            now: HistoryWatermark,
+        ) -> Result<bool, StoreError> {
             let mut watermark = self.watermark.lock().unwrap();
             let first = watermark.version == was.version;
             if first {
@@ -157,7 +165,7 @@ mod tests {
     async fn a_loss_is_reported_once() {
         let fake = Fake { enqueued: Mutex::new(12), ..Fake::default() };
         assert_eq!(look(&fake, &fake).await.unwrap(), None);
-        *fake.beat.lock().unwrap() = (0, 0);
+        *fake.heartbeat.lock().unwrap() = (0, 0);
         *fake.enqueued.lock().unwrap() = 0;
         assert_eq!(look(&fake, &fake).await.unwrap(), Some(12));
         assert_eq!(look(&fake, &fake).await.unwrap(), None);
@@ -167,21 +175,21 @@ mod tests {
     async fn of_two_observers_only_the_first_reports_a_loss() {
         let fake = Fake { enqueued: Mutex::new(12), ..Fake::default() };
         look(&fake, &fake).await.unwrap();
-        *fake.beat.lock().unwrap() = (0, 0);
+        *fake.heartbeat.lock().unwrap() = (0, 0);
         let known = fake.watermark().await.unwrap();
-        let seen = fake.observe(known.beat).await.unwrap();
+        let seen = fake.observe(known.heartbeat).await.unwrap();
         assert_eq!(look(&fake, &fake).await.unwrap(), Some(12));
         let advance = known.advance(seen);
         assert_eq!(advance.forgotten, Some(12));
-        assert!(!fake.note(known, advance.watermark).await.unwrap(), "another was first");
+        assert!(!fake.replace_watermark(known, advance.watermark).await.unwrap(), "another was first");
     }
 
     /// A queue whose observation is a defect.
     struct Broken;
 
     #[async_trait]
-    impl Observe for Broken {
-        async fn observe(&self, _: u64) -> Result<Observation, EngineError> {
+    impl HistorySource for Broken {
+        async fn observe(&self, _: u64) -> Result<QueueObservation, QueueError> {
             panic!("a defect")
         }
     }
@@ -189,17 +197,17 @@ mod tests {
     #[tokio::test]
     async fn an_end_by_a_fault_is_noticed() {
         let watch =
-            HistoryWatch::start(Arc::new(Broken), Arc::new(Fake::default()), crate::testing::effects());
+            HistoryMonitor::start(Arc::new(Broken), Arc::new(Fake::default()), crate::testing::effects());
         tokio::time::timeout(Duration::from_secs(10), watch.ended()).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_observes_until_it_is_stopped() {
         let fake = Arc::new(Fake::default());
-        let watch = HistoryWatch::start(fake.clone(), fake.clone(), crate::testing::effects());
+        let watch = HistoryMonitor::start(fake.clone(), fake.clone(), crate::testing::effects());
         tokio::time::sleep(Duration::from_secs(10)).await;
         watch.stop().await;
-        let beats = fake.beat.lock().unwrap().0;
-        assert!((8..=11).contains(&beats), "{beats}");
+        let heartbeats = fake.heartbeat.lock().unwrap().0;
+        assert!((8..=11).contains(&heartbeats), "{heartbeats}");
     }
 }

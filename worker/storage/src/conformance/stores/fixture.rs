@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::{decided, job, message, report};
 use crate::inspect::Inspect;
-use crate::reconcile::{Books, Reconciliation};
+use crate::reconcile::{Reconciliation, StoreTotals};
 use crate::store::{
-    AfterAttempt, AttemptResult, Backlog, CallbackJob, ClaimLimits, Outcome, Recorded, Store,
+    AfterAttempt, AttemptResult, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, Recorded, Store,
 };
 use crate::{Clock, Effects, SystemRandom};
 use async_trait::async_trait;
@@ -38,8 +38,8 @@ pub fn effects(clock: &Arc<ManualClock>) -> Effects {
     Effects { clock: Arc::<ManualClock>::clone(clock), random: Arc::new(SystemRandom) }
 }
 
-impl From<&Books> for Totals {
-    fn from(books: &Books) -> Self {
+impl From<&StoreTotals> for OutcomeCounts {
+    fn from(books: &StoreTotals) -> Self {
         Self {
             decided: books.decided,
             duplicates: books.duplicates,
@@ -52,7 +52,7 @@ impl From<&Books> for Totals {
     }
 }
 
-impl From<&Reconciliation> for Totals {
+impl From<&Reconciliation> for OutcomeCounts {
     fn from(books: &Reconciliation) -> Self {
         Self {
             decided: books.decided,
@@ -68,7 +68,7 @@ impl From<&Reconciliation> for Totals {
 
 /// What the books say, however the store keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Totals {
+pub struct OutcomeCounts {
     pub decided: u64,
     pub duplicates: u64,
     pub poison: u64,
@@ -81,25 +81,25 @@ pub struct Totals {
 
 /// The parts of a store under test that its interface does not show.
 #[async_trait]
-pub trait Backend: Send + Sync {
+pub trait StoreBackend: Send + Sync {
     /// Makes everything in the store older, where the store goes by a clock of its own.
     async fn age(&self, by: Duration);
 
     /// Counts what the store holds.
-    async fn totals(&self) -> Totals;
+    async fn totals(&self) -> OutcomeCounts;
 }
 
 /// A fresh store with two workers on it. Time stands still unless a test moves it.
-pub struct Bench {
+pub struct StoreFixture {
     pub store: Arc<dyn Store>,
     pub other: Arc<dyn Store>,
     pub view: Arc<dyn Inspect>,
     pub clock: Arc<ManualClock>,
     pub lease: Duration,
-    pub backend: Box<dyn Backend>,
+    pub backend: Box<dyn StoreBackend>,
 }
 
-impl Bench {
+impl StoreFixture {
     pub fn now(&self) -> UnixMillis {
         self.clock.now()
     }
@@ -110,7 +110,7 @@ impl Bench {
         self.backend.age(by).await;
     }
 
-    pub async fn totals(&self) -> Totals {
+    pub async fn totals(&self) -> OutcomeCounts {
         self.backend.totals().await
     }
 
@@ -154,7 +154,7 @@ impl Bench {
     }
 
     pub async fn backlog(&self) -> (u64, u64) {
-        let Backlog { in_flight, dead } = self.store.backlog().await.unwrap();
+        let CallbackBacklog { in_flight, dead } = self.store.backlog().await.unwrap();
         (in_flight, dead)
     }
 

@@ -10,13 +10,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// A listener on a port of its own; it ends when dropped.
-pub struct Peer {
+pub struct HostileServer {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
-impl Peer {
+impl HostileServer {
     /// Each connection, numbered from zero, is given to `serve`.
     pub async fn start<F>(serve: impl Fn(TcpStream, usize) -> F + Send + 'static) -> Self
     where
@@ -25,7 +25,7 @@ impl Peer {
         Self::start_at(([127, 0, 0, 1], 0).into(), serve).await
     }
 
-    /// Like [`Peer::start`], at an address of the test's choice.
+    /// Like [`HostileServer::start`], at an address of the test's choice.
     pub async fn start_at<F>(
         address: SocketAddr,
         serve: impl Fn(TcpStream, usize) -> F + Send + 'static,
@@ -103,7 +103,7 @@ impl Peer {
     }
 }
 
-impl Drop for Peer {
+impl Drop for HostileServer {
     fn drop(&mut self) {
         self.accepting.abort();
     }

@@ -10,7 +10,7 @@ use tracing::error;
 use super::CallbackJob;
 
 /// A callback that is the caller's now.
-pub struct Claimed {
+pub struct ClaimedCallback {
     /// The request.
     pub request_id: RequestId,
     /// The number of the attempt that the claim begins.
@@ -22,7 +22,7 @@ pub struct Claimed {
 }
 
 /// A decision's row, whose columns have the same names in every store.
-pub trait Saved {
+pub trait DecisionRow {
     /// A column's text, `None` where there is none.
     fn text(&self, column: &'static str) -> Result<Option<&str>, UnreadableColumn>;
 
@@ -38,9 +38,9 @@ pub struct UnreadableColumn {
 
 /// What claimed callbacks are to say. One that this version cannot read is left out: its lease ends, and it is tried
 /// again.
-pub fn jobs(
-    claimed: impl IntoIterator<Item = Claimed>,
-    decisions: &HashMap<RequestId, impl Saved>,
+pub fn callback_jobs(
+    claimed: impl IntoIterator<Item = ClaimedCallback>,
+    decisions: &HashMap<RequestId, impl DecisionRow>,
 ) -> Vec<CallbackJob> {
     let readable = claimed.into_iter().filter_map(|claimed| {
         let id = claimed.request_id;
@@ -57,7 +57,7 @@ pub fn jobs(
     readable.collect()
 }
 
-fn job(claimed: &Claimed, decision: &impl Saved) -> Result<CallbackJob, UnreadableColumn> {
+fn job(claimed: &ClaimedCallback, decision: &impl DecisionRow) -> Result<CallbackJob, UnreadableColumn> {
     let traceparent = decision.text("traceparent")?;
     Ok(CallbackJob {
         request_id: claimed.request_id,
@@ -74,10 +74,10 @@ fn job(claimed: &Claimed, decision: &impl Saved) -> Result<CallbackJob, Unreadab
     })
 }
 
-fn text<'a>(decision: &'a impl Saved, column: &'static str) -> Result<&'a str, UnreadableColumn> {
+fn text<'a>(decision: &'a impl DecisionRow, column: &'static str) -> Result<&'a str, UnreadableColumn> {
     decision.text(column)?.ok_or(UnreadableColumn { column })
 }
 
-fn parsed<T: FromStr>(decision: &impl Saved, column: &'static str) -> Result<T, UnreadableColumn> {
+fn parsed<T: FromStr>(decision: &impl DecisionRow, column: &'static str) -> Result<T, UnreadableColumn> {
     text(decision, column)?.parse().map_err(|_| UnreadableColumn { column })
 }

@@ -27,12 +27,15 @@ pub trait DueIndex: Send {
     ///
     /// Gives those that have something due and are not at their limit; and the one it ended at, or one without a name
     /// where there are no more.
-    fn step(&mut self, walk: Walk<'_>) -> impl Future<Output = Result<Vec<Step>, Self::Error>> + Send;
+    fn step(
+        &mut self,
+        walk: HostScan<'_>,
+    ) -> impl Future<Output = Result<Vec<ScannedHost>, Self::Error>> + Send;
 }
 
 /// Which hosts to step over.
 #[derive(Clone, Copy, Debug)]
-pub struct Walk<'a> {
+pub struct HostScan<'a> {
     /// The names behind this one,
     pub after: &'a str,
     /// up to and with this one,
@@ -45,7 +48,7 @@ pub struct Walk<'a> {
 
 /// A host that was stepped on.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub struct ScannedHost {
     /// Its name.
     pub host: Option<String>,
     /// The number of the step, from 1 on.
@@ -55,7 +58,7 @@ pub struct Step {
 }
 
 /// What a search found.
-pub struct Found {
+pub struct DueHosts {
     /// In the order of their turns.
     pub hosts: Vec<String>,
     /// Where the next search goes on, if this one did not see all.
@@ -64,7 +67,7 @@ pub struct Found {
 
 /// Looks for hosts that have something due, `most` from a walk, beginning with the first after `last` in the order of
 /// their names.
-pub async fn search<I: DueIndex>(index: &mut I, last: &str, most: i64) -> Result<Found, I::Error> {
+pub async fn find_due_hosts<I: DueIndex>(index: &mut I, last: &str, most: i64) -> Result<DueHosts, I::Error> {
     let rows = index.oldest(WINDOW).await?;
     let seen: i64 = rows.iter().map(|(_, callbacks)| callbacks).sum();
     let mut oldest: Vec<String> = rows.into_iter().map(|(host, _)| host).collect();
@@ -72,9 +75,9 @@ pub async fn search<I: DueIndex>(index: &mut I, last: &str, most: i64) -> Result
         oldest.sort_unstable();
         let next = oldest.partition_point(|host| host.as_str() <= last);
         oldest.rotate_left(next);
-        return Ok(Found { hosts: oldest, ended_at: None });
+        return Ok(DueHosts { hosts: oldest, ended_at: None });
     }
-    let mut found = walk(index, last, most).await?;
+    let mut found = scan_hosts(index, last, most).await?;
     // The walk's hosts come first: what was due longest may be a few hosts' again and again.
     let mut known: HashSet<String> = found.hosts.iter().cloned().collect();
     found.hosts.extend(oldest.into_iter().filter(|host| known.insert(host.clone())));
@@ -82,13 +85,13 @@ pub async fn search<I: DueIndex>(index: &mut I, last: &str, most: i64) -> Result
 }
 
 /// Steps from host to host, from the one after `last` on and round to it again.
-async fn walk<I: DueIndex>(index: &mut I, last: &str, most: i64) -> Result<Found, I::Error> {
+async fn scan_hosts<I: DueIndex>(index: &mut I, last: &str, most: i64) -> Result<DueHosts, I::Error> {
     let mut hosts = Vec::new();
     let mut steps = STEPS;
     for (after, upto) in [(last, BEHIND_ALL), ("", last)] {
         let missing = most.saturating_sub(i64::try_from(hosts.len()).unwrap_or(i64::MAX));
         let (mut ended_at, mut left) = (None, 0);
-        for step in index.step(Walk { after, upto, steps, most: missing }).await? {
+        for step in index.step(HostScan { after, upto, steps, most: missing }).await? {
             left = steps.saturating_sub(step.number);
             if step.due {
                 hosts.extend(step.host.clone());
@@ -96,9 +99,9 @@ async fn walk<I: DueIndex>(index: &mut I, last: &str, most: i64) -> Result<Found
             ended_at = step.host;
         }
         if ended_at.is_some() {
-            return Ok(Found { hosts, ended_at });
+            return Ok(DueHosts { hosts, ended_at });
         }
         steps = left.max(1);
     }
-    Ok(Found { hosts, ended_at: None })
+    Ok(DueHosts { hosts, ended_at: None })
 }

@@ -8,14 +8,14 @@ use tokio::time::{Instant, timeout_at};
 /// Makes batches of what arrives, no more than one per `pace`: under load batches grow, not their number. What
 /// arrives after a pause does not wait.
 #[derive(Debug)]
-pub struct Gather<T> {
+pub struct Batcher<T> {
     inbox: mpsc::Receiver<T>,
     max: usize,
     pace: Duration,
     not_before: Instant,
 }
 
-impl<T> Gather<T> {
+impl<T> Batcher<T> {
     /// Creates a batcher of what arrives in `inbox`: at most `max` in a batch, at most one batch per `pace`.
     #[must_use]
     pub fn new(inbox: mpsc::Receiver<T>, max: usize, pace: Duration) -> Self {
@@ -46,9 +46,9 @@ mod tests {
 
     const PACE: Duration = Duration::from_millis(20);
 
-    fn gather(max: usize, pace: Duration) -> (mpsc::Sender<u32>, Gather<u32>) {
+    fn gather(max: usize, pace: Duration) -> (mpsc::Sender<u32>, Batcher<u32>) {
         let (sender, inbox) = mpsc::channel(100);
-        (sender, Gather::new(inbox, max, pace))
+        (sender, Batcher::new(inbox, max, pace))
     }
 
     #[tokio::test(start_paused = true)]

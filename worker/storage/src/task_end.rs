@@ -4,7 +4,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Spawns a task and cancels `ended` when it ends, however it does.
-pub fn spawn_watched<T: Send + 'static>(
+pub fn spawn_signalling_end<T: Send + 'static>(
     ended: &CancellationToken,
     task: impl Future<Output = T> + Send + 'static,
 ) -> JoinHandle<T> {

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 
 /// Between an engine and a server.
-pub struct Proxy {
+pub struct FaultProxy {
     port: u16,
     state: Arc<State>,
 }
@@ -24,7 +24,7 @@ struct State {
     cut: broadcast::Sender<()>,
 }
 
-impl Proxy {
+impl FaultProxy {
     /// To a port on loopback.
     pub async fn to(target: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
