@@ -42,14 +42,7 @@ pub(crate) fn run(workspace: &CargoWorkspace, args: &[String]) -> Result<(), Xta
     if let Some(guest) = guest {
         test.env("CHARGEGATE_GUEST_COMPONENT", guest);
     }
-    step::run(test.arg("--tests").args(args))?;
-    // `--tests` excludes the examples in the documentation, which only the core has.
-    if args.is_empty() { run_doctests(workspace) } else { Ok(()) }
-}
-
-/// Runs the examples in the documentation of the core.
-fn run_doctests(workspace: &CargoWorkspace) -> Result<(), XtaskError> {
-    step::run(&mut workspace.cargo(&["test", "--doc", "--package", "chargegate-core"]))
+    step::run(test.args(args))
 }
 
 /// Builds the programs that the tests run.
