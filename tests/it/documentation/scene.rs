@@ -153,7 +153,7 @@ fn listening_on_free_ports(block: &str) -> String {
     text + rest
 }
 
-/// Whether a program is installed.
+/// Returns true if a program is on the PATH.
 pub(super) fn is_installed(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).any(|folder| Path::new(&folder).join(program).is_file())
