@@ -10,8 +10,7 @@ use crate::station_id::StationId;
 
 /// Largest number of deliveries of a message after which the authorization service is still called.
 ///
-/// A message that was delivered more often has outlived so many workers that it may be what kills them. It is decided
-/// without a call.
+/// A message that was delivered more often may be the reason why its workers die. It is decided without a call.
 pub const MAX_DELIVERIES: u32 = 10;
 
 /// The status of a decision, as reported to the client.
@@ -21,7 +20,7 @@ pub enum DecisionStatus {
     Allowed,
     /// The driver is known but may not charge here.
     NotAllowed,
-    /// There was no answer in time, or the driver is not known.
+    /// The authorization service did not answer in time, or does not know the driver.
     Unknown,
     /// The token is not valid, or no longer valid.
     Invalid,

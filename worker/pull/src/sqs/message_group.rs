@@ -6,7 +6,7 @@ use chargegate_core::json::{self, JsonMember, JsonValue};
 /// Returns the message group for a callback URL: the 64-bit FNV-1a of its host, in hexadecimal digits.
 ///
 /// With a group per host, one client's backlog does not delay the messages of others. The group is within the 128
-/// characters that SQS accepts, whatever the host, and does not disclose the client's name to those who see the queue.
+/// characters that SQS accepts, for every host, and does not disclose the client's name to those who see the queue.
 #[must_use]
 pub fn message_group(callback_url: &CallbackUrl) -> String {
     let hash = callback_url.host_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
