@@ -16,6 +16,13 @@ pub(crate) use self::edge::EdgeHostArgs;
 pub(crate) use self::queue::{QueueArgs, QueueLimitArgs};
 pub(crate) use self::work::{OpsArgs, WorkerTuningArgs};
 
+/// Names of the variable and the flag of the queue, for messages.
+pub(crate) const QUEUE_URL: &str = "QUEUE_URL (--queue-url)";
+/// Names of the variable and the flag of the database, for messages.
+pub(crate) const DATABASE_URL: &str = "DATABASE_URL (--database-url)";
+/// Names of the flag and the variable of the data folder, for messages.
+pub(crate) const DATA_DIR: &str = "--data-dir or CHARGEGATE_DATA_DIR";
+
 /// Flags for the addresses that callbacks may go to.
 #[derive(Debug, clap::Args)]
 #[group(skip)]

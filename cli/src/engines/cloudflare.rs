@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chargegate_pull::cloudflare::{
-    ApiToken, ApiTokenError, BaseUrlError, Engine, OpenError, QueueUrlError, Settings,
+    ApiFailure, ApiToken, ApiTokenError, BaseUrlError, Engine, OpenError, QueueUrlError, Settings,
 };
 use chargegate_storage::Effects;
 use tracing::warn;
 
 use super::{EngineHandle, EngineOpenError, OpenQueue, QueueConnector};
-use crate::settings::{QueueArgs, SettingError, WorkerTuningArgs};
+use crate::settings::{QUEUE_URL, QueueArgs, SettingError, WorkerTuningArgs};
 
 /// Returns the connector of a queue on Cloudflare Queues.
 pub(super) fn connector(url: &str, args: &QueueArgs) -> Result<Box<dyn QueueConnector>, SettingError> {
@@ -39,7 +39,7 @@ impl QueueConnector for CloudflareConnector {
     async fn open(self: Box<Self>, effects: &Effects) -> Result<OpenQueue, EngineOpenError> {
         let (engine, warnings) = Engine::open(self.0, effects.clone()).await.map_err(with_remedy)?;
         for warning in warnings {
-            warn!("{warning}");
+            warn!("{QUEUE_URL}: {warning}");
         }
         Ok(OpenQueue::new(Arc::new(engine)))
     }
@@ -56,6 +56,31 @@ impl EngineHandle for Engine {
     }
 }
 
+/// Adds the setting to change and the remedy.
 fn with_remedy(error: OpenError) -> EngineOpenError {
-    EngineOpenError::new(error, "")
+    let remedy = match &error {
+        OpenError::Unreachable(_) => {
+            format!(
+                "check the network, and CLOUDFLARE_BASE_URL if it is set; the queue is that of {QUEUE_URL}"
+            )
+        }
+        OpenError::Throttled => format!("start again later; the queue is that of {QUEUE_URL}"),
+        OpenError::Refused(failure) => refusal_remedy(failure),
+        OpenError::NoPullConsumer { .. } => format!("or name another queue in {QUEUE_URL}"),
+        OpenError::Tls(_) => String::new(),
+    };
+    EngineOpenError::new(error, remedy)
+}
+
+/// Returns the settings behind a refusal. Its text already says what is wrong with them.
+fn refusal_remedy(failure: &ApiFailure) -> String {
+    match failure {
+        ApiFailure::Token { .. } => format!("see CLOUDFLARE_API_TOKEN, and the account in {QUEUE_URL}"),
+        ApiFailure::NoQueue => format!("correct {QUEUE_URL}"),
+        ApiFailure::Refused { .. } => format!("check {QUEUE_URL}, and CLOUDFLARE_BASE_URL if it is set"),
+        ApiFailure::NoAnswer(_)
+        | ApiFailure::Unreadable { .. }
+        | ApiFailure::Failed { .. }
+        | ApiFailure::Throttled { .. } => format!("see {QUEUE_URL}"),
+    }
 }

@@ -13,7 +13,7 @@ use chargegate_storage::reconcile::CountedStore;
 use tracing::warn;
 
 use super::{EngineHandle, EngineOpenError, OpenStore, SchemaVersions, StoreConnector, StoreTuning};
-use crate::settings::SettingError;
+use crate::settings::{DATABASE_URL, SettingError};
 
 /// Returns the connector of a store on PostgreSQL.
 pub(super) fn connector(url: &str) -> Result<Box<dyn StoreConnector>, SettingError> {
@@ -35,7 +35,7 @@ impl StoreConnector for PostgresConnector {
         };
         let (engine, warnings) = PostgresStore::open(settings, effects.clone()).await.map_err(with_remedy)?;
         for warning in warnings {
-            warn!("{warning}");
+            warn!("{DATABASE_URL}: {warning}");
         }
         let engine = Arc::new(engine);
         Ok(OpenStore { store: engine.clone(), history: engine.clone(), handle: engine })
@@ -62,10 +62,53 @@ impl EngineHandle for PostgresStore {
     }
 }
 
+/// Adds the setting to change and the remedy.
 fn with_remedy(error: PostgresOpenError) -> EngineOpenError {
-    EngineOpenError::new(error, "")
+    let remedy = open_remedy(&error);
+    EngineOpenError::new(error, remedy)
 }
 
+fn open_remedy(error: &PostgresOpenError) -> String {
+    match error {
+        PostgresOpenError::Unreachable { .. } => format!("start it, or correct {DATABASE_URL}"),
+        PostgresOpenError::Credentials { .. } => format!("correct them in {DATABASE_URL}"),
+        PostgresOpenError::NoDatabase { .. } => format!("create it, or correct {DATABASE_URL}"),
+        PostgresOpenError::Crowded { .. } => {
+            format!("raise max_connections of the server in {DATABASE_URL}, or run less on it")
+        }
+        PostgresOpenError::TooOld { .. } => format!("upgrade it, or use another in {DATABASE_URL}"),
+        PostgresOpenError::ReadOnly => format!("use the primary in {DATABASE_URL}"),
+        PostgresOpenError::NotMigrated { .. } => {
+            format!("run `chargegate migrate` on the database of {DATABASE_URL}")
+        }
+        PostgresOpenError::Newer { .. } => {
+            format!("run the newer program, or use another database in {DATABASE_URL}")
+        }
+        PostgresOpenError::Foreign => {
+            format!("use a database in {DATABASE_URL} that belongs to chargegate alone")
+        }
+        PostgresOpenError::Denied(_) => format!(
+            "grant the user in {DATABASE_URL} the privileges that worker/postgres/migrations/ROLE.md lists"
+        ),
+        PostgresOpenError::Failed(_) => {
+            format!("see the cause, and the log of the server in {DATABASE_URL}")
+        }
+    }
+}
+
+/// Adds the setting to change and the remedy.
 fn with_migration_remedy(error: MigrateError) -> EngineOpenError {
-    EngineOpenError::new(error, "")
+    let remedy = match &error {
+        MigrateError::Open(error) => open_remedy(error),
+        MigrateError::Denied(_) => {
+            format!("use the owner of the database in {DATABASE_URL} for the migration")
+        }
+        MigrateError::Changed { .. } => {
+            format!("use the release that migrated the database of {DATABASE_URL}")
+        }
+        MigrateError::Failed(_) => {
+            format!("see the cause and the log of the server in {DATABASE_URL}, then run it again")
+        }
+    };
+    EngineOpenError::new(error, remedy)
 }

@@ -10,7 +10,7 @@ use chargegate_storage::reconcile::CountedQueue;
 use tracing::warn;
 
 use super::{EngineHandle, EngineOpenError, OpenQueue, QueueConnector};
-use crate::settings::{QueueArgs, SettingError, WorkerTuningArgs};
+use crate::settings::{QUEUE_URL, QueueArgs, SettingError, WorkerTuningArgs};
 
 /// Returns the connector of a queue on Redis or Valkey.
 pub(super) fn connector(url: &str, args: &QueueArgs) -> Result<Box<dyn QueueConnector>, SettingError> {
@@ -40,7 +40,7 @@ impl QueueConnector for RedisConnector {
     async fn open(self: Box<Self>, effects: &Effects) -> Result<OpenQueue, EngineOpenError> {
         let (engine, warnings) = Engine::open(self.0, effects.clone()).await.map_err(with_remedy)?;
         for warning in warnings {
-            warn!("{warning}");
+            warn!("{QUEUE_URL}: {warning}");
         }
         let engine = Arc::new(engine);
         Ok(OpenQueue { history: Some(engine.clone()), ..OpenQueue::new(engine) })
@@ -66,6 +66,35 @@ impl EngineHandle for Engine {
     }
 }
 
+/// Adds the setting to change and the remedy.
 fn with_remedy(error: OpenError) -> EngineOpenError {
-    EngineOpenError::new(error, "")
+    let remedy = match &error {
+        OpenError::Unreachable { .. } => format!(
+            "check {QUEUE_URL}, with rediss:// if the server requires TLS, and that the server is running"
+        ),
+        OpenError::Credentials { .. } => {
+            format!("put a valid user and password into {QUEUE_URL}, as redis://user:password@host")
+        }
+        OpenError::NotPermitted { prefix, .. } => format!(
+            "let an ACL rule allow the user in {QUEUE_URL} the keys {prefix}:*, and scripts, streams, strings, hashes \
+             and INFO"
+        ),
+        OpenError::TooOld { .. } => format!("use Redis 7.0 or later, or any Valkey, in {QUEUE_URL}"),
+        OpenError::Evicts { .. } => {
+            format!("set its maxmemory-policy to noeviction, or use another server in {QUEUE_URL}")
+        }
+        OpenError::Replica { .. } => format!("use its primary in {QUEUE_URL}"),
+        OpenError::Cluster { .. } => {
+            format!("use a server in {QUEUE_URL} that is standalone or has replicas")
+        }
+        OpenError::WrongType { .. } => {
+            format!("use another database in {QUEUE_URL}, as redis://host/1, or delete the key")
+        }
+        OpenError::Streams { prefix, .. } => format!(
+            "give every edge and worker the same --queue-streams (CHARGEGATE_QUEUE_STREAMS, queue_streams); to change \
+             it, drain the queue and delete the keys {prefix}:*"
+        ),
+        OpenError::Refused { .. } => format!("check {QUEUE_URL}"),
+    };
+    EngineOpenError::new(error, remedy)
 }

@@ -10,6 +10,7 @@ use chargegate_storage::reconcile::Reconciliation;
 use chargegate_storage::{Effects, StoreError};
 
 use super::{EngineHandle, EngineOpenError, Engines, FolderTuning};
+use crate::settings::DATA_DIR;
 
 /// Opens queue and store in `data_dir`.
 ///
@@ -58,6 +59,24 @@ impl EngineHandle for SqliteEngine {
     }
 }
 
+/// Adds the setting to change and the remedy.
 fn with_remedy(error: SqliteOpenError) -> EngineOpenError {
-    EngineOpenError::new(error, "")
+    let remedy = match &error {
+        SqliteOpenError::Missing { .. } => format!("name the data folder with {DATA_DIR}"),
+        SqliteOpenError::Folder { .. } => format!("choose another with {DATA_DIR}"),
+        SqliteOpenError::InUse { .. } => {
+            format!("stop that process, or choose another folder with {DATA_DIR}")
+        }
+        SqliteOpenError::Foreign { .. } => format!("choose another folder with {DATA_DIR}"),
+        SqliteOpenError::Newer { .. } => {
+            format!("run the newer program again, or choose another folder with {DATA_DIR}")
+        }
+        SqliteOpenError::NotDurable { .. } => {
+            format!("choose a folder with {DATA_DIR} on a local file system that can map files into memory")
+        }
+        SqliteOpenError::Database { .. } => {
+            format!("check that the disk of {DATA_DIR} is not full and the file may be read and written")
+        }
+    };
+    EngineOpenError::new(error, remedy)
 }

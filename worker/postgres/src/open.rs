@@ -18,7 +18,7 @@ const MIN_SERVER_VERSION: i32 = 150_000;
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresOpenError {
     /// No server responds in time.
-    #[error("no PostgreSQL server answers at {place}: start it, or correct DATABASE_URL (--database-url)")]
+    #[error("no PostgreSQL server answers at {place}")]
     Unreachable {
         /// Host and port, or socket.
         place: String,
@@ -27,9 +27,7 @@ pub enum PostgresOpenError {
         source: Option<sqlx::Error>,
     },
     /// The server rejects the user or the password.
-    #[error(
-        "the PostgreSQL server at {place} refuses the user or the password of DATABASE_URL (--database-url): correct them"
-    )]
+    #[error("the PostgreSQL server at {place} rejects the user or the password")]
     Credentials {
         /// Host and port, or socket.
         place: String,
@@ -38,9 +36,7 @@ pub enum PostgresOpenError {
         source: sqlx::Error,
     },
     /// The server has no such database.
-    #[error(
-        "the PostgreSQL server at {place} has no database {database}: create it, or correct DATABASE_URL (--database-url)"
-    )]
+    #[error("the PostgreSQL server at {place} has no database {database}")]
     NoDatabase {
         /// Host and port, or socket.
         place: String,
@@ -48,30 +44,22 @@ pub enum PostgresOpenError {
         database: String,
     },
     /// The server has no connection left.
-    #[error(
-        "the PostgreSQL server at {place} of DATABASE_URL (--database-url) has no connection left: raise its max_connections, or run less on it"
-    )]
+    #[error("the PostgreSQL server at {place} has no connection left")]
     Crowded {
         /// Host and port, or socket.
         place: String,
     },
     /// The server is older than 15.
-    #[error(
-        "the server of DATABASE_URL (--database-url) is PostgreSQL {found}, and 15 is the oldest that works: upgrade it, or name another"
-    )]
+    #[error("the server is PostgreSQL {found}, and 15 is the oldest supported version")]
     TooOld {
         /// Its version.
         found: String,
     },
     /// The database is read-only.
-    #[error(
-        "the database of DATABASE_URL (--database-url) takes no writes, being a standby or set read-only: name the primary"
-    )]
+    #[error("the database accepts no writes: it is a standby or set read-only")]
     ReadOnly,
     /// The schema is missing or older than this program.
-    #[error(
-        "the database of DATABASE_URL (--database-url) has schema version {found}, and this program needs {known}: run `chargegate migrate`"
-    )]
+    #[error("the database has schema version {found}, and this program needs {known}")]
     NotMigrated {
         /// Its version; 0 is an empty database.
         found: i64,
@@ -79,9 +67,7 @@ pub enum PostgresOpenError {
         known: i64,
     },
     /// The schema was made by a newer version of this program.
-    #[error(
-        "the database of DATABASE_URL (--database-url) has schema version {found}, and this program knows {known}: run the newer program, or name another database"
-    )]
+    #[error("the database has schema version {found}, and this program knows {known}")]
     Newer {
         /// Its version.
         found: i64,
@@ -89,19 +75,13 @@ pub enum PostgresOpenError {
         known: i64,
     },
     /// The database contains the tables of another program.
-    #[error(
-        "the database of DATABASE_URL (--database-url) belongs to another program, which has tables in it: name one of chargegate's own"
-    )]
+    #[error("the database has tables of another program")]
     Foreign,
     /// The user lacks privileges.
-    #[error(
-        "the user of DATABASE_URL (--database-url) lacks privileges in the schema chargegate: grant what worker/postgres/migrations/ROLE.md lists"
-    )]
+    #[error("the user lacks privileges in the schema chargegate")]
     Denied(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database failed.
-    #[error(
-        "the database of DATABASE_URL (--database-url) failed when it was opened: see the cause and the server's log"
-    )]
+    #[error("the database failed when it was opened")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -120,13 +100,13 @@ impl fmt::Display for PostgresWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Fsync => {
-                "the server of DATABASE_URL (--database-url) has fsync off: a crash of its machine can lose and damage decisions that were confirmed; turn it on"
+                "the server has fsync off: a crash of its machine can lose and damage decisions that were confirmed; turn it on"
             }
             Self::SynchronousCommit => {
-                "the server of DATABASE_URL (--database-url) has synchronous_commit off: a crash can lose decisions that were confirmed; turn it on"
+                "the server has synchronous_commit off: a crash can lose decisions that were confirmed; turn it on"
             }
             Self::FullPageWrites => {
-                "the server of DATABASE_URL (--database-url) has full_page_writes off: a crash of its machine can damage the database; turn it on"
+                "the server has full_page_writes off: a crash of its machine can damage the database; turn it on"
             }
         })
     }

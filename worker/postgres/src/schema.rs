@@ -48,22 +48,16 @@ pub enum MigrateError {
     #[error(transparent)]
     Open(#[from] PostgresOpenError),
     /// The user may not change the schema.
-    #[error(
-        "the user of DATABASE_URL (--database-url) may not create the schema chargegate: migrate as the owner of the database"
-    )]
+    #[error("the user may not create the schema chargegate")]
     Denied(#[source] sqlx::Error),
     /// An applied migration differs from the one of this program.
-    #[error(
-        "migration {version} in the database of DATABASE_URL (--database-url) is not the one this program has: use the release that applied it"
-    )]
+    #[error("migration {version} in the database differs from the one of this program")]
     Changed {
         /// Its number.
         version: i64,
     },
     /// A migration failed.
-    #[error(
-        "a migration of the database of DATABASE_URL (--database-url) failed: see the cause and the server's log, then run it again"
-    )]
+    #[error("a migration of the database failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

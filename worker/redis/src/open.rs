@@ -17,9 +17,7 @@ const OLDEST: (u32, u32) = (7, 0);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// There is no connection to be had.
-    #[error(
-        "the server at {address} cannot be reached: check QUEUE_URL (--queue-url), with rediss:// where the server wants TLS, and that the server runs"
-    )]
+    #[error("the server at {address} cannot be reached")]
     Unreachable {
         /// Where it should be.
         address: String,
@@ -28,17 +26,13 @@ pub enum OpenError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The user or the password is wrong, or missing.
-    #[error(
-        "the server at {address} does not let us in: put the user and the password it knows into QUEUE_URL (--queue-url), as redis://user:password@host"
-    )]
+    #[error("the server at {address} rejects the user or the password")]
     Credentials {
         /// Where it is.
         address: String,
     },
     /// The user may not do what is needed.
-    #[error(
-        "the user in QUEUE_URL (--queue-url) lacks a permission at {address}: let an ACL rule allow the keys {prefix}:*, and scripts, streams, strings, hashes and INFO; it says: {detail}"
-    )]
+    #[error("the user lacks a permission at {address}, which says: {detail}")]
     NotPermitted {
         /// Where the server is.
         address: String,
@@ -48,9 +42,7 @@ pub enum OpenError {
         detail: String,
     },
     /// The server is of an older version than is supported.
-    #[error(
-        "the server at {address} has version {found}: let QUEUE_URL (--queue-url) name one of Redis 7.0 or later, or any Valkey"
-    )]
+    #[error("the server at {address} has version {found}, which is too old")]
     TooOld {
         /// Where it is.
         address: String,
@@ -59,7 +51,7 @@ pub enum OpenError {
     },
     /// The server deletes keys when memory runs out.
     #[error(
-        "the server at {address} would delete messages when memory runs out: set its maxmemory-policy to noeviction, which is {policy} now, or let QUEUE_URL (--queue-url) name another"
+        "the server at {address} would delete messages when memory runs out, since its maxmemory-policy is {policy}"
     )]
     Evicts {
         /// Where it is.
@@ -68,23 +60,19 @@ pub enum OpenError {
         policy: String,
     },
     /// The server is a replica.
-    #[error("the server at {address} is a replica: let QUEUE_URL (--queue-url) name its primary")]
+    #[error("the server at {address} is a replica")]
     Replica {
         /// Where it is.
         address: String,
     },
     /// The server is part of a cluster.
-    #[error(
-        "the server at {address} is part of a cluster, which is not supported: let QUEUE_URL (--queue-url) name one that stands alone or has replicas"
-    )]
+    #[error("the server at {address} is part of a cluster, which is not supported")]
     Cluster {
         /// Where it is.
         address: String,
     },
     /// A key of ours is used for something else.
-    #[error(
-        "the key {key} at {address} is a {found} and must be a {expected}: let QUEUE_URL (--queue-url) name another database, as redis://host/1, or delete the key"
-    )]
+    #[error("the key {key} at {address} is a {found} and must be a {expected}")]
     WrongType {
         /// Where the server is.
         address: String,
@@ -96,9 +84,7 @@ pub enum OpenError {
         found: String,
     },
     /// Others spread messages over another number of streams.
-    #[error(
-        "the queue that QUEUE_URL (--queue-url) names, at {address}, has {found} streams, and {given} were asked for: give every edge and worker the same --queue-streams (CHARGEGATE_QUEUE_STREAMS, queue_streams); to change it, drain the queue and delete the keys {prefix}:*"
-    )]
+    #[error("the queue at {address} has {found} streams, and {given} were requested")]
     Streams {
         /// Where the server is.
         address: String,
@@ -110,7 +96,7 @@ pub enum OpenError {
         given: u16,
     },
     /// The server refused for another reason.
-    #[error("the server at {address} cannot serve as a queue: check what QUEUE_URL (--queue-url) names")]
+    #[error("the server at {address} cannot serve as a queue")]
     Refused {
         /// Where it is.
         address: String,

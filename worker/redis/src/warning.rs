@@ -15,10 +15,10 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoAppendOnlyFile => {
-                "the server of QUEUE_URL (--queue-url) has persistence off: requests that were accepted are lost when it stops; set appendonly to yes there"
+                "the server has persistence off: accepted requests are lost when it stops; set appendonly to yes"
             }
             Self::NeverSynced => {
-                "the server of QUEUE_URL (--queue-url) does not sync its append-only file: a power cut loses requests accepted in the last half minute or so; set appendfsync to everysec or always there"
+                "the server does not sync its append-only file: a power failure loses requests accepted in about the last half minute; set appendfsync to everysec or always"
             }
         })
     }

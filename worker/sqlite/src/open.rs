@@ -50,13 +50,13 @@ pub(super) struct Opened {
 #[derive(Debug, thiserror::Error)]
 pub enum SqliteOpenError {
     /// There is no such folder, or no database in it.
-    #[error("there is no database in {}: name the data folder with --data-dir or CHARGEGATE_DATA_DIR", path.display())]
+    #[error("there is no database in {}", path.display())]
     Missing {
         /// The data folder.
         path: PathBuf,
     },
     /// The folder or its files cannot be created or opened.
-    #[error("the data folder {} cannot be used: choose another with --data-dir or CHARGEGATE_DATA_DIR", path.display())]
+    #[error("the data folder {} cannot be used", path.display())]
     Folder {
         /// The data folder.
         path: PathBuf,
@@ -66,7 +66,7 @@ pub enum SqliteOpenError {
     },
     /// Another process holds its lock.
     #[error(
-        "the data folder {} is in use by another process: stop that one, or choose another folder with --data-dir or CHARGEGATE_DATA_DIR",
+        "the data folder {} is in use by another process",
         path.display()
     )]
     InUse {
@@ -74,14 +74,14 @@ pub enum SqliteOpenError {
         path: PathBuf,
     },
     /// The file is no database of this program.
-    #[error("{} is not a chargegate database: choose another folder with --data-dir or CHARGEGATE_DATA_DIR", path.display())]
+    #[error("{} is not a chargegate database", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
     /// The file was written by a newer version of this program.
     #[error(
-        "{} has schema version {found}, and this program knows {known}: run the newer program again, or choose another folder with --data-dir or CHARGEGATE_DATA_DIR",
+        "{} has schema version {found}, and this program knows {known}",
         path.display()
     )]
     Newer {
@@ -94,7 +94,7 @@ pub enum SqliteOpenError {
     },
     /// `SQLite` did not take the setting that an acknowledged write's durability rests on.
     #[error(
-        "{} does not hold what was promised: PRAGMA {pragma} is {found} and must be {expected}; put --data-dir on a local file system that can map files into memory",
+        "{} would not be durable: PRAGMA {pragma} is {found} and must be {expected}",
         path.display()
     )]
     NotDurable {
@@ -108,7 +108,7 @@ pub enum SqliteOpenError {
         found: String,
     },
     /// The database failed.
-    #[error("the database {} cannot be opened: check that the disk has room and the file may be read and written", path.display())]
+    #[error("the database {} cannot be opened", path.display())]
     Database {
         /// The file.
         path: PathBuf,

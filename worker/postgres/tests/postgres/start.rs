@@ -27,9 +27,7 @@ async fn nobody_answers() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
     let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
-    let line = format!(
-        "no PostgreSQL server answers at 127.0.0.1:{port}: start it, or correct DATABASE_URL (--database-url)"
-    );
+    let line = format!("no PostgreSQL server answers at 127.0.0.1:{port}");
     // It takes the connection and says nothing; then it is gone.
     assert_eq!(refused(&url).await.to_string(), line);
     drop(silent);
@@ -41,18 +39,14 @@ async fn nobody_answers() {
 #[tokio::test]
 async fn a_user_is_not_let_in() {
     let url = OLDEST.url().replace("postgres@", "nobody_of_ours@");
-    check(
-        &url,
-        "the PostgreSQL server at PLACE refuses the user or the password of DATABASE_URL (--database-url): correct them",
-    )
-    .await;
+    check(&url, "the PostgreSQL server at PLACE rejects the user or the password").await;
 }
 
 #[tokio::test]
 async fn there_is_no_such_database() {
     check(
         &of_database(&OLDEST.url(), "no_database_of_ours"),
-        "the PostgreSQL server at PLACE has no database no_database_of_ours: create it, or correct DATABASE_URL (--database-url)",
+        "the PostgreSQL server at PLACE has no database no_database_of_ours",
     )
     .await;
 }
@@ -61,11 +55,7 @@ async fn there_is_no_such_database() {
 async fn there_is_no_connection_left() {
     let database = OLDEST.database().await;
     database.execute(&format!("ALTER DATABASE {} CONNECTION LIMIT 0", database.name())).await;
-    check(
-        &database.worker_url(),
-        "the PostgreSQL server at PLACE of DATABASE_URL (--database-url) has no connection left: raise its max_connections, or run less on it",
-    )
-    .await;
+    check(&database.worker_url(), "the PostgreSQL server at PLACE has no connection left").await;
 }
 
 #[tokio::test]
@@ -81,14 +71,14 @@ async fn the_server_is_too_old() {
             database.name()
         ))
         .await;
-    let line = "the server of DATABASE_URL (--database-url) is PostgreSQL 14.13, and 15 is the oldest that works: upgrade it, or name another";
+    let line = "the server is PostgreSQL 14.13, and 15 is the oldest supported version";
     check(&database.url(), line).await;
 }
 
 #[tokio::test]
 async fn the_schema_is_missing() {
     let database = OLDEST.empty_database().await;
-    let line = "the database of DATABASE_URL (--database-url) has schema version 0, and this program needs 1: run `chargegate migrate`";
+    let line = "the database has schema version 0, and this program needs 1";
     check(&database.url(), line).await;
     assert_eq!(PostgresInspector::open(&parsed(&database.url())).await.unwrap_err().to_string(), line);
 }
@@ -99,14 +89,14 @@ async fn the_schema_is_newer() {
     database
         .execute("INSERT INTO _sqlx_migrations VALUES (2, 'chargegate: next', now(), true, '\\x00', 1)")
         .await;
-    let line = "the database of DATABASE_URL (--database-url) has schema version 2, and this program knows 1: run the newer program, or name another database";
+    let line = "the database has schema version 2, and this program knows 1";
     check(&database.url(), line).await;
     assert_eq!(migrate(&parsed(&database.url())).await.unwrap_err().to_string(), line);
 }
 
 #[tokio::test]
 async fn the_database_is_somebody_elses() {
-    let line = "the database of DATABASE_URL (--database-url) belongs to another program, which has tables in it: name one of chargegate's own";
+    let line = "the database has tables of another program";
     for theirs in [
         "CREATE TABLE public.orders (id integer)",
         "CREATE TABLE public._sqlx_migrations (version bigint)",
@@ -128,7 +118,7 @@ async fn the_database_takes_no_writes() {
     database
         .execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()))
         .await;
-    let line = "the database of DATABASE_URL (--database-url) takes no writes, being a standby or set read-only: name the primary";
+    let line = "the database accepts no writes: it is a standby or set read-only";
     check(&database.worker_url(), line).await;
     assert_eq!(migrate(&parsed(&database.url())).await.unwrap_err().to_string(), line);
     PostgresInspector::open(&parsed(&database.worker_url())).await.unwrap();
@@ -136,7 +126,7 @@ async fn the_database_takes_no_writes() {
 
 #[tokio::test]
 async fn the_user_lacks_privileges() {
-    let line = "the user of DATABASE_URL (--database-url) lacks privileges in the schema chargegate: grant what worker/postgres/migrations/ROLE.md lists";
+    let line = "the user lacks privileges in the schema chargegate";
     for revoke in [
         "REVOKE USAGE ON SCHEMA chargegate FROM chargegate_worker",
         "REVOKE SELECT ON chargegate._sqlx_migrations FROM chargegate_worker",
@@ -164,7 +154,7 @@ async fn what_puts_decisions_at_risk_is_warned_of() {
     );
     for warning in warnings {
         let text = warning.to_string();
-        assert!(text.contains("DATABASE_URL") && text.ends_with("turn it on"), "{text}");
+        assert!(text.ends_with("turn it on"), "{text}");
     }
 }
 

@@ -41,7 +41,7 @@ pub enum ApiFailure {
     },
     /// The token is wrong, or does not permit the call.
     #[error(
-        "Cloudflare's API does not accept the token (code {code}): let CLOUDFLARE_API_TOKEN hold one of the account in QUEUE_URL (--queue-url) that is not expired and has the permission Queues Edit"
+        "Cloudflare's API does not accept the token (code {code}): it must be of the queue's account, not expired, and have the permission Queues Edit"
     )]
     Token {
         /// Its code.
@@ -49,12 +49,12 @@ pub enum ApiFailure {
     },
     /// There is no such queue.
     #[error(
-        "there is no queue of the id in QUEUE_URL (--queue-url) in that account: `npx wrangler queues list` shows the ids, `npx wrangler queues create` makes a queue"
+        "there is no queue of that id in the account: `npx wrangler queues list` shows the ids, `npx wrangler queues create` makes a queue"
     )]
     NoQueue,
     /// The API refused the call.
     #[error(
-        "Cloudflare's API refuses with status {status} and code {code}: see that the queue of QUEUE_URL (--queue-url) has an HTTP pull consumer (`npx wrangler queues consumer http add NAME`) and that CLOUDFLARE_BASE_URL is right"
+        "Cloudflare's API refuses with status {status} and code {code}: the queue must have an HTTP pull consumer (`npx wrangler queues consumer http add NAME`)"
     )]
     Refused {
         /// The HTTP status.
@@ -165,12 +165,12 @@ mod tests {
 
     #[test]
     fn each_refusal_names_what_to_do() {
-        check(401, "", "refused", "CLOUDFLARE_API_TOKEN");
+        check(401, "", "refused", "Queues Edit");
         check(403, &refused(10_000), "refused", "Queues Edit");
         for code in TOKEN_CODES {
-            check(400, &refused(code), "refused", "CLOUDFLARE_API_TOKEN");
+            check(400, &refused(code), "refused", "Queues Edit");
         }
-        check(404, &refused(11_000), "refused", "QUEUE_URL");
+        check(404, &refused(11_000), "refused", "wrangler queues list");
         check(400, &refused(0), "refused", "consumer http add");
         check(200, &refused(4_711), "unavailable", "4711");
         check(429, "no json", "throttled", "fewer calls");

@@ -16,21 +16,17 @@ const MIN_RETENTION: u64 = 24 * 60 * 60;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The API does not respond, or not as expected.
-    #[error(
-        "Cloudflare's API cannot be reached for the queue in QUEUE_URL (--queue-url): check the network, and CLOUDFLARE_BASE_URL if it is set"
-    )]
+    #[error("Cloudflare's API cannot be reached")]
     Unreachable(#[source] ApiFailure),
     /// The API throttles calls.
-    #[error(
-        "Cloudflare's API asks for fewer calls for the queue in QUEUE_URL (--queue-url): start again later"
-    )]
+    #[error("Cloudflare's API asks for fewer calls")]
     Throttled,
     /// The API refused; an operator must act.
     #[error(transparent)]
     Refused(ApiFailure),
     /// The queue has no HTTP pull consumer.
     #[error(
-        "the queue {queue} in QUEUE_URL (--queue-url) has no HTTP pull consumer: run `npx wrangler queues consumer http add {queue} --message-retries 100 --dead-letter-queue {queue}-dead`, after `npx wrangler queues consumer worker remove {queue} SCRIPT` where a Worker consumes it"
+        "the queue {queue} has no HTTP pull consumer: run `npx wrangler queues consumer http add {queue} --message-retries 100 --dead-letter-queue {queue}-dead`, after `npx wrangler queues consumer worker remove {queue} SCRIPT` where a Worker consumes it"
     )]
     NoPullConsumer {
         /// The queue's name.
@@ -182,7 +178,7 @@ mod tests {
         }
         for warning in expected.iter().chain(&no_dead) {
             let text = warning.to_string();
-            assert!(text.contains("QUEUE_URL") && text.contains("npx wrangler queues"), "{text}");
+            assert!(text.contains("npx wrangler queues"), "{text}");
         }
     }
 

@@ -7,27 +7,27 @@ use super::credentials::CredentialsError;
 use crate::engine::PullServiceError;
 use chargegate_storage::metric;
 
-/// Why the service of `QUEUE_URL` will not do as asked: who has to mend what. Cheap to clone.
+/// A refusal by the service that lasts until somebody changes a setting. Cheap to clone.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Refusal {
     /// No credentials are available.
     #[error(
-        "there are no AWS credentials for the queue that QUEUE_URL (--queue-url) names: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this machine or container a role"
+        "there are no AWS credentials for the queue: set an access key or a profile, or give this machine or container a role"
     )]
     NoCredentials(#[source] CredentialsError),
     /// The access key is unknown.
     #[error(
-        "the service of QUEUE_URL (--queue-url) does not know the access key: check AWS_ACCESS_KEY_ID, or the profile or role it comes from, and that the key is active"
+        "the queue's service does not know the access key: check it, or the profile or role it comes from, and that the key is active"
     )]
     UnknownKey,
     /// Temporary credentials have expired.
     #[error(
-        "the AWS credentials for QUEUE_URL (--queue-url) have expired: those in AWS_SESSION_TOKEN are renewed by a restart with new ones, those in a file by writing it"
+        "the AWS credentials for the queue have expired: those of a session token are renewed by a restart with new ones, those in a file by writing it"
     )]
     Expired,
     /// The signature is wrong.
     #[error(
-        "the service of QUEUE_URL (--queue-url) does not take the signature ({code}): check AWS_SECRET_ACCESS_KEY, which must belong to AWS_ACCESS_KEY_ID, and the region, which is {region}"
+        "the queue's service rejects the signature ({code}): check the secret access key, which must belong to the access key, and the region, which is {region}"
     )]
     Signature {
         /// Error code of the service.
@@ -37,7 +37,7 @@ pub enum Refusal {
     },
     /// The clocks are too far apart for a valid signature.
     #[error(
-        "this machine's clock {}, so it does not take the signature: set the clock, best by NTP",
+        "this machine's clock {}, so it rejects the signature: set the clock, preferably by NTP",
         describe_skew(*.ahead, *.behind)
     )]
     Clock {
@@ -48,7 +48,7 @@ pub enum Refusal {
     },
     /// The credentials do not permit the operation.
     #[error(
-        "the AWS credentials for QUEUE_URL (--queue-url) do not permit {operation}: let a policy allow sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility, sqs:SendMessage and sqs:GetQueueAttributes on the queue, and its KMS key if it has one; it says: {detail}"
+        "the AWS credentials for the queue do not permit {operation}: let a policy allow sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility, sqs:SendMessage and sqs:GetQueueAttributes on the queue, and its KMS key if it has one; it says: {detail}"
     )]
     NotPermitted {
         /// Name of the operation.
@@ -57,16 +57,14 @@ pub enum Refusal {
         detail: Box<str>,
     },
     /// There is no such queue.
-    #[error(
-        "there is no queue {queue}: check account, name and region in QUEUE_URL (--queue-url), or create the queue"
-    )]
+    #[error("there is no queue {queue}: check account, name and region, or create the queue")]
     NoQueue {
         /// Name of the queue.
         queue: Box<str>,
     },
     /// The request was not understood, or another service responds.
     #[error(
-        "the service of QUEUE_URL (--queue-url) does not do {operation}, and answers {status} {code}: check that the URL names a standard queue on Amazon SQS"
+        "the queue's service refuses {operation} with {status} {code}: check that the URL names a standard queue on Amazon SQS"
     )]
     Other {
         /// Name of the operation.
@@ -129,10 +127,10 @@ fn describe_skew(ahead: Duration, behind: Duration) -> String {
         minutes => format!("{minutes} minutes"),
     };
     if !ahead.is_zero() {
-        format!("is {} ahead of that of the service of QUEUE_URL (--queue-url)", minutes(ahead))
+        format!("is {} ahead of that of the queue's service", minutes(ahead))
     } else if !behind.is_zero() {
-        format!("is {} behind that of the service of QUEUE_URL (--queue-url)", minutes(behind))
+        format!("is {} behind that of the queue's service", minutes(behind))
     } else {
-        "and that of the service of QUEUE_URL (--queue-url) are minutes apart".to_owned()
+        "and that of the queue's service are minutes apart".to_owned()
     }
 }

@@ -35,7 +35,8 @@ const COUNT_ATTRIBUTES: [&str; 3] = [
 ];
 
 /// Refusal of a message that no edge sends.
-const UNSENDABLE: &str = "a message for the queue of QUEUE_URL (--queue-url) is empty or has a character that Amazon SQS does not take: send what an edge sends";
+const UNSENDABLE: &str =
+    "a message is empty or has a character that Amazon SQS does not accept: send only messages of an edge";
 
 /// Amazon SQS, for one queue.
 #[derive(Debug)]

@@ -37,7 +37,7 @@ pub enum Warning {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const QUEUE: &str = "the queue of QUEUE_URL (--queue-url)";
+        const QUEUE: &str = "the queue";
         match self {
             Self::AttributesHidden => write!(
                 f,

@@ -15,7 +15,7 @@ async fn a_folder_in_use_is_refused_until_it_is_closed() {
     let bench = Bench::new().await;
     let error = refusal(&bench).await;
     assert!(matches!(error, SqliteOpenError::InUse { .. }));
-    assert!(error.to_string().contains("--data-dir"));
+    assert!(error.to_string().contains("in use by another process"));
     bench.engine.close().await;
     SqliteEngine::open(bench.data_dir(), SqliteSettings::default(), bench.effects()).await.unwrap();
 }

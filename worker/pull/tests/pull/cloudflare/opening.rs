@@ -45,7 +45,7 @@ async fn a_queue_as_readme_has_it_needs_no_warning() {
 
 #[tokio::test]
 async fn a_token_that_is_wrong_or_may_too_little_is_named() {
-    let wanted = ["CLOUDFLARE_API_TOKEN", "Queues Edit"];
+    let wanted = ["does not accept the token", "Queues Edit"];
     names(with(|start| start.tokens.clear()).await.1, &wanted);
     names(with(access(Access::Read)).await.1, &wanted);
     names(with(access(Access::Pull)).await.1, &wanted);
@@ -53,10 +53,10 @@ async fn a_token_that_is_wrong_or_may_too_little_is_named() {
 
 #[tokio::test]
 async fn a_queue_that_is_not_there_or_cannot_be_pulled_is_named() {
-    names(with(|start| start.queues.clear()).await.1, &["QUEUE_URL", "queues create"]);
+    names(with(|start| start.queues.clear()).await.1, &["no queue of that id", "queues create"]);
     for consumer in [Consumer::None, Consumer::Worker { script: "w".to_owned() }] {
         let (_emulator, result) = with(|start| start.queues[0].consumer = consumer).await;
-        names(result, &["QUEUE_URL", "queues consumer http add jobs"]);
+        names(result, &["jobs", "queues consumer http add jobs"]);
     }
 }
 
@@ -64,7 +64,7 @@ async fn a_queue_that_is_not_there_or_cannot_be_pulled_is_named() {
 async fn a_service_that_is_not_there_is_named() {
     let emulator = emulator().await;
     emulator.stop_listening().await;
-    names(opened(settings(&emulator)).await, &["QUEUE_URL", "CLOUDFLARE_BASE_URL"]);
+    names(opened(settings(&emulator)).await, &["cannot be reached"]);
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn only_what_lacks_for_acknowledging_is_a_reason_not_to_start() {
         assert_eq!(emulator.faults_left(Endpoint::Ack), 0, "it was asked");
     }
     emulator.inject(Endpoint::Ack, Fault::Forbidden, 1);
-    names(opened(settings(&emulator)).await, &["CLOUDFLARE_API_TOKEN"]);
+    names(opened(settings(&emulator)).await, &["does not accept the token"]);
 }
 
 #[tokio::test]

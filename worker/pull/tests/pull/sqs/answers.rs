@@ -39,7 +39,7 @@ async fn nothing_is_lost_whatever_the_service_answers() {
         assert!(matches!(not_taken, Err(EnqueueFailure::Unavailable(_))), "{not_taken:?}");
         let _ = engine.ack(keys(&held)).await;
         let line = cannot_be_had(&engine).await;
-        assert!(line.contains("QUEUE_URL") && !line.contains("MessageId"), "{line}");
+        assert!(!line.contains("MessageId"), "{line}");
         setting.proxy.always(Reply::Pass);
         let done: Vec<_> = held.iter().map(body).collect();
         all_come(&engine, &done, &before).await;

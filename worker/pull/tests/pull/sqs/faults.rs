@@ -24,7 +24,7 @@ async fn an_engine_goes_on_when_the_service_is_back() {
         Some(cannot_be_had(&engine).await).filter(|line| line.contains("there is no queue"))
     })
     .await;
-    assert!(line.contains("QUEUE_URL (--queue-url)") && line.contains(&queue.name), "{line}");
+    assert!(line.contains(&queue.name), "{line}");
     queue.create_again(&json!({}));
     let bodies = some_bodies(20);
     eventually("the queue is there", async || engine.depth().await.ok()).await;
