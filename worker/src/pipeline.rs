@@ -142,7 +142,7 @@ async fn lease_and_decide(
     let window = Arc::new(Semaphore::new(size));
     let decider = Arc::new(Decider::new(settings, &parts, stop.clone()));
     let tasks = TaskTracker::new();
-    let (releases, released) = mpsc::channel(size);
+    let (releases, release_queue) = mpsc::channel(size);
 
     while !stop.is_cancelled() {
         let Some(mut permits) = acquire_window_permits(&window, store_works.clone(), &stop).await else {
@@ -168,7 +168,7 @@ async fn lease_and_decide(
     // On a shutdown and on a permanent engine failure alike, messages that wait for a slot are released.
     stop.cancel();
     // Only after the last lease call: it would lease the released messages again.
-    let releasing = tokio::spawn(release_undecided(released, Arc::clone(&parts.queue)));
+    let releasing = tokio::spawn(release_undecided(release_queue, Arc::clone(&parts.queue)));
     tasks.close();
     tasks.wait().await;
     drop(releases);
@@ -217,9 +217,9 @@ async fn decide_one(
 }
 
 /// Releases the undecided messages of a stopping worker.
-async fn release_undecided(mut released: mpsc::Receiver<MessageKey>, queue: Arc<dyn Queue>) {
+async fn release_undecided(mut keys_to_release: mpsc::Receiver<MessageKey>, queue: Arc<dyn Queue>) {
     let mut keys = Vec::new();
-    while released.recv_many(&mut keys, MAX_RECORD_BATCH).await > 0 {
+    while keys_to_release.recv_many(&mut keys, MAX_RECORD_BATCH).await > 0 {
         if let Err(error) = queue.release(std::mem::take(&mut keys)).await {
             warn!(error = %error, cause = chargegate_storage::metric::cause(&error), "could not release messages; their leases will expire");
         }

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use chargegate_storage::StoreError;
 
-/// PostgresFailure of one operation.
+/// Failure of one operation.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PostgresFailure {
     /// The server or the connection to it.

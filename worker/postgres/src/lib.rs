@@ -42,7 +42,7 @@ use self::sessions::{Purpose, SessionPool};
 pub use self::url::{DatabaseUrl, DatabaseUrlError};
 use chargegate_storage::Effects;
 
-/// PostgresSettings of the store.
+/// Settings of the store.
 #[derive(Clone, Debug)]
 pub struct PostgresSettings {
     /// URL of the database.

@@ -1,4 +1,4 @@
-//! HistoryWatermark of the queue's history.
+//! Watermark of the queue's history.
 
 use async_trait::async_trait;
 use sqlx::PgConnection;

@@ -23,6 +23,7 @@ mod task_end;
     clippy::must_use_candidate,
     clippy::panic,
     clippy::unwrap_used,
+    clippy::wildcard_imports,
     reason = "a failed assumption of a suite fails the test that runs it"
 )]
 pub mod conformance;
@@ -31,6 +32,7 @@ pub mod conformance;
     missing_docs,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::len_without_is_empty,
     clippy::missing_panics_doc,
     clippy::must_use_candidate,
     clippy::panic,

@@ -90,7 +90,7 @@ impl Refusal {
     }
 }
 
-/// SqsCallError of a call.
+/// Failure of a call.
 #[derive(Clone, Debug)]
 pub(super) enum SqsCallError {
     /// The service throttles calls.

@@ -27,7 +27,7 @@ const MAX_BATCH_BYTES: usize = 1024 * 1024;
 const MAX_RECEIVE_WAIT: Duration = Duration::from_secs(2);
 /// Longest duration of a call, without its wait for messages.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// QueueAttributes that count waiting, leased and delayed messages.
+/// Attributes that count waiting, leased and delayed messages.
 const COUNT_ATTRIBUTES: [&str; 3] = [
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -113,7 +113,7 @@ impl Sqs {
     }
 }
 
-/// SqsCallError of one entry of a batch call.
+/// Failure of one entry of a batch call.
 struct EntryFailure {
     code: String,
     sender_fault: bool,

@@ -15,12 +15,12 @@ const STEPS: i64 = 2000;
 /// The name of no host, and greater than each.
 const BEHIND_ALL: &str = "\u{10ffff}";
 
-/// The indexes of pending callbacks, one by when they are due and one by host.
+/// Indexes of pending callbacks, by due time and by host.
 pub trait DueIndex: Send {
-    /// What goes wrong with them.
+    /// Error of the index.
     type Error: Send;
 
-    /// The hosts of the `most` callbacks that have been due longest, with how many each has of them.
+    /// Returns the hosts of the `most` callbacks that have been due longest, each with its number of them.
     fn oldest(&mut self, most: i64) -> impl Future<Output = Result<Vec<(String, i64)>, Self::Error>> + Send;
 
     /// Steps over hosts in the order of their names.
@@ -57,16 +57,18 @@ pub struct ScannedHost {
     pub due: bool,
 }
 
-/// What a search found.
+/// Result of a search.
 pub struct DueHosts {
-    /// In the order of their turns.
+    /// Hosts in the order in which they are served.
     pub hosts: Vec<String>,
-    /// Where the next search goes on, if this one did not see all.
+    /// Start of the next search, if this one did not visit every host.
     pub ended_at: Option<String>,
 }
 
-/// Looks for hosts that have something due, `most` from a walk, beginning with the first after `last` in the order of
-/// their names.
+/// Searches for hosts with due callbacks, at most `most` of them by a scan that begins after `last` in the order of names.
+///
+/// # Errors
+/// An error of the index.
 pub async fn find_due_hosts<I: DueIndex>(index: &mut I, last: &str, most: i64) -> Result<DueHosts, I::Error> {
     let rows = index.oldest(WINDOW).await?;
     let seen: i64 = rows.iter().map(|(_, callbacks)| callbacks).sum();

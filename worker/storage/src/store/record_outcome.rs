@@ -21,7 +21,8 @@ pub enum RecordOutcome {
 }
 
 impl RecordOutcome {
-    /// The answer to the caller.
+    /// Converts the outcome to the result for the caller.
+    #[must_use]
     pub fn answer(self, outcome: Outcome) -> Recorded {
         match (self, outcome) {
             (Self::Decided, Outcome::Decided(decided)) => Recorded::Decided(first_job(decided)),

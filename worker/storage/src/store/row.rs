@@ -1,6 +1,7 @@
 //! From claimed callbacks and the decisions they report to what is sent.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
@@ -21,26 +22,32 @@ pub struct ClaimedCallback {
     pub round_started_at: UnixMillis,
 }
 
-/// A decision's row, whose columns have the same names in every store.
+/// Row of a decision, whose columns have the same names in every store.
 pub trait DecisionRow {
-    /// A column's text, `None` where there is none.
+    /// Returns the text of a column, or `None` for NULL.
+    ///
+    /// # Errors
+    /// [`UnreadableColumn`].
     fn text(&self, column: &'static str) -> Result<Option<&str>, UnreadableColumn>;
 
-    /// A column's time.
+    /// Returns the time in a column.
+    ///
+    /// # Errors
+    /// [`UnreadableColumn`].
     fn moment(&self, column: &'static str) -> Result<UnixMillis, UnreadableColumn>;
 }
 
-/// A column holds what this version does not know. Its text may be a secret and is not kept.
+/// Column with a value that this version does not know. The value may be a secret and is not kept.
 pub struct UnreadableColumn {
     /// The name of the column.
     pub column: &'static str,
 }
 
-/// What claimed callbacks are to say. One that this version cannot read is left out: its lease ends, and it is tried
-/// again.
-pub fn callback_jobs(
+/// Joins claimed callbacks with their decisions. A callback whose decision this version cannot read is skipped: its lease
+/// expires, and it is claimed again.
+pub fn callback_jobs<S: BuildHasher>(
     claimed: impl IntoIterator<Item = ClaimedCallback>,
-    decisions: &HashMap<RequestId, impl DecisionRow>,
+    decisions: &HashMap<RequestId, impl DecisionRow, S>,
 ) -> Vec<CallbackJob> {
     let readable = claimed.into_iter().filter_map(|claimed| {
         let id = claimed.request_id;
