@@ -1,4 +1,4 @@
-//! The real program on free ports and a data folder of its own, with an authorization service and a receiver of
+//! The real program on free ports and a data folder of its backend, with an authorization service and a receiver of
 //! callbacks that do as a test tells them.
 
 mod authorizer;
@@ -7,11 +7,11 @@ mod engine;
 mod process;
 mod receiver;
 
-pub(crate) use authorizer::{Answer, Authorizer};
-pub(crate) use client::{Client, Reply};
-pub(crate) use engine::{CLOUDFLARE_QUEUE_ID, Engine, on_every_engine};
-pub(crate) use process::{Process, program};
-pub(crate) use receiver::{Callback, Receiver};
+pub(crate) use authorizer::{AuthorizerAnswer, FakeAuthorizer};
+pub(crate) use client::{HttpClient, HttpReply};
+pub(crate) use engine::{CLOUDFLARE_QUEUE_ID, TestEngine, on_every_engine};
+pub(crate) use process::{ProgramProcess, program};
+pub(crate) use receiver::{CallbackReceiver, ReceivedCallback};
 
 use std::time::Duration;
 
@@ -20,55 +20,57 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{Instant, timeout_at};
 
-use self::engine::Own;
+use self::engine::TestBackend;
 
 /// A station any driver may be at.
 pub(crate) const STATION: &str = "123e4567-e89b-12d3-a456-426614174000";
 /// A well-formed token.
 pub(crate) const TOKEN: &str = "driver-allowed-0000000001";
 /// Nothing a test waits for takes longer, however slow the machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const TEST_DEADLINE: Duration = Duration::from_mins(1);
 
 /// The program, its peers and its data.
-pub(crate) struct App {
-    pub(crate) process: Process,
-    pub(crate) authorizer: Authorizer,
-    pub(crate) receiver: Receiver,
-    pub(crate) client: Client,
+pub(crate) struct TestApp {
+    pub(crate) process: ProgramProcess,
+    pub(crate) authorizer: FakeAuthorizer,
+    pub(crate) receiver: CallbackReceiver,
+    pub(crate) client: HttpClient,
     pub(crate) data: TempDir,
     flags: Vec<String>,
     /// Where queue and store are when they are not in the data folder. Dropped after the process.
-    own: Option<Own>,
+    backend: Option<TestBackend>,
 }
 
-impl App {
+impl TestApp {
     /// Starts the program on a data folder, with permission to call back loopback, and `flags` besides.
     pub(crate) async fn spawn(flags: &[&str]) -> Self {
-        Self::spawn_on(Engine::Folder, flags).await
+        Self::spawn_on(TestEngine::Folder, flags).await
     }
 
     /// Starts the program on an engine, with permission to call back loopback, and `flags` besides.
-    pub(crate) async fn spawn_on(engine: Engine, flags: &[&str]) -> Self {
+    pub(crate) async fn spawn_on(engine: TestEngine, flags: &[&str]) -> Self {
         let mut flags: Vec<_> = flags.iter().map(ToString::to_string).collect();
         flags.extend(["--callback-allow", "127.0.0.0/8"].map(String::from));
         Self::spawn_exactly(engine, flags).await
     }
 
     /// Starts the program with these flags besides the addresses.
-    pub(crate) async fn spawn_exactly(engine: Engine, mut flags: Vec<String>) -> Self {
-        let own = Own::create(engine).await;
-        let authorizer = Authorizer::start().await;
+    pub(crate) async fn spawn_exactly(engine: TestEngine, mut flags: Vec<String>) -> Self {
+        let backend = TestBackend::create(engine).await;
+        let authorizer = FakeAuthorizer::start().await;
         flags.extend(["--acl-url".to_owned(), authorizer.url()]);
         let data = tempfile::tempdir().unwrap();
-        let process = Process::up(data.path(), &flags, |command| tell(own.as_ref(), command)).await;
-        let (receiver, client) = (Receiver::start().await, Client::new());
-        Self { process, authorizer, receiver, client, data, flags, own }
+        let process =
+            ProgramProcess::up(data.path(), &flags, |command| configure(backend.as_ref(), command)).await;
+        let (receiver, client) = (CallbackReceiver::start().await, HttpClient::new());
+        Self { process, authorizer, receiver, client, data, flags, backend }
     }
 
     /// The same program over the same data, after its process ended.
     pub(crate) async fn restart(&mut self) {
-        let own = self.own.as_ref();
-        self.process = Process::up(self.data.path(), &self.flags, |command| tell(own, command)).await;
+        let backend = self.backend.as_ref();
+        self.process =
+            ProgramProcess::up(self.data.path(), &self.flags, |command| configure(backend, command)).await;
     }
 
     /// What the program was started with besides addresses and data folder.
@@ -77,19 +79,19 @@ impl App {
     }
 
     /// Asks for a session whose callback goes to `path` of the receiver.
-    pub(crate) async fn ask(&self, token: &str, path: &str) -> Reply {
+    pub(crate) async fn ask(&self, token: &str, path: &str) -> HttpReply {
         self.post(&body(token, &self.receiver.url(path)), &[]).await
     }
 
     /// Posts `body` to the edge.
-    pub(crate) async fn post(&self, body: &Value, headers: &[(&str, &str)]) -> Reply {
+    pub(crate) async fn post(&self, body: &Value, headers: &[(&str, &str)]) -> HttpReply {
         self.client
             .post(&format!("{}/v1/charging-sessions", self.process.edge), &body.to_string(), headers)
             .await
     }
 
     /// A document of the ops port.
-    pub(crate) async fn ops(&self, path: &str) -> Reply {
+    pub(crate) async fn ops(&self, path: &str) -> HttpReply {
         self.client.get(&format!("{}{path}", self.process.ops)).await
     }
 
@@ -97,16 +99,16 @@ impl App {
     pub(crate) async fn command(&self, args: &[&str]) -> (bool, Value) {
         let mut command = program();
         command.args(args).arg("--json").env_clear();
-        match &self.own {
-            Some(own) => own.tell(&mut command),
+        match &self.backend {
+            Some(backend) => backend.configure(&mut command),
             None => drop(command.arg("--data-dir").arg(self.data.path())),
         }
         output(command).await
     }
 
     /// Where queue and store are when they are not in the data folder.
-    pub(crate) fn own(&self) -> Option<&Own> {
-        self.own.as_ref()
+    pub(crate) fn backend(&self) -> Option<&TestBackend> {
+        self.backend.as_ref()
     }
 
     /// The books balance, with this much of everything.
@@ -117,9 +119,9 @@ impl App {
     }
 }
 
-fn tell(own: Option<&Own>, command: &mut Command) {
-    if let Some(own) = own {
-        own.tell(command);
+fn configure(backend: Option<&TestBackend>, command: &mut Command) {
+    if let Some(backend) = backend {
+        backend.configure(command);
     }
 }
 
@@ -139,7 +141,7 @@ pub(crate) fn body(token: &str, callback_url: &str) -> Value {
 /// Asks `check` again and again until it says something, or the test's patience ends. What it asks is another
 /// process, which cannot tell when it is ready.
 pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TEST_DEADLINE;
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
     timeout_at(deadline, async {
         loop {

@@ -9,14 +9,14 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::watch;
 
-use crate::app::{Answer, App, TOKEN, body, eventually};
+use crate::app::{AuthorizerAnswer, TOKEN, TestApp, body, eventually};
 
 const KILLS: usize = 20;
 const CLIENTS: usize = 8;
 
 /// What the clients know.
 #[derive(Default)]
-struct Known {
+struct LoadLedger {
     sent: usize,
     accepted: HashSet<String>,
 }
@@ -27,9 +27,9 @@ async fn twenty_kills_under_load_lose_and_contradict_nothing() {
     println!("CHARGEGATE_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
 
-    let mut app = App::spawn(&["--log", "error"]).await;
-    app.authorizer.answer(Answer::Slowly { delay: Duration::from_millis(5), capacity: 64 });
-    let known = Arc::new(Mutex::new(Known::default()));
+    let mut app = TestApp::spawn(&["--log", "error"]).await;
+    app.authorizer.set_answer(AuthorizerAnswer::Delayed { delay: Duration::from_millis(5), capacity: 64 });
+    let known = Arc::new(Mutex::new(LoadLedger::default()));
     let (edge, edges) = watch::channel(Some(app.process.edge.clone()));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
@@ -43,7 +43,7 @@ async fn twenty_kills_under_load_lose_and_contradict_nothing() {
         app.process.kill().await;
         // The service answers otherwise from now on: whoever asks twice about one request is found out.
         let status = ["allowed", "not_allowed", "invalid"][random.random_range(0..3)];
-        app.authorizer.answer(Answer::Status(status));
+        app.authorizer.set_answer(AuthorizerAnswer::Status(status));
         app.restart().await;
         edge.send_replace(Some(app.process.edge.clone()));
     }
@@ -78,10 +78,10 @@ async fn twenty_kills_under_load_lose_and_contradict_nothing() {
 
 /// Asks again and again, each time for a callback of its own, until there is no edge any more.
 async fn load(
-    client: crate::app::Client,
-    receiver: crate::app::Receiver,
-    known: Arc<Mutex<Known>>,
-    mut edges: watch::Receiver<Option<String>>,
+    client: crate::app::HttpClient,
+    receiver: crate::app::CallbackReceiver,
+    known: Arc<Mutex<LoadLedger>>,
+    mut edges: watch::CallbackReceiver<Option<String>>,
 ) {
     loop {
         let Some(edge) = edges.borrow_and_update().clone() else { return };
@@ -105,8 +105,8 @@ async fn load(
 }
 
 /// A row of the queue that somebody deletes by hand is a gap that `reconcile` names.
-async fn a_deleted_message_is_named(app: &App) {
-    app.authorizer.answer(Answer::Hang);
+async fn a_deleted_message_is_named(app: &TestApp) {
+    app.authorizer.set_answer(AuthorizerAnswer::Hang);
     for n in 0..40 {
         app.ask(TOKEN, &format!("/deleted/{n}")).await.request_id();
     }

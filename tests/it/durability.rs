@@ -7,12 +7,12 @@ async fn a_sync_stands_between_each_request_and_its_202() {
 
     use tokio::process::Command;
 
-    use crate::app::{Answer, App, TOKEN, eventually};
+    use crate::app::{AuthorizerAnswer, TOKEN, TestApp, eventually};
 
     const REQUESTS: usize = 20;
 
     // The authorization service hangs and the window is full: nothing but the requests themselves is written.
-    let app = App::spawn(&[
+    let app = TestApp::spawn(&[
         "--decision-deadline",
         "1h",
         "--acl-timeout",
@@ -23,7 +23,7 @@ async fn a_sync_stands_between_each_request_and_its_202() {
         "1",
     ])
     .await;
-    app.authorizer.answer(Answer::Hang);
+    app.authorizer.set_answer(AuthorizerAnswer::Hang);
     app.ask(TOKEN, "/before").await.request_id();
     eventually("the window is settled", async || (app.authorizer.in_flight() == 1).then_some(())).await;
 
@@ -75,14 +75,15 @@ async fn a_full_disk_refuses_requests_and_loses_none() {
     use tokio::process::Command;
     use tokio::task::JoinSet;
 
-    use crate::app::{Answer, App, Process, TOKEN, body};
+    use crate::app::{AuthorizerAnswer, ProgramProcess, TOKEN, TestApp, body};
 
     // No file of the process may grow beyond 1 MiB: the file system says so as it does when it is full.
     const SHELL: &str = "trap '' XFSZ; ulimit -f 2048; exec \"$@\"";
 
     let mut app =
-        App::spawn(&["--decision-deadline", "1h", "--acl-timeout", "30m", "--queue-limit", "1000000"]).await;
-    app.authorizer.answer(Answer::Hang);
+        TestApp::spawn(&["--decision-deadline", "1h", "--acl-timeout", "30m", "--queue-limit", "1000000"])
+            .await;
+    app.authorizer.set_answer(AuthorizerAnswer::Hang);
     app.process.interrupt().await;
     assert!(app.process.ended().await.success());
     let program = std::env::var("CHARGEGATE_PROGRAM").unwrap();
@@ -92,7 +93,7 @@ async fn a_full_disk_refuses_requests_and_loses_none() {
         .args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"])
         .args(app.flags())
         .kill_on_drop(true);
-    app.process = Process::spawn(command).await.unwrap();
+    app.process = ProgramProcess::spawn(command).await.unwrap();
 
     let mut accepted = Vec::new();
     let mut refused = 0;
@@ -122,7 +123,7 @@ async fn a_full_disk_refuses_requests_and_loses_none() {
     assert!(!accepted.is_empty());
 
     app.process.kill().await;
-    app.authorizer.answer(Answer::Status("allowed"));
+    app.authorizer.set_answer(AuthorizerAnswer::Status("allowed"));
     app.restart().await;
     for path in &accepted {
         app.receiver.wait(path, 1).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::app::{Answer, App, Engine, TOKEN, on_every_engine};
+use crate::app::{AuthorizerAnswer, TOKEN, TestApp, TestEngine, on_every_engine};
 
 on_every_engine! {
     a_hung_authorization_service_is_not_waited_for_beyond_the_deadline,
@@ -13,11 +13,13 @@ on_every_engine! {
     a_receiver_that_hangs_keeps_only_its_own_callbacks_waiting,
 }
 
-async fn a_hung_authorization_service_is_not_waited_for_beyond_the_deadline(engine: Engine) {
-    let app =
-        App::spawn_on(engine, &["--decision-deadline", "2s", "--acl-timeout", "500ms", "--acl-slots", "2"])
-            .await;
-    app.authorizer.answer(Answer::Hang);
+async fn a_hung_authorization_service_is_not_waited_for_beyond_the_deadline(engine: TestEngine) {
+    let app = TestApp::spawn_on(
+        engine,
+        &["--decision-deadline", "2s", "--acl-timeout", "500ms", "--acl-slots", "2"],
+    )
+    .await;
+    app.authorizer.set_answer(AuthorizerAnswer::Hang);
     for n in 0..20 {
         app.ask(TOKEN, &format!("/{n}")).await.request_id();
     }
@@ -31,22 +33,22 @@ async fn a_hung_authorization_service_is_not_waited_for_beyond_the_deadline(engi
     }
 }
 
-async fn calls_in_flight_keep_to_the_slots(engine: Engine) {
-    let app = App::spawn_on(engine, &["--acl-slots", "3"]).await;
+async fn calls_in_flight_keep_to_the_slots(engine: TestEngine) {
+    let app = TestApp::spawn_on(engine, &["--acl-slots", "3"]).await;
     // Long enough for calls to meet, and far from being hung up on, which the service would notice late.
-    app.authorizer.answer(Answer::Slowly { delay: Duration::from_millis(100), capacity: 100 });
+    app.authorizer.set_answer(AuthorizerAnswer::Delayed { delay: Duration::from_millis(100), capacity: 100 });
     for n in 0..30 {
         app.ask(TOKEN, &format!("/{n}")).await.request_id();
     }
     for n in 0..30 {
         app.receiver.wait(&format!("/{n}"), 1).await;
     }
-    assert_eq!(app.authorizer.most_in_flight(), 3);
+    assert_eq!(app.authorizer.max_in_flight(), 3);
 }
 
-async fn a_full_queue_answers_503_and_says_when_to_come_again(engine: Engine) {
-    let app = App::spawn_on(engine, &["--queue-limit", "5"]).await;
-    app.authorizer.answer(Answer::Hang);
+async fn a_full_queue_answers_503_and_says_when_to_come_again(engine: TestEngine) {
+    let app = TestApp::spawn_on(engine, &["--queue-limit", "5"]).await;
+    app.authorizer.set_answer(AuthorizerAnswer::Hang);
     let mut accepted = 0;
     let mut refused = 0;
     for n in 0..10 {
@@ -69,9 +71,9 @@ async fn a_full_queue_answers_503_and_says_when_to_come_again(engine: Engine) {
     assert!(balanced && books["enqueued"] == 5, "{books}");
 }
 
-async fn a_receiver_that_hangs_keeps_only_its_own_callbacks_waiting(engine: Engine) {
+async fn a_receiver_that_hangs_keeps_only_its_own_callbacks_waiting(engine: TestEngine) {
     // Two receivers on one machine are two hosts by name; 127.0.0.2 is loopback as well.
-    let app = App::spawn_on(
+    let app = TestApp::spawn_on(
         engine,
         &["--callbacks-per-host", "2", "--callbacks", "8", "--callback-timeout", "30s"],
     )

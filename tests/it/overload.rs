@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::app::{Answer, App, Engine, STATION, TOKEN, body, on_every_engine};
+use crate::app::{AuthorizerAnswer, STATION, TOKEN, TestApp, TestEngine, body, on_every_engine};
 
 on_every_engine! {
     twice_the_capacity_still_uses_nine_tenths_of_it,
@@ -17,10 +17,10 @@ const CAPACITY_PER_S: u32 = 100;
 const DEADLINE: Duration = Duration::from_secs(3);
 const LOAD: Duration = Duration::from_secs(12);
 
-async fn twice_the_capacity_still_uses_nine_tenths_of_it(engine: Engine) {
+async fn twice_the_capacity_still_uses_nine_tenths_of_it(engine: TestEngine) {
     let flags = ["--acl-slots", "10", "--decision-deadline", "3s", "--acl-timeout", "1s", "--log", "error"];
-    let app = Arc::new(App::spawn_on(engine, &flags).await);
-    app.authorizer.answer(Answer::Slowly { delay: Duration::from_millis(100), capacity: 10 });
+    let app = Arc::new(TestApp::spawn_on(engine, &flags).await);
+    app.authorizer.set_answer(AuthorizerAnswer::Delayed { delay: Duration::from_millis(100), capacity: 10 });
 
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / (2 * CAPACITY_PER_S));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -44,7 +44,7 @@ async fn twice_the_capacity_still_uses_nine_tenths_of_it(engine: Engine) {
         assert!(took <= DEADLINE + Duration::from_secs(1), "{n} was called back after {took:?}");
         allowed += u32::from(callback.status() == "allowed");
     }
-    assert!(app.authorizer.most_in_flight() <= 10);
+    assert!(app.authorizer.max_in_flight() <= 10);
     let possible = CAPACITY_PER_S * u32::try_from(LOAD.as_secs()).unwrap();
     assert!(allowed * 10 >= possible * 9, "{allowed} of {possible} possible answers for {STATION}");
     assert!(app.authorizer.answered() >= usize::try_from(allowed).unwrap());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// What can be called, of both protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Endpoint {
+pub enum EmulatorEndpoint {
     /// The broker's `POST /message`.
     BrokerMessage,
     /// The broker's `POST /batch`.
@@ -31,7 +31,7 @@ pub enum Endpoint {
 
 /// How often an endpoint was called, and for how much.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct EndpointTally {
     /// Calls, whatever came of them.
     pub calls: u64,
     /// Calls that moved no message: empty pulls, and whatever was refused.
@@ -42,20 +42,20 @@ pub struct Tally {
 
 /// The tallies of all endpoints.
 #[derive(Debug, Default)]
-pub(crate) struct Calls {
-    tallies: BTreeMap<Endpoint, Tally>,
+pub(crate) struct CallCounters {
+    tallies: BTreeMap<EmulatorEndpoint, EndpointTally>,
 }
 
-impl Calls {
+impl CallCounters {
     /// Notes that a call came.
-    pub(crate) fn came(&mut self, endpoint: Endpoint) {
+    pub(crate) fn came(&mut self, endpoint: EmulatorEndpoint) {
         let tally = self.tallies.entry(endpoint).or_default();
         tally.calls = tally.calls.saturating_add(1);
         tally.empty = tally.empty.saturating_add(1);
     }
 
     /// Notes what a call that came has moved.
-    pub(crate) fn moved(&mut self, endpoint: Endpoint, messages: usize) {
+    pub(crate) fn moved(&mut self, endpoint: EmulatorEndpoint, messages: usize) {
         if messages > 0 {
             let tally = self.tallies.entry(endpoint).or_default();
             tally.empty = tally.empty.saturating_sub(1);
@@ -63,7 +63,7 @@ impl Calls {
         }
     }
 
-    pub(crate) fn of(&self, endpoint: Endpoint) -> Tally {
+    pub(crate) fn of(&self, endpoint: EmulatorEndpoint) -> EndpointTally {
         self.tallies.get(&endpoint).copied().unwrap_or_default()
     }
 }

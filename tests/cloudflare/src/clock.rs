@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Real time plus an offset that only grows.
 #[derive(Debug, Default)]
-pub(crate) struct Clock {
+pub(crate) struct EmulatorClock {
     ahead_ms: AtomicU64,
 }
 
-impl Clock {
+impl EmulatorClock {
     /// The time since the Unix epoch.
     #[expect(clippy::disallowed_methods, reason = "the one place where the emulator reads the real clock")]
     pub(crate) fn now(&self) -> Duration {

@@ -6,26 +6,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api;
-use crate::calls::{Endpoint, Tally};
-use crate::fault::Fault;
-use crate::message::{JsonBodies, Message};
-use crate::queue::{Outcomes, Queue};
-use crate::server::Server;
-use crate::service::Shared;
-use crate::settings::{QueueSettings, Settings, SettingsError};
-use crate::state::State;
+use crate::calls::{EmulatorEndpoint, EndpointTally};
+use crate::fault::EmulatorFault;
+use crate::message::{EmulatorMessage, JsonBodyForm};
+use crate::queue::{EmulatedQueue, MessageOutcomes};
+use crate::server::EmulatorServer;
+use crate::service::SharedEmulator;
+use crate::settings::{EmulatedQueueSettings, EmulatorSettings, EmulatorSettingsError};
+use crate::state::EmulatorState;
 
 /// Cloudflare Queues in this process; it ends when dropped.
 #[derive(Debug)]
-pub struct Emulator {
-    shared: Arc<Shared>,
-    server: Server,
+pub struct CloudflareEmulator {
+    shared: Arc<SharedEmulator>,
+    server: EmulatorServer,
     address: SocketAddr,
 }
 
 /// What a queue holds now, and what became of what it held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueueView {
+pub struct QueueSnapshot {
     /// Messages that could be pulled now.
     pub ready: usize,
     /// Messages that are held back for a while.
@@ -33,15 +33,15 @@ pub struct QueueView {
     /// Messages whose lease has not ended.
     pub leased: usize,
     /// What became of messages since the start.
-    pub outcomes: Outcomes,
+    pub outcomes: MessageOutcomes,
 }
 
 /// The emulator cannot be started.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum EmulatorStartError {
     /// Something that Cloudflare would not let be configured.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(#[from] EmulatorSettingsError),
     /// The address cannot be had.
     #[error("cannot listen on {address}")]
     Listen {
@@ -52,7 +52,7 @@ pub enum StartError {
     },
 }
 
-impl Emulator {
+impl CloudflareEmulator {
     /// Starts on the runtime of the caller.
     ///
     /// # Errors
@@ -61,12 +61,12 @@ impl Emulator {
     /// # Panics
     /// Outside of a tokio runtime.
     #[expect(clippy::unused_async, reason = "it needs a runtime, which this says")]
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    pub async fn start(settings: EmulatorSettings) -> Result<Self, EmulatorStartError> {
         settings.check()?;
         let address = settings.listen;
-        let shared = Arc::new(Shared::new(State::new(settings)));
-        let listen_error = |source| StartError::Listen { address, source };
-        let server = Server::start(address, Arc::clone(&shared)).map_err(listen_error)?;
+        let shared = Arc::new(SharedEmulator::new(EmulatorState::new(settings)));
+        let listen_error = |source| EmulatorStartError::Listen { address, source };
+        let server = EmulatorServer::start(address, Arc::clone(&shared)).map_err(listen_error)?;
         let address = server.address().map_err(listen_error)?;
         Ok(Self { shared, server, address })
     }
@@ -99,15 +99,15 @@ impl Emulator {
 
     /// Spoils the next calls of an endpoint, after those faults that it has still to come.
     ///
-    /// On [`Endpoint::Pull`], what spoils only answers that hold messages waits for such an answer: [`Fault::CutAfter`],
-    /// [`Fault::CutWithin`], [`Fault::Duplicate`] and [`Fault::WrongLeases`].
-    pub fn inject(&self, endpoint: Endpoint, fault: Fault, times: u32) {
+    /// On [`EmulatorEndpoint::Pull`], what spoils only answers that hold messages waits for such an answer: [`EmulatorFault::CutAfter`],
+    /// [`EmulatorFault::CutWithin`], [`EmulatorFault::Duplicate`] and [`EmulatorFault::WrongLeases`].
+    pub fn inject(&self, endpoint: EmulatorEndpoint, fault: EmulatorFault, times: u32) {
         self.shared.state().0.faults.inject(endpoint, fault, times);
     }
 
     /// How many faults an endpoint has still to come.
     #[must_use]
-    pub fn faults_left(&self, endpoint: Endpoint) -> u32 {
+    pub fn faults_left(&self, endpoint: EmulatorEndpoint) -> u32 {
         self.shared.state().0.faults.left(endpoint)
     }
 
@@ -117,7 +117,7 @@ impl Emulator {
     }
 
     /// Chooses how bodies of content type `json` come out of pulls.
-    pub fn set_json_bodies(&self, form: JsonBodies) {
+    pub fn set_json_bodies(&self, form: JsonBodyForm) {
         self.shared.state().0.json_bodies = form;
     }
 
@@ -133,34 +133,34 @@ impl Emulator {
 
     /// How often an endpoint was called, and for how much.
     #[must_use]
-    pub fn calls(&self, endpoint: Endpoint) -> Tally {
+    pub fn calls(&self, endpoint: EmulatorEndpoint) -> EndpointTally {
         self.shared.state().0.calls.of(endpoint)
     }
 
     /// Looks at a queue by its id.
     #[must_use]
-    pub fn queue(&self, id: &str) -> Option<QueueView> {
+    pub fn queue(&self, id: &str) -> Option<QueueSnapshot> {
         let (mut state, now) = self.shared.state();
         state.queue(id).map(|queue| view(queue, now))
     }
 
     /// All messages that a queue holds, wherever they are, the oldest first; none if there is no such queue.
     #[must_use]
-    pub fn messages(&self, id: &str) -> Vec<Message> {
+    pub fn messages(&self, id: &str) -> Vec<EmulatorMessage> {
         let (mut state, _) = self.shared.state();
         state.queue(id).map(|queue| queue.messages().cloned().collect()).unwrap_or_default()
     }
 
     /// Puts a message into a queue past all protocols and limits; false if there is no such queue.
     #[must_use]
-    pub fn put(&self, id: &str, message: Message) -> bool {
+    pub fn put(&self, id: &str, message: EmulatorMessage) -> bool {
         let (mut state, now) = self.shared.state();
         state.queue(id).map(|queue| queue.send(message, None, now)).is_some()
     }
 
     /// Changes a queue's settings in mid-run, past all bounds; false if there is no such queue.
     #[must_use]
-    pub fn configure(&self, id: &str, change: impl FnOnce(&mut QueueSettings)) -> bool {
+    pub fn configure(&self, id: &str, change: impl FnOnce(&mut EmulatedQueueSettings)) -> bool {
         self.shared.state().0.queue(id).map(|queue| change(queue.settings_mut())).is_some()
     }
 
@@ -175,8 +175,8 @@ impl Emulator {
     }
 }
 
-fn view(queue: &Queue, now: Duration) -> QueueView {
+fn view(queue: &EmulatedQueue, now: Duration) -> QueueSnapshot {
     let (ready, leased) = (queue.ready(now), queue.leased());
     let delayed = queue.messages().len().saturating_sub(ready).saturating_sub(leased);
-    QueueView { ready, delayed, leased, outcomes: queue.outcomes() }
+    QueueSnapshot { ready, delayed, leased, outcomes: queue.outcomes() }
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::calls::Endpoint;
+use crate::calls::EmulatorEndpoint;
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum EmulatorFault {
     /// 429, with `Retry-After` in whole seconds where there is one.
     Throttled(Option<Duration>),
     /// 500.
@@ -25,7 +25,7 @@ pub enum Fault {
     /// It takes so much longer.
     Slow(Duration),
     /// The work is done, and the answer is 200 with such a body.
-    Garbage(Garbage),
+    Garbage(GarbageBody),
     /// A pull hands messages out and leases none, so that they are delivered again at once. Both leases can be
     /// acknowledged.
     Duplicate,
@@ -35,7 +35,7 @@ pub enum Fault {
 
 /// A body that is not what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Garbage {
+pub enum GarbageBody {
     /// A page of a proxy.
     NotJson,
     /// JSON that is no answer of this API.
@@ -46,7 +46,7 @@ pub enum Garbage {
     Endless,
 }
 
-impl Fault {
+impl EmulatorFault {
     /// Whether it says nothing on a pull that found no message, and waits for one that does.
     pub(crate) fn wants_messages(self) -> bool {
         matches!(self, Self::CutAfter | Self::CutWithin | Self::Duplicate | Self::WrongLeases)
@@ -55,19 +55,19 @@ impl Fault {
 
 /// The faults that are still to come.
 #[derive(Debug, Default)]
-pub(crate) struct Faults {
-    coming: BTreeMap<Endpoint, VecDeque<(Fault, u32)>>,
+pub(crate) struct PendingFaults {
+    coming: BTreeMap<EmulatorEndpoint, VecDeque<(EmulatorFault, u32)>>,
 }
 
-impl Faults {
-    pub(crate) fn inject(&mut self, endpoint: Endpoint, fault: Fault, times: u32) {
+impl PendingFaults {
+    pub(crate) fn inject(&mut self, endpoint: EmulatorEndpoint, fault: EmulatorFault, times: u32) {
         if times > 0 {
             self.coming.entry(endpoint).or_default().push_back((fault, times));
         }
     }
 
     /// Takes the next one.
-    pub(crate) fn next(&mut self, endpoint: Endpoint) -> Option<Fault> {
+    pub(crate) fn next(&mut self, endpoint: EmulatorEndpoint) -> Option<EmulatorFault> {
         let coming = self.coming.get_mut(&endpoint)?;
         let (fault, left) = coming.front_mut()?;
         let fault = *fault;
@@ -79,11 +79,11 @@ impl Faults {
     }
 
     /// Gives one back that had nothing to spoil.
-    pub(crate) fn put_back(&mut self, endpoint: Endpoint, fault: Fault) {
+    pub(crate) fn put_back(&mut self, endpoint: EmulatorEndpoint, fault: EmulatorFault) {
         self.coming.entry(endpoint).or_default().push_front((fault, 1));
     }
 
-    pub(crate) fn left(&self, endpoint: Endpoint) -> u32 {
+    pub(crate) fn left(&self, endpoint: EmulatorEndpoint) -> u32 {
         self.coming.get(&endpoint).map_or(0, |coming| coming.iter().map(|(_, times)| times).sum())
     }
 

@@ -20,9 +20,14 @@ mod settings;
 mod state;
 
 pub use broker::QUEUE_HEADER;
-pub use calls::{Endpoint, Tally};
-pub use emulator::{Emulator, QueueView, StartError};
-pub use fault::{Fault, Garbage};
-pub use message::{ContentType, ContentTypeError, JsonBodies, Message, MessageError};
-pub use queue::Outcomes;
-pub use settings::{Access, Consumer, PullSettings, QueueSettings, Settings, SettingsError, TokenSettings};
+pub use calls::{EmulatorEndpoint, EndpointTally};
+pub use emulator::{CloudflareEmulator, EmulatorStartError, QueueSnapshot};
+pub use fault::{EmulatorFault, GarbageBody};
+pub use message::{
+    EmulatorMessage, EmulatorMessageError, JsonBodyForm, MessageContentType, MessageContentTypeError,
+};
+pub use queue::MessageOutcomes;
+pub use settings::{
+    ApiTokenSettings, EmulatedQueueSettings, EmulatorSettings, EmulatorSettingsError, PullConsumerSettings,
+    QueueConsumer, TokenPermission,
+};

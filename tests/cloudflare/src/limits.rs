@@ -39,14 +39,14 @@ pub const BACKLOG_BYTES: u64 = 25_000_000_000;
 
 /// So much within each window of time.
 #[derive(Debug)]
-pub(crate) struct Rate {
+pub(crate) struct RateWindow {
     most: u32,
     window: Duration,
     opened: Duration,
     used: u32,
 }
 
-impl Rate {
+impl RateWindow {
     pub(crate) fn new(most: u32, window: Duration) -> Self {
         Self { most, window, opened: Duration::ZERO, used: 0 }
     }
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_rate_is_full_until_its_window_is_over() {
         let at = |millis: u64| Duration::from_millis(1_000_000 + millis);
-        let mut rate = Rate::new(3, Duration::from_secs(1));
+        let mut rate = RateWindow::new(3, Duration::from_secs(1));
         assert_eq!(rate.take(2, at(0)), Ok(()));
         assert_eq!(rate.take(2, at(400)), Err(Duration::from_millis(600)));
         assert_eq!(rate.take(1, at(999)), Ok(()));

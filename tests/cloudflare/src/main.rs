@@ -8,7 +8,8 @@ use std::str::FromStr;
 use std::thread;
 
 use chargegate_cloudflare_emulator::{
-    Access, Consumer, Emulator, PullSettings, QueueSettings, Settings, StartError, TokenSettings,
+    ApiTokenSettings, CloudflareEmulator, EmulatedQueueSettings, EmulatorSettings, EmulatorStartError,
+    PullConsumerSettings, QueueConsumer, TokenPermission,
 };
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 
 /// Cloudflare Queues on one's own machine
 #[derive(Debug, Parser)]
-struct Args {
+struct EmulatorArgs {
     /// The address to listen on, for both protocols
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -25,7 +26,7 @@ struct Args {
     account: String,
     /// A queue and its options; may be given again
     #[arg(long = "queue", value_name = "NAME:ID[:dead=NAME][:max_retries=N]", required = true)]
-    queues: Vec<Queue>,
+    queues: Vec<QueueArg>,
     /// The token that clients of the API must present
     #[arg(long, env = "CLOUDFLARE_API_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: String,
@@ -36,48 +37,49 @@ struct Args {
 
 /// A queue as it is told on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Queue {
+struct QueueArg {
     name: String,
     id: String,
-    pull: PullSettings,
+    pull: PullConsumerSettings,
 }
 
 /// The text describes no queue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be NAME:ID[:dead=NAME][:max_retries=N]")]
-struct QueueError;
+struct QueueArgError;
 
-impl FromStr for Queue {
-    type Err = QueueError;
+impl FromStr for QueueArg {
+    type Err = QueueArgError;
 
-    fn from_str(text: &str) -> Result<Self, QueueError> {
+    fn from_str(text: &str) -> Result<Self, QueueArgError> {
         let mut parts = text.split(':');
-        let mut named = || parts.next().filter(|part| !part.is_empty()).map(str::to_owned).ok_or(QueueError);
+        let mut named =
+            || parts.next().filter(|part| !part.is_empty()).map(str::to_owned).ok_or(QueueArgError);
         let (name, id) = (named()?, named()?);
-        let mut pull = PullSettings::default();
+        let mut pull = PullConsumerSettings::default();
         for part in parts {
-            match part.split_once('=').ok_or(QueueError)? {
+            match part.split_once('=').ok_or(QueueArgError)? {
                 ("dead", name) if !name.is_empty() => pull.dead_letter_queue = Some(name.to_owned()),
-                ("max_retries", number) => pull.max_retries = number.parse().map_err(|_| QueueError)?,
-                _ => return Err(QueueError),
+                ("max_retries", number) => pull.max_retries = number.parse().map_err(|_| QueueArgError)?,
+                _ => return Err(QueueArgError),
             }
         }
         Ok(Self { name, id, pull })
     }
 }
 
-impl Args {
-    fn settings(self) -> Settings {
+impl EmulatorArgs {
+    fn settings(self) -> EmulatorSettings {
         let account = self.account;
-        let queues = self.queues.into_iter().map(|Queue { name, id, pull }| QueueSettings {
-            consumer: Consumer::HttpPull(pull),
-            ..QueueSettings::new(&account, &id, &name)
+        let queues = self.queues.into_iter().map(|QueueArg { name, id, pull }| EmulatedQueueSettings {
+            consumer: QueueConsumer::HttpPull(pull),
+            ..EmulatedQueueSettings::new(&account, &id, &name)
         });
-        let defaults = Settings::default();
-        Settings {
+        let defaults = EmulatorSettings::default();
+        EmulatorSettings {
             listen: self.listen,
             queues: queues.collect(),
-            tokens: vec![TokenSettings::new(&account, &self.token, Access::Edit)],
+            tokens: vec![ApiTokenSettings::new(&account, &self.token, TokenPermission::Edit)],
             messages_per_second: defaults.messages_per_second.filter(|_| !self.unlimited),
             ..defaults
         }
@@ -86,7 +88,7 @@ impl Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    match run(EmulatorArgs::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let mut causes = String::new();
@@ -101,8 +103,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(args: Args) -> Result<(), RunError> {
-    let emulator = Emulator::start(args.settings()).await?;
+async fn run(args: EmulatorArgs) -> Result<(), EmulatorRunError> {
+    let emulator = CloudflareEmulator::start(args.settings()).await?;
     let mut out = io::stdout();
     writeln!(out, "cloudflare queues: broker http://{}, api {}", emulator.address(), emulator.api_url())?;
     out.flush()?;
@@ -129,10 +131,10 @@ async fn parent_gone() {
 
 /// The program ends before its time.
 #[derive(Debug, thiserror::Error)]
-enum RunError {
+enum EmulatorRunError {
     /// It cannot start.
     #[error("cannot start with these --listen and --queue")]
-    Start(#[from] StartError),
+    Start(#[from] EmulatorStartError),
     /// Signals or standard output cannot be had.
     #[error("cannot use standard output or signals")]
     Io(#[from] io::Error),
@@ -144,11 +146,11 @@ mod tests {
 
     #[test]
     fn a_queue_is_read_with_its_options() {
-        let queue: Queue = "jobs:cafe:dead=jobs-dead:max_retries=9".parse().unwrap();
+        let queue: QueueArg = "jobs:cafe:dead=jobs-dead:max_retries=9".parse().unwrap();
         assert_eq!((queue.name.as_str(), queue.id.as_str(), queue.pull.max_retries), ("jobs", "cafe", 9));
         assert_eq!(queue.pull.dead_letter_queue.as_deref(), Some("jobs-dead"));
         for wrong in ["", "jobs", "jobs:", ":id", "jobs:id:dead", "jobs:id:dead=", "jobs:id:max_retries=x"] {
-            assert_eq!(wrong.parse::<Queue>(), Err(QueueError), "{wrong}");
+            assert_eq!(wrong.parse::<QueueArg>(), Err(QueueArgError), "{wrong}");
         }
     }
 }

@@ -12,7 +12,7 @@ const ERROR_CAUSE: HeaderName = HeaderName::from_static("cf-queues-error-cause")
 
 /// Why a call is refused. The codes are Cloudflare's where they are documented or were seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum CallRefusal {
     /// No endpoint has this path.
     NoRoute,
     /// The endpoint has another method.
@@ -55,7 +55,7 @@ pub(crate) enum Refusal {
     Internal,
 }
 
-impl Refusal {
+impl CallRefusal {
     /// Status, code and text.
     fn parts(self) -> (StatusCode, u32, &'static str) {
         use StatusCode as S;

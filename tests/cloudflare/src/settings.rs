@@ -9,13 +9,13 @@ use crate::limits;
 
 /// What an emulator is started with.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct EmulatorSettings {
     /// Where both protocols are served.
     pub listen: SocketAddr,
     /// The queues of all accounts.
-    pub queues: Vec<QueueSettings>,
+    pub queues: Vec<EmulatedQueueSettings>,
     /// Who may call the API. The broker's protocol has no tokens: only a Workers runtime speaks it.
-    pub tokens: Vec<TokenSettings>,
+    pub tokens: Vec<ApiTokenSettings>,
     /// Messages that each queue takes in a second; `None` is no limit.
     pub messages_per_second: Option<u32>,
     /// Calls that each token may make in five minutes, pulls and acknowledgements aside; `None` is no limit.
@@ -24,7 +24,7 @@ pub struct Settings {
 
 /// A queue and its consumer.
 #[derive(Clone, Debug)]
-pub struct QueueSettings {
+pub struct EmulatedQueueSettings {
     /// The account it belongs to.
     pub account: String,
     /// Its id, as in the path of the API.
@@ -40,12 +40,12 @@ pub struct QueueSettings {
     /// How many bytes of messages it holds.
     pub backlog_bytes: u64,
     /// Who takes messages from it.
-    pub consumer: Consumer,
+    pub consumer: QueueConsumer,
 }
 
 /// Who takes messages from a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Consumer {
+pub enum QueueConsumer {
     /// Nobody yet.
     None,
     /// A Worker, which means that nobody can pull.
@@ -54,12 +54,12 @@ pub enum Consumer {
         script: String,
     },
     /// Whoever pulls over HTTP.
-    HttpPull(PullSettings),
+    HttpPull(PullConsumerSettings),
 }
 
 /// A consumer that pulls over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PullSettings {
+pub struct PullConsumerSettings {
     /// How often a message is delivered again before it is given up.
     pub max_retries: u32,
     /// How long a message is held back before it is delivered again.
@@ -72,18 +72,18 @@ pub struct PullSettings {
 
 /// A token of the API.
 #[derive(Clone)]
-pub struct TokenSettings {
+pub struct ApiTokenSettings {
     /// The account it is for.
     pub account: String,
     /// The bearer token itself.
     pub token: String,
     /// What it permits.
-    pub access: Access,
+    pub access: TokenPermission,
 }
 
 /// What a token permits. Whether Cloudflare lets a token pull that may not acknowledge is not documented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Access {
+pub enum TokenPermission {
     /// Looking at queues.
     Read,
     /// Looking and pulling, but nothing else.
@@ -95,35 +95,38 @@ pub enum Access {
 /// Something that Cloudflare would not let be configured.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("queue {queue}: {setting} must be {bounds}")]
-pub struct SettingsError {
+pub struct EmulatorSettingsError {
     queue: String,
     setting: &'static str,
     bounds: &'static str,
 }
 
-impl Settings {
+impl EmulatorSettings {
     /// Account `account` with one queue named `jobs`, its dead-letter queue `jobs-dead` and one token `token` that
     /// permits everything, on a free port of loopback.
     #[must_use]
     pub fn sample() -> Self {
-        let dead = QueueSettings::new("account", "deadbeefdeadbeefdeadbeefdeadbeef", "jobs-dead");
-        let mut jobs = QueueSettings::new("account", "cafecafecafecafecafecafecafecafe", "jobs");
+        let dead = EmulatedQueueSettings::new("account", "deadbeefdeadbeefdeadbeefdeadbeef", "jobs-dead");
+        let mut jobs = EmulatedQueueSettings::new("account", "cafecafecafecafecafecafecafecafe", "jobs");
         let dead_letter_queue = Some(dead.name.clone());
-        jobs.consumer = Consumer::HttpPull(PullSettings { dead_letter_queue, ..PullSettings::default() });
+        jobs.consumer = QueueConsumer::HttpPull(PullConsumerSettings {
+            dead_letter_queue,
+            ..PullConsumerSettings::default()
+        });
         Self {
             queues: vec![jobs, dead],
-            tokens: vec![TokenSettings::new("account", "token", Access::Edit)],
+            tokens: vec![ApiTokenSettings::new("account", "token", TokenPermission::Edit)],
             ..Self::default()
         }
     }
 
-    pub(crate) fn check(&self) -> Result<(), SettingsError> {
-        self.queues.iter().try_for_each(QueueSettings::check)
+    pub(crate) fn check(&self) -> Result<(), EmulatorSettingsError> {
+        self.queues.iter().try_for_each(EmulatedQueueSettings::check)
     }
 }
 
 /// No queue and no token, on a free port of loopback.
-impl Default for Settings {
+impl Default for EmulatorSettings {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -135,7 +138,7 @@ impl Default for Settings {
     }
 }
 
-impl QueueSettings {
+impl EmulatedQueueSettings {
     /// A queue with Cloudflare's defaults and an HTTP pull consumer.
     #[must_use]
     pub fn new(account: &str, id: &str, name: &str) -> Self {
@@ -147,12 +150,13 @@ impl QueueSettings {
             delivery_paused: false,
             retention: limits::DEFAULT_RETENTION,
             backlog_bytes: limits::BACKLOG_BYTES,
-            consumer: Consumer::HttpPull(PullSettings::default()),
+            consumer: QueueConsumer::HttpPull(PullConsumerSettings::default()),
         }
     }
 
-    fn check(&self) -> Result<(), SettingsError> {
-        let error = |setting, bounds| Err(SettingsError { queue: self.name.clone(), setting, bounds });
+    fn check(&self) -> Result<(), EmulatorSettingsError> {
+        let error =
+            |setting, bounds| Err(EmulatorSettingsError { queue: self.name.clone(), setting, bounds });
         let delays = Duration::ZERO..=limits::DELAY;
         let retentions = limits::MIN_RETENTION..=limits::RETENTION;
         let visibilities = Duration::from_millis(1)..=limits::VISIBILITY;
@@ -166,7 +170,7 @@ impl QueueSettings {
         if !within(self.retention, &retentions) {
             return error("the retention", "60 seconds to 14 days");
         }
-        let Consumer::HttpPull(pull) = &self.consumer else { return Ok(()) };
+        let QueueConsumer::HttpPull(pull) = &self.consumer else { return Ok(()) };
         if pull.max_retries > limits::RETRIES {
             return error("max_retries", "100 at most");
         }
@@ -180,7 +184,7 @@ impl QueueSettings {
     }
 }
 
-impl Default for PullSettings {
+impl Default for PullConsumerSettings {
     fn default() -> Self {
         Self {
             max_retries: limits::DEFAULT_RETRIES,
@@ -191,15 +195,15 @@ impl Default for PullSettings {
     }
 }
 
-impl TokenSettings {
+impl ApiTokenSettings {
     /// A token for one account.
     #[must_use]
-    pub fn new(account: &str, token: &str, access: Access) -> Self {
+    pub fn new(account: &str, token: &str, access: TokenPermission) -> Self {
         Self { account: account.to_owned(), token: token.to_owned(), access }
     }
 }
 
-impl fmt::Debug for TokenSettings {
+impl fmt::Debug for ApiTokenSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenSettings")
             .field("account", &self.account)

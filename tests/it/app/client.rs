@@ -11,17 +11,17 @@ use serde_json::Value;
 
 /// Sends requests over kept connections.
 #[derive(Clone)]
-pub(crate) struct Client(hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>);
+pub(crate) struct HttpClient(hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>);
 
 /// An answer.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct HttpReply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
 }
 
-impl Reply {
+impl HttpReply {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
@@ -37,18 +37,18 @@ impl Reply {
     }
 }
 
-impl Client {
+impl HttpClient {
     pub(crate) fn new() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         Self(hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector))
     }
 
-    pub(crate) async fn get(&self, url: &str) -> Reply {
+    pub(crate) async fn get(&self, url: &str) -> HttpReply {
         self.send(Method::GET, url, "", &[]).await.unwrap()
     }
 
-    pub(crate) async fn post(&self, url: &str, body: &str, headers: &[(&str, &str)]) -> Reply {
+    pub(crate) async fn post(&self, url: &str, body: &str, headers: &[(&str, &str)]) -> HttpReply {
         let mut all = vec![("content-type", "application/json")];
         all.extend(headers);
         self.send(Method::POST, url, body, &all).await.unwrap()
@@ -61,7 +61,7 @@ impl Client {
         url: &str,
         body: &str,
         headers: &[(&str, &str)],
-    ) -> Option<Reply> {
+    ) -> Option<HttpReply> {
         let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -74,6 +74,6 @@ impl Client {
         };
         let (head, body) = tokio::time::timeout(Duration::from_secs(10), exchange).await.ok()??;
         let body = String::from_utf8(body.to_vec()).unwrap();
-        Some(Reply { status: head.status, headers: head.headers, body })
+        Some(HttpReply { status: head.status, headers: head.headers, body })
     }
 }

@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::TEST_DEADLINE;
 
 /// The built program, as a command.
 pub(crate) fn program() -> Command {
@@ -21,30 +21,30 @@ pub(crate) fn program() -> Command {
 }
 
 /// A running program; killed when dropped.
-pub(crate) struct Process {
+pub(crate) struct ProgramProcess {
     child: Child,
     /// The base URL of the edge; empty where it is none.
     pub(crate) edge: String,
     /// The base URL of the ops port.
     pub(crate) ops: String,
-    output: Lines,
-    errors: Lines,
+    output: OutputLines,
+    errors: OutputLines,
 }
 
 /// The lines a process wrote so far.
 #[derive(Clone)]
-struct Lines {
+struct OutputLines {
     seen: Arc<Mutex<Vec<String>>>,
-    grown: watch::Receiver<()>,
+    grown: watch::CallbackReceiver<()>,
 }
 
-impl Process {
+impl ProgramProcess {
     /// Starts `up` and waits until it is ready.
-    pub(crate) async fn up(data: &Path, flags: &[String], tell: impl FnOnce(&mut Command)) -> Self {
+    pub(crate) async fn up(data: &Path, flags: &[String], configure: impl FnOnce(&mut Command)) -> Self {
         let mut command = program();
         command.arg("up").arg("--data-dir").arg(data);
         command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]).args(flags).env_clear();
-        tell(&mut command);
+        configure(&mut command);
         let process = Self::spawn(command).await;
         process.unwrap_or_else(|output| panic!("the program did not start: {output}"))
     }
@@ -52,8 +52,8 @@ impl Process {
     /// Runs a command that says when it is ready; its output when it ends instead.
     pub(crate) async fn spawn(mut command: Command) -> Result<Self, String> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let output = Lines::of(child.stdout.take().unwrap());
-        let errors = Lines::of(child.stderr.take().unwrap());
+        let output = OutputLines::of(child.stdout.take().unwrap());
+        let errors = OutputLines::of(child.stderr.take().unwrap());
         let mut process = Self { child, edge: String::new(), ops: String::new(), output, errors };
         if process.output.wait(|line| line == "ready").await.is_none() {
             let errors = process.errors();
@@ -111,11 +111,11 @@ impl Process {
 
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        timeout(PATIENCE, self.child.wait()).await.expect("an end").unwrap()
+        timeout(TEST_DEADLINE, self.child.wait()).await.expect("an end").unwrap()
     }
 }
 
-impl Lines {
+impl OutputLines {
     fn of(stream: impl AsyncRead + Send + Unpin + 'static) -> Self {
         let (grow, grown) = watch::channel(());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -138,7 +138,7 @@ impl Lines {
     async fn wait(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
         let mut grown = self.grown.clone();
         let find = || self.seen.lock().unwrap().iter().find(|line| wanted(line)).cloned();
-        timeout(PATIENCE, async {
+        timeout(TEST_DEADLINE, async {
             loop {
                 grown.mark_unchanged();
                 if let Some(line) = find() {

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_host::HostLimits;
+use chargegate_host::Limits;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 
-use super::support::{Confirms, Gate, Running, bounded};
+use super::support::{ConfirmingQueue, GatedQueue, TestHost, bounded};
 
 #[test]
 fn a_body_above_the_limit_is_refused_whether_announced_or_not() {
     bounded(async {
         let host =
-            Running::guest(HostLimits { request_body: 1000, ..HostLimits::DEFAULT }, Arc::new(Confirms))
+            TestHost::guest(Limits { request_body: 1000, ..Limits::DEFAULT }, Arc::new(ConfirmingQueue))
                 .await;
         for (length, status) in [(999, 202), (1000, 202), (1001, 413)] {
             let body = "x".repeat(length);
@@ -35,7 +35,7 @@ fn a_body_above_the_limit_is_refused_whether_announced_or_not() {
 #[test]
 fn a_body_is_refused_by_its_announced_length_before_it_comes() {
     bounded(async {
-        let host = Running::guest(HostLimits::DEFAULT, Arc::new(Confirms)).await;
+        let host = TestHost::guest(Limits::DEFAULT, Arc::new(ConfirmingQueue)).await;
         let mut client = host.connect().await;
         client.send(b"POST /minimal HTTP/1.1\r\nhost: t\r\ncontent-length: 1000000000000\r\n\r\n").await;
         assert_eq!(client.reply(false).await.unwrap().status, 413);
@@ -45,8 +45,8 @@ fn a_body_is_refused_by_its_announced_length_before_it_comes() {
 #[test]
 fn a_client_that_does_not_finish_its_body_is_given_up() {
     bounded(async {
-        let limits = HostLimits { request_timeout: Duration::from_millis(300), ..HostLimits::DEFAULT };
-        let host = Running::guest(limits, Arc::new(Confirms)).await;
+        let limits = Limits { request_timeout: Duration::from_millis(300), ..Limits::DEFAULT };
+        let host = TestHost::guest(limits, Arc::new(ConfirmingQueue)).await;
         let mut client = host.connect().await;
         client.send(b"POST /minimal HTTP/1.1\r\nhost: t\r\ncontent-length: 10\r\n\r\n1").await;
         assert_eq!(client.reply(false).await.unwrap().status, 408);
@@ -57,8 +57,8 @@ fn a_client_that_does_not_finish_its_body_is_given_up() {
 #[test]
 fn a_client_that_does_not_finish_its_head_is_cut_off() {
     bounded(async {
-        let limits = HostLimits { header_timeout: Duration::from_millis(300), ..HostLimits::DEFAULT };
-        let host = Running::guest(limits, Arc::new(Confirms)).await;
+        let limits = Limits { header_timeout: Duration::from_millis(300), ..Limits::DEFAULT };
+        let host = TestHost::guest(limits, Arc::new(ConfirmingQueue)).await;
         let mut silent = host.connect().await;
         let mut slow = host.connect().await;
         slow.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n").await;
@@ -74,8 +74,8 @@ fn a_client_that_does_not_finish_its_head_is_cut_off() {
 #[test]
 fn a_client_that_takes_no_answers_is_cut_off() {
     bounded(async {
-        let limits = HostLimits { write_timeout: Duration::from_millis(300), ..HostLimits::DEFAULT };
-        let host = Running::guest(limits, Arc::new(Confirms)).await;
+        let limits = Limits { write_timeout: Duration::from_millis(300), ..Limits::DEFAULT };
+        let host = TestHost::guest(limits, Arc::new(ConfirmingQueue)).await;
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         let mut client = socket.connect(host.address).await.unwrap();
@@ -90,7 +90,7 @@ fn a_client_that_takes_no_answers_is_cut_off() {
 fn a_head_above_the_limit_is_refused() {
     bounded(async {
         let host =
-            Running::guest(HostLimits { request_head: 10_000, ..HostLimits::DEFAULT }, Arc::new(Confirms))
+            TestHost::guest(Limits { request_head: 10_000, ..Limits::DEFAULT }, Arc::new(ConfirmingQueue))
                 .await;
         for (length, status) in [(9_000, 202), (100_000, 431)] {
             let mut client = host.connect().await;
@@ -105,7 +105,7 @@ fn a_head_above_the_limit_is_refused() {
 fn connections_above_the_limit_wait_for_a_place() {
     bounded(async {
         let host =
-            Running::guest(HostLimits { connections: 1, ..HostLimits::DEFAULT }, Arc::new(Confirms)).await;
+            TestHost::guest(Limits { connections: 1, ..Limits::DEFAULT }, Arc::new(ConfirmingQueue)).await;
         let mut first = host.connect().await;
         assert_eq!(first.get("/minimal").await.status, 202);
         let mut second = host.connect().await;
@@ -120,15 +120,15 @@ fn connections_above_the_limit_wait_for_a_place() {
 #[test]
 fn requests_above_the_limit_wait_for_their_turn() {
     bounded(async {
-        let (gate, mut keeper) = Gate::new();
-        let host = Running::guest(HostLimits { requests: 1, ..HostLimits::DEFAULT }, Arc::new(gate)).await;
+        let (gate, mut gate_control) = GatedQueue::new();
+        let host = TestHost::guest(Limits { requests: 1, ..Limits::DEFAULT }, Arc::new(gate)).await;
         let (mut first, mut second) = (host.connect().await, host.connect().await);
         first.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
-        keeper.wait().await;
+        gate_control.entered().await;
         second.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
-        let early = tokio::time::timeout(Duration::from_millis(200), keeper.wait()).await;
+        let early = tokio::time::timeout(Duration::from_millis(200), gate_control.entered()).await;
         assert!(early.is_err(), "the second request is in the component beside the first");
-        keeper.let_through(2);
+        gate_control.allow(2);
         assert_eq!(first.reply(false).await.unwrap().status, 202);
         assert_eq!(second.reply(false).await.unwrap().status, 202);
     });
@@ -137,13 +137,12 @@ fn requests_above_the_limit_wait_for_their_turn() {
 #[test]
 fn a_request_whose_turn_does_not_come_is_not_confirmed() {
     bounded(async {
-        let limits =
-            HostLimits { requests: 1, request_timeout: Duration::from_millis(500), ..HostLimits::DEFAULT };
-        let (gate, mut keeper) = Gate::new();
-        let host = Running::guest(limits, Arc::new(gate)).await;
+        let limits = Limits { requests: 1, request_timeout: Duration::from_millis(500), ..Limits::DEFAULT };
+        let (gate, mut gate_control) = GatedQueue::new();
+        let host = TestHost::guest(limits, Arc::new(gate)).await;
         let (mut first, mut second) = (host.connect().await, host.connect().await);
         first.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
-        keeper.wait().await;
+        gate_control.entered().await;
         second.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
         for client in [&mut first, &mut second] {
             let reply = client.reply(false).await.unwrap();

@@ -48,13 +48,13 @@ pub(crate) fn settings(variable: &str, limits: HostLimits) -> HostSettings {
 }
 
 /// A host that serves.
-pub(crate) struct Running {
+pub(crate) struct TestHost {
     pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
     served: JoinHandle<DrainOutcome>,
 }
 
-impl Running {
+impl TestHost {
     /// Serves the guest.
     pub(crate) async fn guest(limits: HostLimits, queue: Arc<dyn Producer>) -> Self {
         Self::start(settings("CHARGEGATE_GUEST_COMPONENT", limits), queue).await
@@ -72,12 +72,12 @@ impl Running {
         Self { address, stop, served }
     }
 
-    pub(crate) async fn connect(&self) -> Client {
-        Client::to(self.address).await
+    pub(crate) async fn connect(&self) -> RawConnection {
+        RawConnection::to(self.address).await
     }
 
     /// One request on a connection of its own.
-    pub(crate) async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> RawReply {
         self.connect().await.get(path).await
     }
 
@@ -95,13 +95,13 @@ impl Running {
 
 /// An answer.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct RawReply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Reply {
+impl RawReply {
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -112,14 +112,14 @@ impl Reply {
 }
 
 /// A connection, byte by byte.
-pub(crate) struct Client(BufReader<TcpStream>);
+pub(crate) struct RawConnection(BufReader<TcpStream>);
 
-impl Client {
+impl RawConnection {
     pub(crate) async fn to(address: SocketAddr) -> Self {
         Self(BufReader::new(TcpStream::connect(address).await.unwrap()))
     }
 
-    pub(crate) async fn get(&mut self, path: &str) -> Reply {
+    pub(crate) async fn get(&mut self, path: &str) -> RawReply {
         self.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).await;
         self.reply(false).await.expect("an answer")
     }
@@ -130,7 +130,7 @@ impl Client {
     }
 
     /// Reads an answer, or `None` where the connection ends before one begins.
-    pub(crate) async fn reply(&mut self, to_head: bool) -> Option<Reply> {
+    pub(crate) async fn reply(&mut self, to_head: bool) -> Option<RawReply> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             match self.0.read_u8().await {
@@ -146,7 +146,7 @@ impl Client {
             .map(|line| line.split_once(':').unwrap())
             .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
             .collect();
-        let mut reply = Reply { status, headers, body: Vec::new() };
+        let mut reply = RawReply { status, headers, body: Vec::new() };
         if !to_head {
             let length = reply.header("content-length").expect("every answer has a length").parse().unwrap();
             reply.body.resize(length, 0);
@@ -157,48 +157,48 @@ impl Client {
 }
 
 /// Confirms everything.
-pub(crate) struct Confirms;
+pub(crate) struct ConfirmingQueue;
 
 #[async_trait]
-impl Producer for Confirms {
+impl Producer for ConfirmingQueue {
     async fn enqueue(&self, _message: String) -> Result<(), EnqueueError> {
         Ok(())
     }
 }
 
 /// Tells when it is asked, and confirms when it is let.
-pub(crate) struct Gate {
+pub(crate) struct GatedQueue {
     entered: mpsc::UnboundedSender<()>,
     open: Arc<Semaphore>,
 }
 
-/// The other side of a [`Gate`].
-pub(crate) struct Keeper {
-    pub(crate) entered: mpsc::UnboundedReceiver<()>,
+/// The other side of a [`GatedQueue`].
+pub(crate) struct GateControl {
+    entries: mpsc::UnboundedReceiver<()>,
     open: Arc<Semaphore>,
 }
 
-impl Gate {
-    pub(crate) fn new() -> (Self, Keeper) {
+impl GatedQueue {
+    pub(crate) fn new() -> (Self, GateControl) {
         let (sender, entered) = mpsc::unbounded_channel();
         let open = Arc::new(Semaphore::new(0));
-        (Self { entered: sender, open: Arc::clone(&open) }, Keeper { entered, open })
+        (Self { entered: sender, open: Arc::clone(&open) }, GateControl { entered, open })
     }
 }
 
-impl Keeper {
+impl GateControl {
     /// Waits until a message is at the gate.
-    pub(crate) async fn wait(&mut self) {
+    pub(crate) async fn entered(&mut self) {
         self.entered.recv().await.unwrap();
     }
 
-    pub(crate) fn let_through(&self, messages: usize) {
+    pub(crate) fn allow(&self, messages: usize) {
         self.open.add_permits(messages);
     }
 }
 
 #[async_trait]
-impl Producer for Gate {
+impl Producer for GatedQueue {
     async fn enqueue(&self, _message: String) -> Result<(), EnqueueError> {
         let _ = self.entered.send(());
         self.open.acquire().await.map_err(|_| EnqueueError::Unavailable)?.forget();
@@ -207,20 +207,20 @@ impl Producer for Gate {
 }
 
 /// A queue whose answer is set from outside, and which keeps what it has confirmed.
-pub(crate) struct Told {
+pub(crate) struct ScriptedQueue {
     /// `None` never answers.
     pub(crate) answer: Mutex<Option<Result<(), EnqueueError>>>,
     pub(crate) messages: Mutex<Vec<String>>,
 }
 
-impl Default for Told {
+impl Default for ScriptedQueue {
     fn default() -> Self {
         Self { answer: Mutex::new(Some(Ok(()))), messages: Mutex::default() }
     }
 }
 
 #[async_trait]
-impl Producer for Told {
+impl Producer for ScriptedQueue {
     async fn enqueue(&self, message: String) -> Result<(), EnqueueError> {
         let answer = *self.answer.lock().unwrap();
         match answer {

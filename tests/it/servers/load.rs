@@ -8,29 +8,29 @@ use http::Method;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::system::System;
-use crate::app::{Client, Receiver, TOKEN, body, eventually};
+use super::system::TestSystem;
+use crate::app::{CallbackReceiver, HttpClient, TOKEN, body, eventually};
 
 const CLIENTS: usize = 6;
 
 /// Clients at work.
-pub(super) struct Load {
-    promised: Arc<Promised>,
+pub(super) struct LoadGenerator {
+    promised: Arc<LoadRecord>,
     edges: watch::Sender<Option<String>>,
     clients: JoinSet<()>,
 }
 
 /// What clients know.
 #[derive(Default)]
-struct Promised {
+struct LoadRecord {
     sent: AtomicUsize,
     accepted: Mutex<HashSet<String>>,
     refused: AtomicUsize,
 }
 
-impl Load {
+impl LoadGenerator {
     /// Starts to ask a system's edge.
-    pub(super) fn start(system: &System) -> Self {
+    pub(super) fn start(system: &TestSystem) -> Self {
         let promised = Arc::default();
         let (edges, edge) = watch::channel(Some(system.edge.edge.clone()));
         let mut clients = JoinSet::new();
@@ -56,14 +56,14 @@ impl Load {
     }
 
     /// Waits until `more` requests were accepted from now on.
-    pub(super) async fn goes_on(&self, more: usize) {
+    pub(super) async fn wait_for_accepted(&self, more: usize) {
         let enough = self.accepted() + more;
         eventually("requests are accepted", async || (self.accepted() >= enough).then_some(())).await;
     }
 
     /// Stops asking; every promise must have been kept, or be kept soon, without a contradiction, and nothing may be
     /// left over.
-    pub(super) async fn settle(self, system: &System) {
+    pub(super) async fn finish(self, system: &TestSystem) {
         let Self { promised, edges, mut clients } = self;
         edges.send_replace(None);
         while let Some(ended) = clients.join_next().await {
@@ -75,7 +75,7 @@ impl Load {
             accepted.iter().all(|path| statuses.contains_key(path)).then_some(())
         })
         .await;
-        system.settled().await;
+        system.wait_until_settled().await;
         for (path, statuses) in system.receiver.statuses() {
             assert!(statuses.iter().all(|status| *status == statuses[0]), "{path} was told {statuses:?}");
         }
@@ -84,10 +84,10 @@ impl Load {
 
 /// Asks again and again, each time for a callback of its own, until there is no edge any more.
 async fn ask(
-    client: Client,
-    receiver: Receiver,
-    promised: Arc<Promised>,
-    mut edges: watch::Receiver<Option<String>>,
+    client: HttpClient,
+    receiver: CallbackReceiver,
+    promised: Arc<LoadRecord>,
+    mut edges: watch::CallbackReceiver<Option<String>>,
 ) {
     loop {
         let Some(edge) = edges.borrow_and_update().clone() else { return };

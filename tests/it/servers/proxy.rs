@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 
 /// What happens to connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
+enum ProxyEvent {
     /// Both directions end at once.
     Cut,
     /// What the server says no longer arrives, nor does its end; what the client says still does.
@@ -20,14 +20,14 @@ enum Event {
 }
 
 /// A proxy before one server.
-pub(super) struct Proxy {
+pub(super) struct TcpProxy {
     pub(super) port: u16,
     server: Arc<AtomicU16>,
-    events: broadcast::Sender<Event>,
+    events: broadcast::Sender<ProxyEvent>,
     delay_ms: Arc<AtomicU64>,
 }
 
-impl Proxy {
+impl TcpProxy {
     /// Starts on a free port.
     pub(super) async fn start(server: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -47,12 +47,12 @@ impl Proxy {
 
     /// Ends every connection.
     pub(super) fn cut(&self) {
-        let _ = self.events.send(Event::Cut);
+        let _ = self.events.send(ProxyEvent::Cut);
     }
 
     /// Swallows what the server says from now on, on every connection there is.
     pub(super) fn half_close(&self) {
-        let _ = self.events.send(Event::HalfClose);
+        let _ = self.events.send(ProxyEvent::HalfClose);
     }
 
     /// Everything takes longer by this from now on.
@@ -64,7 +64,7 @@ impl Proxy {
 async fn serve(
     listener: TcpListener,
     server: Arc<AtomicU16>,
-    events: broadcast::Sender<Event>,
+    events: broadcast::Sender<ProxyEvent>,
     delay_ms: Arc<AtomicU64>,
 ) {
     loop {
@@ -83,7 +83,7 @@ async fn serve(
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut events: broadcast::Receiver<Event>,
+    mut events: broadcast::CallbackReceiver<ProxyEvent>,
     delay_ms: Arc<AtomicU64>,
     may_hang: bool,
 ) {
@@ -95,12 +95,12 @@ async fn pump(
                 _ => return,
             },
             event = events.recv() => match event {
-                Ok(Event::HalfClose) if may_hang => {
+                Ok(ProxyEvent::HalfClose) if may_hang => {
                     // The connection stays open and silent until it is cut.
-                    while !matches!(events.recv().await, Ok(Event::Cut) | Err(_)) {}
+                    while !matches!(events.recv().await, Ok(ProxyEvent::Cut) | Err(_)) {}
                     return;
                 }
-                Ok(Event::HalfClose) => continue,
+                Ok(ProxyEvent::HalfClose) => continue,
                 _ => return,
             },
         };

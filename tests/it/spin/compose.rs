@@ -5,19 +5,19 @@ use std::sync::LazyLock;
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
 
-use super::manifest::Manifest;
+use super::manifest::SpinManifest;
 use crate::host::support::component;
 
 /// What brings the edge its queue.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Engine {
+pub(super) enum SpinQueue {
     /// What the manifest names.
     Redis,
     /// What it names once its one line is another.
     Sqs,
 }
 
-impl Engine {
+impl SpinQueue {
     /// The component by itself.
     pub(super) fn component(self) -> Vec<u8> {
         component(match self {
@@ -28,8 +28,8 @@ impl Engine {
 
     /// The edge with it.
     pub(super) fn composed(self) -> &'static [u8] {
-        static REDIS: LazyLock<Vec<u8>> = LazyLock::new(|| compose(Engine::Redis));
-        static SQS: LazyLock<Vec<u8>> = LazyLock::new(|| compose(Engine::Sqs));
+        static REDIS: LazyLock<Vec<u8>> = LazyLock::new(|| compose(SpinQueue::Redis));
+        static SQS: LazyLock<Vec<u8>> = LazyLock::new(|| compose(SpinQueue::Sqs));
         match self {
             Self::Redis => &REDIS,
             Self::Sqs => &SQS,
@@ -37,7 +37,7 @@ impl Engine {
     }
 }
 
-fn compose(engine: Engine) -> Vec<u8> {
+fn compose(engine: SpinQueue) -> Vec<u8> {
     let mut graph = CompositionGraph::new();
     let edge = Package::from_bytes(
         "chargegate:edge",
@@ -47,7 +47,7 @@ fn compose(engine: Engine) -> Vec<u8> {
     );
     let edge = graph.register_package(edge.unwrap()).unwrap();
     let instance = graph.instantiate(edge);
-    for import in Manifest::read().edge().dependencies.keys() {
+    for import in SpinManifest::read().edge().dependencies.keys() {
         let dependency = Package::from_bytes(import, None, engine.component(), graph.types_mut()).unwrap();
         let dependency = graph.register_package(dependency).unwrap();
         let dependency = graph.instantiate(dependency);

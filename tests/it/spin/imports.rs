@@ -1,7 +1,7 @@
 //! What each component asks for, and so what it can use of what is granted.
 
-use super::compose::{Engine, imports};
-use super::manifest::Manifest;
+use super::compose::{SpinQueue, imports};
+use super::manifest::SpinManifest;
 use crate::host::support::component;
 
 /// What lets nothing out of the process and no secret in.
@@ -29,20 +29,20 @@ fn the_edge_itself_can_reach_nothing_but_its_queue_and_its_settings() {
 }
 
 #[track_caller]
-fn check(queue: Engine, expected: [&str; 2]) {
+fn check(queue: SpinQueue, expected: [&str; 2]) {
     assert_eq!(capabilities(&queue.component()), expected);
     assert_eq!(capabilities(queue.composed()), expected, "the whole asks for no more");
 }
 
 #[test]
 fn each_queue_reaches_its_own_kind_of_server_and_its_settings_and_no_more() {
-    check(Engine::Redis, ["spin:redis/redis@3.0.0", "spin:variables/variables@3.0.0"]);
-    check(Engine::Sqs, ["spin:variables/variables@3.0.0", "wasi:http/client@0.3.0"]);
+    check(SpinQueue::Redis, ["spin:redis/redis@3.0.0", "spin:variables/variables@3.0.0"]);
+    check(SpinQueue::Sqs, ["spin:variables/variables@3.0.0", "wasi:http/client@0.3.0"]);
 }
 
 #[test]
 fn a_queue_inherits_what_it_uses() {
-    let manifest = Manifest::read();
+    let manifest = SpinManifest::read();
     let inherited = manifest.edge().dependencies.values().map(|queue| &queue.inherit_configuration);
     assert_eq!(inherited.collect::<Vec<_>>(), [&["allowed_outbound_hosts", "variables"]]);
 }

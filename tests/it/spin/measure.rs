@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chargegate_servers::{RedisServer, redis_server};
+use chargegate_servers::{Redis, redis_server};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::compose::Engine;
-use super::host::Spin;
+use super::compose::SpinQueue;
+use super::host::SpinHost;
 use super::sqs;
 use super::support::post;
 
@@ -28,18 +28,18 @@ const TIME: Duration = Duration::from_secs(5);
 fn composed_speed() {
     Runtime::new().unwrap().block_on(async {
         for fsync in ["no", "everysec", "always"] {
-            let redis = RedisServer::start(&redis_server(), &["--appendfsync", fsync]).unwrap();
-            let spin = Spin::up([("queue_url", &*redis.url()), ("queue_limit", "4000000000")]).await;
+            let redis = Redis::start(&redis_server(), &["--appendfsync", fsync]).unwrap();
+            let spin = SpinHost::up([("queue_url", &*redis.url()), ("queue_limit", "4000000000")]).await;
             measure(&format!("Redis, appendfsync {fsync}"), &spin).await;
         }
         let own = [("queue_url", confirming().await), ("queue_timeout_ms", "1900".to_owned())];
         let variables = sqs::variables("/1/q").into_iter().chain(own);
         let variables = variables.map(|(name, value)| (name.to_owned(), value)).collect();
-        measure("SQS that confirms at once", &Spin::up_with(Engine::Sqs, &variables).await).await;
+        measure("SQS that confirms at once", &SpinHost::up_with(SpinQueue::Sqs, &variables).await).await;
     });
 }
 
-async fn measure(what: &str, spin: &Spin) {
+async fn measure(what: &str, spin: &SpinHost) {
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
         let mut client = spin.connect().await;

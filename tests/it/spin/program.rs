@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use super::support::{assert_accepted, assert_refused, once, post};
-use crate::host::support::{Client, bounded};
+use crate::host::support::{RawConnection, bounded};
 
 /// How long Spin may take to compose and compile.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ fn a_real_spin_confirms_within_the_limit_and_after_a_restart_of_the_server() {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut spin = up(folder.path(), address, &redis.url());
         wait_until_it_listens(&mut spin, address).await;
-        let mut client = Client::to(address).await;
+        let mut client = RawConnection::to(address).await;
         assert_eq!(client.get("/healthz").await.status, 200);
         for _ in 0..3 {
             assert_accepted(&post(&mut client).await);

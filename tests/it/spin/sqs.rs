@@ -10,8 +10,8 @@ use std::env;
 pub(super) use chargegate_servers::sqs::MotoQueue;
 use chargegate_servers::sqs::REGION;
 
-use super::compose::Engine;
-use super::host::Spin;
+use super::compose::SpinQueue;
+use super::host::SpinHost;
 
 /// Where the Moto that all tests share is.
 pub(super) fn endpoint() -> String {
@@ -34,10 +34,10 @@ pub(super) fn variables(path: &str) -> [(&'static str, String); 4] {
 }
 
 /// The application over a queue at `url`, patient, for servers and machines take their time; `others` win.
-async fn up(url: &str, path: &str, others: &[(&str, &str)]) -> Spin {
+async fn up(url: &str, path: &str, others: &[(&str, &str)]) -> SpinHost {
     let usual = variables(path).map(|(name, value)| (name.to_owned(), value));
     let patient = [("queue_timeout_ms", "20000"), ("enqueue_timeout_ms", "50000")];
     let others = [("queue_url", url)].into_iter().chain(patient).chain(others.iter().copied());
     let others = others.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Spin::up_with(Engine::Sqs, &usual.into_iter().chain(others).collect()).await
+    SpinHost::up_with(SpinQueue::Sqs, &usual.into_iter().chain(others).collect()).await
 }

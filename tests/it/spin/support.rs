@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use chargegate_redis_layout::stream_key;
 use redis::{Client as Redis, Commands as _, Connection, FromRedisValue};
 
-use super::host::Spin;
+use super::host::SpinHost;
 pub(super) use crate::posts::{assert_accepted, assert_refused, post};
 
 /// Asserts that the server is not confirmed to have taken a message, in no more time than it may take.
-pub(super) async fn assert_refuses_in(spin: &Spin, limit: Duration, detail: &str) {
+pub(super) async fn assert_refuses_in(spin: &SpinHost, limit: Duration, detail: &str) {
     let mut client = spin.connect().await;
     let start = Instant::now();
     assert_refused(&post(&mut client).await, detail);
@@ -18,14 +18,14 @@ pub(super) async fn assert_refuses_in(spin: &Spin, limit: Duration, detail: &str
 }
 
 /// The streams of one test, on a server that others use; gone when dropped.
-pub(super) struct Streams {
+pub(super) struct TestStreams {
     pub(super) url: String,
     pub(super) prefix: String,
     connection: Connection,
     count: u16,
 }
 
-impl Streams {
+impl TestStreams {
     /// On the server for tests.
     pub(super) fn new() -> Self {
         Self::on(&env::var("REDIS_URL").expect("REDIS_URL must name a server"), 1)
@@ -68,7 +68,7 @@ impl Streams {
     }
 }
 
-impl Drop for Streams {
+impl Drop for TestStreams {
     fn drop(&mut self) {
         self.clear();
     }

@@ -12,29 +12,29 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use chargegate_servers::{QueueBroker, WorkerBinding, WorkerdScript, WorkerdServer, workerd};
+use chargegate_servers::{Binding, Broker, Worker, Workerd, workerd};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::host::support::{Client, Reply};
+use crate::host::support::{RawConnection, RawReply};
 
 /// How long the queue is given.
-pub(super) const TIMEOUT: &str = "CHARGEGATE_ENQUEUE_TIMEOUT_MS";
+pub(super) const TIMEOUT_VARIABLE: &str = "CHARGEGATE_ENQUEUE_TIMEOUT_MS";
 /// Longer than a queue takes on a busy machine.
-pub(super) const PATIENT: &str = "30000";
+pub(super) const LONG_TIMEOUT: &str = "30000";
 
 /// The edge, or the guest, as a worker that serves.
-pub(crate) struct Running(pub(crate) WorkerdServer);
+pub(crate) struct TestWorker(pub(crate) Workerd);
 
-impl Running {
+impl TestWorker {
     /// The edge, its queue at `broker`, which is given more time than a busy machine takes.
     pub(super) fn edge(broker: SocketAddr) -> Self {
-        Self::edge_waiting(PATIENT, queue(broker))
+        Self::edge_with_timeout(LONG_TIMEOUT, queue(broker))
     }
 
     /// The edge, which gives `queue` so many milliseconds.
-    pub(super) fn edge_waiting(milliseconds: &str, queue: WorkerBinding) -> Self {
-        let bindings = [("JOBS", queue), (TIMEOUT, WorkerBinding::Text(milliseconds.to_owned()))];
+    pub(super) fn edge_with_timeout(milliseconds: &str, queue: Binding) -> Self {
+        let bindings = [("JOBS", queue), (TIMEOUT_VARIABLE, Binding::Text(milliseconds.to_owned()))];
         Self::start("CHARGEGATE_EDGE_WORKER", bindings)
     }
 
@@ -43,35 +43,32 @@ impl Running {
         Self::start("CHARGEGATE_GUEST_WORKER", [("JOBS", queue(broker))])
     }
 
-    pub(crate) fn start<'a>(
-        variable: &str,
-        bindings: impl IntoIterator<Item = (&'a str, WorkerBinding)>,
-    ) -> Self {
+    pub(crate) fn start<'a>(variable: &str, bindings: impl IntoIterator<Item = (&'a str, Binding)>) -> Self {
         let modules =
             env::var(variable).unwrap_or_else(|_| panic!("{variable} must name a worker's modules"));
         let bindings = bindings.into_iter().map(|(name, binding)| (name.to_owned(), binding)).collect();
-        let worker = WorkerdScript { modules: PathBuf::from(modules), bindings };
-        Self(WorkerdServer::start(&workerd(), &worker).unwrap())
+        let worker = Worker { modules: PathBuf::from(modules), bindings };
+        Self(Workerd::start(&workerd(), &worker).unwrap())
     }
 
-    pub(super) async fn connect(&self) -> Client {
-        Client::to(SocketAddr::from(([127, 0, 0, 1], self.0.port()))).await
+    pub(super) async fn connect(&self) -> RawConnection {
+        RawConnection::to(SocketAddr::from(([127, 0, 0, 1], self.0.port()))).await
     }
 
     /// One request on a connection of its own.
-    pub(super) async fn get(&self, path: &str) -> Reply {
+    pub(super) async fn get(&self, path: &str) -> RawReply {
         self.connect().await.get(path).await
     }
 }
 
 /// A queue whose messages go to `broker`.
-pub(super) fn queue(broker: SocketAddr) -> WorkerBinding {
-    WorkerBinding::Queue(QueueBroker { address: broker, headers: Vec::new() })
+pub(super) fn queue(broker: SocketAddr) -> Binding {
+    Binding::Queue(Broker { address: broker, headers: Vec::new() })
 }
 
-/// What a [`Peer`] answers.
+/// What a [`FakeBroker`] answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum BrokerVerdict {
     /// It takes the message.
     #[default]
     Takes,
@@ -85,15 +82,15 @@ pub(super) enum Verdict {
 
 /// A broker that does as it is told, and keeps what it has taken.
 #[derive(Default)]
-pub(super) struct Peer {
-    verdict: Mutex<Verdict>,
+pub(super) struct FakeBroker {
+    verdict: Mutex<BrokerVerdict>,
     messages: Mutex<Vec<String>>,
     formats: Mutex<BTreeMap<String, usize>>,
     /// How many messages it leaves without an answer.
     hanging: watch::Sender<usize>,
 }
 
-impl Peer {
+impl FakeBroker {
     /// A broker on a free port.
     pub(super) async fn start() -> (SocketAddr, Arc<Self>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -102,18 +99,18 @@ impl Peer {
 
     /// A broker where it is expected.
     pub(super) fn start_on(listener: TcpListener) -> Arc<Self> {
-        let peer = Arc::new(Self::default());
-        let routes = Router::new().route("/message", post(take)).with_state(Arc::clone(&peer));
+        let fake = Arc::new(Self::default());
+        let routes = Router::new().route("/message", post(take)).with_state(Arc::clone(&fake));
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        peer
+        fake
     }
 
-    pub(super) fn tell(&self, verdict: Verdict) {
+    pub(super) fn set_verdict(&self, verdict: BrokerVerdict) {
         *self.verdict.lock().unwrap() = verdict;
     }
 
     /// Waits until so many messages hang.
-    pub(super) async fn hangs(&self, messages: usize) {
+    pub(super) async fn wait_for_hanging(&self, messages: usize) {
         self.hanging.subscribe().wait_for(|hanging| *hanging >= messages).await.unwrap();
     }
 
@@ -128,17 +125,17 @@ impl Peer {
     }
 }
 
-async fn take(State(peer): State<Arc<Peer>>, headers: HeaderMap, message: String) -> Response {
+async fn take(State(fake): State<Arc<FakeBroker>>, headers: HeaderMap, message: String) -> Response {
     const TAKEN: &str = r#"{"metadata":{"metrics":{"backlogCount":1,"backlogBytes":1}}}"#;
-    let verdict = *peer.verdict.lock().unwrap();
+    let verdict = *fake.verdict.lock().unwrap();
     let body = match verdict {
-        Verdict::Takes => TAKEN,
-        Verdict::Mumbles => "so be it",
-        Verdict::Hangs => {
-            peer.hanging.send_modify(|hanging| *hanging += 1);
+        BrokerVerdict::Accepts => TAKEN,
+        BrokerVerdict::Garbles => "so be it",
+        BrokerVerdict::Hangs => {
+            fake.hanging.send_modify(|hanging| *hanging += 1);
             return future::pending().await;
         }
-        Verdict::Refuses(status, code) => {
+        BrokerVerdict::Refuses(status, code) => {
             let mut refusal = StatusCode::from_u16(status).unwrap().into_response();
             if let Some(code) = code {
                 refusal.headers_mut().insert("cf-queues-error-code", code.into());
@@ -148,7 +145,7 @@ async fn take(State(peer): State<Arc<Peer>>, headers: HeaderMap, message: String
         }
     };
     let format = headers.get("x-msg-fmt").map(|format| format.to_str().unwrap().to_owned());
-    *peer.formats.lock().unwrap().entry(format.unwrap_or_default()).or_default() += 1;
-    peer.messages.lock().unwrap().push(message);
+    *fake.formats.lock().unwrap().entry(format.unwrap_or_default()).or_default() += 1;
+    fake.messages.lock().unwrap().push(message);
     body.into_response()
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chargegate_cloudflare_emulator::{Emulator, QUEUE_HEADER, QueueView, Settings};
+use chargegate_cloudflare_emulator::{CloudflareEmulator, EmulatorSettings, QUEUE_HEADER, QueueSnapshot};
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -22,45 +22,45 @@ pub(crate) const TOKEN: &str = "token";
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// An emulator and how it is called.
-pub(crate) struct Rig {
-    pub(crate) emulator: Emulator,
+pub(crate) struct EmulatorHarness {
+    pub(crate) emulator: CloudflareEmulator,
 }
 
 /// An answer as it came.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct EmulatorReply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Rig {
+impl EmulatorHarness {
     pub(crate) async fn start() -> Self {
         Self::start_with(|_| ()).await
     }
 
-    pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = Settings::sample();
+    pub(crate) async fn start_with(change: impl FnOnce(&mut EmulatorSettings)) -> Self {
+        let mut settings = EmulatorSettings::sample();
         change(&mut settings);
-        Self { emulator: Emulator::start(settings).await.unwrap() }
+        Self { emulator: CloudflareEmulator::start(settings).await.unwrap() }
     }
 
-    pub(crate) fn jobs(&self) -> QueueView {
+    pub(crate) fn jobs(&self) -> QueueSnapshot {
         self.emulator.queue(JOBS).unwrap()
     }
 
     /// Calls the API below the queue `jobs`, over a connection of its own.
-    pub(crate) async fn try_call(&self, path: &str, body: &Value) -> Result<Answer, hyper::Error> {
+    pub(crate) async fn try_call(&self, path: &str, body: &Value) -> Result<EmulatorReply, hyper::Error> {
         let request = post(&format!("{}/{path}", queue_path(JOBS)), Some(TOKEN), body.to_string());
         call(self.emulator.address(), request).await
     }
 
     /// Calls the API below the queue `jobs`.
-    pub(crate) async fn call(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn call(&self, path: &str, body: &Value) -> EmulatorReply {
         self.try_call(path, body).await.unwrap()
     }
 
-    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str, token: &str) -> EmulatorReply {
         let request = Request::get(path).header("authorization", format!("Bearer {token}"));
         call(self.emulator.address(), request.body(Full::default()).unwrap()).await.unwrap()
     }
@@ -71,7 +71,7 @@ impl Rig {
         path: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
-    ) -> Answer {
+    ) -> EmulatorReply {
         let mut request = Request::post(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -105,7 +105,7 @@ impl Rig {
     }
 }
 
-impl Answer {
+impl EmulatorReply {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
@@ -159,7 +159,10 @@ pub(crate) fn bodies(messages: &[Value]) -> Vec<&str> {
 }
 
 /// One call over a connection of its own.
-pub(crate) async fn call(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<Answer, hyper::Error> {
+pub(crate) async fn call(
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> Result<EmulatorReply, hyper::Error> {
     exchange(&mut connect(address).await, request).await
 }
 
@@ -174,12 +177,12 @@ pub(crate) async fn connect(address: SocketAddr) -> SendRequest<Full<Bytes>> {
 pub(crate) async fn exchange(
     connection: &mut SendRequest<Full<Bytes>>,
     request: Request<Full<Bytes>>,
-) -> Result<Answer, hyper::Error> {
+) -> Result<EmulatorReply, hyper::Error> {
     let exchange = async {
         connection.ready().await?;
         let (head, body) = connection.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+        Ok(EmulatorReply { status: head.status.as_u16(), headers: head.headers, body })
     };
     timeout(DEADLINE, exchange).await.expect("there is an answer, or the connection is cut")
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chargegate_cloudflare_emulator::{
-    Access, Consumer, Emulator, Message, PullSettings, QueueSettings, Settings, StartError, TokenSettings,
+    ApiTokenSettings, CloudflareEmulator, EmulatedQueueSettings, EmulatorMessage, EmulatorSettings,
+    EmulatorStartError, PullConsumerSettings, QueueConsumer, TokenPermission,
 };
 use serde_json::{Value, json};
 
-use crate::client::{ACCOUNT, JOBS, Rig, TOKEN, call, post, queue_path};
+use crate::client::{ACCOUNT, EmulatorHarness, JOBS, TOKEN, call, post, queue_path};
 
 // As documented, and not as the emulator has it.
 const MESSAGE_BYTES: usize = 128_000;
@@ -32,7 +33,7 @@ fn broker_batch(messages: usize, bytes: usize) -> String {
 
 #[tokio::test]
 async fn a_message_has_128_000_bytes_at_most() {
-    let rig = Rig::start().await;
+    let rig = EmulatorHarness::start().await;
     let api = |bytes| json!({ "body": "x".repeat(bytes), "content_type": "text" });
     assert_eq!(rig.call("messages", &api(MESSAGE_BYTES)).await.status, 200);
     assert_eq!(rig.call("messages", &api(MESSAGE_BYTES + 1)).await.refusal(), (413, 10_204));
@@ -45,7 +46,7 @@ async fn a_message_has_128_000_bytes_at_most() {
 
 #[tokio::test]
 async fn a_batch_has_1_to_100_messages_and_256_000_bytes_at_most() {
-    let rig = Rig::start().await;
+    let rig = EmulatorHarness::start().await;
     let full = BATCH_BYTES / 4;
     for (messages, bytes, refusal) in [
         (BATCH_MESSAGES, 1, None),
@@ -67,7 +68,7 @@ async fn a_batch_has_1_to_100_messages_and_256_000_bytes_at_most() {
 
 #[tokio::test]
 async fn a_request_is_not_read_past_any_limit() {
-    let rig = Rig::start().await;
+    let rig = EmulatorHarness::start().await;
     let garbage = || "x".repeat(3 * 1024 * 1024);
     assert_eq!(rig.runtime("/batch", &[], garbage()).await.broker_refusal(), (413, 10_205));
     let request = post(&format!("{}/messages", queue_path(JOBS)), Some(TOKEN), garbage());
@@ -76,7 +77,7 @@ async fn a_request_is_not_read_past_any_limit() {
 
 #[tokio::test]
 async fn a_pull_asks_for_1_to_100_messages_and_12_hours_at_most() {
-    let rig = Rig::start().await;
+    let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     let longest = u64::try_from(VISIBILITY.as_millis()).unwrap();
     for body in [
@@ -98,7 +99,7 @@ async fn a_pull_asks_for_1_to_100_messages_and_12_hours_at_most() {
 
 #[tokio::test]
 async fn a_lease_lasts_as_the_consumer_says_where_the_pull_does_not() {
-    let rig = Rig::start().await;
+    let rig = EmulatorHarness::start().await;
     let lasts = async |body: Value, timeout: Duration| {
         rig.call("messages/pull", &body).await.result();
         rig.emulator.advance_clock(timeout.checked_sub(Duration::from_secs(10)).unwrap());
@@ -110,8 +111,10 @@ async fn a_lease_lasts_as_the_consumer_says_where_the_pull_does_not() {
     lasts(json!({}), Duration::from_secs(30)).await;
     assert!(rig.emulator.configure(JOBS, |settings| {
         let visibility_timeout = Duration::from_mins(5);
-        settings.consumer =
-            Consumer::HttpPull(PullSettings { visibility_timeout, ..PullSettings::default() });
+        settings.consumer = QueueConsumer::HttpPull(PullConsumerSettings {
+            visibility_timeout,
+            ..PullConsumerSettings::default()
+        });
     }));
     lasts(json!({}), Duration::from_mins(5)).await;
     lasts(json!({ "visibility_timeout_ms": 600_000 }), Duration::from_mins(10)).await;
@@ -119,7 +122,7 @@ async fn a_lease_lasts_as_the_consumer_says_where_the_pull_does_not() {
 
 #[tokio::test]
 async fn a_delay_has_24_hours_at_most() {
-    let rig = Rig::start().await;
+    let rig = EmulatorHarness::start().await;
     let longest = DELAY.as_secs();
     let message = |delay| json!({ "body": "x", "delay_seconds": delay });
     let batch = |delay| json!({ "delay_seconds": delay, "messages": [{ "body": "x" }] });
@@ -147,7 +150,7 @@ async fn a_delay_has_24_hours_at_most() {
 
 #[tokio::test]
 async fn a_call_settles_100_leases_at_most() {
-    let rig = Rig::start().await;
+    let rig = EmulatorHarness::start().await;
     let settling = |acks: usize, retries: usize| json!({ "acks": vec![json!({ "lease_id": "a" }); acks], "retries": vec![json!({ "lease_id": "b" }); retries] });
     assert_eq!(rig.call("messages/ack", &settling(60, 40)).await.result()["ackCount"], 0);
     assert_eq!(rig.call("messages/ack", &settling(60, 41)).await.refusal(), (400, 10_207));
@@ -157,8 +160,8 @@ async fn a_call_settles_100_leases_at_most() {
 
 #[tokio::test]
 async fn a_queue_takes_so_many_messages_in_a_second() {
-    let limited = Rig::start_with(|settings| settings.messages_per_second = Some(150)).await;
-    let unlimited = Rig::start_with(|settings| settings.messages_per_second = None).await;
+    let limited = EmulatorHarness::start_with(|settings| settings.messages_per_second = Some(150)).await;
+    let unlimited = EmulatorHarness::start_with(|settings| settings.messages_per_second = None).await;
     // Whatever a busy machine makes of a second, of three batches at a standing clock one is too much.
     let mut refused = 0;
     for _ in 0..20 {
@@ -176,9 +179,9 @@ async fn a_queue_takes_so_many_messages_in_a_second() {
 
 #[tokio::test]
 async fn a_token_has_so_many_calls_in_five_minutes_and_pulls_are_not_among_them() {
-    let rig = Rig::start_with(|settings| {
+    let rig = EmulatorHarness::start_with(|settings| {
         settings.calls_per_five_minutes = Some(2);
-        settings.tokens.push(TokenSettings::new(ACCOUNT, "another", Access::Read));
+        settings.tokens.push(ApiTokenSettings::new(ACCOUNT, "another", TokenPermission::Read));
     })
     .await;
     for _ in 0..2 {
@@ -198,7 +201,7 @@ async fn a_token_has_so_many_calls_in_five_minutes_and_pulls_are_not_among_them(
 
 #[tokio::test]
 async fn a_backlog_has_its_size() {
-    let rig = Rig::start_with(|settings| settings.queues[0].backlog_bytes = 10).await;
+    let rig = EmulatorHarness::start_with(|settings| settings.queues[0].backlog_bytes = 10).await;
     let text = [("x-msg-fmt", "text")];
     assert_eq!(rig.runtime("/message", &text, "123456").await.status, 200);
     assert_eq!(rig.runtime("/message", &text, "12345").await.broker_refusal(), (429, 10_251));
@@ -210,8 +213,8 @@ async fn a_backlog_has_its_size() {
 
 #[tokio::test]
 async fn what_outlives_the_retention_is_gone() {
-    let rig = Rig::start_with(|settings| settings.queues[0].retention = RETENTION).await;
-    assert!(rig.emulator.put(JOBS, Message::text("old")));
+    let rig = EmulatorHarness::start_with(|settings| settings.queues[0].retention = RETENTION).await;
+    assert!(rig.emulator.put(JOBS, EmulatorMessage::text("old")));
     rig.emulator.advance_clock(RETENTION.checked_sub(Duration::from_mins(1)).unwrap());
     assert_eq!(rig.jobs().ready, 1);
     rig.emulator.advance_clock(Duration::from_mins(1));
@@ -221,17 +224,17 @@ async fn what_outlives_the_retention_is_gone() {
 
 #[tokio::test]
 async fn settings_that_cloudflare_would_not_take_are_refused() {
-    type Change = fn(&mut QueueSettings, &mut PullSettings);
+    type Change = fn(&mut EmulatedQueueSettings, &mut PullConsumerSettings);
     let starts = async |change: Change| {
-        let mut settings = Settings::sample();
-        let mut pull = PullSettings::default();
+        let mut settings = EmulatorSettings::sample();
+        let mut pull = PullConsumerSettings::default();
         change(&mut settings.queues[0], &mut pull);
-        if let Consumer::HttpPull(_) = settings.queues[0].consumer {
-            settings.queues[0].consumer = Consumer::HttpPull(pull);
+        if let QueueConsumer::HttpPull(_) = settings.queues[0].consumer {
+            settings.queues[0].consumer = QueueConsumer::HttpPull(pull);
         }
-        match Emulator::start(settings).await {
+        match CloudflareEmulator::start(settings).await {
             Ok(_) => true,
-            Err(StartError::Settings(_)) => false,
+            Err(EmulatorStartError::Settings(_)) => false,
             Err(error) => panic!("{error}"),
         }
     };
@@ -258,7 +261,7 @@ async fn settings_that_cloudflare_would_not_take_are_refused() {
 
 #[tokio::test]
 async fn requests_without_a_body_mean_the_defaults() {
-    let rig = Rig::start().await;
+    let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     let request = post(&format!("{}/messages/pull", queue_path(JOBS)), Some(TOKEN), String::new());
     let pulled = call(rig.emulator.address(), request).await.unwrap().result();

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use chargegate_cloudflare_emulator::{ContentType, Endpoint, Fault, Message};
+use chargegate_cloudflare_emulator::{EmulatorEndpoint, EmulatorFault, EmulatorMessage, MessageContentType};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::client::{ACCOUNT, DEAD, JOBS, Rig, TOKEN};
+use crate::client::{ACCOUNT, DEAD, EmulatorHarness, JOBS, TOKEN};
 
 const SCRIPT: &str = include_str!("../../oracle/drive.mjs");
 const VARIABLE: &str = "CHARGEGATE_CLOUDFLARE_SDK";
@@ -24,10 +24,12 @@ fn sdk() -> PathBuf {
 
 #[tokio::test]
 async fn the_official_sdk_sends_pulls_settles_and_looks() {
-    let rig = Rig::start().await;
-    assert!(rig.emulator.put(DEAD, Message::new(ContentType::Bytes, &b"\xff\x00"[..]).unwrap()));
+    let rig = EmulatorHarness::start().await;
+    assert!(
+        rig.emulator.put(DEAD, EmulatorMessage::new(MessageContentType::Bytes, &b"\xff\x00"[..]).unwrap())
+    );
     // The SDK repeats what was throttled, by `Retry-After`.
-    rig.emulator.inject(Endpoint::Queue, Fault::Throttled(Some(Duration::from_secs(1))), 1);
+    rig.emulator.inject(EmulatorEndpoint::Queue, EmulatorFault::Throttled(Some(Duration::from_secs(1))), 1);
 
     let sdk = sdk();
     let node = Command::new("node")
@@ -50,5 +52,5 @@ async fn the_official_sdk_sends_pulls_settles_and_looks() {
     let view = rig.jobs();
     assert_eq!((view.outcomes.sent, view.outcomes.acknowledged, view.outcomes.retried), (4, 2, 1));
     assert_eq!((view.ready, view.delayed, view.leased), (0, 2, 0));
-    assert_eq!(rig.emulator.calls(Endpoint::Queue).calls, 3);
+    assert_eq!(rig.emulator.calls(EmulatorEndpoint::Queue).calls, 3);
 }

@@ -26,11 +26,11 @@ use wasmtime_wasi_http::handler::{
     HandlerState, Instance, Proxy, ProxyHandler, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
 
-use super::outgoing::{Pool, pool};
-use super::{State, loaded};
-use crate::host::support::Client;
-use crate::spin::compose::Engine;
-use crate::spin::manifest::{Grants, Manifest};
+use super::outgoing::{ConnectionPool, pool};
+use super::{SpinState, loaded};
+use crate::host::support::RawConnection;
+use crate::spin::compose::SpinQueue;
+use crate::spin::manifest::{ComponentGrants, SpinManifest};
 
 /// The defaults of `spin up`.
 const REUSE: usize = 128;
@@ -39,26 +39,26 @@ const CONCURRENT_REUSE: usize = 16;
 const IDLE: Duration = Duration::from_mins(1);
 
 /// The application, served as `spin up` serves it.
-pub(in crate::spin) struct Spin {
+pub(in crate::spin) struct SpinHost {
     pub(in crate::spin) address: SocketAddr,
     instances: Arc<AtomicUsize>,
     served: JoinHandle<()>,
 }
 
-impl Spin {
+impl SpinHost {
     /// Serves on a free port, with these variables of the application set.
     pub(in crate::spin) async fn up<const N: usize>(variables: [(&str, &str); N]) -> Self {
         let set = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self::up_with(Engine::Redis, &set.into()).await
+        Self::up_with(SpinQueue::Redis, &set.into()).await
     }
 
     /// With its queue elsewhere.
-    pub(in crate::spin) async fn up_with(queue: Engine, variables: &BTreeMap<String, String>) -> Self {
+    pub(in crate::spin) async fn up_with(queue: SpinQueue, variables: &BTreeMap<String, String>) -> Self {
         let instances = Arc::default();
-        let handler = ProxyHandler::new(Instances {
+        let handler = ProxyHandler::new(SpinInstances {
             queue,
             pool: pool(),
-            grants: Arc::new(Manifest::read().grants(variables)),
+            grants: Arc::new(SpinManifest::read().grants(variables)),
             made: Arc::clone(&instances),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -76,8 +76,8 @@ impl Spin {
         Self { address, instances, served }
     }
 
-    pub(in crate::spin) async fn connect(&self) -> Client {
-        Client::to(self.address).await
+    pub(in crate::spin) async fn connect(&self) -> RawConnection {
+        RawConnection::to(self.address).await
     }
 
     /// How many instances were made so far.
@@ -86,14 +86,14 @@ impl Spin {
     }
 }
 
-impl Drop for Spin {
+impl Drop for SpinHost {
     fn drop(&mut self) {
         self.served.abort();
     }
 }
 
 async fn answer(
-    handler: ProxyHandler<Instances>,
+    handler: ProxyHandler<SpinInstances>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
@@ -107,33 +107,33 @@ async fn answer(
     Ok(answered.await.unwrap().unwrap_or_else(|error| panic!("the component fails: {error:?}")))
 }
 
-struct Instances {
-    queue: Engine,
-    pool: Pool,
-    grants: Arc<Grants>,
+struct SpinInstances {
+    queue: SpinQueue,
+    pool: ConnectionPool,
+    grants: Arc<ComponentGrants>,
     made: Arc<AtomicUsize>,
 }
 
-impl HandlerState for Instances {
-    type StoreData = State;
-    type WorkerExpiration = Expiration;
-    type WorkerState = Worker;
+impl HandlerState for SpinInstances {
+    type StoreData = SpinState;
+    type WorkerExpiration = IdleExpiration;
+    type WorkerState = InstanceLimits;
 
-    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
+    async fn instantiate(&self) -> wasmtime::Result<Instance<SpinState, IdleExpiration, InstanceLimits>> {
         self.made.fetch_add(1, Ordering::Relaxed);
         let loaded = loaded(self.queue);
-        let state = State::new(Arc::clone(&self.grants), self.pool.clone());
+        let state = SpinState::new(Arc::clone(&self.grants), self.pool.clone());
         let mut store = Store::new(loaded.engine(), state);
         let proxy = Proxy::P3(loaded.instantiate_async(&mut store).await?);
-        let expiration = Expiration { timer: Box::pin(sleep(IDLE)), since: None };
-        Ok(Instance { store, proxy, view: State::view, expiration, state: Worker })
+        let expiration = IdleExpiration { timer: Box::pin(sleep(IDLE)), since: None };
+        Ok(Instance { store, proxy, view: SpinState::view, expiration, state: InstanceLimits })
     }
 }
 
-struct Worker;
+struct InstanceLimits;
 
-impl WorkerState for Worker {
-    type StoreData = State;
+impl WorkerState for InstanceLimits {
+    type StoreData = SpinState;
     type RequestData = ();
 
     fn should_accept_request(&self, concurrent_count: usize, total_count: usize) -> ShouldAccept {
@@ -148,7 +148,7 @@ impl WorkerState for Worker {
 
     fn on_request_start(
         &self,
-        _store: StoreContextMut<'_, State>,
+        _store: StoreContextMut<'_, SpinState>,
         (): (),
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
@@ -156,7 +156,7 @@ impl WorkerState for Worker {
         Box::pin(pending())
     }
 
-    fn drop(&self, _store: Store<State>, result: wasmtime::Result<()>) {
+    fn drop(&self, _store: Store<SpinState>, result: wasmtime::Result<()>) {
         if let Err(error) = result {
             eprintln!("an instance ended: {error:?}");
         }
@@ -164,12 +164,12 @@ impl WorkerState for Worker {
 }
 
 /// Ends an instance that is idle.
-struct Expiration {
+struct IdleExpiration {
     timer: Pin<Box<Sleep>>,
     since: Option<Instant>,
 }
 
-impl WorkerExpiration for Expiration {
+impl WorkerExpiration for IdleExpiration {
     fn poll(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 /// What it does with a request.
 #[derive(Clone, Debug)]
-pub(super) enum Does {
+pub(super) enum SqsBehavior {
     /// It answers, and the connection ends.
     Answers(String),
     /// It begins with that, and then hangs.
@@ -19,25 +19,25 @@ pub(super) enum Does {
 }
 
 /// Answers with a status and a body, as of this date.
-pub(super) fn dated(status: u16, date: &str, body: &str) -> Does {
+pub(super) fn dated(status: u16, date: &str, body: &str) -> SqsBehavior {
     let length = body.len();
-    Does::Answers(format!(
+    SqsBehavior::Answers(format!(
         "HTTP/1.1 {status} Said\r\ndate: {date}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     ))
 }
 
-pub(super) fn answers(status: u16, body: &str) -> Does {
+pub(super) fn answers(status: u16, body: &str) -> SqsBehavior {
     dated(status, "", body)
 }
 
-pub(super) struct Peer {
+pub(super) struct ScriptedSqs {
     address: SocketAddr,
-    does: Arc<Mutex<Does>>,
+    does: Arc<Mutex<SqsBehavior>>,
     served: JoinHandle<()>,
 }
 
-impl Peer {
-    pub(super) async fn that(does: Does) -> Self {
+impl ScriptedSqs {
+    pub(super) async fn that(does: SqsBehavior) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let does = Arc::new(Mutex::new(does));
@@ -56,19 +56,19 @@ impl Peer {
     }
 
     /// From now on.
-    pub(super) fn set(&self, does: Does) {
+    pub(super) fn set(&self, does: SqsBehavior) {
         *self.does.lock().unwrap() = does;
     }
 }
 
-impl Drop for Peer {
+impl Drop for ScriptedSqs {
     fn drop(&mut self) {
         self.served.abort();
     }
 }
 
 /// One request, which is small; then the connection ends with the task.
-async fn serve(mut stream: TcpStream, does: Arc<Mutex<Does>>) {
+async fn serve(mut stream: TcpStream, does: Arc<Mutex<SqsBehavior>>) {
     let mut request = Vec::new();
     while !is_whole(&request) {
         if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
@@ -78,12 +78,12 @@ async fn serve(mut stream: TcpStream, does: Arc<Mutex<Does>>) {
     let does = does.lock().unwrap().clone();
     // What the other side no longer reads is its matter.
     match does {
-        Does::Answers(text) => drop(stream.write_all(text.as_bytes()).await),
-        Does::Begins(text) => {
+        SqsBehavior::Answers(text) => drop(stream.write_all(text.as_bytes()).await),
+        SqsBehavior::Begins(text) => {
             let _ = stream.write_all(text.as_bytes()).await;
             while stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
         }
-        Does::Ends => {}
+        SqsBehavior::Ends => {}
     }
 }
 
