@@ -22,14 +22,14 @@ use tokio::time::{Instant, timeout_at};
 
 use self::engine::TestBackend;
 
-/// A station any driver may be at.
+/// A well-formed station id.
 pub(crate) const STATION: &str = "123e4567-e89b-12d3-a456-426614174000";
-/// A well-formed token.
+/// A well-formed driver token.
 pub(crate) const TOKEN: &str = "driver-allowed-0000000001";
-/// Nothing a test waits for takes longer, however slow the machine.
-pub(crate) const TEST_DEADLINE: Duration = Duration::from_mins(1);
+/// Deadline of every wait in a test, generous enough for a slow and busy machine.
+pub(crate) const TEST_DEADLINE: Duration = Duration::from_mins(3);
 
-/// The program, its peers and its data.
+/// The running program with its peers and its data.
 pub(crate) struct TestApp {
     pub(crate) process: ProgramProcess,
     pub(crate) authorizer: FakeAuthorizer,
@@ -37,24 +37,24 @@ pub(crate) struct TestApp {
     pub(crate) client: HttpClient,
     pub(crate) data: TempDir,
     flags: Vec<String>,
-    /// Where queue and store are when they are not in the data folder. Dropped after the process.
+    /// Queue and store if they are not in the data folder. Dropped after the process.
     backend: Option<TestBackend>,
 }
 
 impl TestApp {
-    /// Starts the program on a data folder, with permission to call back loopback, and `flags` besides.
+    /// Starts the program on a data folder with additional `flags`; callbacks to loopback are allowed.
     pub(crate) async fn spawn(flags: &[&str]) -> Self {
         Self::spawn_on(TestEngine::Folder, flags).await
     }
 
-    /// Starts the program on an engine, with permission to call back loopback, and `flags` besides.
+    /// Starts the program on an engine with additional `flags`; callbacks to loopback are allowed.
     pub(crate) async fn spawn_on(engine: TestEngine, flags: &[&str]) -> Self {
         let mut flags: Vec<_> = flags.iter().map(ToString::to_string).collect();
         flags.extend(["--callback-allow", "127.0.0.0/8"].map(String::from));
         Self::spawn_exactly(engine, flags).await
     }
 
-    /// Starts the program with these flags besides the addresses.
+    /// Starts the program with exactly these flags and its addresses.
     pub(crate) async fn spawn_exactly(engine: TestEngine, mut flags: Vec<String>) -> Self {
         let backend = TestBackend::create(engine).await;
         let authorizer = FakeAuthorizer::start().await;
@@ -66,19 +66,19 @@ impl TestApp {
         Self { process, authorizer, receiver, client, data, flags, backend }
     }
 
-    /// The same program over the same data, after its process ended.
+    /// Restarts the program on the same data after its process ended.
     pub(crate) async fn restart(&mut self) {
         let backend = self.backend.as_ref();
         self.process =
             ProgramProcess::up(self.data.path(), &self.flags, |command| configure(backend, command)).await;
     }
 
-    /// What the program was started with besides addresses and data folder.
+    /// Returns the flags other than addresses and data folder.
     pub(crate) fn flags(&self) -> &[String] {
         &self.flags
     }
 
-    /// Asks for a session whose callback goes to `path` of the receiver.
+    /// Requests a session whose callback goes to `path` of the receiver.
     pub(crate) async fn ask(&self, token: &str, path: &str) -> HttpReply {
         self.post(&body(token, &self.receiver.url(path)), &[]).await
     }
@@ -90,12 +90,12 @@ impl TestApp {
             .await
     }
 
-    /// A document of the ops port.
+    /// Fetches a document from the ops port.
     pub(crate) async fn ops(&self, path: &str) -> HttpReply {
         self.client.get(&format!("{}{path}", self.process.ops)).await
     }
 
-    /// Runs a reading command on the same engines and gives its exit status and what it printed.
+    /// Runs a read-only command on the same engines and returns its success and its JSON output.
     pub(crate) async fn command(&self, args: &[&str]) -> (bool, Value) {
         let mut command = program();
         command.args(args).arg("--json").env_clear();
@@ -106,12 +106,12 @@ impl TestApp {
         output(command).await
     }
 
-    /// Where queue and store are when they are not in the data folder.
+    /// Returns queue and store if they are not in the data folder.
     pub(crate) fn backend(&self) -> Option<&TestBackend> {
         self.backend.as_ref()
     }
 
-    /// The books balance, with this much of everything.
+    /// Asserts that the books balance with `decided` decisions.
     pub(crate) async fn assert_balanced(&self, decided: u64) {
         let (balanced, books) = self.command(&["reconcile"]).await;
         assert!(balanced, "{books}");
@@ -133,13 +133,13 @@ async fn output(mut command: Command) -> (bool, Value) {
     (output.status.success(), value)
 }
 
-/// A request's body.
+/// Returns the body of a session request.
 pub(crate) fn body(token: &str, callback_url: &str) -> Value {
     json!({ "station_id": STATION, "driver_token": token, "callback_url": callback_url })
 }
 
-/// Asks `check` again and again until it says something, or the test's patience ends. What it asks is another
-/// process, which cannot tell when it is ready.
+/// Polls `check` until it returns a value, and panics at the deadline. It polls because `check` observes another
+/// process, which cannot notify the test.
 pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + TEST_DEADLINE;
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
@@ -152,5 +152,5 @@ pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Op
         }
     })
     .await
-    .unwrap_or_else(|_| panic!("waited in vain: {what}"))
+    .unwrap_or_else(|_| panic!("timed out waiting until {what}"))
 }

@@ -1,4 +1,4 @@
-//! The process is killed at random moments, under load, and nothing is lost, contradicted or forgotten.
+//! Kills of the process at random moments under load: every accepted request is decided once and called back.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use crate::app::{AuthorizerAnswer, TOKEN, TestApp, body, eventually};
 const KILLS: usize = 20;
 const CLIENTS: usize = 8;
 
-/// What the clients know.
+/// Requests sent and accepted, as seen by the clients.
 #[derive(Default)]
 struct LoadLedger {
     sent: usize,
@@ -22,7 +22,7 @@ struct LoadLedger {
 }
 
 #[tokio::test]
-async fn twenty_kills_under_load_lose_and_contradict_nothing() {
+async fn twenty_kills_under_load_lose_no_request_and_cause_no_contradiction() {
     let seed = std::env::var("CHARGEGATE_SEED").map_or(4711, |seed| seed.parse().unwrap());
     println!("CHARGEGATE_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
@@ -41,7 +41,7 @@ async fn twenty_kills_under_load_lose_and_contradict_nothing() {
         // The moment of the kill is the test's subject.
         tokio::time::sleep(Duration::from_millis(random.random_range(20..400))).await;
         app.process.kill().await;
-        // The service answers otherwise from now on: whoever asks twice about one request is found out.
+        // A different answer from here on reveals a request that is decided twice.
         let status = ["allowed", "not_allowed", "invalid"][random.random_range(0..3)];
         app.authorizer.set_answer(AuthorizerAnswer::Status(status));
         app.restart().await;
@@ -57,7 +57,7 @@ async fn twenty_kills_under_load_lose_and_contradict_nothing() {
         (known.sent, known.accepted.clone())
     };
     println!("{sent} sent, {} accepted, {KILLS} kills", accepted.len());
-    assert!(accepted.len() > KILLS, "too little load to tell anything");
+    assert!(accepted.len() > KILLS, "too little load for a meaningful test");
     eventually("every accepted request is called back", async || {
         let statuses = app.receiver.statuses();
         accepted.iter().all(|path| statuses.contains_key(path)).then_some(())
@@ -70,13 +70,16 @@ async fn twenty_kills_under_load_lose_and_contradict_nothing() {
     })
     .await;
     for (path, statuses) in app.receiver.statuses() {
-        assert!(statuses.iter().all(|status| *status == statuses[0]), "{path} was told {statuses:?}");
+        assert!(
+            statuses.iter().all(|status| *status == statuses[0]),
+            "contradictory callbacks to {path}: {statuses:?}"
+        );
     }
 
-    a_deleted_message_is_named(&app).await;
+    assert_deleted_message_is_reported(&app).await;
 }
 
-/// Asks again and again, each time for a callback of its own, until there is no edge any more.
+/// Sends requests with distinct callback paths until the edge is gone.
 async fn load(
     client: crate::app::HttpClient,
     receiver: crate::app::CallbackReceiver,
@@ -98,14 +101,14 @@ async fn load(
                 known.lock().unwrap().accepted.insert(path);
             }
             Some(reply) => panic!("{}: {}", reply.status, reply.body),
-            // Cut: nobody can know. The next edge is up soon.
+            // The connection was cut, so the outcome is unknown. The next edge starts soon.
             None => drop(edges.changed().await),
         }
     }
 }
 
-/// A row of the queue that somebody deletes by hand is a gap that `reconcile` names.
-async fn a_deleted_message_is_named(app: &TestApp) {
+/// Asserts that `reconcile` names a queue row that was deleted by hand.
+async fn assert_deleted_message_is_reported(app: &TestApp) {
     app.authorizer.set_answer(AuthorizerAnswer::Hang);
     for n in 0..40 {
         app.ask(TOKEN, &format!("/deleted/{n}")).await.request_id();

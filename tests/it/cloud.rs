@@ -1,4 +1,4 @@
-//! The whole program on the queues of a cloud: what differs from the engines that other tests run on.
+//! The whole program on cloud queues, where they differ from the engines of the other tests.
 
 mod start;
 mod workers;
@@ -26,8 +26,8 @@ macro_rules! on_every_cloud {
 
 on_every_cloud! {
     a_session_is_decided_and_the_client_called_back,
-    what_a_killed_process_held_is_decided_once,
-    a_stop_hands_back_what_was_not_begun,
+    messages_in_flight_at_a_kill_are_decided_once,
+    a_stop_releases_messages_that_were_not_started,
 }
 
 async fn a_session_is_decided_and_the_client_called_back(engine: TestEngine) {
@@ -36,20 +36,21 @@ async fn a_session_is_decided_and_the_client_called_back(engine: TestEngine) {
     let callback = app.receiver.wait("/first", 1).await.remove(0);
     assert_eq!((callback.status().as_str(), callback.header("webhook-id")), ("allowed", id.as_str()));
     let books = wait_until_settled(&app, 1).await;
-    assert_eq!(books["enqueued"], Value::Null, "this queue does not tell: {books}");
+    assert_eq!(books["enqueued"], Value::Null, "this queue does not count messages: {books}");
     let ready = app.ops("/readyz").await;
     assert_eq!(ready.status, 200, "{}", ready.body);
 }
 
-/// What it held comes again when its leases end, which is at the deadline and 5 s at the latest.
-async fn what_a_killed_process_held_is_decided_once(engine: TestEngine) {
+/// The messages are redelivered when their leases expire, at most 5 s after the deadline.
+async fn messages_in_flight_at_a_kill_are_decided_once(engine: TestEngine) {
     let flags = ["--decision-deadline", "3s", "--acl-timeout", "2s", "--acl-slots", "4"];
     let mut app = TestApp::spawn_on(engine, &flags).await;
     app.authorizer.set_answer(AuthorizerAnswer::Hang);
     for n in 0..6 {
         app.ask(TOKEN, &format!("/{n}")).await.request_id();
     }
-    eventually("the worker asks", async || (app.authorizer.in_flight() == 4).then_some(())).await;
+    eventually("the worker calls the service", async || (app.authorizer.in_flight() == 4).then_some(()))
+        .await;
     app.process.kill().await;
     app.authorizer.set_answer(AuthorizerAnswer::Status("allowed"));
     app.restart().await;
@@ -59,15 +60,16 @@ async fn what_a_killed_process_held_is_decided_once(engine: TestEngine) {
     wait_until_settled(&app, 6).await;
 }
 
-/// A lease lasts for 35 s at Cloudflare here, and what was not begun must not wait for its end.
-async fn a_stop_hands_back_what_was_not_begun(engine: TestEngine) {
-    let flags = ["--decision-deadline", "30s", "--acl-timeout", "10s", "--acl-slots", "1"];
+/// A Cloudflare lease lasts 125 s here, and messages that were not started must not wait until it expires.
+async fn a_stop_releases_messages_that_were_not_started(engine: TestEngine) {
+    let flags = ["--decision-deadline", "2m", "--acl-timeout", "10s", "--acl-slots", "1"];
     let mut app = TestApp::spawn_on(engine, &flags).await;
     app.authorizer.set_answer(AuthorizerAnswer::Hang);
     for n in 0..3 {
         app.ask(TOKEN, &format!("/{n}")).await.request_id();
     }
-    eventually("the worker asks", async || (app.authorizer.in_flight() == 1).then_some(())).await;
+    eventually("the worker calls the service", async || (app.authorizer.in_flight() == 1).then_some(()))
+        .await;
     app.process.interrupt().await;
     assert!(app.process.ended().await.success(), "{}", app.process.errors());
     if let Some(emulator) = app.backend().and_then(|backend| backend.cloudflare()) {
@@ -81,11 +83,11 @@ async fn a_stop_hands_back_what_was_not_begun(engine: TestEngine) {
         let callback = app.receiver.wait(&format!("/{n}"), 1).await.remove(0);
         allowed += u32::from(callback.status() == "allowed");
     }
-    assert_eq!(allowed, 2, "all but the one that was asked for");
+    assert_eq!(allowed, 2, "all but the one whose call was in flight");
     wait_until_settled(&app, 3).await;
 }
 
-/// Waits until so much is decided and nothing is left to do; the books must balance all the while.
+/// Waits until `decided` requests are decided and none is waiting; the books must balance throughout.
 async fn wait_until_settled(app: &TestApp, decided: u64) -> Value {
     eventually("nothing is left to do", async || {
         let (balanced, books) = app.command(&["reconcile"]).await;

@@ -1,4 +1,4 @@
-//! `up --demo` and its invitation.
+//! `up --demo` and the sample command that it prints.
 
 use crate::app::{HttpClient, ProgramProcess, body, program};
 
@@ -6,7 +6,7 @@ use crate::app::{HttpClient, ProgramProcess, body, program};
 async fn the_demo_shows_all_four_statuses_at_its_sink() {
     let data = tempfile::tempdir().unwrap();
     let mut command = program();
-    // In its own folder, so that the default data folder, a relative path, serves.
+    // The default data folder is a relative path, so the process needs its own working directory.
     command.args(["up", "--demo"]).current_dir(data.path()).env_clear();
     for flag in ["--listen", "--ops-listen", "--acl-listen", "--sink-listen"] {
         command.args([flag, "127.0.0.1:0"]);

@@ -13,7 +13,7 @@ use runner::{EdgeUnderTest, FixtureCase, FixtureResponse, QueueBehavior};
 
 use crate::host::support::{ScriptedQueue, TestHost, bounded, settings};
 
-/// One host for each set of variables.
+/// The edge component in one host per set of variables.
 #[derive(Default)]
 struct ComponentEdge {
     hosts: BTreeMap<BTreeMap<String, String>, TestHost>,
@@ -49,7 +49,7 @@ impl EdgeUnderTest for ComponentEdge {
     }
 }
 
-/// A case as it is sent.
+/// Returns the bytes of a case's request.
 pub(crate) fn request(case: &FixtureCase) -> Vec<u8> {
     let mut head = format!("{} {} HTTP/1.1\r\nhost: test\r\n", case.method, case.path);
     for (name, value) in &case.headers {
@@ -71,6 +71,6 @@ pub(crate) fn request(case: &FixtureCase) -> Vec<u8> {
 }
 
 #[test]
-fn every_case_of_the_table_holds_in_the_component() {
+fn every_fixture_case_holds_in_the_component() {
     bounded(async { runner::run(&mut ComponentEdge::default()).await });
 }

@@ -3,7 +3,7 @@
 use crate::app::{AuthorizerAnswer, TestApp, program};
 
 #[tokio::test]
-async fn a_load_comes_back_whole_as_one_json_object() {
+async fn a_load_is_reported_completely_as_one_json_object() {
     let app = TestApp::spawn(&[]).await;
     app.authorizer.set_answer(AuthorizerAnswer::Status("allowed"));
     let mut send = program();

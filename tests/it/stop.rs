@@ -1,4 +1,4 @@
-//! Stopping, starting again, and starting where one must not.
+//! Shutdown, restart, and refused starts.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use crate::app::{
 };
 
 on_every_engine! {
-    a_restart_goes_on_with_what_was_unfinished,
-    a_stop_finishes_the_call_that_was_begun,
+    a_restart_continues_unfinished_work,
+    a_stop_finishes_the_call_in_flight,
 }
 
-async fn a_restart_goes_on_with_what_was_unfinished(engine: TestEngine) {
+async fn a_restart_continues_unfinished_work(engine: TestEngine) {
     let mut app = TestApp::spawn_on(engine, &["--acl-slots", "1", "--decision-deadline", "1h"]).await;
     app.authorizer.set_answer(AuthorizerAnswer::Hang);
     for n in 0..10 {
@@ -30,7 +30,7 @@ async fn a_restart_goes_on_with_what_was_unfinished(engine: TestEngine) {
     app.assert_balanced(10).await;
 }
 
-async fn a_stop_finishes_the_call_that_was_begun(engine: TestEngine) {
+async fn a_stop_finishes_the_call_in_flight(engine: TestEngine) {
     let mut app = TestApp::spawn_on(engine, &[]).await;
     app.authorizer.set_answer(AuthorizerAnswer::Delayed { delay: Duration::from_millis(300), capacity: 10 });
     app.ask(TOKEN, "/begun").await.request_id();
@@ -62,7 +62,7 @@ async fn two_processes_never_share_a_data_folder() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_at_the_start_is_named_with_its_variable() {
+async fn a_start_error_names_its_variable() {
     let data = tempfile::tempdir().unwrap();
     for (flags, named) in [
         (&["--acl-url", "https://acl.internal"][..], "CHARGEGATE_ACL_URL"),

@@ -1,4 +1,4 @@
-//! The public API of Cloudflare, as far as queues go.
+//! The part of Cloudflare's public API that concerns queues.
 
 mod describe;
 mod messages;
@@ -20,7 +20,7 @@ use crate::service::{CallOutcome, DeliveryMode};
 use crate::settings::TokenPermission;
 use crate::state::EmulatorState;
 
-/// Where the API begins; clients are given a base URL that ends in it.
+/// Path prefix of the API; the base URL of clients ends in it.
 pub(crate) const BASE: &str = "/client/v4";
 
 /// A call, read from its path.
@@ -31,7 +31,7 @@ pub(crate) struct ApiCall {
     queue: String,
 }
 
-/// A request as it came.
+/// A request, its arrival time, and the delivery mode that a fault demands.
 pub(crate) struct ApiRequest<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a Bytes,
@@ -39,13 +39,13 @@ pub(crate) struct ApiRequest<'a> {
     pub(crate) now: Duration,
 }
 
-/// What an endpoint answers, and how many messages it moved.
+/// Result of an endpoint, and the number of messages that it moved.
 type ApiResult = Result<(Value, usize), CallRefusal>;
 
-/// Finds the endpoint.
+/// Returns the endpoint of a path.
 ///
 /// # Errors
-/// There is none, or it has another method.
+/// The path is unknown, or its endpoint has another method.
 pub(crate) fn route(method: &Method, path: &str) -> Result<ApiCall, CallRefusal> {
     let path = path.strip_prefix(BASE).unwrap_or(path);
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
@@ -73,7 +73,7 @@ pub(crate) fn route(method: &Method, path: &str) -> Result<ApiCall, CallRefusal>
 /// Answers a call.
 ///
 /// # Errors
-/// It is refused.
+/// The call is refused.
 pub(crate) fn answer(
     state: &mut EmulatorState,
     call: &ApiCall,
@@ -85,7 +85,7 @@ pub(crate) fn answer(
     Ok(CallOutcome { messages, response: json_response(StatusCode::OK, &body) })
 }
 
-/// Reads JSON of one shape. No body at all is an empty object.
+/// Parses a JSON body; an empty body counts as an empty object.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, CallRefusal> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| match error.classify() {
@@ -110,7 +110,7 @@ fn authorize(state: &mut EmulatorState, call: &ApiCall, asked: &ApiRequest<'_>) 
         return Err(CallRefusal::Forbidden);
     }
     match call.endpoint {
-        // Documented: what pull consumers do is not subject to the API's rate limit.
+        // Documented: calls of pull consumers are not subject to the API's rate limit.
         EmulatorEndpoint::Pull | EmulatorEndpoint::Ack => Ok(()),
         _ => state.count_call(token, asked.now),
     }
@@ -130,7 +130,7 @@ fn work(state: &mut EmulatorState, call: &ApiCall, asked: &ApiRequest<'_>) -> Ap
                 EmulatorEndpoint::Send => messages::send(state, &call.queue, asked),
                 EmulatorEndpoint::SendBatch => messages::send_batch(state, &call.queue, asked),
                 EmulatorEndpoint::Pull => messages::pull(state, &call.queue, asked),
-                EmulatorEndpoint::Ack => messages::settle(state, &call.queue, asked),
+                EmulatorEndpoint::Ack => messages::acknowledge(state, &call.queue, asked),
                 _ => Err(CallRefusal::NoRoute),
             }
         }

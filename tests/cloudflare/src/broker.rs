@@ -1,5 +1,5 @@
-//! The protocol that the Workers runtime speaks for a queue binding: workerd sends it to the service that the binding
-//! names. [`QUEUE_HEADER`] says which queue, since the protocol does not.
+//! The protocol of queue bindings in the Workers runtime: workerd sends it to the service that the binding names.
+//! The protocol does not name the queue, so [`QUEUE_HEADER`] does.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::refusal::{CallRefusal, json_response};
 use crate::service::CallOutcome;
 use crate::state::{EmulatorState, OutgoingMessage};
 
-/// The request header that names a queue by its id or name: have the runtime inject it.
+/// Request header with the id or name of a queue; configure the runtime to inject it.
 pub const QUEUE_HEADER: &str = "x-queue";
 
 const FORMAT: &str = "x-msg-fmt";
@@ -75,7 +75,7 @@ pub(crate) fn batch(
 pub(crate) fn metrics(state: &mut EmulatorState, headers: &HeaderMap) -> Result<CallOutcome, CallRefusal> {
     let queue = queue(state, headers)?;
     let backlog = state.queue(&queue).ok_or(CallRefusal::QueueNotFound)?.backlog();
-    Ok(CallOutcome { messages: 0, response: json_response(StatusCode::OK, &tell(backlog)) })
+    Ok(CallOutcome { messages: 0, response: json_response(StatusCode::OK, &metrics_json(backlog)) })
 }
 
 fn send(
@@ -87,11 +87,11 @@ fn send(
     let number = messages.len();
     let backlog = state.send(queue, messages, now)?;
     let response: Response<Bytes> =
-        json_response(StatusCode::OK, &json!({ "metadata": { "metrics": tell(backlog) } }));
+        json_response(StatusCode::OK, &json!({ "metadata": { "metrics": metrics_json(backlog) } }));
     Ok(CallOutcome { messages: number, response })
 }
 
-fn tell(backlog: QueueBacklog) -> Value {
+fn metrics_json(backlog: QueueBacklog) -> Value {
     json!({
         "backlogCount": backlog.count,
         "backlogBytes": backlog.bytes,
@@ -99,7 +99,7 @@ fn tell(backlog: QueueBacklog) -> Value {
     })
 }
 
-/// The id of the queue that is meant.
+/// Returns the id of the queue that the header names.
 fn queue(state: &EmulatorState, headers: &HeaderMap) -> Result<String, CallRefusal> {
     let named = text(headers, QUEUE_HEADER)?.ok_or(CallRefusal::QueueIdMalformed)?;
     let settings = state.queues().iter().map(crate::queue::EmulatedQueue::settings);
@@ -107,7 +107,7 @@ fn queue(state: &EmulatorState, headers: &HeaderMap) -> Result<String, CallRefus
     found.map(|settings| settings.id.clone()).ok_or(CallRefusal::QueueNotFound)
 }
 
-/// Without a content type it is what the runtime means without one.
+/// Parses a content type; the runtime omits it for `v8`.
 fn content_type(text: Option<&str>) -> Result<MessageContentType, CallRefusal> {
     text.map_or(Ok(MessageContentType::V8), |text| text.parse().map_err(|_| CallRefusal::MessageMetadata))
 }

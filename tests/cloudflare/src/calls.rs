@@ -1,8 +1,8 @@
-//! What was called how often.
+//! Counters of calls by endpoint.
 
 use std::collections::BTreeMap;
 
-/// What can be called, of both protocols.
+/// An endpoint of either protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EmulatorEndpoint {
     /// The broker's `POST /message`.
@@ -29,14 +29,14 @@ pub enum EmulatorEndpoint {
     Metrics,
 }
 
-/// How often an endpoint was called, and for how much.
+/// Number of calls of an endpoint, and of the messages that they moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndpointTally {
-    /// Calls, whatever came of them.
+    /// All calls, successful or not.
     pub calls: u64,
-    /// Calls that moved no message: empty pulls, and whatever was refused.
+    /// Calls that moved no message: empty pulls and refused calls.
     pub empty: u64,
-    /// Messages that were taken, handed out or settled.
+    /// Messages that were accepted, delivered, acknowledged or retried.
     pub messages: u64,
 }
 
@@ -47,14 +47,14 @@ pub(crate) struct CallCounters {
 }
 
 impl CallCounters {
-    /// Notes that a call came.
+    /// Counts a call, at first as an empty one.
     pub(crate) fn came(&mut self, endpoint: EmulatorEndpoint) {
         let tally = self.tallies.entry(endpoint).or_default();
         tally.calls = tally.calls.saturating_add(1);
         tally.empty = tally.empty.saturating_add(1);
     }
 
-    /// Notes what a call that came has moved.
+    /// Adds the messages that a counted call moved.
     pub(crate) fn moved(&mut self, endpoint: EmulatorEndpoint, messages: usize) {
         if messages > 0 {
             let tally = self.tallies.entry(endpoint).or_default();

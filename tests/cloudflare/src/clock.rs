@@ -1,4 +1,4 @@
-//! The emulator's clock: real time, and what tests add to it.
+//! The emulator's clock: real time plus an offset that tests set.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ pub(crate) struct EmulatorClock {
 }
 
 impl EmulatorClock {
-    /// The time since the Unix epoch.
+    /// Returns the time since the Unix epoch.
     #[expect(clippy::disallowed_methods, reason = "the one place where the emulator reads the real clock")]
     pub(crate) fn now(&self) -> Duration {
         let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -22,7 +22,7 @@ impl EmulatorClock {
     }
 }
 
-/// Whole milliseconds, as the API tells times.
+/// Converts a time to whole milliseconds, the unit of the API.
 pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,59 +1,59 @@
-//! Faults on demand: the next so many calls of an endpoint go wrong in one way.
+//! Scheduled faults: a number of calls of an endpoint fail in one way.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::calls::EmulatorEndpoint;
 
-/// What goes wrong with a call.
+/// A failure of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmulatorFault {
-    /// 429, with `Retry-After` in whole seconds where there is one.
+    /// 429, with `Retry-After` in whole seconds if a duration is given.
     Throttled(Option<Duration>),
     /// 500.
     Internal,
-    /// 403: the token lost its permission.
+    /// 403, as if the token had lost its permission.
     Forbidden,
-    /// The connection is cut, and nothing was done.
+    /// The connection is cut before the call is processed.
     CutBefore,
-    /// The work is done, and the connection is cut before the answer.
+    /// The call is processed, and the connection is cut before the response.
     CutAfter,
-    /// The work is done, and the connection is cut within the answer's body.
+    /// The call is processed, and the connection is cut within the response body.
     CutWithin,
-    /// Nothing is done and no answer comes.
+    /// The call is neither processed nor answered.
     Hang,
-    /// It takes so much longer.
+    /// The call takes this much longer.
     Slow(Duration),
-    /// The work is done, and the answer is 200 with such a body.
+    /// The call is processed, and the response is 200 with an unusable body.
     Garbage(GarbageBody),
-    /// A pull hands messages out and leases none, so that they are delivered again at once. Both leases can be
-    /// acknowledged.
+    /// A pull delivers messages without leasing them, so that the next pull delivers them again. Both lease ids can
+    /// be acknowledged.
     Duplicate,
-    /// A pull gives lease ids that no acknowledgement knows; the messages stay leased.
+    /// A pull returns lease ids that are unknown to later calls; the messages stay leased.
     WrongLeases,
 }
 
-/// A body that is not what was asked for.
+/// An unusable response body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GarbageBody {
-    /// A page of a proxy.
+    /// An HTML page, as a proxy sends it.
     NotJson,
-    /// JSON that is no answer of this API.
+    /// JSON of a different shape.
     OtherShape,
-    /// The first half of the true answer.
+    /// The first half of the correct body.
     Half,
-    /// Spaces without end.
+    /// An endless stream of spaces.
     Endless,
 }
 
 impl EmulatorFault {
-    /// Whether it says nothing on a pull that found no message, and waits for one that does.
+    /// Returns whether the fault needs a pull that returns messages, and waits for one.
     pub(crate) fn wants_messages(self) -> bool {
         matches!(self, Self::CutAfter | Self::CutWithin | Self::Duplicate | Self::WrongLeases)
     }
 }
 
-/// The faults that are still to come.
+/// Scheduled faults by endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct PendingFaults {
     coming: BTreeMap<EmulatorEndpoint, VecDeque<(EmulatorFault, u32)>>,
@@ -66,7 +66,7 @@ impl PendingFaults {
         }
     }
 
-    /// Takes the next one.
+    /// Removes and returns the next fault.
     pub(crate) fn next(&mut self, endpoint: EmulatorEndpoint) -> Option<EmulatorFault> {
         let coming = self.coming.get_mut(&endpoint)?;
         let (fault, left) = coming.front_mut()?;
@@ -78,7 +78,7 @@ impl PendingFaults {
         Some(fault)
     }
 
-    /// Gives one back that had nothing to spoil.
+    /// Reinserts a fault that had no effect.
     pub(crate) fn put_back(&mut self, endpoint: EmulatorEndpoint, fault: EmulatorFault) {
         self.coming.entry(endpoint).or_default().push_front((fault, 1));
     }

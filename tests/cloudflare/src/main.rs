@@ -1,4 +1,5 @@
-//! `cloudflare-queues-emulator`: Cloudflare Queues for development, until its standard input ends or a signal comes.
+//! `cloudflare-queues-emulator`: Cloudflare Queues for development. It runs until its standard input ends or a signal
+//! arrives.
 
 use std::error::Error as _;
 use std::io::{self, Write as _};
@@ -15,27 +16,27 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// Cloudflare Queues on one's own machine
+/// Local emulator of Cloudflare Queues
 #[derive(Debug, Parser)]
 struct EmulatorArgs {
-    /// The address to listen on, for both protocols
+    /// Listen address of both protocols
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The account that owns the queues
+    /// Account that owns the queues
     #[arg(long, value_name = "ID")]
     account: String,
-    /// A queue and its options; may be given again
+    /// A queue with options; repeatable
     #[arg(long = "queue", value_name = "NAME:ID[:dead=NAME][:max_retries=N]", required = true)]
     queues: Vec<QueueArg>,
-    /// The token that clients of the API must present
+    /// Bearer token required from API clients
     #[arg(long, env = "CLOUDFLARE_API_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: String,
-    /// Take any number of messages in a second
+    /// Accept any number of messages per second
     #[arg(long)]
     unlimited: bool,
 }
 
-/// A queue as it is told on the command line.
+/// A queue on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct QueueArg {
     name: String,
@@ -43,7 +44,7 @@ struct QueueArg {
     pull: PullConsumerSettings,
 }
 
-/// The text describes no queue.
+/// The text does not describe a queue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be NAME:ID[:dead=NAME][:max_retries=N]")]
 struct QueueArgError;
@@ -118,10 +119,10 @@ async fn run(args: EmulatorArgs) -> Result<(), EmulatorRunError> {
     Ok(())
 }
 
-/// Ends with standard input: whoever started this is gone.
+/// Waits until standard input ends, which means that the parent process is gone.
 async fn parent_gone() {
     let (gone, ended) = oneshot::channel();
-    // A thread of its own, which nothing waits for: such a read cannot be called off.
+    // A detached thread, since a blocking read cannot be cancelled.
     thread::spawn(move || {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         let _ = gone.send(());
@@ -129,13 +130,13 @@ async fn parent_gone() {
     let _ = ended.await;
 }
 
-/// The program ends before its time.
+/// Reason why the program fails.
 #[derive(Debug, thiserror::Error)]
 enum EmulatorRunError {
-    /// It cannot start.
-    #[error("cannot start with these --listen and --queue")]
+    /// The emulator cannot start.
+    #[error("cannot start with the given --listen and --queue")]
     Start(#[from] EmulatorStartError),
-    /// Signals or standard output cannot be had.
+    /// Signals or standard output are unavailable.
     #[error("cannot use standard output or signals")]
     Io(#[from] io::Error),
 }
@@ -145,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queue_is_read_with_its_options() {
+    fn a_queue_argument_is_parsed_with_its_options() {
         let queue: QueueArg = "jobs:cafe:dead=jobs-dead:max_retries=9".parse().unwrap();
         assert_eq!((queue.name.as_str(), queue.id.as_str(), queue.pull.max_retries), ("jobs", "cafe", 9));
         assert_eq!(queue.pull.dead_letter_queue.as_deref(), Some("jobs-dead"));

@@ -1,4 +1,4 @@
-//! What travels through a queue: bytes and how they were meant.
+//! Messages: bytes with a content type.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,21 +8,21 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
 
-/// How the sender meant the bytes of a message.
+/// Content type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageContentType {
-    /// UTF-8, which a pull gives as it is.
+    /// UTF-8 text, returned unchanged by a pull.
     Text,
-    /// A JSON text, which a pull gives in base64 (see [`JsonBodyForm`]).
+    /// JSON text, returned in base64 by a pull (see [`JsonBodyForm`]).
     Json,
-    /// Anything, which a pull gives in base64.
+    /// Arbitrary bytes, returned in base64 by a pull.
     Bytes,
-    /// A value serialized by the Workers runtime, which only the Workers runtime can read.
+    /// A value in the serialization of the Workers runtime, which only that runtime can read.
     V8,
 }
 
 impl MessageContentType {
-    /// Its name in both protocols.
+    /// Returns the name in both protocols.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl MessageContentType {
     }
 }
 
-/// The text names no content type.
+/// The text is not the name of a content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be text, json, bytes or v8")]
 pub struct MessageContentTypeError;
@@ -50,7 +50,7 @@ impl FromStr for MessageContentType {
     }
 }
 
-/// How a pull gives the body of a `json` message: documentation and reports from the field differ.
+/// Form of a `json` body in a pull; documentation and users' reports differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum JsonBodyForm {
     /// A string that holds the JSON text in base64, as documented.
@@ -62,20 +62,20 @@ pub enum JsonBodyForm {
     Value,
 }
 
-/// One message: bytes whose content type holds for them.
+/// A message whose bytes are valid for their content type.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EmulatorMessage {
     content_type: MessageContentType,
     body: Bytes,
 }
 
-/// The bytes are not of the content type.
+/// The bytes are not valid for the content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the body is not of its content type")]
+#[error("the body is not valid for its content type")]
 pub struct EmulatorMessageError;
 
 impl EmulatorMessage {
-    /// A message of `content_type`.
+    /// Creates a message of `content_type`.
     ///
     /// # Errors
     /// A `text` is not UTF-8, or a `json` is not JSON.
@@ -92,25 +92,25 @@ impl EmulatorMessage {
         if holds { Ok(Self { content_type, body }) } else { Err(EmulatorMessageError) }
     }
 
-    /// A message of content type `text`.
+    /// Creates a message of content type `text`.
     #[must_use]
     pub fn text(body: impl Into<String>) -> Self {
         Self { content_type: MessageContentType::Text, body: body.into().into() }
     }
 
-    /// How the bytes are meant.
+    /// Returns the content type.
     #[must_use]
     pub fn content_type(&self) -> MessageContentType {
         self.content_type
     }
 
-    /// The bytes as they were sent.
+    /// Returns the bytes as they were sent.
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// The body as a pull gives it.
+    /// Returns the body in the form of a pull response.
     pub(crate) fn pulled(&self, json: JsonBodyForm) -> Value {
         let text = || Value::String(String::from_utf8_lossy(&self.body).into_owned());
         let base64 = || Value::String(BASE64_STANDARD.encode(&self.body));
@@ -125,7 +125,7 @@ impl EmulatorMessage {
     }
 }
 
-/// Bodies hold secrets of whoever tests with them.
+/// Omits the body, which may contain secrets.
 impl fmt::Debug for EmulatorMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn each_content_type_comes_out_of_a_pull_in_its_form() {
+    fn a_pull_returns_each_content_type_in_its_form() {
         use MessageContentType::{Bytes, Json, Text, V8};
         check(Text, "{\"ä\":1}".as_bytes(), JsonBodyForm::Base64, &json!("{\"ä\":1}"));
         check(Bytes, b"\xff\x0f", JsonBodyForm::Value, &json!("/w8="));
@@ -159,14 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_of_their_content_type_are_refused() {
+    fn bytes_that_are_invalid_for_their_content_type_are_refused() {
         assert_eq!(EmulatorMessage::new(MessageContentType::Text, &b"\xff"[..]), Err(EmulatorMessageError));
         assert_eq!(EmulatorMessage::new(MessageContentType::Json, &b"{"[..]), Err(EmulatorMessageError));
         assert_eq!("xml".parse::<MessageContentType>(), Err(MessageContentTypeError));
     }
 
     #[test]
-    fn a_body_is_not_shown() {
+    fn debug_output_omits_the_body() {
         assert!(!format!("{:?}", EmulatorMessage::text("secret")).contains("secret"));
     }
 }

@@ -1,5 +1,5 @@
-//! One queue: messages that wait, are delayed, are leased, come back, are given up or grow too old. Time goes in as an
-//! argument, always since the Unix epoch.
+//! One queue: its messages wait, are delayed, leased, retried, given up or expire. The time is always an argument,
+//! counted since the Unix epoch.
 
 mod lease;
 #[cfg(test)]
@@ -14,19 +14,19 @@ use crate::settings::{EmulatedQueueSettings, PullConsumerSettings, QueueConsumer
 
 pub(crate) use self::lease::LeaseId;
 
-/// Grows with each message, which is why messages in its order are in the order of their age.
+/// Increases with each message, so this order is also the order by age.
 type MessageSequence = u64;
 
 #[derive(Debug)]
 pub(crate) struct EmulatedQueue {
     settings: EmulatedQueueSettings,
-    /// Tells this queue's messages from those of any other, also of a former run.
+    /// Distinguishes this queue's messages from those of other queues and of former runs.
     origin: u64,
     next: MessageSequence,
     messages: BTreeMap<MessageSequence, StoredMessage>,
-    /// What is not leased, by the time from which it can be pulled.
+    /// Messages that are not leased, by the time from which they can be pulled.
     waiting: BTreeSet<(Duration, MessageSequence)>,
-    /// What is leased, by the end of the lease.
+    /// Leased messages, by the end of the lease.
     leased: BTreeSet<(Duration, MessageSequence)>,
     bytes: u64,
     outcomes: MessageOutcomes,
@@ -37,7 +37,7 @@ struct StoredMessage {
     message: EmulatorMessage,
     sent: Duration,
     attempts: u32,
-    place: StoredState,
+    state: StoredState,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,37 +46,37 @@ enum StoredState {
     Leased { until: Duration },
 }
 
-/// What became of messages, counted since the start.
+/// Outcomes of messages, counted since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MessageOutcomes {
-    /// Taken into the queue.
+    /// Accepted by the queue.
     pub sent: u64,
-    /// Handed out, each time counted.
+    /// Delivered, counting each delivery.
     pub delivered: u64,
     /// Removed by an acknowledgement.
     pub acknowledged: u64,
-    /// Put back by a consumer.
+    /// Retried by a consumer.
     pub retried: u64,
-    /// Put back by the end of a lease.
+    /// Made visible again because the lease expired.
     pub lapsed: u64,
-    /// Given up after too many deliveries, and put into the dead-letter queue.
+    /// Moved to the dead-letter queue after too many deliveries.
     pub dead_lettered: u64,
-    /// Given up after too many deliveries, and deleted.
+    /// Deleted after too many deliveries.
     pub deleted: u64,
-    /// Deleted because of age.
+    /// Deleted at the end of the retention.
     pub expired: u64,
 }
 
-/// How much a queue holds.
+/// Size of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueueBacklog {
     pub(crate) count: u64,
     pub(crate) bytes: u64,
-    /// Zero where nothing is held.
+    /// Zero if the queue is empty.
     pub(crate) oldest: Duration,
 }
 
-/// A message on its way to a consumer.
+/// A message as delivered to a consumer.
 #[derive(Debug)]
 pub(crate) struct MessageDelivery {
     pub(crate) id: String,
@@ -86,22 +86,22 @@ pub(crate) struct MessageDelivery {
     pub(crate) attempts: u32,
 }
 
-/// How a pull leases what it hands out.
+/// Leasing of the messages that a pull delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeaseMode {
-    /// For so long.
+    /// For this long.
     For(Duration),
-    /// Not at all: the next pull gets the same messages.
+    /// No lease: the next pull delivers the same messages.
     Forgotten,
 }
 
-/// What came of settling a lease.
+/// Outcome of acknowledging or retrying a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AckOutcome {
     Done,
-    /// The message is already gone, or another lease holds it. No error, as documented.
+    /// The message is gone, or a newer lease owns it. Not an error, as documented.
     TooLate,
-    /// This queue never gave such a lease.
+    /// This queue never issued the lease.
     Unknown,
 }
 
@@ -133,11 +133,11 @@ impl EmulatedQueue {
     }
 
     pub(crate) fn messages(&self) -> impl ExactSizeIterator<Item = &EmulatorMessage> {
-        self.messages.values().map(|held| &held.message)
+        self.messages.values().map(|stored| &stored.message)
     }
 
     pub(crate) fn backlog(&self) -> QueueBacklog {
-        let oldest = self.messages.first_key_value().map_or(Duration::ZERO, |(_, held)| held.sent);
+        let oldest = self.messages.first_key_value().map_or(Duration::ZERO, |(_, stored)| stored.sent);
         QueueBacklog { count: count(self.messages.len()), bytes: self.bytes, oldest }
     }
 
@@ -145,36 +145,36 @@ impl EmulatedQueue {
         self.leased.len()
     }
 
-    /// How many could be pulled now.
+    /// Returns the number of messages that could be pulled now.
     pub(crate) fn ready(&self, now: Duration) -> usize {
         self.waiting.range(..=(now, MessageSequence::MAX)).count()
     }
 
-    /// Takes a message, to be pulled after its own delay or else the queue's.
+    /// Adds a message, visible after its delay or else the queue's.
     pub(crate) fn send(&mut self, message: EmulatorMessage, delay: Option<Duration>, now: Duration) {
         let sequence = self.next;
         self.next = sequence.saturating_add(1);
         let from = now.saturating_add(delay.unwrap_or(self.settings.delivery_delay));
         self.bytes = self.bytes.saturating_add(count(message.body().len()));
         self.waiting.insert((from, sequence));
-        let place = StoredState::Waiting { from };
-        self.messages.insert(sequence, StoredMessage { message, sent: now, attempts: 0, place });
+        let state = StoredState::Waiting { from };
+        self.messages.insert(sequence, StoredMessage { message, sent: now, attempts: 0, state });
         self.outcomes.sent = self.outcomes.sent.saturating_add(1);
     }
 
-    /// Hands out up to `most` messages, those first that can be pulled longest.
-    pub(crate) fn pull(&mut self, most: usize, leasing: LeaseMode, now: Duration) -> Vec<MessageDelivery> {
+    /// Delivers up to `limit` messages, starting with those visible longest.
+    pub(crate) fn pull(&mut self, limit: usize, leasing: LeaseMode, now: Duration) -> Vec<MessageDelivery> {
         if self.settings.delivery_paused {
             return Vec::new();
         }
-        let due: Vec<_> = self.waiting.range(..=(now, MessageSequence::MAX)).take(most).copied().collect();
+        let due: Vec<_> = self.waiting.range(..=(now, MessageSequence::MAX)).take(limit).copied().collect();
         due.into_iter().filter_map(|entry| self.deliver(entry, leasing, now)).collect()
     }
 
-    /// Removes a message for good.
+    /// Removes a message.
     pub(crate) fn acknowledge(&mut self, lease: &LeaseId) -> AckOutcome {
         let Some(sequence) = self.known(lease) else { return AckOutcome::Unknown };
-        // A lease that ended, or was followed by another, still acknowledges: Cloudflare is permissive, and says so.
+        // Documented: an expired or superseded lease still acknowledges.
         if self.remove(sequence).is_none() {
             return AckOutcome::TooLate;
         }
@@ -182,8 +182,8 @@ impl EmulatedQueue {
         AckOutcome::Done
     }
 
-    /// Puts a message back, to be pulled after its own delay or else the consumer's. One that is given up goes to
-    /// `given_up`.
+    /// Makes a message visible again after the given delay or else the consumer's. A message with too many deliveries
+    /// goes to `given_up`.
     pub(crate) fn retry(
         &mut self,
         lease: &LeaseId,
@@ -192,8 +192,8 @@ impl EmulatedQueue {
         given_up: &mut Vec<EmulatorMessage>,
     ) -> AckOutcome {
         let Some(sequence) = self.known(lease) else { return AckOutcome::Unknown };
-        let current = self.messages.get(&sequence).is_some_and(|held| {
-            held.attempts == lease.attempt() && matches!(held.place, StoredState::Leased { .. })
+        let current = self.messages.get(&sequence).is_some_and(|stored| {
+            stored.attempts == lease.attempt() && matches!(stored.state, StoredState::Leased { .. })
         });
         if !current {
             return AckOutcome::TooLate;
@@ -204,10 +204,10 @@ impl EmulatedQueue {
         AckOutcome::Done
     }
 
-    /// Does what is due: ends leases and deletes what is too old. What is given up goes to `given_up`.
+    /// Expires messages and leases that are due. Messages with too many deliveries go to `given_up`.
     pub(crate) fn advance(&mut self, now: Duration, given_up: &mut Vec<EmulatorMessage>) {
-        while let Some((&sequence, held)) = self.messages.first_key_value() {
-            if held.sent.saturating_add(self.settings.retention) > now {
+        while let Some((&sequence, stored)) = self.messages.first_key_value() {
+            if stored.sent.saturating_add(self.settings.retention) > now {
                 break;
             }
             self.remove(sequence);
@@ -220,12 +220,12 @@ impl EmulatedQueue {
         }
     }
 
-    /// Notes that messages which were given up went to the dead-letter queue.
+    /// Counts messages that were moved to the dead-letter queue.
     pub(crate) fn dead_lettered(&mut self, messages: usize) {
         self.outcomes.dead_lettered = self.outcomes.dead_lettered.saturating_add(count(messages));
     }
 
-    /// Notes that messages which were given up are lost.
+    /// Counts messages that were deleted after too many deliveries.
     pub(crate) fn deleted(&mut self, messages: usize) {
         self.outcomes.deleted = self.outcomes.deleted.saturating_add(count(messages));
     }
@@ -244,53 +244,53 @@ impl EmulatedQueue {
         now: Duration,
     ) -> Option<MessageDelivery> {
         let (_, sequence) = entry;
-        let held = self.messages.get_mut(&sequence)?;
-        held.attempts = held.attempts.saturating_add(1);
+        let stored = self.messages.get_mut(&sequence)?;
+        stored.attempts = stored.attempts.saturating_add(1);
         if let LeaseMode::For(visibility) = leasing {
             let until = now.saturating_add(visibility);
-            held.place = StoredState::Leased { until };
+            stored.state = StoredState::Leased { until };
             self.waiting.remove(&entry);
             self.leased.insert((until, sequence));
         }
         self.outcomes.delivered = self.outcomes.delivered.saturating_add(1);
         Some(MessageDelivery {
             id: format!("{:016x}{sequence:016x}", self.origin),
-            lease: LeaseId::new(self.origin, sequence, held.attempts),
-            message: held.message.clone(),
-            sent: held.sent,
-            attempts: held.attempts,
+            lease: LeaseId::new(self.origin, sequence, stored.attempts),
+            message: stored.message.clone(),
+            sent: stored.sent,
+            attempts: stored.attempts,
         })
     }
 
-    /// The message of a lease that this queue gave, whether or not it still holds it.
+    /// Returns the message of a lease that this queue issued, whether or not the message still exists.
     fn known(&self, lease: &LeaseId) -> Option<MessageSequence> {
         let sequence = lease.sequence_of(self.origin)?;
         (sequence < self.next).then_some(sequence)
     }
 
-    /// The first delivery and `max_retries` more, then it is given up.
+    /// Makes a message visible again, or gives it up after the first delivery and `max_retries` more.
     fn put_back(&mut self, sequence: MessageSequence, from: Duration, given_up: &mut Vec<EmulatorMessage>) {
         let max_retries = self.consumer().max_retries;
-        let Some(held) = self.messages.get_mut(&sequence) else { return };
-        if held.attempts > max_retries {
+        let Some(stored) = self.messages.get_mut(&sequence) else { return };
+        if stored.attempts > max_retries {
             given_up.extend(self.remove(sequence));
             return;
         }
-        if let StoredState::Leased { until } = held.place {
+        if let StoredState::Leased { until } = stored.state {
             self.leased.remove(&(until, sequence));
         }
-        held.place = StoredState::Waiting { from };
+        stored.state = StoredState::Waiting { from };
         self.waiting.insert((from, sequence));
     }
 
     fn remove(&mut self, sequence: MessageSequence) -> Option<EmulatorMessage> {
-        let held = self.messages.remove(&sequence)?;
-        match held.place {
+        let stored = self.messages.remove(&sequence)?;
+        match stored.state {
             StoredState::Waiting { from } => self.waiting.remove(&(from, sequence)),
             StoredState::Leased { until } => self.leased.remove(&(until, sequence)),
         };
-        self.bytes = self.bytes.saturating_sub(count(held.message.body().len()));
-        Some(held.message)
+        self.bytes = self.bytes.saturating_sub(count(stored.message.body().len()));
+        Some(stored.message)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The listener: it can go away and come back on its port, and cuts every connection when it goes.
+//! The listener, which can stop and restart on its port; stopping cuts every connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ const BACKLOG: u32 = 1024;
 
 #[derive(Debug)]
 pub(crate) struct EmulatorServer {
-    /// Bound and never listening: during an outage nobody else gets the port, and whoever connects is refused.
+    /// Bound and never listening: keeps the port reserved during an outage, so that connections are refused.
     holder: TcpSocket,
     running: Mutex<Option<ServerTasks>>,
     shared: Arc<SharedEmulator>,
@@ -41,7 +41,7 @@ impl EmulatorServer {
         self.holder.local_addr()
     }
 
-    /// Listens, if it does not already.
+    /// Listens unless already listening.
     pub(crate) fn listen(&self) -> io::Result<()> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if running.is_some() {
@@ -55,7 +55,7 @@ impl EmulatorServer {
         Ok(())
     }
 
-    /// Cuts every connection, and refuses new ones from then on.
+    /// Cuts every connection and refuses new ones.
     pub(crate) async fn stop(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(ServerTasks { stop, tasks }) = running {
@@ -90,7 +90,7 @@ async fn accept(
     tasks: TaskTracker,
 ) {
     loop {
-        // What fails is one connection that went away, or files that are short for a while.
+        // Either one connection was aborted, or file descriptors ran out temporarily.
         let Ok((connection, _)) = listener.accept().await else {
             tokio::task::yield_now().await;
             continue;
@@ -103,6 +103,6 @@ async fn accept(
 async fn serve(connection: TcpStream, shared: Arc<SharedEmulator>) {
     let _ = connection.set_nodelay(true);
     let service = service_fn(|request| service::serve(Arc::clone(&shared), request));
-    // An error is a connection that ended, often because it was to be cut.
+    // An error means that the connection ended, often cut on purpose.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }

@@ -1,4 +1,4 @@
-//! One request: counted, spoiled where a fault says so, answered.
+//! Processing of one request: counting, faults, and the response.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,10 +19,10 @@ use crate::fault::{EmulatorFault, GarbageBody};
 use crate::refusal::CallRefusal;
 use crate::state::EmulatorState;
 
-/// Room for a full batch, in base64 or with every character escaped.
+/// Maximum request size: a full batch in base64 or with every character escaped.
 const REQUEST_BYTES: usize = 2 * 1024 * 1024;
 
-/// What all connections share.
+/// State shared by all connections.
 #[derive(Debug)]
 pub(crate) struct SharedEmulator {
     pub(crate) clock: EmulatorClock,
@@ -34,7 +34,7 @@ impl SharedEmulator {
         Self { clock: EmulatorClock::default(), state: Mutex::new(state) }
     }
 
-    /// The state, with all done that is due by now.
+    /// Locks the state and advances it to the current time.
     pub(crate) fn state(&self) -> (MutexGuard<'_, EmulatorState>, Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
@@ -43,29 +43,29 @@ impl SharedEmulator {
     }
 }
 
-/// A response, and how many messages were taken, handed out or settled.
+/// A response, and the number of messages that were accepted, delivered, acknowledged or retried.
 pub(crate) struct CallOutcome {
     pub(crate) messages: usize,
     pub(crate) response: Response<Bytes>,
 }
 
-/// How a pull hands messages out.
+/// Delivery mode of a pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeliveryMode {
-    /// Leased, with the lease's id.
+    /// Leased, with the correct lease id.
     True,
     /// Not leased.
     Forgotten,
-    /// Leased, with ids of no lease.
+    /// Leased, with wrong lease ids.
     WrongLeases,
 }
 
-/// The connection ends without an answer.
+/// The connection ends without a response.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is cut")]
 pub(crate) struct ConnectionCut;
 
-/// What is called, of either protocol.
+/// Target of a call in either protocol.
 enum CallTarget {
     Broker(EmulatorEndpoint),
     Api(ApiCall),
@@ -124,7 +124,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// Does what is asked, and says which fault is left for the answer.
+/// Processes the call and returns the fault that remains for the response.
 fn work(
     shared: &SharedEmulator,
     target: &CallTarget,
@@ -193,7 +193,7 @@ impl CallTarget {
 fn cut_within(response: Response<Bytes>) -> Response<SpoiledBody> {
     let length = response.body().len();
     let mut response = response.map(|body| SpoiledBody { next: half(body), then: BodyEnd::Cut });
-    // Said, or the end of the connection would be taken for the end of the body.
+    // Without a length the end of the connection would count as the end of the body.
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     response
 }
@@ -218,7 +218,7 @@ fn half(mut body: Bytes) -> Bytes {
     body.split_to(body.len() / 2)
 }
 
-/// A response's body, whole or not.
+/// A response body that may be cut or endless.
 #[derive(Debug, Default)]
 pub(crate) struct SpoiledBody {
     next: Bytes,

@@ -1,4 +1,4 @@
-//! What an emulator is started with.
+//! Settings of the emulator.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,92 +7,92 @@ use std::time::Duration;
 
 use crate::limits;
 
-/// What an emulator is started with.
+/// Settings of the emulator.
 #[derive(Clone, Debug)]
 pub struct EmulatorSettings {
-    /// Where both protocols are served.
+    /// Listen address of both protocols.
     pub listen: SocketAddr,
     /// The queues of all accounts.
     pub queues: Vec<EmulatedQueueSettings>,
-    /// Who may call the API. The broker's protocol has no tokens: only a Workers runtime speaks it.
+    /// Tokens of the API. The broker's protocol has none: only a Workers runtime uses it.
     pub tokens: Vec<ApiTokenSettings>,
-    /// Messages that each queue takes in a second; `None` is no limit.
+    /// Messages that each queue accepts per second; `None` means unlimited.
     pub messages_per_second: Option<u32>,
-    /// Calls that each token may make in five minutes, pulls and acknowledgements aside; `None` is no limit.
+    /// Calls of each token in five minutes, excluding pulls and acknowledgements; `None` means unlimited.
     pub calls_per_five_minutes: Option<u32>,
 }
 
 /// A queue and its consumer.
 #[derive(Clone, Debug)]
 pub struct EmulatedQueueSettings {
-    /// The account it belongs to.
+    /// The owning account.
     pub account: String,
-    /// Its id, as in the path of the API.
+    /// The id in API paths.
     pub id: String,
-    /// Its name, unique in its account.
+    /// The name, unique within its account.
     pub name: String,
-    /// How long each message is held back before its first delivery.
+    /// Delay before the first delivery of each message.
     pub delivery_delay: Duration,
-    /// Whether pulls get nothing.
+    /// Whether delivery is paused, so that pulls return nothing.
     pub delivery_paused: bool,
-    /// How long a message is kept.
+    /// Retention of messages.
     pub retention: Duration,
-    /// How many bytes of messages it holds.
+    /// Maximum size of all messages in bytes.
     pub backlog_bytes: u64,
-    /// Who takes messages from it.
+    /// The consumer.
     pub consumer: QueueConsumer,
 }
 
-/// Who takes messages from a queue.
+/// Consumer of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueConsumer {
-    /// Nobody yet.
+    /// No consumer.
     None,
-    /// A Worker, which means that nobody can pull.
+    /// A Worker; pulls are refused.
     Worker {
         /// The Worker's name.
         script: String,
     },
-    /// Whoever pulls over HTTP.
+    /// Clients that pull over HTTP.
     HttpPull(PullConsumerSettings),
 }
 
-/// A consumer that pulls over HTTP.
+/// Settings of an HTTP pull consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullConsumerSettings {
-    /// How often a message is delivered again before it is given up.
+    /// Maximum number of redeliveries of a message.
     pub max_retries: u32,
-    /// How long a message is held back before it is delivered again.
+    /// Delay before a redelivery.
     pub retry_delay: Duration,
-    /// How long a lease lasts where the pull does not say.
+    /// Lease duration if the pull sets none.
     pub visibility_timeout: Duration,
-    /// The name of the queue that gets what was given up; without one it is deleted.
+    /// Name of the dead-letter queue; without one, messages are deleted after too many deliveries.
     pub dead_letter_queue: Option<String>,
 }
 
 /// A token of the API.
 #[derive(Clone)]
 pub struct ApiTokenSettings {
-    /// The account it is for.
+    /// The account.
     pub account: String,
     /// The bearer token itself.
     pub token: String,
-    /// What it permits.
+    /// The permission.
     pub access: TokenPermission,
 }
 
-/// What a token permits. Whether Cloudflare lets a token pull that may not acknowledge is not documented.
+/// Permission of a token. It is undocumented whether Cloudflare allows a token to pull but not to acknowledge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TokenPermission {
-    /// Looking at queues.
+    /// Reading queues.
     Read,
-    /// Looking and pulling, but nothing else.
+    /// Reading and pulling only.
     Pull,
     /// Everything.
     Edit,
 }
 
-/// Something that Cloudflare would not let be configured.
+/// A setting is outside Cloudflare's limits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("queue {queue}: {setting} must be {bounds}")]
 pub struct EmulatorSettingsError {
@@ -102,8 +102,8 @@ pub struct EmulatorSettingsError {
 }
 
 impl EmulatorSettings {
-    /// Account `account` with one queue named `jobs`, its dead-letter queue `jobs-dead` and one token `token` that
-    /// permits everything, on a free port of loopback.
+    /// Returns settings with account `account`, a queue `jobs`, its dead-letter queue `jobs-dead` and a token `token`
+    /// with all permissions, on a free port of loopback.
     #[must_use]
     pub fn sample() -> Self {
         let dead = EmulatedQueueSettings::new("account", "deadbeefdeadbeefdeadbeefdeadbeef", "jobs-dead");
@@ -139,7 +139,7 @@ impl Default for EmulatorSettings {
 }
 
 impl EmulatedQueueSettings {
-    /// A queue with Cloudflare's defaults and an HTTP pull consumer.
+    /// Creates a queue with Cloudflare's defaults and an HTTP pull consumer.
     #[must_use]
     pub fn new(account: &str, id: &str, name: &str) -> Self {
         Self {
@@ -162,23 +162,23 @@ impl EmulatedQueueSettings {
         let visibilities = Duration::from_millis(1)..=limits::VISIBILITY;
         let within = |value: Duration, bounds: &RangeInclusive<Duration>| bounds.contains(&value);
         if self.id.is_empty() || !self.id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return error("its id", "letters and digits");
+            return error("the id", "letters and digits");
         }
         if !within(self.delivery_delay, &delays) {
-            return error("the delivery delay", "24 hours at most");
+            return error("the delivery delay", "at most 24 hours");
         }
         if !within(self.retention, &retentions) {
             return error("the retention", "60 seconds to 14 days");
         }
         let QueueConsumer::HttpPull(pull) = &self.consumer else { return Ok(()) };
         if pull.max_retries > limits::RETRIES {
-            return error("max_retries", "100 at most");
+            return error("max_retries", "at most 100");
         }
         if !within(pull.retry_delay, &delays) {
-            return error("the retry delay", "24 hours at most");
+            return error("the retry delay", "at most 24 hours");
         }
         if !within(pull.visibility_timeout, &visibilities) {
-            return error("the visibility timeout", "12 hours at most");
+            return error("the visibility timeout", "at most 12 hours");
         }
         Ok(())
     }
@@ -196,7 +196,7 @@ impl Default for PullConsumerSettings {
 }
 
 impl ApiTokenSettings {
-    /// A token for one account.
+    /// Creates a token of one account.
     #[must_use]
     pub fn new(account: &str, token: &str, access: TokenPermission) -> Self {
         Self { account: account.to_owned(), token: token.to_owned(), access }

@@ -1,4 +1,4 @@
-//! All queues, and what both protocols do with them.
+//! State of all queues, and the operations of both protocols on it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::queue::{EmulatedQueue, QueueBacklog, count};
 use crate::refusal::CallRefusal;
 use crate::settings::{ApiTokenSettings, EmulatorSettings};
 
-/// A message and its own delay.
+/// A message and its delay.
 pub(crate) type OutgoingMessage = (EmulatorMessage, Option<Duration>);
 
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct EmulatorState {
     pub(crate) faults: PendingFaults,
     pub(crate) calls: CallCounters,
     pub(crate) json_bodies: JsonBodyForm,
-    /// A pull may bring fewer than asked for.
+    /// Maximum number of messages per pull, whatever the client requests.
     pub(crate) pull_at_most: usize,
     messages_per_second: Option<u32>,
     calls_per_five_minutes: Option<u32>,
@@ -55,23 +55,23 @@ impl EmulatorState {
         self.queues.retain(|queue| queue.settings().id != id);
     }
 
-    /// The queue with an id, in any account.
+    /// Returns the queue with this id, in any account.
     pub(crate) fn queue(&mut self, id: &str) -> Option<&mut EmulatedQueue> {
         self.queues.iter_mut().find(|queue| queue.settings().id == id)
     }
 
-    /// Does what is due in all queues.
+    /// Expires messages and leases that are due in all queues.
     pub(crate) fn advance(&mut self, now: Duration) {
         for index in 0..self.queues.len() {
             let mut given_up = Vec::new();
             if let Some(queue) = self.queues.get_mut(index) {
                 queue.advance(now, &mut given_up);
             }
-            self.bury(index, given_up, now);
+            self.dead_letter(index, given_up, now);
         }
     }
 
-    /// Takes messages, all or none, within all limits.
+    /// Accepts a batch entirely or not at all, within all limits.
     pub(crate) fn send(
         &mut self,
         id: &str,
@@ -120,14 +120,14 @@ impl EmulatorState {
         rate.take(1, now).map_err(CallRefusal::RateLimited)
     }
 
-    /// Puts what a queue gave up where it belongs.
-    pub(crate) fn bury_of(&mut self, id: &str, given_up: Vec<EmulatorMessage>, now: Duration) {
+    /// Moves messages that a queue gave up to its dead-letter queue, or deletes them.
+    pub(crate) fn dead_letter_for(&mut self, id: &str, given_up: Vec<EmulatorMessage>, now: Duration) {
         if let Some(index) = self.queues.iter().position(|queue| queue.settings().id == id) {
-            self.bury(index, given_up, now);
+            self.dead_letter(index, given_up, now);
         }
     }
 
-    fn bury(&mut self, index: usize, given_up: Vec<EmulatorMessage>, now: Duration) {
+    fn dead_letter(&mut self, index: usize, given_up: Vec<EmulatorMessage>, now: Duration) {
         let Some(queue) = self.queues.get(index).filter(|_| !given_up.is_empty()) else { return };
         let account = queue.settings().account.clone();
         let name = queue.consumer().dead_letter_queue;

@@ -1,4 +1,4 @@
-//! An authorization service that answers as a test tells it.
+//! A scripted authorization service.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,20 +13,20 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// How calls are answered.
+/// Answer of the fake authorization service to its calls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum AuthorizerAnswer {
-    /// With this status at once.
+    /// This authorization status, immediately.
     Status(&'static str),
-    /// With `allowed`, after a time, so many at once.
+    /// `allowed` after a delay, with at most `capacity` calls at a time.
     Delayed { delay: Duration, capacity: usize },
-    /// With this HTTP status.
+    /// This HTTP status.
     Fail(u16),
-    /// Never.
+    /// No answer.
     Hang,
 }
 
-/// The service.
+/// A fake authorization service.
 #[derive(Clone)]
 pub(crate) struct FakeAuthorizer {
     shared: Arc<AuthorizerState>,
@@ -42,7 +42,7 @@ struct AuthorizerState {
     calls: Mutex<Vec<AuthorizerCall>>,
 }
 
-/// A call it received.
+/// A call that the service received.
 #[derive(Clone, Debug)]
 pub(crate) struct AuthorizerCall {
     pub(crate) body: Value,
@@ -50,7 +50,7 @@ pub(crate) struct AuthorizerCall {
 }
 
 impl FakeAuthorizer {
-    /// Starts on a free port, answering `allowed`.
+    /// Starts on a free port with the answer `allowed`.
     pub(crate) async fn start() -> Self {
         let shared = Arc::new(AuthorizerState {
             answer: Mutex::new(AuthorizerAnswer::Status("allowed")),
@@ -90,13 +90,13 @@ impl FakeAuthorizer {
         self.shared.max_in_flight.load(Ordering::SeqCst)
     }
 
-    /// Calls that were answered and not hung up on before.
+    /// Returns the number of calls that were answered before the client hung up.
     pub(crate) fn answered(&self) -> usize {
         self.shared.answered.load(Ordering::SeqCst)
     }
 }
 
-/// Counts a call while it lasts, hung-up ones included.
+/// Guard that counts a call until it ends, also if the client hangs up.
 struct InFlightCall<'a>(&'a AuthorizerState);
 
 impl<'a> InFlightCall<'a> {

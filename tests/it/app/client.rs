@@ -1,6 +1,4 @@
-//! A client of the edge and of the ops port.
-
-use std::time::Duration;
+//! An HTTP client for the edge and the ops port.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -9,11 +7,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-/// Sends requests over kept connections.
+use super::TEST_DEADLINE;
+
+/// HTTP client with connection reuse.
 #[derive(Clone)]
 pub(crate) struct HttpClient(hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>);
 
-/// An answer.
+/// Response to a request of [`HttpClient`].
 #[derive(Debug)]
 pub(crate) struct HttpReply {
     pub(crate) status: StatusCode,
@@ -30,7 +30,7 @@ impl HttpReply {
         self.headers.get(name).unwrap_or_else(|| panic!("no {name}: {self:?}")).to_str().unwrap()
     }
 
-    /// The id of an accepted request.
+    /// Returns the id of an accepted request.
     pub(crate) fn request_id(&self) -> String {
         assert_eq!(self.status, StatusCode::ACCEPTED, "{}", self.body);
         self.header("x-request-id").to_owned()
@@ -54,7 +54,7 @@ impl HttpClient {
         self.send(Method::POST, url, body, &all).await.unwrap()
     }
 
-    /// One request; `None` when the connection fails, is cut, or there is no answer in 10 s.
+    /// Sends one request; returns `None` if the connection fails or is cut, or at the deadline.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -72,7 +72,7 @@ impl HttpClient {
             let body = body.collect().await.ok()?.to_bytes();
             Some((head, body))
         };
-        let (head, body) = tokio::time::timeout(Duration::from_secs(10), exchange).await.ok()??;
+        let (head, body) = tokio::time::timeout(TEST_DEADLINE, exchange).await.ok()??;
         let body = String::from_utf8(body.to_vec()).unwrap();
         Some(HttpReply { status: head.status, headers: head.headers, body })
     }

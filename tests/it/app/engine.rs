@@ -1,4 +1,4 @@
-//! What a test of the whole program runs on.
+//! Engines for tests of the whole program.
 
 mod queue;
 
@@ -11,20 +11,20 @@ pub(crate) use self::queue::CLOUDFLARE_QUEUE_ID;
 use self::queue::TestQueue;
 use super::process::program;
 
-/// The engines that a test runs on.
+/// Engines of queue and store that a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TestEngine {
     /// Queue and store in a data folder.
     Folder,
     /// The queue on Redis, the store in PostgreSQL.
     Servers,
-    /// The queue on Amazon SQS as Moto plays it, the store in PostgreSQL.
+    /// The queue on Amazon SQS, emulated by Moto; the store in PostgreSQL.
     Sqs,
-    /// The queue on Cloudflare Queues as our emulator plays it, the store in PostgreSQL.
+    /// The queue on our emulator of Cloudflare Queues; the store in PostgreSQL.
     Cloudflare,
 }
 
-/// Runs each of these tests on every engine.
+/// Defines each test once per engine.
 macro_rules! on_every_engine {
     ($($test:ident,)*) => {
         mod folder {
@@ -52,7 +52,7 @@ pub(crate) struct TestBackend {
 }
 
 impl TestBackend {
-    /// Creates and migrates what an engine needs.
+    /// Creates and migrates the queue and the database of an engine.
     pub(crate) async fn create(engine: TestEngine) -> Option<Self> {
         let name = format!("chargegate_it_{:016x}", rand::random::<u64>());
         let queue = TestQueue::create(engine, &name).await?;
@@ -68,12 +68,12 @@ impl TestBackend {
         Some(backend)
     }
 
-    /// Tells a command where they are.
+    /// Sets the variables of a command that name queue and database.
     pub(crate) fn configure(&self, command: &mut Command) {
         command.envs(self.queue.variables()).env("DATABASE_URL", &self.database_url);
     }
 
-    /// The emulator of Cloudflare Queues, where it is the queue.
+    /// Returns the emulator of Cloudflare Queues if the engine uses it.
     pub(crate) fn cloudflare(&self) -> Option<&CloudflareEmulator> {
         self.queue.cloudflare()
     }
@@ -99,5 +99,6 @@ impl Drop for TestBackend {
 }
 
 fn required_env(variable: &str) -> String {
-    std::env::var(variable).expect("run by `cargo xtask test`, which starts the servers and names them")
+    std::env::var(variable)
+        .expect("run by `cargo xtask test`, which starts the servers and sets the variables")
 }

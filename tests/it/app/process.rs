@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use super::TEST_DEADLINE;
 
-/// The built program, as a command.
+/// Returns a command that runs the built program.
 pub(crate) fn program() -> Command {
-    let path =
-        std::env::var("CHARGEGATE_PROGRAM").expect("run by `cargo xtask test`, which names the program");
+    let path = std::env::var("CHARGEGATE_PROGRAM")
+        .expect("run by `cargo xtask test`, which sets CHARGEGATE_PROGRAM");
     let mut command = Command::new(path);
     command.kill_on_drop(true).stdin(Stdio::null());
     command
@@ -23,7 +23,7 @@ pub(crate) fn program() -> Command {
 /// A running program; killed when dropped.
 pub(crate) struct ProgramProcess {
     child: Child,
-    /// The base URL of the edge; empty where it is none.
+    /// The base URL of the edge; empty for a process without one.
     pub(crate) edge: String,
     /// The base URL of the ops port.
     pub(crate) ops: String,
@@ -31,7 +31,7 @@ pub(crate) struct ProgramProcess {
     errors: OutputLines,
 }
 
-/// The lines a process wrote so far.
+/// Lines that a process has written so far.
 #[derive(Clone)]
 struct OutputLines {
     seen: Arc<Mutex<Vec<String>>>,
@@ -39,7 +39,7 @@ struct OutputLines {
 }
 
 impl ProgramProcess {
-    /// Starts `up` and waits until it is ready.
+    /// Starts `chargegate up` and waits until it is ready.
     pub(crate) async fn up(data: &Path, flags: &[String], configure: impl FnOnce(&mut Command)) -> Self {
         let mut command = program();
         command.arg("up").arg("--data-dir").arg(data);
@@ -49,7 +49,10 @@ impl ProgramProcess {
         process.unwrap_or_else(|output| panic!("the program did not start: {output}"))
     }
 
-    /// Runs a command that says when it is ready; its output when it ends instead.
+    /// Starts a command and waits for its line `ready`.
+    ///
+    /// # Errors
+    /// The command ended first; the error is its output.
     pub(crate) async fn spawn(mut command: Command) -> Result<Self, String> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let output = OutputLines::of(child.stdout.take().unwrap());
@@ -66,25 +69,25 @@ impl ProgramProcess {
         Ok(process)
     }
 
-    /// The base URL in the line that begins with `name`.
+    /// Returns the base URL in the output line that begins with `name`.
     pub(crate) fn base(&self, name: &str) -> String {
         let output = self.output();
-        let line = output.lines().find(|line| line.starts_with(name)).expect("a line that says where");
+        let line = output.lines().find(|line| line.starts_with(name)).expect("a line with the address");
         let url = line.split_whitespace().nth(1).expect("a URL");
         url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
     }
 
-    /// What it printed so far.
+    /// Returns the standard output so far.
     pub(crate) fn output(&self) -> String {
         self.output.text()
     }
 
-    /// What it logged so far.
+    /// Returns the log so far.
     pub(crate) fn errors(&self) -> String {
         self.errors.text()
     }
 
-    /// Waits for a line of output.
+    /// Waits for a line of standard output.
     pub(crate) async fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
         self.output.wait(wanted).await.unwrap_or_else(|| panic!("the line never came: {}", self.output()))
     }
@@ -93,12 +96,12 @@ impl ProgramProcess {
         self.child.id().expect("a running process")
     }
 
-    /// Ends it as a power cut would, as far as the process is concerned.
+    /// Kills the process with SIGKILL.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// Tells it to stop, as Ctrl-C does.
+    /// Requests a graceful stop, like Ctrl-C.
     pub(crate) async fn interrupt(&self) {
         self.signal("INT").await;
     }
@@ -109,7 +112,7 @@ impl ProgramProcess {
         assert!(done.success());
     }
 
-    /// Waits for its end.
+    /// Waits until the process ends.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         timeout(TEST_DEADLINE, self.child.wait()).await.expect("an end").unwrap()
     }
@@ -134,7 +137,7 @@ impl OutputLines {
         self.seen.lock().unwrap().join("\n")
     }
 
-    /// Waits for a line; `None` when the stream ends without it.
+    /// Waits for a line; returns `None` if the stream ends or the deadline passes without it.
     async fn wait(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
         let mut grown = self.grown.clone();
         let find = || self.seen.lock().unwrap().iter().find(|line| wanted(line)).cloned();

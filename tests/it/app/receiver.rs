@@ -1,4 +1,4 @@
-//! A receiver of callbacks that answers as a test tells it.
+//! A scripted receiver of callbacks.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::TEST_DEADLINE;
 
-/// The receiver.
+/// A callback receiver with scripted answers.
 #[derive(Clone)]
 pub(crate) struct CallbackReceiver {
     shared: Arc<ReceiverState>,
@@ -28,7 +28,7 @@ struct ReceiverState {
     received_count: watch::Sender<usize>,
 }
 
-/// A callback as it came.
+/// A callback as received.
 #[derive(Clone, Debug)]
 pub(crate) struct ReceivedCallback {
     pub(crate) at: Instant,
@@ -48,7 +48,7 @@ impl ReceivedCallback {
 }
 
 impl CallbackReceiver {
-    /// Starts on a free port, answering 204.
+    /// Starts on a free port with the default answer 204.
     pub(crate) async fn start() -> Self {
         let shared = Arc::new(ReceiverState {
             received: Mutex::default(),
@@ -66,17 +66,17 @@ impl CallbackReceiver {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// How the next callbacks to `path` are answered: a status, or never.
+    /// Sets the answers to the next callbacks to `path`: a status, or `None` for no answer.
     pub(crate) fn set_answers(&self, path: &str, answers: &[Option<u16>]) {
         self.shared.answers.lock().unwrap().entry(path.to_owned()).or_default().extend(answers);
     }
 
-    /// What came to `path` so far.
+    /// Returns the callbacks to `path` so far.
     pub(crate) fn received(&self, path: &str) -> Vec<ReceivedCallback> {
         self.shared.received.lock().unwrap().get(path).cloned().unwrap_or_default()
     }
 
-    /// Every path with the statuses it was told.
+    /// Returns the received statuses by path.
     pub(crate) fn statuses(&self) -> HashMap<String, Vec<String>> {
         let received = self.shared.received.lock().unwrap();
         received
@@ -85,7 +85,7 @@ impl CallbackReceiver {
             .collect()
     }
 
-    /// Waits for `count` callbacks to `path`.
+    /// Waits until `count` callbacks to `path` have arrived.
     pub(crate) async fn wait(&self, path: &str, count: usize) -> Vec<ReceivedCallback> {
         let mut grown = self.shared.received_count.subscribe();
         let enough = timeout(TEST_DEADLINE, grown.wait_for(|_| self.received(path).len() >= count)).await;

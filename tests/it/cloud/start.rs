@@ -1,10 +1,10 @@
-//! What stands in the way of a start on these queues is said in one line that names the variable and the remedy.
+//! A start that fails on a cloud queue prints one line with the variable and the remedy.
 
 use tokio::time::timeout;
 
 use crate::app::{TEST_DEADLINE, TestApp, TestEngine, program};
 
-/// What `reconcile` says where it cannot begin, with a variable of `app`'s changed, or none.
+/// Returns the error line of `reconcile` with one variable of `app` changed, or removed if `value` is empty.
 async fn refused(app: &TestApp, variable: &str, value: &str) -> String {
     let mut command = program();
     command.arg("reconcile").env_clear();
@@ -30,7 +30,7 @@ fn assert_mentions(line: &str, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_queue_on_cloudflare_that_cannot_be_used_is_named() {
+async fn an_unusable_cloudflare_queue_is_reported_with_its_variable() {
     let app = TestApp::spawn_on(TestEngine::Cloudflare, &[]).await;
     let line = refused(&app, "CLOUDFLARE_API_TOKEN", "s3cret").await;
     assert_mentions(&line, &["CLOUDFLARE_API_TOKEN"]);
@@ -46,7 +46,7 @@ async fn a_queue_on_cloudflare_that_cannot_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn a_token_may_be_in_a_file() {
+async fn the_token_may_be_in_a_file() {
     let app = TestApp::spawn_on(TestEngine::Cloudflare, &[]).await;
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut command = program();
@@ -63,7 +63,7 @@ async fn a_token_may_be_in_a_file() {
 }
 
 #[tokio::test]
-async fn a_queue_on_sqs_that_cannot_be_used_is_named() {
+async fn an_unusable_sqs_queue_is_reported_with_its_variable() {
     let app = TestApp::spawn_on(TestEngine::Sqs, &[]).await;
     let endpoint = std::env::var("CHARGEGATE_SQS_ENDPOINT").unwrap();
     let host = endpoint.trim_start_matches("http://");
@@ -81,7 +81,7 @@ async fn a_queue_on_sqs_that_cannot_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn an_edge_elsewhere_needs_a_queue_that_it_can_reach() {
+async fn an_external_edge_needs_a_queue_on_a_server() {
     let mut command = program();
     command.env_clear().args(["up", "--demo", "--external-edge", "http://127.0.0.1:3000"]);
     let output = timeout(TEST_DEADLINE, command.output()).await.expect("an end").unwrap();

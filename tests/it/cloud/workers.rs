@@ -1,4 +1,4 @@
-//! The system that Cloudflare hosts: the edge in workerd, its queue in the emulator, and our worker, which pulls.
+//! The system on Cloudflare: the edge in workerd, its queue in the emulator, and our worker, which pulls.
 
 use chargegate_cloudflare_emulator::QUEUE_HEADER;
 use chargegate_servers::{QueueBroker, WorkerBinding};
@@ -8,7 +8,7 @@ use crate::app::{HttpClient, TOKEN, TestApp, TestEngine, body};
 use crate::workers::support::TestWorker;
 
 #[tokio::test]
-async fn a_session_goes_from_a_worker_of_cloudflare_through_its_queue_to_the_callback() {
+async fn a_session_reaches_its_callback_through_workerd_and_a_cloudflare_queue() {
     let app = TestApp::spawn_on(TestEngine::Cloudflare, &[]).await;
     let emulator = app.backend().and_then(|backend| backend.cloudflare()).expect("an emulator");
     let headers = vec![(QUEUE_HEADER.to_owned(), "jobs".to_owned())];

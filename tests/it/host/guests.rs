@@ -1,4 +1,4 @@
-//! Guests that misbehave.
+//! Misbehaving guests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use tokio::net::TcpListener;
 
 use super::support::{ConfirmingQueue, TestHost, bounded, settings};
 
-const SHORT: Limits = Limits { request_timeout: Duration::from_millis(500), ..DEFAULT };
+/// Short, but long enough for `assert_serves` on a busy machine.
+const SHORT: Limits = Limits { request_timeout: Duration::from_secs(3), ..DEFAULT };
 const DEFAULT: Limits = Limits::DEFAULT;
 
 #[test]
@@ -22,7 +23,7 @@ fn a_guest_that_never_yields_is_stopped_at_the_request_timeout() {
 }
 
 #[test]
-fn a_guest_that_waits_for_ever_is_stopped_at_the_request_timeout() {
+fn a_guest_that_waits_forever_is_stopped_at_the_request_timeout() {
     bounded(async {
         let host = TestHost::guest(SHORT, Arc::new(ConfirmingQueue)).await;
         let reply = host.get("/hang").await;
@@ -46,7 +47,7 @@ fn a_trap_is_answered_500_and_the_next_request_is_served() {
 }
 
 #[test]
-fn a_guest_gets_no_more_memory_than_its_limit() {
+fn a_guest_cannot_exceed_its_memory_limit() {
     bounded(async {
         let host =
             TestHost::guest(Limits { memory: 16 * 1024 * 1024, ..DEFAULT }, Arc::new(ConfirmingQueue)).await;
@@ -58,7 +59,7 @@ fn a_guest_gets_no_more_memory_than_its_limit() {
 }
 
 #[test]
-fn a_guest_answers_no_more_than_the_response_limit() {
+fn a_guest_cannot_exceed_the_response_limit() {
     bounded(async {
         let host =
             TestHost::guest(Limits { response_body: 1000, ..DEFAULT }, Arc::new(ConfirmingQueue)).await;
@@ -69,7 +70,7 @@ fn a_guest_answers_no_more_than_the_response_limit() {
 }
 
 #[test]
-fn a_guest_reaches_no_address_and_no_file() {
+fn a_guest_cannot_reach_the_network_or_files() {
     bounded(async {
         let host = TestHost::guest(DEFAULT, Arc::new(ConfirmingQueue)).await;
         let bait = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -79,12 +80,12 @@ fn a_guest_reaches_no_address_and_no_file() {
         assert_eq!(host.get("/file?/").await.text(), "refused");
         assert_eq!(host.get("/file?.").await.text(), "refused");
         let called = tokio::time::timeout(Duration::from_millis(100), bait.accept()).await;
-        assert!(called.is_err(), "the guest has reached the listener");
+        assert!(called.is_err(), "the guest connected to the listener");
     });
 }
 
 #[test]
-fn a_guest_sees_the_variables_it_is_given_and_no_others() {
+fn a_guest_sees_only_its_own_variables() {
     bounded(async {
         let mut settings = settings("CHARGEGATE_GUEST_COMPONENT", DEFAULT);
         settings.variables = vec![("GIVEN".into(), "value".into())];

@@ -1,4 +1,4 @@
-//! Instances are kept, shared and replaced.
+//! Reuse, sharing and replacement of instances.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use chargegate_host::Limits;
 use super::support::{ConfirmingQueue, GatedQueue, TestHost, bounded};
 
 #[test]
-fn an_instance_serves_one_request_after_another_up_to_its_limit() {
+fn an_instance_serves_consecutive_requests_up_to_its_limit() {
     bounded(async {
         let host =
             TestHost::guest(Limits { instance_reuse: 3, ..Limits::DEFAULT }, Arc::new(ConfirmingQueue)).await;
@@ -19,7 +19,7 @@ fn an_instance_serves_one_request_after_another_up_to_its_limit() {
 }
 
 #[test]
-fn an_instance_serves_requests_beside_each_other_up_to_its_limit() {
+fn an_instance_serves_concurrent_requests_up_to_its_limit() {
     bounded(async {
         for (limit, expected) in [(2, "2"), (1, "1")] {
             let (gate, mut gate_control) = GatedQueue::new();

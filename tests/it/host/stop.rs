@@ -1,4 +1,4 @@
-//! Stopping.
+//! Shutdown of the host.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::support::{ConfirmingQueue, GatedQueue, ScriptedQueue, TestHost, bounded};
 
 #[test]
-fn a_stop_accepts_no_more_and_lets_requests_in_flight_finish() {
+fn a_stop_refuses_connections_and_finishes_requests_in_flight() {
     bounded(async {
         let (gate, mut gate_control) = GatedQueue::new();
         let host = TestHost::guest(Limits::DEFAULT, Arc::new(gate)).await;
@@ -29,7 +29,7 @@ fn a_stop_accepts_no_more_and_lets_requests_in_flight_finish() {
 }
 
 #[test]
-fn a_stop_cuts_what_does_not_finish_in_time() {
+fn a_stop_cuts_requests_that_exceed_the_drain_timeout() {
     bounded(async {
         let (gate, mut gate_control) = GatedQueue::new();
         let limits = Limits {
@@ -47,7 +47,7 @@ fn a_stop_cuts_what_does_not_finish_in_time() {
 }
 
 #[test]
-fn nothing_holds_the_queue_after_the_stop() {
+fn the_queue_is_dropped_after_the_stop() {
     bounded(async {
         let queue = Arc::new(ScriptedQueue::default());
         let weak: Weak<_> = Arc::downgrade(&queue);

@@ -1,4 +1,4 @@
-//! A host on a free port, a client that can misbehave, and queues that do as they are told.
+//! A host on a free port, a raw client that can misbehave, and scripted queues.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chargegate_core::EnqueueError;
-use chargegate_host::{DrainOutcome, EdgeComponentHost, HostLimits, HostSettings};
+use chargegate_host::{Drain, Host, Limits, Settings};
 use chargegate_storage::queue::Producer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,9 +17,9 @@ use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-/// Runs a test on one worker thread, so that a guest that holds it shows, and fails it when it hangs.
+/// Runs a test on one worker thread, so that a guest that blocks it is noticed, and fails a test that hangs.
 ///
-/// The time is kept outside the runtime, whose own timers stand still while a guest holds its only worker.
+/// The deadline is outside the runtime, whose timers stop while a guest blocks its only worker thread.
 pub(crate) fn bounded(test: impl Future<Output = ()> + Send + 'static) {
     let (done, ended) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
@@ -27,7 +27,7 @@ pub(crate) fn bounded(test: impl Future<Output = ()> + Send + 'static) {
         runtime.block_on(test);
         let _ = done.send(());
     });
-    match ended.recv_timeout(Duration::from_mins(5)) {
+    match ended.recv_timeout(Duration::from_mins(15)) {
         Err(RecvTimeoutError::Timeout) => panic!("the test hangs"),
         Ok(()) | Err(RecvTimeoutError::Disconnected) => {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -35,33 +35,33 @@ pub(crate) fn bounded(test: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-/// The bytes of the component that a variable names.
+/// Reads the component that a variable names.
 pub(crate) fn component(variable: &str) -> Vec<u8> {
     let path = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} must name a component"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Settings for a component, compiled once for all tests.
-pub(crate) fn settings(variable: &str, limits: HostLimits) -> HostSettings {
+/// Returns settings for a component, with a compilation cache shared by all tests.
+pub(crate) fn settings(variable: &str, limits: Limits) -> Settings {
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("components");
-    HostSettings { limits, cache: Some(cache), ..HostSettings::new(component(variable)) }
+    Settings { limits, cache: Some(cache), ..Settings::new(component(variable)) }
 }
 
-/// A host that serves.
+/// A running host.
 pub(crate) struct TestHost {
     pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
-    served: JoinHandle<DrainOutcome>,
+    served: JoinHandle<Drain>,
 }
 
 impl TestHost {
-    /// Serves the guest.
-    pub(crate) async fn guest(limits: HostLimits, queue: Arc<dyn Producer>) -> Self {
+    /// Starts a host with the test guest.
+    pub(crate) async fn guest(limits: Limits, queue: Arc<dyn Producer>) -> Self {
         Self::start(settings("CHARGEGATE_GUEST_COMPONENT", limits), queue).await
     }
 
-    pub(crate) async fn start(settings: HostSettings, queue: Arc<dyn Producer>) -> Self {
-        let host = EdgeComponentHost::load(settings).unwrap();
+    pub(crate) async fn start(settings: Settings, queue: Arc<dyn Producer>) -> Self {
+        let host = Host::load(settings).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -76,24 +76,24 @@ impl TestHost {
         RawConnection::to(self.address).await
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on a new connection.
     pub(crate) async fn get(&self, path: &str) -> RawReply {
         self.connect().await.get(path).await
     }
 
-    /// Whether the host still does what it is for.
+    /// Asserts that the host still serves requests.
     pub(crate) async fn assert_serves(&self) {
         assert_eq!(self.get("/minimal").await.status, 202);
     }
 
-    /// Tells the host to stop, without waiting for it.
-    pub(crate) fn stop(self) -> JoinHandle<DrainOutcome> {
+    /// Requests a stop without waiting for it.
+    pub(crate) fn stop(self) -> JoinHandle<Drain> {
         let _ = self.stop.send(());
         self.served
     }
 }
 
-/// An answer.
+/// Response on a [`RawConnection`].
 #[derive(Debug)]
 pub(crate) struct RawReply {
     pub(crate) status: u16,
@@ -111,7 +111,7 @@ impl RawReply {
     }
 }
 
-/// A connection, byte by byte.
+/// A raw HTTP/1.1 connection.
 pub(crate) struct RawConnection(BufReader<TcpStream>);
 
 impl RawConnection {
@@ -124,19 +124,19 @@ impl RawConnection {
         self.reply(false).await.expect("an answer")
     }
 
-    /// Writes; what the other side no longer reads is its matter.
+    /// Writes bytes and ignores errors: the peer may have closed the connection on purpose.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes).await;
     }
 
-    /// Reads an answer, or `None` where the connection ends before one begins.
+    /// Reads a response; returns `None` if the connection ends before one begins.
     pub(crate) async fn reply(&mut self, to_head: bool) -> Option<RawReply> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             match self.0.read_u8().await {
                 Ok(byte) => head.push(byte),
                 Err(_) if head.is_empty() => return None,
-                Err(error) => panic!("the answer breaks off: {error}"),
+                Err(error) => panic!("the response is incomplete: {error}"),
             }
         }
         let head = String::from_utf8(head).unwrap();
@@ -148,7 +148,8 @@ impl RawConnection {
             .collect();
         let mut reply = RawReply { status, headers, body: Vec::new() };
         if !to_head {
-            let length = reply.header("content-length").expect("every answer has a length").parse().unwrap();
+            let length =
+                reply.header("content-length").expect("every response has a length").parse().unwrap();
             reply.body.resize(length, 0);
             self.0.read_exact(&mut reply.body).await.unwrap();
         }
@@ -156,7 +157,7 @@ impl RawConnection {
     }
 }
 
-/// Confirms everything.
+/// Queue that confirms every message.
 pub(crate) struct ConfirmingQueue;
 
 #[async_trait]
@@ -166,13 +167,13 @@ impl Producer for ConfirmingQueue {
     }
 }
 
-/// Tells when it is asked, and confirms when it is let.
+/// Queue that reports each enqueue and confirms it once allowed.
 pub(crate) struct GatedQueue {
     entered: mpsc::UnboundedSender<()>,
     open: Arc<Semaphore>,
 }
 
-/// The other side of a [`GatedQueue`].
+/// Control of a [`GatedQueue`].
 pub(crate) struct GateControl {
     entries: mpsc::UnboundedReceiver<()>,
     open: Arc<Semaphore>,
@@ -187,7 +188,7 @@ impl GatedQueue {
 }
 
 impl GateControl {
-    /// Waits until a message is at the gate.
+    /// Waits until a message has reached the queue.
     pub(crate) async fn entered(&mut self) {
         self.entered.recv().await.unwrap();
     }
@@ -206,9 +207,9 @@ impl Producer for GatedQueue {
     }
 }
 
-/// A queue whose answer is set from outside, and which keeps what it has confirmed.
+/// Queue with a scripted answer that keeps confirmed messages.
 pub(crate) struct ScriptedQueue {
-    /// `None` never answers.
+    /// `None` hangs.
     pub(crate) answer: Mutex<Option<Result<(), EnqueueError>>>,
     pub(crate) messages: Mutex<Vec<String>>,
 }

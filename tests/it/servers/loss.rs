@@ -1,4 +1,4 @@
-//! A queue that loses what it confirmed: counted exactly, alarmed, and survived.
+//! A queue that loses confirmed messages: the loss is counted exactly and raises an alarm.
 
 use chargegate_servers::{RedisServer, redis_server};
 use serde_json::json;
@@ -7,12 +7,12 @@ use super::proxy::TcpProxy;
 use super::system::{ServerUrls, TestSystem};
 use crate::app::{AuthorizerAnswer, eventually};
 
-/// Waits until a worker has seen how many messages there are.
+/// Waits until a worker has recorded the number of messages.
 async fn wait_until_recorded(system: &TestSystem) {
     // Two recorded from now, whatever was enqueued before has been noted.
     for _ in 0..2 {
         let before = heartbeat(system).await;
-        eventually("the next beat", async || (heartbeat(system).await > before).then_some(())).await;
+        eventually("the next heartbeat", async || (heartbeat(system).await > before).then_some(())).await;
     }
 }
 
@@ -23,11 +23,11 @@ async fn heartbeat(system: &TestSystem) -> i64 {
 }
 
 #[tokio::test]
-async fn of_an_emptied_redis_exactly_the_undecided_messages_are_lost_and_counted() {
+async fn an_emptied_redis_loses_exactly_the_undecided_messages_and_they_are_counted() {
     const DECIDED: usize = 15;
     const IN_FLIGHT: usize = 32;
     const LOST: usize = 25;
-    // One window full is held by the worker; what is beyond waits in the queue alone.
+    // One full window is in flight at the worker; the rest is only in the queue.
     let flags = ["--window", "32", "--decision-deadline", "10m", "--acl-timeout", "5m"];
     let mut system = TestSystem::start(&flags).await;
     for n in 0..DECIDED {
@@ -42,21 +42,21 @@ async fn of_an_emptied_redis_exactly_the_undecided_messages_are_lost_and_counted
     eventually("the window is full", async || (system.authorizer.in_flight() == IN_FLIGHT).then_some(()))
         .await;
     wait_until_recorded(&system).await;
-    // The worker that held messages dies as well: they are nowhere but in the queue, and then not even there.
+    // The worker dies as well, so its messages were only in the queue, and then are nowhere.
     system.redis.restart_empty().unwrap();
     system.workers.remove(0).kill().await;
     system.authorizer.set_answer(AuthorizerAnswer::Status("allowed"));
     system.add_worker().await;
 
     let lost = IN_FLIGHT + LOST;
-    let books = eventually("the loss is noted", async || {
+    let books = eventually("the loss is recorded", async || {
         let (balanced, books) = system.reconcile().await;
         (!balanced && books["forgotten"] != 0).then_some(books)
     })
     .await;
     assert_eq!(books["lost"], json!(lost), "{books}");
     assert_eq!(books["enqueued"], json!(DECIDED + lost), "{books}");
-    assert!(system.metric(0, "chargegate_queue_forgotten_total").await > 0.0, "the alarm");
+    assert!(system.metric(0, "chargegate_queue_forgotten_total").await > 0.0, "the alarm is raised");
 
     system.wait_until_ready().await;
     for n in 0..10 {
@@ -68,7 +68,7 @@ async fn of_an_emptied_redis_exactly_the_undecided_messages_are_lost_and_counted
 }
 
 #[tokio::test]
-async fn of_a_failover_that_drops_writes_exactly_those_are_lost_and_counted() {
+async fn a_failover_that_drops_writes_loses_exactly_those_and_they_are_counted() {
     const DECIDED: usize = 10;
     const IN_FLIGHT: usize = 16;
     const DROPPED: usize = 12;
@@ -97,7 +97,7 @@ async fn of_a_failover_that_drops_writes_exactly_those_are_lost_and_counted() {
     wait_until_recorded(&system).await;
     let client = redis::HttpClient::open(replica.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    eventually("the replica has it all", async || {
+    eventually("the replica has every message", async || {
         let length: usize =
             redis::cmd("XLEN").arg("chargegate:{0}").query_async(&mut connection).await.unwrap();
         (length == IN_FLIGHT).then_some(())
@@ -105,7 +105,7 @@ async fn of_a_failover_that_drops_writes_exactly_those_are_lost_and_counted() {
     .await;
     wait_until_recorded(&system).await;
     let recorded = heartbeat(&system).await;
-    eventually("the replica has the beat", async || {
+    eventually("the replica has the heartbeat", async || {
         let kept: Option<i64> = redis::cmd("HGET")
             .arg("chargegate:history")
             .arg("beat")
@@ -116,7 +116,7 @@ async fn of_a_failover_that_drops_writes_exactly_those_are_lost_and_counted() {
     })
     .await;
 
-    // From here on the replica no longer hears what the primary confirms.
+    // From here on the replica misses the primary's confirmed writes.
     let () = redis::cmd("REPLICAOF").arg("NO").arg("ONE").query_async(&mut connection).await.unwrap();
     for n in 0..DROPPED {
         system.ask(&format!("/dropped/{n}")).await.request_id();
@@ -125,13 +125,13 @@ async fn of_a_failover_that_drops_writes_exactly_those_are_lost_and_counted() {
     proxy.switch(replica.port());
     system.redis = replica;
     system.authorizer.set_answer(AuthorizerAnswer::Status("allowed"));
-    // Those who hang are asked again when their calls are over, which is not what is tested: another worker decides.
+    // Hung calls would be retried after their timeout, which is not under test: another worker decides.
     system.workers.remove(0).kill().await;
     system.add_worker().await;
     for n in 0..IN_FLIGHT {
         system.receiver.wait(&format!("/held/{n}"), 1).await;
     }
-    let books = eventually("the loss is noted", async || {
+    let books = eventually("the loss is recorded", async || {
         let (balanced, books) = system.reconcile().await;
         (!balanced && books["forgotten"] != 0).then_some(books)
     })

@@ -7,7 +7,7 @@ use super::proxy::TcpProxy;
 use super::system::{ServerUrls, TestSystem};
 
 #[tokio::test]
-async fn connections_that_are_cut_delayed_and_half_closed_lose_and_contradict_nothing() {
+async fn cut_delayed_and_half_closed_connections_cause_no_loss_and_no_contradiction() {
     let mut proxies = Vec::new();
     let system = TestSystem::start_behind(&[], &[], async |urls| {
         let queue = TcpProxy::start(port(&urls.queue)).await;
@@ -32,7 +32,7 @@ async fn connections_that_are_cut_delayed_and_half_closed_lose_and_contradict_no
         proxy.cut();
         load.wait_for_accepted(30).await;
         proxy.delay(Duration::ZERO);
-        // What was said is done, and nobody hears of it.
+        // Commands are executed, but their replies are lost.
         proxy.half_close();
         load.wait_for_accepted(60).await;
     }

@@ -1,4 +1,4 @@
-//! What stands in the way of a start is said in one line that names the variable and the remedy.
+//! A start that fails prints one line with the variable and the remedy.
 
 use chargegate_servers::{Postgres, Redis, postgres_bin, redis_server};
 use tempfile::tempdir;
@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::system::{ServerUrls, command};
 use crate::app::TEST_DEADLINE;
 
-/// Runs a command that must fail at once, and gives what it says.
+/// Runs a command that must fail and returns its error line.
 async fn refused(urls: &ServerUrls, args: &[&str]) -> String {
     let mut refusing = command(urls);
     let output = timeout(TEST_DEADLINE, refusing.args(args).output()).await.expect("an end").unwrap();
@@ -22,7 +22,7 @@ const WORKER: [&str; 7] =
     ["worker", "--acl-url", "http://127.0.0.1:9", "--ops-listen", "127.0.0.1:0", "--log", "error"];
 
 #[tokio::test]
-async fn urls_that_cannot_be_used_are_named() {
+async fn unusable_urls_are_reported_with_their_variable() {
     let queue = std::env::var("REDIS_URL").unwrap();
     let postgres = Postgres::start(&postgres_bin(), &[]).unwrap();
     let (empty, database) = (postgres.database_url("template1"), postgres.url());

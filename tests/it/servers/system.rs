@@ -1,4 +1,4 @@
-//! A whole system on free ports, with servers that a test may disturb.
+//! A whole system on free ports, with its own servers.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::app::{
     CallbackReceiver, FakeAuthorizer, HttpClient, HttpReply, ProgramProcess, body, eventually, program,
 };
 
-/// An edge, workers, and everything around them.
+/// An edge, workers, and all their peers.
 pub(crate) struct TestSystem {
     pub(crate) redis: Redis,
     pub(crate) postgres: Postgres,
@@ -25,7 +25,7 @@ pub(crate) struct TestSystem {
     data: TempDir,
 }
 
-/// Where a system finds its servers.
+/// URLs of the servers of a system.
 #[derive(Clone)]
 pub(crate) struct ServerUrls {
     pub(crate) queue: String,
@@ -33,18 +33,18 @@ pub(crate) struct ServerUrls {
 }
 
 impl TestSystem {
-    /// Starts servers, an edge, and one worker, told `flags`.
+    /// Starts servers, an edge, and one worker with `flags`.
     pub(crate) async fn start(flags: &[&str]) -> Self {
         Self::start_behind(flags, &[], async |urls| urls).await
     }
 
-    /// Starts them so that edge and worker reach the servers where `detour` says. `settings` are the database's.
+    /// Starts a system whose edge and worker use the URLs that `detour` returns; `settings` are those of the database.
     pub(crate) async fn start_behind(
         flags: &[&str],
         settings: &[&str],
         detour: impl AsyncFnOnce(ServerUrls) -> ServerUrls,
     ) -> Self {
-        // What it confirms is on disk: with `everysec` a server that is killed may lose what it had not written yet.
+        // Confirmed messages must be on disk: with `everysec` a killed server may lose recent ones.
         let redis = Redis::start(&redis_server(), &["--appendfsync", "always"]).unwrap();
         let postgres = Postgres::start(&postgres_bin(), settings).unwrap();
         let direct = ServerUrls { queue: redis.url(), database: postgres.url() };
@@ -80,18 +80,18 @@ impl TestSystem {
         self.edge = edge(&self.urls, self.data.path().to_owned()).await;
     }
 
-    /// Asks for a session whose callback goes to `path` of the receiver.
+    /// Requests a session whose callback goes to `path` of the receiver.
     pub(crate) async fn ask(&self, path: &str) -> HttpReply {
         let body = body(crate::app::TOKEN, &self.receiver.url(path)).to_string();
         self.client.post(&format!("{}/v1/charging-sessions", self.edge.edge), &body, &[]).await
     }
 
-    /// Whether the books balance, and what they say.
+    /// Returns whether the books balance, and the report.
     pub(crate) async fn reconcile(&self) -> (bool, Value) {
         self.read(&["reconcile"]).await
     }
 
-    /// Runs a reading command on the servers themselves.
+    /// Runs a read-only command directly on the servers.
     pub(crate) async fn read(&self, args: &[&str]) -> (bool, Value) {
         let direct = ServerUrls { queue: self.redis.url(), database: self.postgres.url() };
         let output = command(&direct).args(args).arg("--json").output().await.unwrap();
@@ -101,7 +101,7 @@ impl TestSystem {
         (output.status.success(), value)
     }
 
-    /// Waits until nothing is left to do; the books must balance all the while.
+    /// Waits until no message is waiting or in flight; the books must balance throughout.
     pub(crate) async fn wait_until_settled(&self) -> Value {
         eventually("nothing is left to do", async || {
             let (balanced, books) = self.reconcile().await;
@@ -111,12 +111,12 @@ impl TestSystem {
         .await
     }
 
-    /// What a process says of its readiness.
+    /// Fetches the readiness of a process.
     pub(crate) async fn readiness(&self, process: &ProgramProcess) -> HttpReply {
         self.client.get(&format!("{}/readyz", process.ops)).await
     }
 
-    /// Waits until every process says that it is ready again.
+    /// Waits until every process is ready.
     pub(crate) async fn wait_until_ready(&self) {
         for process in self.workers.iter().chain([&self.edge]) {
             eventually("readiness", async || (self.readiness(process).await.status == 200).then_some(()))
@@ -124,7 +124,7 @@ impl TestSystem {
         }
     }
 
-    /// A metric without labels of a worker.
+    /// Returns a metric without labels of a worker.
     pub(crate) async fn metric(&self, worker: usize, name: &str) -> f64 {
         let text = self.client.get(&format!("{}/metrics", self.workers[worker].ops)).await.body;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -132,7 +132,7 @@ impl TestSystem {
     }
 }
 
-/// The program, told of servers and of nothing else.
+/// Returns a command with the servers' URLs as its only environment.
 pub(crate) fn command(urls: &ServerUrls) -> Command {
     let mut command = program();
     command.env_clear().env("QUEUE_URL", &urls.queue).env("DATABASE_URL", &urls.database);

@@ -1,4 +1,4 @@
-//! Composition by the table of dependencies, with the library that Spin uses.
+//! Composition by the manifest's dependency table, with the library that Spin uses.
 
 use std::sync::LazyLock;
 
@@ -8,17 +8,17 @@ use wac_graph::{CompositionGraph, EncodeOptions};
 use super::manifest::SpinManifest;
 use crate::host::support::component;
 
-/// What brings the edge its queue.
+/// Queue component of the edge.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum SpinQueue {
-    /// What the manifest names.
+    /// The component in the manifest.
     Redis,
-    /// What it names once its one line is another.
+    /// The alternative in the manifest's comment.
     Sqs,
 }
 
 impl SpinQueue {
-    /// The component by itself.
+    /// Returns the queue component alone.
     pub(super) fn component(self) -> Vec<u8> {
         component(match self {
             Self::Redis => "CHARGEGATE_QUEUE_REDIS_COMPONENT",
@@ -26,7 +26,7 @@ impl SpinQueue {
         })
     }
 
-    /// The edge with it.
+    /// Returns the edge composed with the queue component.
     pub(super) fn composed(self) -> &'static [u8] {
         static REDIS: LazyLock<Vec<u8>> = LazyLock::new(|| compose(SpinQueue::Redis));
         static SQS: LazyLock<Vec<u8>> = LazyLock::new(|| compose(SpinQueue::Sqs));
@@ -62,7 +62,7 @@ fn compose(engine: SpinQueue) -> Vec<u8> {
     graph.encode(EncodeOptions::default()).unwrap()
 }
 
-/// The names of what a component imports.
+/// Returns the names of a component's imports.
 pub(super) fn imports(bytes: &[u8]) -> Vec<String> {
     let mut graph = CompositionGraph::new();
     let package = Package::from_bytes("test:component", None, bytes.to_vec(), graph.types_mut()).unwrap();

@@ -1,4 +1,4 @@
-//! The fixture table, through the composed component and a real server.
+//! The fixture table, run on the composed component and a real server.
 
 use std::collections::BTreeMap;
 
@@ -12,22 +12,22 @@ use crate::edge_fixtures::request;
 use crate::edge_fixtures::runner::{self, EdgeUnderTest, FixtureCase, FixtureResponse, QueueBehavior};
 use crate::host::support::bounded;
 
-/// What holds the queue.
+/// Server of the queue under test.
 trait FixtureServer {
     const ENGINE: SpinQueue;
-    /// The scheme of its URL.
+    /// Scheme of the server's URL.
     const SCHEME: &'static str;
 
-    /// The variables that name the queue, but for `queue_url`.
+    /// Returns the variables that name the queue, except `queue_url`.
     fn variables(&self) -> Vec<(&'static str, String)>;
 
-    /// Where it is.
+    /// Returns the server's URL.
     fn url(&self) -> String;
 
-    /// Fills the queue, and names the variables with which it is full; `None` where it knows no limit.
+    /// Fills the queue and returns the variables that make it full; `None` if the queue has no limit.
     fn fill(&mut self) -> Option<Vec<(&'static str, String)>>;
 
-    /// Takes all messages of the edge off.
+    /// Removes and returns all messages of the edge.
     async fn take(&mut self) -> Vec<String>;
 }
 
@@ -77,7 +77,7 @@ impl FixtureServer for sqs::Queue {
     }
 }
 
-/// One application for each set of variables.
+/// The composed edge in one application per set of variables.
 struct ComposedEdge<S> {
     applications: BTreeMap<BTreeMap<String, String>, SpinHost>,
     variables: BTreeMap<String, String>,
@@ -88,7 +88,7 @@ struct ComposedEdge<S> {
 impl<S: FixtureServer> EdgeUnderTest for ComposedEdge<S> {
     fn supports(&self, case: &FixtureCase) -> bool {
         match case.queue {
-            // No message of the edge is too large for these queues.
+            // These queues accept every message size that the edge can produce.
             QueueBehavior::TooLarge => false,
             QueueBehavior::Full => matches!(S::ENGINE, SpinQueue::Redis),
             QueueBehavior::Ok
@@ -146,11 +146,11 @@ async fn run(server: impl FixtureServer) {
 }
 
 #[test]
-fn every_case_of_the_table_holds_with_a_queue_in_redis() {
+fn every_fixture_case_holds_with_a_queue_in_redis() {
     bounded(async { run(TestStreams::new()).await });
 }
 
 #[test]
-fn every_case_of_the_table_holds_with_a_queue_on_sqs() {
+fn every_fixture_case_holds_with_a_queue_on_sqs() {
     bounded(async { run(sqs::queue()).await });
 }

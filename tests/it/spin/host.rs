@@ -1,5 +1,4 @@
-//! What Spin is to a composed component: WASI, outgoing HTTP, `spin:redis` and `spin:variables`, and instances that are
-//! used again.
+//! A stand-in for Spin: WASI, outgoing HTTP, `spin:redis`, `spin:variables`, and instance reuse.
 
 mod outgoing;
 mod redis;
@@ -20,7 +19,7 @@ use self::outgoing::{ConnectionPool, OutgoingHttp};
 use super::compose::Engine as Queue;
 use super::manifest::ComponentGrants;
 
-/// Compiled once for all tests.
+/// Returns the composed component, compiled once for all tests.
 fn loaded(queue: Queue) -> &'static ServicePre<SpinState> {
     static REDIS: LazyLock<ServicePre<SpinState>> = LazyLock::new(|| load(Queue::Redis));
     static SQS: LazyLock<ServicePre<SpinState>> = LazyLock::new(|| load(Queue::Sqs));
@@ -44,7 +43,7 @@ fn load(queue: Queue) -> ServicePre<SpinState> {
     ServicePre::new(linker.instantiate_pre(&component).unwrap()).unwrap()
 }
 
-/// What one instance has.
+/// Host state of one instance.
 struct SpinState {
     grants: Arc<ComponentGrants>,
     table: ResourceTable,

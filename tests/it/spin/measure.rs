@@ -1,4 +1,4 @@
-//! How fast the composed component is.
+//! Throughput and latency of the composed component.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -60,7 +60,7 @@ async fn measure(what: &str, spin: &SpinHost) {
     println!("{what}: {rate} requests/s, p50 {:?}, p99 {:?}", at(50), at(99));
 }
 
-/// A server that confirms whatever it is sent.
+/// Starts a server that confirms every message.
 async fn confirming() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

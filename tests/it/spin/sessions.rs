@@ -1,4 +1,4 @@
-//! Requests that go well, and the limits of the queue.
+//! Accepted requests, and the limits of the queue.
 
 use chargegate_core::SessionMessage;
 use chargegate_redis_layout::stream_for;
@@ -9,7 +9,7 @@ use super::support::{TestStreams, assert_accepted, assert_refused, info, post};
 use crate::host::support::bounded;
 
 #[test]
-fn a_message_is_in_its_stream_to_the_byte_when_it_is_acknowledged() {
+fn an_acknowledged_message_is_in_its_stream_byte_for_byte() {
     bounded(async {
         let streams = TestStreams::new();
         let mut streams = TestStreams::on(&streams.url, 8);
@@ -40,7 +40,7 @@ fn a_message_is_in_its_stream_to_the_byte_when_it_is_acknowledged() {
 }
 
 #[test]
-fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
+fn a_full_queue_refuses_messages_until_it_has_capacity() {
     bounded(async {
         let mut streams = TestStreams::new();
         let (url, prefix) = (streams.url.clone(), streams.prefix.clone());
@@ -68,7 +68,7 @@ fn a_queue_with_another_number_of_streams_is_refused() {
             SpinHost::up([("queue_url", &*url), ("queue_prefix", &prefix), ("queue_streams", "4")]).await;
         let mut client = spin.connect().await;
         assert_accepted(&post(&mut client).await);
-        // A worker says how many streams it reads.
+        // A worker records the number of streams that it reads.
         let _: i64 = streams.command(&format!("HSET {prefix}:history streams 1"));
         assert_refused(&post(&mut client).await, "the queue is unavailable");
         let _: i64 = streams.command(&format!("HSET {prefix}:history streams 4"));
@@ -77,7 +77,7 @@ fn a_queue_with_another_number_of_streams_is_refused() {
 }
 
 #[test]
-fn requests_beside_each_other_keep_to_the_limit_of_all_streams() {
+fn concurrent_requests_respect_the_limit_of_all_streams() {
     bounded(async {
         let mut streams = TestStreams::on(&TestStreams::new().url, 4);
         let (url, prefix) = (streams.url.clone(), streams.prefix.clone());
@@ -99,7 +99,7 @@ fn requests_beside_each_other_keep_to_the_limit_of_all_streams() {
 }
 
 #[test]
-fn an_instance_keeps_its_connection() {
+fn an_instance_reuses_its_connection() {
     bounded(async {
         let redis = Redis::start(&redis_server(), &[]).unwrap();
         let spin = SpinHost::up([("queue_url", &*redis.url())]).await;
@@ -109,13 +109,13 @@ fn an_instance_keeps_its_connection() {
         for _ in 0..200 {
             assert_accepted(&post(&mut client).await);
         }
-        // One more asks for the number; Spin takes a new instance after 128 requests.
+        // The command itself needs one connection, and Spin replaces an instance after 128 requests.
         assert_eq!((connections() - before - 1, spin.instances()), (2, 2));
     });
 }
 
 #[test]
-fn where_a_sync_is_wanted_the_server_is_asked_for_it() {
+fn a_configured_sync_is_requested_from_the_server() {
     bounded(async {
         let valkey = Redis::start(&valkey_server(), &["--appendfsync", "everysec"]).unwrap();
         let variables =
@@ -132,13 +132,13 @@ fn where_a_sync_is_wanted_the_server_is_asked_for_it() {
 }
 
 #[test]
-fn no_sync_is_no_confirmation() {
+fn a_message_without_its_sync_is_not_confirmed() {
     bounded(async {
-        // It never syncs by itself.
+        // This server never syncs on its own.
         let valkey = Redis::start(&valkey_server(), &["--appendfsync", "no"]).unwrap();
         let spin = SpinHost::up([("queue_url", &*valkey.url()), ("queue_waitaof_ms", "50")]).await;
         assert_refused(&post(&mut spin.connect().await).await, "did not confirm in time");
-        // It has no such command.
+        // This server lacks the command.
         let redis = Redis::start(&redis_server(), &[]).unwrap();
         let spin = SpinHost::up([("queue_url", &*redis.url()), ("queue_waitaof_ms", "50")]).await;
         assert_refused(&post(&mut spin.connect().await).await, "the queue is unavailable");

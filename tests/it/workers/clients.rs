@@ -1,4 +1,4 @@
-//! Clients that misbehave.
+//! Misbehaving clients.
 
 use futures_util::future::join_all;
 use tokio::io::AsyncWriteExt as _;
@@ -11,7 +11,7 @@ use crate::posts::{assert_accepted, post};
 const HEAD: &str = "POST /v1/charging-sessions HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n";
 
 #[test]
-fn a_body_is_refused_by_its_announced_length_before_it_comes() {
+fn a_body_is_refused_by_its_announced_length_before_it_arrives() {
     bounded(async {
         let edge = TestWorker::edge(FakeBroker::start().await.0);
         let mut client = edge.connect().await;
@@ -21,14 +21,14 @@ fn a_body_is_refused_by_its_announced_length_before_it_comes() {
 }
 
 #[test]
-fn a_body_without_an_end_is_refused_and_not_read_on() {
+fn an_endless_body_is_refused_and_not_read_further() {
     bounded(async {
         let edge = TestWorker::edge(FakeBroker::start().await.0);
         let mut stream = TcpStream::connect(("127.0.0.1", edge.0.port())).await.unwrap();
         stream.write_all(format!("{HEAD}transfer-encoding: chunked\r\n\r\n").as_bytes()).await.unwrap();
         let (mut reading, mut writing) = stream.into_split();
         let chunk = [b"1000\r\n", "x".repeat(0x1000).as_bytes(), b"\r\n"].concat();
-        // It ends when the other side no longer takes it: were it read on, it would not end.
+        // Ends when the peer stops reading; if the body were read further, this would never end.
         let endless = tokio::spawn(async move { while writing.write_all(&chunk).await.is_ok() {} });
         let mut answer = [0; 12];
         tokio::io::AsyncReadExt::read_exact(&mut reading, &mut answer).await.unwrap();
@@ -39,14 +39,14 @@ fn a_body_without_an_end_is_refused_and_not_read_on() {
 }
 
 #[test]
-fn a_body_that_stops_to_come_is_given_up() {
+fn a_stalled_body_is_given_up() {
     bounded(async {
         let edge = TestWorker::edge(FakeBroker::start().await.0);
         for head in ["content-length: 100\r\n\r\n{", "transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"] {
             let mut client = edge.connect().await;
             client.send(format!("{HEAD}{head}").as_bytes()).await;
             let reply = client.reply(false).await.unwrap();
-            // To the letter what the embedded host answers.
+            // Exactly the response of the embedded host.
             let problem = r#"{"type":"about:blank","title":"The body did not arrive in time","status":408}"#;
             assert_eq!((reply.status, reply.text()), (408, problem));
             assert_eq!(reply.header("content-type"), Some("application/problem+json"));
@@ -55,7 +55,7 @@ fn a_body_that_stops_to_come_is_given_up() {
 }
 
 #[test]
-fn a_client_that_goes_in_the_middle_of_its_body_harms_no_other() {
+fn a_client_that_disconnects_within_its_body_affects_no_other() {
     bounded(async {
         let (broker, fake) = FakeBroker::start().await;
         let edge = TestWorker::edge(broker);
@@ -71,7 +71,7 @@ fn a_client_that_goes_in_the_middle_of_its_body_harms_no_other() {
 }
 
 #[test]
-fn requests_at_once_get_an_id_and_a_message_each() {
+fn concurrent_requests_get_an_id_and_a_message_each() {
     bounded(async {
         let (broker, fake) = FakeBroker::start().await;
         let edge = TestWorker::edge(broker);

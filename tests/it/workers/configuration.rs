@@ -1,4 +1,4 @@
-//! What the worker is configured with, and `edge/wrangler.toml`.
+//! Configuration of the worker, and `edge/wrangler.toml`.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::host::support::bounded;
 use crate::posts::{assert_accepted, assert_refused, post};
 
 #[test]
-fn a_worker_without_its_queue_says_so() {
+fn a_worker_without_its_queue_reports_the_binding() {
     bounded(async {
         for bindings in [vec![], vec![("JOBS", Binding::Text("chargegate".into()))]] {
             let edge = TestWorker::start("CHARGEGATE_EDGE_WORKER", bindings);
@@ -25,7 +25,7 @@ fn a_worker_without_its_queue_says_so() {
 }
 
 #[test]
-fn a_variable_may_be_a_number_and_nothing_else_than_text_besides() {
+fn a_variable_must_be_text_or_a_number() {
     bounded(async {
         let (broker, _peer) = FakeBroker::start().await;
         let edge = |json: &str| {
@@ -43,7 +43,7 @@ fn a_variable_may_be_a_number_and_nothing_else_than_text_besides() {
 }
 
 #[test]
-fn what_is_deployed_is_what_is_tested() {
+fn the_deployed_configuration_is_the_tested_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let text = fs::read_to_string(root.join("edge/wrangler.toml")).unwrap();
     let manifest: Table = text.parse().unwrap();
@@ -53,7 +53,7 @@ fn what_is_deployed_is_what_is_tested() {
     let producers = manifest["queues"]["producers"].as_array().unwrap();
     let bindings: Vec<_> = producers.iter().map(|producer| producer["binding"].as_str()).collect();
     assert_eq!(bindings, [Some("JOBS")]);
-    // Every variable is there, as text, at its default.
+    // Every variable is present as text with its default.
     let variables = manifest["vars"].as_table().unwrap();
     let mut names: Vec<_> = variables.keys().map(String::as_str).collect();
     names.sort_unstable();

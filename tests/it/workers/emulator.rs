@@ -1,4 +1,4 @@
-//! The worker's queue at the emulator of Cloudflare Queues, which holds to Cloudflare's limits.
+//! The worker's queue on the emulator of Cloudflare Queues, which enforces Cloudflare's limits.
 
 use chargegate_cloudflare_emulator::EmulatorEndpoint::BrokerMessage;
 use chargegate_cloudflare_emulator::{
@@ -10,7 +10,7 @@ use super::support::{LONG_TIMEOUT, TestWorker};
 use crate::host::support::bounded;
 use crate::posts::{assert_accepted, assert_refused, post};
 
-/// The edge, its queue the emulator's `jobs`.
+/// Starts the edge with the emulator's queue `jobs`.
 fn edge(emulator: &CloudflareEmulator) -> TestWorker {
     let headers = vec![(QUEUE_HEADER.to_owned(), "jobs".to_owned())];
     let queue = Binding::Queue(Broker { address: emulator.address(), headers });
@@ -24,7 +24,7 @@ fn jobs() -> (EmulatorSettings, String) {
 }
 
 #[test]
-fn an_acknowledged_request_is_a_text_on_its_queue() {
+fn an_acknowledged_request_is_a_text_message_on_its_queue() {
     bounded(async {
         let (settings, jobs) = jobs();
         let emulator = CloudflareEmulator::start(settings).await.unwrap();
@@ -54,7 +54,7 @@ fn a_queue_at_its_limits_is_full() {
 }
 
 #[test]
-fn a_queue_is_used_again_after_an_outage_and_after_an_answer_that_was_lost() {
+fn a_queue_is_used_again_after_an_outage_and_after_a_lost_response() {
     bounded(async {
         let (settings, jobs) = jobs();
         let emulator = CloudflareEmulator::start(settings).await.unwrap();

@@ -1,4 +1,4 @@
-//! The fixture table, through the worker in workerd, its answers held against those of the edge without a host.
+//! The fixture table, run on the worker in workerd; its responses are compared with those of the edge without a host.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::host::support::bounded;
 #[path = "../../../edge/fixtures/native.rs"]
 mod native;
 
-/// One worker for each set of variables.
+/// The edge in one workerd per set of variables.
 struct WorkerdEdge {
     running: BTreeMap<BTreeMap<String, String>, TestWorker>,
     variables: BTreeMap<String, String>,
@@ -25,7 +25,7 @@ struct WorkerdEdge {
 
 impl EdgeUnderTest for WorkerdEdge {
     fn supports(&self, case: &FixtureCase) -> bool {
-        // The runtime itself refuses a method that it does not know, with 501.
+        // The runtime itself refuses an unknown method with 501.
         case.method != "BREW"
     }
 
@@ -35,7 +35,7 @@ impl EdgeUnderTest for WorkerdEdge {
             QueueBehavior::Full => BrokerVerdict::Refuses(429, Some(10_251)),
             QueueBehavior::TooLarge => BrokerVerdict::Refuses(413, Some(10_204)),
             QueueBehavior::Unavailable => BrokerVerdict::Refuses(500, None),
-            // Cloudflare has no code for it.
+            // Cloudflare has no code for a timeout.
             QueueBehavior::TimedOut | QueueBehavior::Hangs => BrokerVerdict::Hangs,
         });
         self.native.prepare(variables, queue).await;
@@ -65,7 +65,7 @@ fn start(variables: &BTreeMap<String, String>, broker: SocketAddr) -> TestWorker
     TestWorker::start("CHARGEGATE_EDGE_WORKER", variables.chain([("JOBS", queue(broker))]))
 }
 
-/// An answer without what differs each time: the order of fields, and an id by time.
+/// Returns a response without its varying parts: the order of fields, and an id based on time.
 fn comparable(answer: &FixtureResponse) -> (u16, BTreeMap<&str, &str>, &[u8]) {
     let fields = answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let fields = fields.map(|(name, value)| {
@@ -76,7 +76,7 @@ fn comparable(answer: &FixtureResponse) -> (u16, BTreeMap<&str, &str>, &[u8]) {
 }
 
 #[test]
-fn every_case_of_the_table_holds_in_workerd_with_the_same_bytes() {
+fn every_fixture_case_holds_in_workerd_with_the_same_bytes() {
     bounded(async {
         let (broker, peer) = FakeBroker::start().await;
         let native = native::NativeEdge::new();

@@ -1,4 +1,4 @@
-//! What a request costs the edge in workerd, beside as little as a worker of the same SDK can do.
+//! Processor time of a request to the edge in workerd, compared with a minimal worker of the same SDK.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ fn kinds() -> [RequestKind; 5] {
     ]
 }
 
-/// What a process has used of the processors.
+/// Returns the processor time of a process.
 fn used(id: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();
@@ -62,7 +62,7 @@ fn used(id: u32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// Requests, and the processor time of workerd for them.
+/// Sends requests and returns their number and workerd's processor time.
 async fn drive(running: &TestWorker, kind: &RequestKind) -> (u32, Duration) {
     let mut clients = JoinSet::new();
     let before = used(running.0.id());
@@ -94,7 +94,7 @@ fn worker_cost() {
         let (edge, guest) = (TestWorker::edge(broker), TestWorker::guest(broker));
         let kinds = kinds();
         let mut costs = vec![Vec::new(); kinds.len()];
-        // The first round warms up. All kinds take turns, so that what else runs here burdens all.
+        // The first round warms up. All kinds take turns, so that other load on the machine affects all of them.
         for round in 0..=ROUNDS {
             for (kind, costs) in kinds.iter().zip(&mut costs) {
                 let (served, used) = drive(if kind.guest { &guest } else { &edge }, kind).await;

@@ -1,4 +1,4 @@
-//! Workers that serve, and the broker that takes their messages.
+//! Running workers, and a scripted broker for their messages.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -18,27 +18,27 @@ use tokio::sync::watch;
 
 use crate::host::support::{RawConnection, RawReply};
 
-/// How long the queue is given.
+/// Variable with the timeout of an enqueue.
 pub(super) const TIMEOUT_VARIABLE: &str = "CHARGEGATE_ENQUEUE_TIMEOUT_MS";
-/// Longer than a queue takes on a busy machine.
+/// Timeout that suffices on a busy machine, in milliseconds.
 pub(super) const LONG_TIMEOUT: &str = "30000";
 
-/// The edge, or the guest, as a worker that serves.
+/// The edge or the guest, running in workerd.
 pub(crate) struct TestWorker(pub(crate) Workerd);
 
 impl TestWorker {
-    /// The edge, its queue at `broker`, which is given more time than a busy machine takes.
+    /// Starts the edge with its queue at `broker` and a timeout that suffices on a busy machine.
     pub(super) fn edge(broker: SocketAddr) -> Self {
         Self::edge_with_timeout(LONG_TIMEOUT, queue(broker))
     }
 
-    /// The edge, which gives `queue` so many milliseconds.
+    /// Starts the edge with this timeout for `queue`.
     pub(super) fn edge_with_timeout(milliseconds: &str, queue: Binding) -> Self {
         let bindings = [("JOBS", queue), (TIMEOUT_VARIABLE, Binding::Text(milliseconds.to_owned()))];
         Self::start("CHARGEGATE_EDGE_WORKER", bindings)
     }
 
-    /// The guest, its queue at `broker`.
+    /// Starts the guest with its queue at `broker`.
     pub(super) fn guest(broker: SocketAddr) -> Self {
         Self::start("CHARGEGATE_GUEST_WORKER", [("JOBS", queue(broker))])
     }
@@ -55,49 +55,49 @@ impl TestWorker {
         RawConnection::to(SocketAddr::from(([127, 0, 0, 1], self.0.port()))).await
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on a new connection.
     pub(super) async fn get(&self, path: &str) -> RawReply {
         self.connect().await.get(path).await
     }
 }
 
-/// A queue whose messages go to `broker`.
+/// Returns a binding to the queue at `broker`.
 pub(super) fn queue(broker: SocketAddr) -> Binding {
     Binding::Queue(Broker { address: broker, headers: Vec::new() })
 }
 
-/// What a [`FakeBroker`] answers.
+/// Answer of a [`FakeBroker`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum BrokerVerdict {
-    /// It takes the message.
+    /// Accepts the message.
     #[default]
     Takes,
-    /// It refuses the message with a status, and a code from Cloudflare's list where there is one.
+    /// Refuses the message with a status, and one of Cloudflare's codes if given.
     Refuses(u16, Option<u32>),
-    /// It takes the message, and says so in a way that nobody understands.
+    /// Accepts the message with an unintelligible response.
     Mumbles,
-    /// It never answers.
+    /// Never answers.
     Hangs,
 }
 
-/// A broker that does as it is told, and keeps what it has taken.
+/// A scripted broker that keeps accepted messages.
 #[derive(Default)]
 pub(super) struct FakeBroker {
     verdict: Mutex<BrokerVerdict>,
     messages: Mutex<Vec<String>>,
     formats: Mutex<BTreeMap<String, usize>>,
-    /// How many messages it leaves without an answer.
+    /// Number of messages without an answer.
     hanging: watch::Sender<usize>,
 }
 
 impl FakeBroker {
-    /// A broker on a free port.
+    /// Starts a broker on a free port.
     pub(super) async fn start() -> (SocketAddr, Arc<Self>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         (listener.local_addr().unwrap(), Self::start_on(listener))
     }
 
-    /// A broker where it is expected.
+    /// Starts a broker on this listener.
     pub(super) fn start_on(listener: TcpListener) -> Arc<Self> {
         let fake = Arc::new(Self::default());
         let routes = Router::new().route("/message", post(take)).with_state(Arc::clone(&fake));
@@ -109,17 +109,17 @@ impl FakeBroker {
         *self.verdict.lock().unwrap() = verdict;
     }
 
-    /// Waits until so many messages hang.
+    /// Waits until this many messages hang.
     pub(super) async fn wait_for_hanging(&self, messages: usize) {
         self.hanging.subscribe().wait_for(|hanging| *hanging >= messages).await.unwrap();
     }
 
-    /// The messages since the last call.
+    /// Removes and returns the messages since the last call.
     pub(super) fn messages(&self) -> Vec<String> {
         std::mem::take(&mut self.messages.lock().unwrap())
     }
 
-    /// As what the messages came, and how many.
+    /// Returns the number of messages by format.
     pub(super) fn formats(&self) -> BTreeMap<String, usize> {
         self.formats.lock().unwrap().clone()
     }

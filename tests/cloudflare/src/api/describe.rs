@@ -1,4 +1,4 @@
-//! What a client can read of a queue.
+//! Descriptions of queues and their consumers.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::queue::EmulatedQueue;
 use crate::settings::QueueConsumer;
 use crate::state::EmulatorState;
 
-/// Nothing here is created or changed.
+/// A fixed time, since no call creates or changes a queue.
 const CREATED: &str = "2026-01-01T00:00:00.000000Z";
 
 pub(super) fn queues(state: &EmulatorState, account: &str) -> Value {

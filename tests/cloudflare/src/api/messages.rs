@@ -1,4 +1,4 @@
-//! Sending, pulling and settling.
+//! Sending, pulling, acknowledging and retrying messages.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::state::{EmulatorState, OutgoingMessage};
 
 use super::{ApiRequest, ApiResult, metrics, parse};
 
-/// What the documentation shows as the source of messages that no Worker sent.
+/// Source of messages that no Worker sent, as the documentation shows it.
 const SOURCE: &str = "dash";
 
 #[derive(Deserialize)]
@@ -85,16 +85,16 @@ pub(super) fn pull(state: &mut EmulatorState, queue: &str, asked: &ApiRequest<'_
     };
     let deliveries = queue.pull(most, leasing, asked.now);
     let number = deliveries.len();
-    let told = deliveries.iter().map(|delivery| tell(delivery, json_bodies, asked.handing));
+    let messages = deliveries.iter().map(|delivery| delivery_json(delivery, json_bodies, asked.handing));
     let result = json!({
-        "messages": told.collect::<Vec<_>>(),
+        "messages": messages.collect::<Vec<_>>(),
         "message_backlog_count": queue.backlog().count,
         "metadata": { "metrics": metrics(queue.backlog()) },
     });
     Ok((result, number))
 }
 
-pub(super) fn settle(state: &mut EmulatorState, id: &str, asked: &ApiRequest<'_>) -> ApiResult {
+pub(super) fn acknowledge(state: &mut EmulatorState, id: &str, asked: &ApiRequest<'_>) -> ApiResult {
     let AckBody { acks, retries } = parse(asked.body)?;
     let (acks, retries) = (acks.unwrap_or_default(), retries.unwrap_or_default());
     if acks.len().saturating_add(retries.len()) > limits::SETTLED {
@@ -105,7 +105,7 @@ pub(super) fn settle(state: &mut EmulatorState, id: &str, asked: &ApiRequest<'_>
         return Err(CallRefusal::MessageMetadata);
     }
     let queue = state.queue(id).ok_or(CallRefusal::QueueNotFound)?;
-    let (mut acknowledged, mut put_back) = (0_usize, 0_usize);
+    let (mut acknowledged, mut returned) = (0_usize, 0_usize);
     let mut warnings = Map::new();
     let mut warn = |lease: String, text: &str| {
         warnings.insert(lease, Value::from(text));
@@ -113,7 +113,7 @@ pub(super) fn settle(state: &mut EmulatorState, id: &str, asked: &ApiRequest<'_>
     for ack in acks {
         let settled = ack.lease_id.parse().map_or(AckOutcome::Unknown, |lease| queue.acknowledge(&lease));
         match settled {
-            // Documented: acknowledging what is gone is no error.
+            // Documented: acknowledging a message that is gone is not an error.
             AckOutcome::Done | AckOutcome::TooLate => acknowledged = acknowledged.saturating_add(1),
             AckOutcome::Unknown => warn(ack.lease_id, "the lease id is not valid"),
         }
@@ -123,14 +123,14 @@ pub(super) fn settle(state: &mut EmulatorState, id: &str, asked: &ApiRequest<'_>
         let delay = retry.delay_seconds.map(Duration::from_secs);
         let mut retry_by = |lease: LeaseId| queue.retry(&lease, delay, asked.now, &mut given_up);
         match retry.lease_id.parse().map_or(AckOutcome::Unknown, &mut retry_by) {
-            AckOutcome::Done => put_back = put_back.saturating_add(1),
+            AckOutcome::Done => returned = returned.saturating_add(1),
             AckOutcome::TooLate => warn(retry.lease_id, "the lease has expired"),
             AckOutcome::Unknown => warn(retry.lease_id, "the lease id is not valid"),
         }
     }
-    state.bury_of(id, given_up, asked.now);
-    let result = json!({ "ackCount": acknowledged, "retryCount": put_back, "warnings": warnings });
-    Ok((result, acknowledged.saturating_add(put_back)))
+    state.dead_letter_for(id, given_up, asked.now);
+    let result = json!({ "ackCount": acknowledged, "retryCount": returned, "warnings": warnings });
+    Ok((result, acknowledged.saturating_add(returned)))
 }
 
 fn store(state: &mut EmulatorState, queue: &str, messages: Vec<OutgoingMessage>, now: Duration) -> ApiResult {
@@ -139,7 +139,7 @@ fn store(state: &mut EmulatorState, queue: &str, messages: Vec<OutgoingMessage>,
     Ok((json!({ "metadata": { "metrics": metrics(backlog) } }), number))
 }
 
-/// A message as the API takes it: `json` by default, else `text`.
+/// Parses a message of the API, whose content type is `json` by default, or `text`.
 fn outgoing(
     mut fields: Map<String, Value>,
     batch_delay: Option<Duration>,
@@ -164,7 +164,7 @@ fn outgoing(
     Ok((message, delay))
 }
 
-fn tell(delivery: &MessageDelivery, json_bodies: JsonBodyForm, handing: DeliveryMode) -> Value {
+fn delivery_json(delivery: &MessageDelivery, json_bodies: JsonBodyForm, handing: DeliveryMode) -> Value {
     let lease = match handing {
         DeliveryMode::True | DeliveryMode::Forgotten => delivery.lease.to_string(),
         DeliveryMode::WrongLeases => format!("wrong-{}", delivery.lease),

@@ -1,4 +1,4 @@
-//! The life of messages, by the clock.
+//! The life cycle of messages over time.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn at(seconds: u64) -> Duration {
 
 const MINUTE: LeaseMode = LeaseMode::For(Duration::from_mins(1));
 
-/// The state after what is due by then, as (ready, leased, all, given up).
+/// Advances the queue and returns the counts (ready, leased, all, given up).
 fn look(queue: &mut EmulatedQueue, now: Duration) -> (usize, usize, u64, usize) {
     let mut given_up = Vec::new();
     queue.advance(now, &mut given_up);
@@ -29,7 +29,7 @@ fn lease(queue: &mut EmulatedQueue, now: Duration) -> LeaseId {
 }
 
 #[test]
-fn a_message_is_leased_once_and_comes_again_when_the_lease_ends() {
+fn a_message_is_leased_once_and_redelivered_when_the_lease_expires() {
     let mut queue = queue(|_, _| ());
     queue.send(EmulatorMessage::text("a"), None, at(0));
     let first = queue.pull(5, MINUTE, at(0)).remove(0);
@@ -44,7 +44,7 @@ fn a_message_is_leased_once_and_comes_again_when_the_lease_ends() {
 }
 
 #[test]
-fn delays_hold_back_and_a_messages_own_goes_first() {
+fn the_delay_of_a_message_takes_precedence_over_the_queues() {
     let mut queue = queue(|settings, _| settings.delivery_delay = Duration::from_secs(10));
     queue.send(EmulatorMessage::text("the queue's"), None, at(0));
     queue.send(EmulatorMessage::text("none"), Some(Duration::ZERO), at(0));
@@ -56,7 +56,7 @@ fn delays_hold_back_and_a_messages_own_goes_first() {
 }
 
 #[test]
-fn a_retry_comes_again_after_its_delay_or_the_consumers() {
+fn a_retried_message_is_visible_after_its_delay_or_the_consumers() {
     let mut queue = queue(|_, pull| {
         pull.retry_delay = Duration::from_secs(5);
         pull.max_retries = 9;
@@ -71,7 +71,7 @@ fn a_retry_comes_again_after_its_delay_or_the_consumers() {
     retry(None, at(0), at(5));
     retry(Some(Duration::ZERO), at(5), at(5));
     retry(Some(Duration::from_secs(9)), at(5), at(14));
-    // So does a message whose lease ended.
+    // The same applies to a message whose lease expired.
     let _ = lease(&mut queue, at(14));
     assert_eq!(look(&mut queue, at(78)).0, 0);
     assert_eq!(look(&mut queue, at(79)).0, 1);
@@ -93,7 +93,7 @@ fn a_message_is_given_up_after_one_delivery_and_max_retries_more() {
 }
 
 #[test]
-fn a_lease_that_ended_still_acknowledges_but_does_not_retry() {
+fn an_expired_lease_still_acknowledges_but_does_not_retry() {
     let mut queue = queue(|_, _| ());
     queue.send(EmulatorMessage::text("a"), None, at(0));
     let first = lease(&mut queue, at(0));
@@ -120,7 +120,7 @@ fn a_lease_of_another_queue_or_of_no_message_is_unknown() {
 }
 
 #[test]
-fn what_outlives_the_retention_is_deleted_leased_or_not() {
+fn messages_expire_at_the_end_of_the_retention_leased_or_not() {
     let mut queue = queue(|settings, _| settings.retention = Duration::from_secs(100));
     queue.send(EmulatorMessage::text("leased"), None, at(0));
     let lease = lease(&mut queue, at(50));
@@ -134,7 +134,7 @@ fn what_outlives_the_retention_is_deleted_leased_or_not() {
 }
 
 #[test]
-fn a_paused_queue_takes_messages_and_gives_none() {
+fn a_paused_queue_accepts_messages_and_delivers_none() {
     let mut queue = queue(|settings, _| settings.delivery_paused = true);
     queue.send(EmulatorMessage::text("a"), None, at(0));
     assert!(queue.pull(5, MINUTE, at(0)).is_empty());
@@ -142,7 +142,7 @@ fn a_paused_queue_takes_messages_and_gives_none() {
 }
 
 #[test]
-fn a_forgotten_lease_delivers_again_at_once_and_both_acknowledge() {
+fn a_delivery_without_a_lease_is_repeated_and_both_leases_acknowledge() {
     let mut queue = queue(|_, _| ());
     queue.send(EmulatorMessage::text("a"), None, at(0));
     let first = queue.pull(5, LeaseMode::Forgotten, at(0)).remove(0);

@@ -1,4 +1,4 @@
-//! What clients of the public API see.
+//! The public API, as seen by a client.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::client::{ACCOUNT, DEAD, EmulatorHarness, JOBS, TOKEN, bodies, call, post, queue_path};
 
 #[tokio::test]
-async fn what_is_sent_is_pulled_with_all_that_a_client_needs() {
+async fn a_sent_message_is_pulled_with_all_its_fields() {
     let rig = EmulatorHarness::start().await;
     let sent = rig.call("messages", &json!({ "body": "hello", "content_type": "text" })).await.result();
     let metrics = &sent["metadata"]["metrics"];
@@ -28,7 +28,7 @@ async fn what_is_sent_is_pulled_with_all_that_a_client_needs() {
 }
 
 #[tokio::test]
-async fn a_body_is_json_unless_it_says_text() {
+async fn a_body_is_json_unless_its_content_type_is_text() {
     let rig = EmulatorHarness::start().await;
     for body in [json!({ "body": { "a": [1, null] } }), json!({ "body": null, "content_type": "json" })] {
         rig.call("messages", &body).await.result();
@@ -60,7 +60,7 @@ async fn messages_of_another_shape_are_refused() {
 }
 
 #[tokio::test]
-async fn a_pull_brings_five_unless_it_says_how_many_and_nothing_at_once_when_empty() {
+async fn a_pull_returns_five_messages_by_default_and_none_from_an_empty_queue() {
     let rig = EmulatorHarness::start().await;
     rig.send(&["1", "2", "3", "4", "5", "6", "7", "8"]).await;
     let pulled = rig.call("messages/pull", &json!({})).await.result();
@@ -102,7 +102,7 @@ async fn leases_are_acknowledged_and_retried_each_by_its_own_id() {
 }
 
 #[tokio::test]
-async fn an_acknowledgement_that_comes_late_or_twice_is_no_error() {
+async fn a_late_or_repeated_acknowledgement_is_not_an_error() {
     let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     let first = rig.pull(1).await;
@@ -117,7 +117,7 @@ async fn an_acknowledgement_that_comes_late_or_twice_is_no_error() {
 }
 
 #[tokio::test]
-async fn what_is_retried_too_often_goes_to_the_dead_letter_queue() {
+async fn a_message_retried_too_often_goes_to_the_dead_letter_queue() {
     let rig = EmulatorHarness::start().await;
     rig.send(&["poison"]).await;
     for attempt in 1..=4 {
@@ -132,9 +132,11 @@ async fn what_is_retried_too_often_goes_to_the_dead_letter_queue() {
 }
 
 #[tokio::test]
-async fn what_is_retried_too_often_is_deleted_where_no_dead_letter_queue_is() {
+async fn a_message_retried_too_often_is_deleted_without_a_dead_letter_queue() {
     let rig = EmulatorHarness::start_with(|settings| {
-        let QueueConsumer::HttpPull(pull) = &mut settings.queues[0].consumer else { panic!("it pulls") };
+        let QueueConsumer::HttpPull(pull) = &mut settings.queues[0].consumer else {
+            panic!("a pull consumer")
+        };
         pull.max_retries = 0;
         pull.dead_letter_queue = Some("of another account".to_owned());
         let other = EmulatedQueueSettings::new("other", "0123", "of another account");
@@ -151,7 +153,7 @@ async fn what_is_retried_too_often_is_deleted_where_no_dead_letter_queue_is() {
 }
 
 #[tokio::test]
-async fn a_client_can_look_at_its_queue() {
+async fn a_client_can_describe_its_queue() {
     let rig = EmulatorHarness::start().await;
     rig.send(&["abc"]).await;
     let queue = rig.get(&queue_path(JOBS), TOKEN).await.result();
@@ -202,7 +204,7 @@ async fn a_token_permits_what_it_was_made_for() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_not_there_or_cannot_be_is_said_so() {
+async fn a_missing_or_malformed_queue_id_is_reported() {
     let rig = EmulatorHarness::start_with(|settings| {
         settings.queues.push(EmulatedQueueSettings::new("other", "0123", "others"));
     })
@@ -222,7 +224,7 @@ async fn a_queue_that_is_not_there_or_cannot_be_is_said_so() {
 }
 
 #[tokio::test]
-async fn only_a_queue_that_is_pulled_from_and_not_paused_gives_messages() {
+async fn only_an_unpaused_queue_with_a_pull_consumer_returns_messages() {
     let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     assert!(rig.emulator.configure(JOBS, |settings| settings.delivery_paused = true));

@@ -1,4 +1,4 @@
-//! What the Workers runtime sends.
+//! The broker protocol of the Workers runtime.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::client::{DEAD, EmulatorHarness, JOBS, bodies};
 
 #[tokio::test]
-async fn each_content_type_is_taken_and_pulled() {
+async fn each_content_type_is_accepted_and_pulled() {
     let rig = EmulatorHarness::start().await;
     for (format, body) in [("text", "grüß\n"), ("json", r#"{"a":1}"#), ("bytes", "\u{1}"), ("v8", "\u{2}")]
     {
@@ -31,7 +31,7 @@ async fn a_message_without_a_format_is_v8() {
 }
 
 #[tokio::test]
-async fn the_answer_tells_the_backlog() {
+async fn the_response_contains_the_backlog() {
     let rig = EmulatorHarness::start().await;
     rig.runtime("/message", &[("x-msg-fmt", "text")], "four").await;
     let metrics = rig.runtime("/message", &[("x-msg-fmt", "text")], "five!").await.json();
@@ -41,7 +41,7 @@ async fn the_answer_tells_the_backlog() {
 }
 
 #[tokio::test]
-async fn a_batch_is_taken_whole_and_its_delay_gives_way_to_a_messages_own() {
+async fn the_delay_of_a_message_takes_precedence_over_its_batchs() {
     let rig = EmulatorHarness::start().await;
     let entry = |body: &str| json!({ "body": BASE64_STANDARD.encode(body), "contentType": "text" });
     let mut at_once = entry("at once");
@@ -67,7 +67,7 @@ async fn the_header_names_the_queue_by_name_or_id() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_refused_with_code_and_cause() {
+async fn an_invalid_call_is_refused_with_code_and_cause() {
     let rig = EmulatorHarness::start().await;
     let batch = |entry| json!({ "messages": [entry] }).to_string();
     let format = |format| [("x-msg-fmt", format)];

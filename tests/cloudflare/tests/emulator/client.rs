@@ -1,4 +1,4 @@
-//! A client that takes nothing for granted, and an emulator for it.
+//! An emulator with a strict client.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,15 +18,15 @@ pub(crate) const JOBS: &str = "cafecafecafecafecafecafecafecafe";
 pub(crate) const DEAD: &str = "deadbeefdeadbeefdeadbeefdeadbeef";
 pub(crate) const TOKEN: &str = "token";
 
-/// Nothing takes so long on a machine however busy.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// Deadline of every wait, generous enough for a busy machine.
+const DEADLINE: Duration = Duration::from_mins(3);
 
-/// An emulator and how it is called.
+/// An emulator with calls on its queue `jobs`.
 pub(crate) struct EmulatorHarness {
     pub(crate) emulator: CloudflareEmulator,
 }
 
-/// An answer as it came.
+/// Response of the emulator.
 #[derive(Debug)]
 pub(crate) struct EmulatorReply {
     pub(crate) status: u16,
@@ -49,7 +49,7 @@ impl EmulatorHarness {
         self.emulator.queue(JOBS).unwrap()
     }
 
-    /// Calls the API below the queue `jobs`, over a connection of its own.
+    /// Calls the API below the queue `jobs` over a new connection.
     pub(crate) async fn try_call(&self, path: &str, body: &Value) -> Result<EmulatorReply, hyper::Error> {
         let request = post(&format!("{}/{path}", queue_path(JOBS)), Some(TOKEN), body.to_string());
         call(self.emulator.address(), request).await
@@ -65,7 +65,7 @@ impl EmulatorHarness {
         call(self.emulator.address(), request.body(Full::default()).unwrap()).await.unwrap()
     }
 
-    /// Sends a message as the Workers runtime does.
+    /// Calls the broker like the Workers runtime.
     pub(crate) async fn runtime(
         &self,
         path: &str,
@@ -110,7 +110,7 @@ impl EmulatorReply {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The result of a call that succeeded.
+    /// Returns the result of a successful call.
     #[track_caller]
     pub(crate) fn result(&self) -> Value {
         let mut body = self.json();
@@ -118,7 +118,7 @@ impl EmulatorReply {
         body["result"].take()
     }
 
-    /// Status and code of a call that failed.
+    /// Returns status and code of a refused call.
     #[track_caller]
     pub(crate) fn refusal(&self) -> (u16, u64) {
         let body = self.json();
@@ -126,7 +126,7 @@ impl EmulatorReply {
         (self.status, body["errors"][0]["code"].as_u64().unwrap())
     }
 
-    /// Status and code of a message that the broker did not take.
+    /// Returns status and code of a refusal by the broker.
     pub(crate) fn broker_refusal(&self) -> (u16, u64) {
         let text = |name| self.headers.get(name).unwrap().to_str().unwrap();
         assert!(!text("cf-queues-error-cause").is_empty());
@@ -158,7 +158,7 @@ pub(crate) fn bodies(messages: &[Value]) -> Vec<&str> {
     messages.iter().map(|message| message["body"].as_str().unwrap()).collect()
 }
 
-/// One call over a connection of its own.
+/// Sends one request over a new connection.
 pub(crate) async fn call(
     address: SocketAddr,
     request: Request<Full<Bytes>>,
@@ -184,15 +184,15 @@ pub(crate) async fn exchange(
         let body = body.collect().await?.to_bytes();
         Ok(EmulatorReply { status: head.status.as_u16(), headers: head.headers, body })
     };
-    timeout(DEADLINE, exchange).await.expect("there is an answer, or the connection is cut")
+    timeout(DEADLINE, exchange).await.expect("a response or a cut connection before the deadline")
 }
 
-/// Waits until it holds.
+/// Polls until the condition holds.
 pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
     let waiting = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(DEADLINE, waiting).await.expect("it holds in the end");
+    timeout(DEADLINE, waiting).await.expect("the condition holds before the deadline");
 }

@@ -1,4 +1,4 @@
-//! Each fault switch.
+//! Each kind of fault.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::client::{EmulatorHarness, JOBS, TOKEN, bodies, connect, eventually, post, queue_path};
 
 #[tokio::test]
-async fn the_next_so_many_calls_are_refused_and_then_no_more() {
+async fn a_fault_refuses_its_number_of_calls_and_no_more() {
     let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     let wait = Duration::from_millis(1_500);
@@ -44,7 +44,7 @@ async fn the_broker_is_refused_by_status_and_headers() {
 }
 
 #[tokio::test]
-async fn a_connection_is_cut_before_the_work_after_it_or_within_the_answer() {
+async fn a_connection_is_cut_before_or_after_processing_or_within_the_response() {
     let rig = EmulatorHarness::start().await;
     rig.send(&["a", "b"]).await;
     let pull = json!({ "batch_size": 1 });
@@ -59,7 +59,7 @@ async fn a_connection_is_cut_before_the_work_after_it_or_within_the_answer() {
 }
 
 #[tokio::test]
-async fn a_lost_acknowledgement_is_done_and_not_heard_of() {
+async fn an_acknowledgement_with_a_lost_response_takes_effect() {
     let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     let messages = rig.pull(1).await;
@@ -72,7 +72,7 @@ async fn a_lost_acknowledgement_is_done_and_not_heard_of() {
 }
 
 #[tokio::test]
-async fn a_call_that_hangs_has_no_answer_and_does_nothing() {
+async fn a_hung_call_has_no_response_and_no_effect() {
     let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     rig.emulator.inject(EmulatorEndpoint::Pull, EmulatorFault::Hang, 1);
@@ -82,7 +82,7 @@ async fn a_call_that_hangs_has_no_answer_and_does_nothing() {
         answer = &mut hanging => panic!("it answered: {answer:?}"),
         () = eventually(|| rig.emulator.faults_left(EmulatorEndpoint::Pull) == 0) => {}
     }
-    // Another call, from beginning to end, leaves it enough time to answer.
+    // A whole other call gives the hung one enough time to answer.
     tokio::select! {
         answer = &mut hanging => panic!("it answered: {answer:?}"),
         messages = rig.pull(1) => assert_eq!(bodies(&messages), ["a"]),
@@ -100,7 +100,7 @@ async fn a_slow_call_takes_its_time() {
 }
 
 #[tokio::test]
-async fn garbage_is_a_success_with_a_body_of_no_use() {
+async fn garbage_is_a_success_with_an_unusable_body() {
     let rig = EmulatorHarness::start().await;
     rig.send(&["a", "b", "c"]).await;
     for (garbage, json) in
@@ -115,7 +115,7 @@ async fn garbage_is_a_success_with_a_body_of_no_use() {
 }
 
 #[tokio::test]
-async fn an_endless_answer_has_no_end() {
+async fn an_endless_response_does_not_end() {
     let rig = EmulatorHarness::start().await;
     rig.emulator.inject(EmulatorEndpoint::Pull, EmulatorFault::Garbage(GarbageBody::Endless), 1);
     let mut connection = connect(rig.emulator.address()).await;
@@ -128,10 +128,10 @@ async fn an_endless_answer_has_no_end() {
 }
 
 #[tokio::test]
-async fn a_duplicate_is_delivered_again_though_its_lease_lasts() {
+async fn a_duplicate_is_redelivered_during_its_lease() {
     let rig = EmulatorHarness::start().await;
     rig.emulator.inject(EmulatorEndpoint::Pull, EmulatorFault::Duplicate, 1);
-    // It waits for a pull that brings something.
+    // The fault waits for a pull that returns messages.
     assert_eq!(rig.pull(1).await, [Value::Null; 0]);
     rig.send(&["a"]).await;
     let (first, second) = (rig.pull(1).await, rig.pull(1).await);
@@ -143,7 +143,7 @@ async fn a_duplicate_is_delivered_again_though_its_lease_lasts() {
 }
 
 #[tokio::test]
-async fn wrong_lease_ids_settle_nothing() {
+async fn wrong_lease_ids_acknowledge_nothing() {
     let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     rig.emulator.inject(EmulatorEndpoint::Pull, EmulatorFault::WrongLeases, 1);

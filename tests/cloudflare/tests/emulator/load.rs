@@ -1,4 +1,4 @@
-//! How much the emulator bears.
+//! Throughput of the emulator.
 
 use std::net::SocketAddr;
 use std::time::Instant;

@@ -23,12 +23,12 @@ fn sdk() -> PathBuf {
 }
 
 #[tokio::test]
-async fn the_official_sdk_sends_pulls_settles_and_looks() {
+async fn the_official_sdk_sends_pulls_settles_and_describes() {
     let rig = EmulatorHarness::start().await;
     assert!(
         rig.emulator.put(DEAD, EmulatorMessage::new(MessageContentType::Bytes, &b"\xff\x00"[..]).unwrap())
     );
-    // The SDK repeats what was throttled, by `Retry-After`.
+    // The SDK retries a throttled call after `Retry-After`.
     rig.emulator.inject(EmulatorEndpoint::Queue, EmulatorFault::Throttled(Some(Duration::from_secs(1))), 1);
 
     let sdk = sdk();
@@ -40,15 +40,15 @@ async fn the_official_sdk_sends_pulls_settles_and_looks() {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(Duration::from_mins(2), node)
+    let output = tokio::time::timeout(Duration::from_mins(5), node)
         .await
-        .expect("it ends")
+        .expect("the SDK ends before the deadline")
         .expect("Node.js 20 or newer runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(seen["bodies"], serde_json::json!(["grüß", "eyJhIjoxfQ==", "batched"]));
 
-    // What the SDK was told is what happened.
+    // The state matches the responses that the SDK received.
     let view = rig.jobs();
     assert_eq!((view.outcomes.sent, view.outcomes.acknowledged, view.outcomes.retried), (4, 2, 1));
     assert_eq!((view.ready, view.delayed, view.leased), (0, 2, 0));

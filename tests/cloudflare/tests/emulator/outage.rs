@@ -1,4 +1,4 @@
-//! The emulator goes away and comes back.
+//! Outages of the emulator.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::client::{EmulatorHarness, JOBS, TOKEN, bodies, connect, eventually, exchange, post, queue_path};
 
 #[tokio::test]
-async fn an_outage_cuts_refuses_and_forgets_nothing() {
+async fn an_outage_cuts_and_refuses_connections_and_keeps_the_state() {
     let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     let address = rig.emulator.address();

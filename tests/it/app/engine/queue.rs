@@ -1,4 +1,4 @@
-//! The queue of one test.
+//! Queues for tests of the whole program.
 
 use chargegate_cloudflare_emulator::{
     ApiTokenSettings, CloudflareEmulator, EmulatedQueueSettings, EmulatorSettings, PullConsumerSettings,
@@ -13,22 +13,22 @@ use redis::Commands as _;
 use super::{TestEngine, required_env};
 
 const ACCOUNT: &str = "023e105f4ecef8ad9ca31a8372d0c353";
-/// The queue's id in the emulator.
+/// Id of the queue in the emulator.
 pub(crate) const CLOUDFLARE_QUEUE_ID: &str = "cafecafecafecafecafecafecafecafe";
 const TOKEN: &str = "a-token-of-the-emulator";
 
-/// A queue of its own, gone when dropped; but on SQS, whose service ends with the tests.
+/// Queue of one test, deleted on drop, except on SQS, whose server ends with the tests.
 pub(super) enum TestQueue {
-    /// Keys on a server that others use.
+    /// Keys on a shared server.
     Redis { url: String, prefix: String },
-    /// One of the queues of a service that others use.
+    /// A queue on a shared Moto server.
     Sqs { endpoint: String, name: String },
-    /// The queue of a service of its own.
+    /// A queue on an emulator owned by the test.
     Cloudflare(Box<CloudflareEmulator>),
 }
 
 impl TestQueue {
-    /// Creates what an engine needs, if it has a queue of its own.
+    /// Creates the queue of an engine, unless it is in the data folder.
     pub(super) async fn create(engine: TestEngine, name: &str) -> Option<Self> {
         Some(match engine {
             TestEngine::Folder => return None,
@@ -44,7 +44,7 @@ impl TestQueue {
         })
     }
 
-    /// What a command is told of it.
+    /// Returns the variables that name the queue.
     pub(super) fn variables(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Redis { url, prefix } => {
@@ -66,7 +66,7 @@ impl TestQueue {
         }
     }
 
-    /// The emulator, where it is the queue.
+    /// Returns the emulator if the engine uses it.
     pub(super) fn cloudflare(&self) -> Option<&CloudflareEmulator> {
         match self {
             Self::Cloudflare(emulator) => Some(emulator),
@@ -87,7 +87,7 @@ impl Drop for TestQueue {
     }
 }
 
-/// A queue as README has it created.
+/// Settings of a queue as the documentation recommends them.
 fn emulated() -> EmulatorSettings {
     let dead = EmulatedQueueSettings::new(ACCOUNT, &"dead".repeat(8), "jobs-dead");
     let mut jobs = EmulatedQueueSettings::new(ACCOUNT, CLOUDFLARE_QUEUE_ID, "jobs");
@@ -103,7 +103,7 @@ fn emulated() -> EmulatorSettings {
     }
 }
 
-/// Moto believes whatever a request is signed with; the signature tells it the region.
+/// Creates a queue on Moto, which accepts any signature and reads the region from it.
 async fn create_sqs(endpoint: &str, name: &str) {
     let request = Request::post(format!("{endpoint}/"))
         .header("content-type", "application/x-amz-json-1.0")

@@ -1,5 +1,5 @@
-//! Outgoing HTTP: to what the manifest allows, over connections that all instances share. The host itself limits no
-//! time, and wants the guest to have said how long each part may take.
+//! Outgoing HTTP to the hosts that the manifest allows, over connections that all instances share. The host sets no
+//! timeouts, and requires the guest to set all of them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::spin::manifest::ComponentGrants;
 
-/// The connections of an application.
+/// Connection pool of an application.
 pub(super) type ConnectionPool = Client<HttpConnector, WasiBody>;
 
 pub(super) fn pool() -> ConnectionPool {
@@ -21,7 +21,7 @@ pub(super) fn pool() -> ConnectionPool {
     Client::builder(TokioExecutor::new()).build(connector)
 }
 
-/// What one instance may reach.
+/// Outgoing HTTP of one instance.
 pub(super) struct OutgoingHttp {
     pub(super) grants: Arc<ComponentGrants>,
     pub(super) pool: ConnectionPool,

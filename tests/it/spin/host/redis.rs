@@ -1,4 +1,4 @@
-//! `spin:redis` over a real server: every `open` dials, nothing has a time limit, and arrays are flattened.
+//! `spin:redis` on a real server: every `open` connects, nothing has a timeout, and arrays are flattened.
 
 use std::sync::Arc;
 
@@ -143,7 +143,7 @@ impl<T: Send> wit::HostConnectionWithStore<T> for HasSelf<SpinState> {
 }
 
 fn unused<T>() -> HostResult<T> {
-    Err(wasmtime::Error::msg("the queue has no use for this command"))
+    Err(wasmtime::Error::msg("the queue does not use this command"))
 }
 
 fn flatten(value: Value, flat: &mut Vec<RedisResult>) {
@@ -158,7 +158,7 @@ fn flatten(value: Value, flat: &mut Vec<RedisResult>) {
     }
 }
 
-/// Whether an address is at what the manifest allows: its scheme, host and port.
+/// Returns whether scheme, host and port of an address are those that the manifest allows.
 fn is_same_server(allowed: &str, address: &str) -> bool {
     let server = |text: &str| {
         let url = Url::parse(text).ok()?;

@@ -1,4 +1,4 @@
-//! HTTP in front of the instances, which live and are shared as under `spin up`.
+//! HTTP server in front of the instances, which are shared and reused as under `spin up`.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -32,13 +32,13 @@ use crate::host::support::RawConnection;
 use crate::spin::compose::SpinQueue;
 use crate::spin::manifest::{ComponentGrants, SpinManifest};
 
-/// The defaults of `spin up`.
+/// Defaults of `spin up`.
 const REUSE: usize = 128;
 const CONCURRENT_REUSE: usize = 16;
-/// Longer than Spin's second, so that what an instance makes of a fault shows, however slow the machine.
+/// Longer than Spin's second, so that an instance survives between a fault and the next request on a slow machine.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// The application, served as `spin up` serves it.
+/// The application, served as by `spin up`.
 pub(in crate::spin) struct SpinHost {
     pub(in crate::spin) address: SocketAddr,
     instances: Arc<AtomicUsize>,
@@ -46,13 +46,16 @@ pub(in crate::spin) struct SpinHost {
 }
 
 impl SpinHost {
-    /// Serves on a free port, with these variables of the application set.
+    /// Serves on a free port with these variables of the application, and long timeouts unless they are among them: the
+    /// defaults are too short for a busy machine.
     pub(in crate::spin) async fn up<const N: usize>(variables: [(&str, &str); N]) -> Self {
-        let set = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self::up_with(SpinQueue::Redis, &set.into()).await
+        let long = [("queue_timeout_ms", "20000"), ("enqueue_timeout_ms", "50000")];
+        let set = long.into_iter().chain(variables);
+        let set = set.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self::up_with(SpinQueue::Redis, &set).await
     }
 
-    /// With its queue elsewhere.
+    /// Serves with this queue and exactly these variables.
     pub(in crate::spin) async fn up_with(queue: SpinQueue, variables: &BTreeMap<String, String>) -> Self {
         let instances = Arc::default();
         let handler = ProxyHandler::new(SpinInstances {
@@ -80,7 +83,7 @@ impl SpinHost {
         RawConnection::to(self.address).await
     }
 
-    /// How many instances were made so far.
+    /// Returns the number of instances created so far.
     pub(in crate::spin) fn instances(&self) -> usize {
         self.instances.load(Ordering::Relaxed)
     }
@@ -99,7 +102,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
-    // A task of its own, as for Spin: the guest goes on when the client goes away.
+    // A separate task, as in Spin: the guest continues when the client disconnects.
     let answered = tokio::spawn(async move {
         let (head, body) = handler.handle((), Request::from_parts(head, body)).await?.into_parts();
         Ok::<_, wasmtime::Error>(Response::from_parts(head, Full::new(body.collect().await?.to_bytes())))
@@ -163,7 +166,7 @@ impl WorkerState for InstanceLimits {
     }
 }
 
-/// Ends an instance that is idle.
+/// Ends an idle instance.
 struct IdleExpiration {
     timer: Pin<Box<Sleep>>,
     since: Option<Instant>,

@@ -1,4 +1,4 @@
-//! A server that answers every request as it is told.
+//! A scripted SQS server.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,18 +7,18 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What it does with a request.
+/// Reaction of the server to a request.
 #[derive(Clone, Debug)]
 pub(super) enum SqsBehavior {
-    /// It answers, and the connection ends.
+    /// Responds and closes the connection.
     Answers(String),
-    /// It begins with that, and then hangs.
+    /// Sends this beginning and hangs.
     Begins(&'static str),
-    /// It ends the connection.
+    /// Closes the connection.
     Ends,
 }
 
-/// Answers with a status and a body, as of this date.
+/// Returns a response with a status, a date and a body.
 pub(super) fn dated(status: u16, date: &str, body: &str) -> SqsBehavior {
     let length = body.len();
     SqsBehavior::Answers(format!(
@@ -41,11 +41,11 @@ impl ScriptedSqs {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let does = Arc::new(Mutex::new(does));
-        let told = Arc::clone(&does);
+        let current = Arc::clone(&does);
         let served = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, Arc::clone(&told)));
+                tokio::spawn(serve(stream, Arc::clone(&current)));
             }
         });
         Self { address, does, served }
@@ -55,7 +55,7 @@ impl ScriptedSqs {
         format!("http://{}", self.address)
     }
 
-    /// From now on.
+    /// Sets the reaction to further requests.
     pub(super) fn set(&self, does: SqsBehavior) {
         *self.does.lock().unwrap() = does;
     }
@@ -67,7 +67,7 @@ impl Drop for ScriptedSqs {
     }
 }
 
-/// One request, which is small; then the connection ends with the task.
+/// Serves one small request; the connection closes with the task.
 async fn serve(mut stream: TcpStream, does: Arc<Mutex<SqsBehavior>>) {
     let mut request = Vec::new();
     while !is_whole(&request) {
@@ -76,7 +76,7 @@ async fn serve(mut stream: TcpStream, does: Arc<Mutex<SqsBehavior>>) {
         }
     }
     let does = does.lock().unwrap().clone();
-    // What the other side no longer reads is its matter.
+    // The client may have closed the connection on purpose.
     match does {
         SqsBehavior::Answers(text) => drop(stream.write_all(text.as_bytes()).await),
         SqsBehavior::Begins(text) => {
