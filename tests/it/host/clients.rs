@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_host::Limits;
+use chargegate_host::HostLimits;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 
@@ -12,9 +12,11 @@ use super::support::{ConfirmingQueue, GatedQueue, TestHost, bounded};
 #[test]
 fn a_body_above_the_limit_is_refused_whether_announced_or_not() {
     bounded(async {
-        let host =
-            TestHost::guest(Limits { request_body: 1000, ..Limits::DEFAULT }, Arc::new(ConfirmingQueue))
-                .await;
+        let host = TestHost::guest(
+            HostLimits { request_body: 1000, ..HostLimits::DEFAULT },
+            Arc::new(ConfirmingQueue),
+        )
+        .await;
         for (length, status) in [(999, 202), (1000, 202), (1001, 413)] {
             let body = "x".repeat(length);
             let mut announced = host.connect().await;
@@ -35,7 +37,7 @@ fn a_body_above_the_limit_is_refused_whether_announced_or_not() {
 #[test]
 fn a_body_is_refused_by_its_announced_length_before_it_arrives() {
     bounded(async {
-        let host = TestHost::guest(Limits::DEFAULT, Arc::new(ConfirmingQueue)).await;
+        let host = TestHost::guest(HostLimits::DEFAULT, Arc::new(ConfirmingQueue)).await;
         let mut client = host.connect().await;
         client.send(b"POST /minimal HTTP/1.1\r\nhost: t\r\ncontent-length: 1000000000000\r\n\r\n").await;
         assert_eq!(client.reply(false).await.unwrap().status, 413);
@@ -45,7 +47,7 @@ fn a_body_is_refused_by_its_announced_length_before_it_arrives() {
 #[test]
 fn a_client_that_does_not_finish_its_body_gets_408() {
     bounded(async {
-        let limits = Limits { request_timeout: Duration::from_millis(300), ..Limits::DEFAULT };
+        let limits = HostLimits { request_timeout: Duration::from_millis(300), ..HostLimits::DEFAULT };
         let host = TestHost::guest(limits, Arc::new(ConfirmingQueue)).await;
         let mut client = host.connect().await;
         client.send(b"POST /minimal HTTP/1.1\r\nhost: t\r\ncontent-length: 10\r\n\r\n1").await;
@@ -57,7 +59,7 @@ fn a_client_that_does_not_finish_its_body_gets_408() {
 #[test]
 fn a_client_that_does_not_finish_its_head_is_cut_off() {
     bounded(async {
-        let limits = Limits { header_timeout: Duration::from_secs(3), ..Limits::DEFAULT };
+        let limits = HostLimits { header_timeout: Duration::from_secs(3), ..HostLimits::DEFAULT };
         let host = TestHost::guest(limits, Arc::new(ConfirmingQueue)).await;
         let mut silent = host.connect().await;
         let mut slow = host.connect().await;
@@ -74,7 +76,7 @@ fn a_client_that_does_not_finish_its_head_is_cut_off() {
 #[test]
 fn a_client_that_reads_no_responses_is_cut_off() {
     bounded(async {
-        let limits = Limits { write_timeout: Duration::from_secs(1), ..Limits::DEFAULT };
+        let limits = HostLimits { write_timeout: Duration::from_secs(1), ..HostLimits::DEFAULT };
         let host = TestHost::guest(limits, Arc::new(ConfirmingQueue)).await;
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
@@ -89,9 +91,11 @@ fn a_client_that_reads_no_responses_is_cut_off() {
 #[test]
 fn a_head_above_the_limit_is_refused() {
     bounded(async {
-        let host =
-            TestHost::guest(Limits { request_head: 10_000, ..Limits::DEFAULT }, Arc::new(ConfirmingQueue))
-                .await;
+        let host = TestHost::guest(
+            HostLimits { request_head: 10_000, ..HostLimits::DEFAULT },
+            Arc::new(ConfirmingQueue),
+        )
+        .await;
         for (length, status) in [(9_000, 202), (100_000, 431)] {
             let mut client = host.connect().await;
             let request = format!("GET /minimal HTTP/1.1\r\nhost: t\r\nx: {}\r\n\r\n", "x".repeat(length));
@@ -105,7 +109,8 @@ fn a_head_above_the_limit_is_refused() {
 fn connections_above_the_limit_wait_for_a_permit() {
     bounded(async {
         let host =
-            TestHost::guest(Limits { connections: 1, ..Limits::DEFAULT }, Arc::new(ConfirmingQueue)).await;
+            TestHost::guest(HostLimits { connections: 1, ..HostLimits::DEFAULT }, Arc::new(ConfirmingQueue))
+                .await;
         let mut first = host.connect().await;
         assert_eq!(first.get("/minimal").await.status, 202);
         let mut second = host.connect().await;
@@ -121,7 +126,7 @@ fn connections_above_the_limit_wait_for_a_permit() {
 fn requests_above_the_limit_wait_for_a_permit() {
     bounded(async {
         let (gate, mut gate_control) = GatedQueue::new();
-        let host = TestHost::guest(Limits { requests: 1, ..Limits::DEFAULT }, Arc::new(gate)).await;
+        let host = TestHost::guest(HostLimits { requests: 1, ..HostLimits::DEFAULT }, Arc::new(gate)).await;
         let (mut first, mut second) = (host.connect().await, host.connect().await);
         first.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
         gate_control.entered().await;
@@ -137,7 +142,8 @@ fn requests_above_the_limit_wait_for_a_permit() {
 #[test]
 fn a_request_that_gets_no_permit_in_time_is_refused() {
     bounded(async {
-        let limits = Limits { requests: 1, request_timeout: Duration::from_millis(500), ..Limits::DEFAULT };
+        let limits =
+            HostLimits { requests: 1, request_timeout: Duration::from_millis(500), ..HostLimits::DEFAULT };
         let (gate, mut gate_control) = GatedQueue::new();
         let host = TestHost::guest(limits, Arc::new(gate)).await;
         let (mut first, mut second) = (host.connect().await, host.connect().await);

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_host::Limits;
+use chargegate_host::HostLimits;
 use tokio::net::TcpListener;
 
 use super::support::{ConfirmingQueue, TestHost, bounded, settings};
 
 /// Short, but long enough for `assert_serves` on a busy machine.
-const SHORT: Limits = Limits { request_timeout: Duration::from_secs(3), ..DEFAULT };
-const DEFAULT: Limits = Limits::DEFAULT;
+const SHORT: HostLimits = HostLimits { request_timeout: Duration::from_secs(3), ..DEFAULT };
+const DEFAULT: HostLimits = HostLimits::DEFAULT;
 
 #[test]
 fn a_guest_that_never_yields_is_stopped_at_the_request_timeout() {
@@ -50,7 +50,8 @@ fn a_trap_is_answered_500_and_the_next_request_is_served() {
 fn a_guest_cannot_exceed_its_memory_limit() {
     bounded(async {
         let host =
-            TestHost::guest(Limits { memory: 16 * 1024 * 1024, ..DEFAULT }, Arc::new(ConfirmingQueue)).await;
+            TestHost::guest(HostLimits { memory: 16 * 1024 * 1024, ..DEFAULT }, Arc::new(ConfirmingQueue))
+                .await;
         assert_eq!(host.get("/grow?8").await.text(), "granted");
         assert_eq!(host.get("/grow?16").await.text(), "refused");
         assert_eq!(host.get("/grow").await.status, 500);
@@ -62,7 +63,7 @@ fn a_guest_cannot_exceed_its_memory_limit() {
 fn a_guest_cannot_exceed_the_response_limit() {
     bounded(async {
         let host =
-            TestHost::guest(Limits { response_body: 1000, ..DEFAULT }, Arc::new(ConfirmingQueue)).await;
+            TestHost::guest(HostLimits { response_body: 1000, ..DEFAULT }, Arc::new(ConfirmingQueue)).await;
         assert_eq!(host.get("/large?1000").await.body.len(), 1000);
         assert_eq!(host.get("/large?1001").await.status, 500);
         host.assert_serves().await;

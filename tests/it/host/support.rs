@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chargegate_core::EnqueueError;
-use chargegate_host::{Drain, Host, Limits, Settings};
+use chargegate_host::{DrainOutcome, EdgeComponentHost, HostLimits, HostSettings};
 use chargegate_storage::queue::Producer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -42,26 +42,26 @@ pub(crate) fn component(variable: &str) -> Vec<u8> {
 }
 
 /// Returns settings for a component, with a compilation cache shared by all tests.
-pub(crate) fn settings(variable: &str, limits: Limits) -> Settings {
+pub(crate) fn settings(variable: &str, limits: HostLimits) -> HostSettings {
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("components");
-    Settings { limits, cache: Some(cache), ..Settings::new(component(variable)) }
+    HostSettings { limits, cache: Some(cache), ..HostSettings::new(component(variable)) }
 }
 
 /// A running host.
 pub(crate) struct TestHost {
     pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
-    served: JoinHandle<Drain>,
+    served: JoinHandle<DrainOutcome>,
 }
 
 impl TestHost {
     /// Starts a host with the test guest.
-    pub(crate) async fn guest(limits: Limits, queue: Arc<dyn Producer>) -> Self {
+    pub(crate) async fn guest(limits: HostLimits, queue: Arc<dyn Producer>) -> Self {
         Self::start(settings("CHARGEGATE_GUEST_COMPONENT", limits), queue).await
     }
 
-    pub(crate) async fn start(settings: Settings, queue: Arc<dyn Producer>) -> Self {
-        let host = Host::load(settings).unwrap();
+    pub(crate) async fn start(settings: HostSettings, queue: Arc<dyn Producer>) -> Self {
+        let host = EdgeComponentHost::load(settings).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -87,7 +87,7 @@ impl TestHost {
     }
 
     /// Requests a stop without waiting for it.
-    pub(crate) fn stop(self) -> JoinHandle<Drain> {
+    pub(crate) fn stop(self) -> JoinHandle<DrainOutcome> {
         let _ = self.stop.send(());
         self.served
     }

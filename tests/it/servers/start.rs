@@ -1,6 +1,6 @@
 //! A start that fails prints one line with the variable and the remedy.
 
-use chargegate_servers::{Postgres, Redis, postgres_bin, redis_server};
+use chargegate_servers::{PostgresServer, RedisServer, postgres_bin, redis_server};
 use tempfile::tempdir;
 use tokio::time::timeout;
 
@@ -24,7 +24,7 @@ const WORKER: [&str; 7] =
 #[tokio::test]
 async fn unusable_urls_are_reported_with_their_variable() {
     let queue = std::env::var("REDIS_URL").unwrap();
-    let postgres = Postgres::start(&postgres_bin(), &[]).unwrap();
+    let postgres = PostgresServer::start(&postgres_bin(), &[]).unwrap();
     let (empty, database) = (postgres.database_url("template1"), postgres.url());
     let urls = ServerUrls { queue: queue.clone(), database: database.clone() };
     assert!(command(&urls).arg("migrate").status().await.unwrap().success());
@@ -60,7 +60,7 @@ async fn one_engine_on_a_server_needs_the_other_there_too() {
 #[tokio::test]
 async fn an_edge_refuses_a_queue_that_would_lose_messages() {
     let evicting = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"];
-    let redis = Redis::start(&redis_server(), &evicting).unwrap();
+    let redis = RedisServer::start(&redis_server(), &evicting).unwrap();
     let urls = ServerUrls { queue: redis.url(), database: String::new() };
     let component = std::env::var("CHARGEGATE_EDGE_COMPONENT").unwrap();
     let data = tempdir().unwrap();

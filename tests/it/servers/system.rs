@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chargegate_servers::{Postgres, Redis, postgres_bin, redis_server};
+use chargegate_servers::{PostgresServer, RedisServer, postgres_bin, redis_server};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -13,8 +13,8 @@ use crate::app::{
 
 /// An edge, workers, and all their peers.
 pub(crate) struct TestSystem {
-    pub(crate) redis: Redis,
-    pub(crate) postgres: Postgres,
+    pub(crate) redis: RedisServer,
+    pub(crate) postgres: PostgresServer,
     pub(crate) edge: ProgramProcess,
     pub(crate) workers: Vec<ProgramProcess>,
     pub(crate) authorizer: FakeAuthorizer,
@@ -45,8 +45,8 @@ impl TestSystem {
         detour: impl AsyncFnOnce(ServerUrls) -> ServerUrls,
     ) -> Self {
         // Confirmed messages must be on disk: with `everysec` a killed server may lose recent ones.
-        let redis = Redis::start(&redis_server(), &["--appendfsync", "always"]).unwrap();
-        let postgres = Postgres::start(&postgres_bin(), settings).unwrap();
+        let redis = RedisServer::start(&redis_server(), &["--appendfsync", "always"]).unwrap();
+        let postgres = PostgresServer::start(&postgres_bin(), settings).unwrap();
         let direct = ServerUrls { queue: redis.url(), database: postgres.url() };
         let migrated = command(&direct).arg("migrate").output().await.unwrap();
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chargegate_servers::{Redis, redis_server, valkey_server};
+use chargegate_servers::{RedisServer, redis_server, valkey_server};
 
 use super::host::SpinHost;
 use super::support::{TestStreams, assert_accepted, assert_refused, assert_refuses_in, info, once, post};
@@ -14,11 +14,11 @@ const SHORT_TIMEOUT: (&str, &str) = ("queue_timeout_ms", "2000");
 const EDGE_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Starts the application on its own server and opens its connection.
-async fn up(redis: &Redis) -> SpinHost {
+async fn up(redis: &RedisServer) -> SpinHost {
     up_with(redis, ("queue_timeout_ms", "20000")).await
 }
 
-async fn up_with(redis: &Redis, timeout: (&str, &str)) -> SpinHost {
+async fn up_with(redis: &RedisServer, timeout: (&str, &str)) -> SpinHost {
     let spin = SpinHost::up([("queue_url", &*redis.url()), timeout]).await;
     assert_accepted(&post(&mut spin.connect().await).await);
     spin
@@ -33,7 +33,7 @@ async fn assert_recovered(spin: &SpinHost) {
 #[test]
 fn a_killed_server_is_503_and_is_used_again_after_its_restart() {
     bounded(async {
-        let mut redis = Redis::start(&redis_server(), &[]).unwrap();
+        let mut redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let spin = up(&redis).await;
         redis.kill().unwrap();
         for _ in 0..3 {
@@ -51,7 +51,7 @@ fn a_killed_server_is_503_and_is_used_again_after_its_restart() {
 #[test]
 fn a_hung_server_is_503_before_the_edge_gives_up() {
     bounded(async {
-        let redis = Redis::start(&redis_server(), &[]).unwrap();
+        let redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let spin = up_with(&redis, SHORT_TIMEOUT).await;
         redis.signal("STOP").unwrap();
         // The first request has a connection, the second must open one.
@@ -66,7 +66,7 @@ fn a_hung_server_is_503_before_the_edge_gives_up() {
 #[test]
 fn an_edge_that_times_out_first_leaves_the_queue_usable() {
     bounded(async {
-        let redis = Redis::start(&redis_server(), &[]).unwrap();
+        let redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let variables =
             [("queue_url", &*redis.url()), ("queue_timeout_ms", "60000"), ("enqueue_timeout_ms", "200")];
         let spin = SpinHost::up(variables).await;
@@ -83,7 +83,7 @@ fn an_edge_that_times_out_first_leaves_the_queue_usable() {
 #[test]
 fn a_cut_connection_fails_no_request() {
     bounded(async {
-        let redis = Redis::start(&redis_server(), &[]).unwrap();
+        let redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let spin = up(&redis).await;
         for confirmed in 2..5 {
             let killed: i64 = once(&redis.url(), "CLIENT KILL TYPE normal SKIPME yes");
@@ -99,7 +99,7 @@ fn a_cut_connection_fails_no_request() {
 fn a_server_with_a_password_gets_the_configured_one() {
     bounded(async {
         let password = "p@ss:/?#%wörd";
-        let redis = Redis::start(&redis_server(), &["--requirepass", password]).unwrap();
+        let redis = RedisServer::start(&redis_server(), &["--requirepass", password]).unwrap();
         for wrong in ["", "wrong"] {
             let spin = SpinHost::up([("queue_url", &*redis.url()), ("queue_password", wrong)]).await;
             assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
@@ -113,7 +113,7 @@ fn a_server_with_a_password_gets_the_configured_one() {
 fn a_server_without_memory_is_a_full_queue() {
     bounded(async {
         for server in [redis_server(), valkey_server()] {
-            let redis = Redis::start(&server, &[]).unwrap();
+            let redis = RedisServer::start(&server, &[]).unwrap();
             let spin = up(&redis).await;
             let () = once(&redis.url(), "CONFIG SET maxmemory 1");
             assert_refused(&post(&mut spin.connect().await).await, "the queue is full");
@@ -129,7 +129,7 @@ fn a_server_without_memory_is_a_full_queue() {
 #[test]
 fn a_server_that_has_become_a_replica_is_503_until_it_is_a_primary_again() {
     bounded(async {
-        let redis = Redis::start(&redis_server(), &[]).unwrap();
+        let redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let spin = up(&redis).await;
         let () = once(&redis.url(), "REPLICAOF 127.0.0.1 1");
         assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;

@@ -56,7 +56,7 @@ impl FixtureServer for TestStreams {
     }
 }
 
-impl FixtureServer for sqs::Queue {
+impl FixtureServer for sqs::MotoQueue {
     const ENGINE: SpinQueue = SpinQueue::Sqs;
     const SCHEME: &'static str = "http";
 
@@ -73,7 +73,7 @@ impl FixtureServer for sqs::Queue {
     }
 
     async fn take(&mut self) -> Vec<String> {
-        sqs::Queue::take(self).unwrap().into_iter().map(|message| message.body).collect()
+        sqs::MotoQueue::receive_all(self).unwrap().into_iter().map(|message| message.body).collect()
     }
 }
 

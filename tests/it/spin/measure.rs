@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chargegate_servers::{Redis, redis_server};
+use chargegate_servers::{RedisServer, redis_server};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -28,7 +28,7 @@ const TIME: Duration = Duration::from_secs(5);
 fn composed_speed() {
     Runtime::new().unwrap().block_on(async {
         for fsync in ["no", "everysec", "always"] {
-            let redis = Redis::start(&redis_server(), &["--appendfsync", fsync]).unwrap();
+            let redis = RedisServer::start(&redis_server(), &["--appendfsync", fsync]).unwrap();
             let spin = SpinHost::up([("queue_url", &*redis.url()), ("queue_limit", "4000000000")]).await;
             measure(&format!("Redis, appendfsync {fsync}"), &spin).await;
         }

@@ -2,7 +2,7 @@
 
 use chargegate_core::SessionMessage;
 use chargegate_redis_layout::stream_for;
-use chargegate_servers::{Redis, redis_server, valkey_server};
+use chargegate_servers::{RedisServer, redis_server, valkey_server};
 
 use super::host::SpinHost;
 use super::support::{TestStreams, assert_accepted, assert_refused, info, post};
@@ -101,7 +101,7 @@ fn concurrent_requests_respect_the_limit_of_all_streams() {
 #[test]
 fn an_instance_reuses_its_connection() {
     bounded(async {
-        let redis = Redis::start(&redis_server(), &[]).unwrap();
+        let redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let spin = SpinHost::up([("queue_url", &*redis.url())]).await;
         let connections = || info(&redis.url(), "stats", "total_connections_received").unwrap();
         let before = connections();
@@ -117,7 +117,7 @@ fn an_instance_reuses_its_connection() {
 #[test]
 fn a_configured_sync_is_requested_from_the_server() {
     bounded(async {
-        let valkey = Redis::start(&valkey_server(), &["--appendfsync", "everysec"]).unwrap();
+        let valkey = RedisServer::start(&valkey_server(), &["--appendfsync", "everysec"]).unwrap();
         let variables =
             [("queue_url", &*valkey.url()), ("queue_timeout_ms", "10000"), ("enqueue_timeout_ms", "20000")];
         let waits = || info(&valkey.url(), "commandstats", "cmdstat_waitaof").unwrap_or(0);
@@ -135,11 +135,11 @@ fn a_configured_sync_is_requested_from_the_server() {
 fn a_message_without_its_sync_is_not_confirmed() {
     bounded(async {
         // This server never syncs on its own.
-        let valkey = Redis::start(&valkey_server(), &["--appendfsync", "no"]).unwrap();
+        let valkey = RedisServer::start(&valkey_server(), &["--appendfsync", "no"]).unwrap();
         let spin = SpinHost::up([("queue_url", &*valkey.url()), ("queue_waitaof_ms", "50")]).await;
         assert_refused(&post(&mut spin.connect().await).await, "did not confirm in time");
         // This server lacks the command.
-        let redis = Redis::start(&redis_server(), &[]).unwrap();
+        let redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let spin = SpinHost::up([("queue_url", &*redis.url()), ("queue_waitaof_ms", "50")]).await;
         assert_refused(&post(&mut spin.connect().await).await, "the queue is unavailable");
     });

@@ -7,7 +7,7 @@ mod sessions;
 
 use std::env;
 
-pub(super) use chargegate_servers::sqs::Queue;
+pub(super) use chargegate_servers::sqs::MotoQueue;
 use chargegate_servers::sqs::REGION;
 
 use super::compose::SpinQueue;
@@ -19,8 +19,8 @@ pub(super) fn endpoint() -> String {
 }
 
 /// Creates a queue for one test.
-pub(super) fn queue() -> Queue {
-    Queue::create(&endpoint()).unwrap()
+pub(super) fn queue() -> MotoQueue {
+    MotoQueue::create(&endpoint()).unwrap()
 }
 
 /// Returns the variables that name a queue, with a key that Moto accepts.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use chargegate_edge::EdgeSettings;
-use chargegate_servers::{Binding, Workerd};
+use chargegate_servers::{WorkerBinding, WorkerdServer};
 use toml::{Table, Value};
 
 use super::support::{FakeBroker, TIMEOUT_VARIABLE, TestWorker, queue};
@@ -14,7 +14,7 @@ use crate::posts::{assert_accepted, assert_refused, post};
 #[test]
 fn a_worker_without_its_queue_reports_the_binding() {
     bounded(async {
-        for bindings in [vec![], vec![("JOBS", Binding::Text("chargegate".into()))]] {
+        for bindings in [vec![], vec![("JOBS", WorkerBinding::Text("chargegate".into()))]] {
             let edge = TestWorker::start("CHARGEGATE_EDGE_WORKER", bindings);
             assert_refused(&edge.get("/healthz").await, "the binding JOBS must be a queue");
             assert_refused(&post(&mut edge.connect().await).await, "the binding JOBS must be a queue");
@@ -29,7 +29,7 @@ fn a_variable_must_be_text_or_a_number() {
     bounded(async {
         let (broker, _peer) = FakeBroker::start().await;
         let edge = |json: &str| {
-            let bindings = [("JOBS", queue(broker)), (TIMEOUT_VARIABLE, Binding::Json(json.into()))];
+            let bindings = [("JOBS", queue(broker)), (TIMEOUT_VARIABLE, WorkerBinding::Json(json.into()))];
             TestWorker::start("CHARGEGATE_EDGE_WORKER", bindings)
         };
         assert_accepted(&post(&mut edge("30000").connect().await).await);
@@ -47,7 +47,7 @@ fn the_deployed_configuration_is_the_tested_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let text = fs::read_to_string(root.join("edge/wrangler.toml")).unwrap();
     let manifest: Table = text.parse().unwrap();
-    assert_eq!(manifest["compatibility_date"].as_str(), Some(Workerd::COMPATIBILITY_DATE));
+    assert_eq!(manifest["compatibility_date"].as_str(), Some(WorkerdServer::COMPATIBILITY_DATE));
     assert_eq!(manifest["main"].as_str(), Some("../target/workers/index.js"));
     assert!(!manifest.contains_key("build"), "deploying builds nothing");
     let producers = manifest["queues"]["producers"].as_array().unwrap();

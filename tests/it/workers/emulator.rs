@@ -4,7 +4,7 @@ use chargegate_cloudflare_emulator::EmulatorEndpoint::BrokerMessage;
 use chargegate_cloudflare_emulator::{
     CloudflareEmulator, EmulatorFault, EmulatorSettings, MessageContentType, QUEUE_HEADER,
 };
-use chargegate_servers::{Binding, Broker};
+use chargegate_servers::{QueueBroker, WorkerBinding};
 
 use super::support::{LONG_TIMEOUT, TestWorker};
 use crate::host::support::bounded;
@@ -13,7 +13,7 @@ use crate::posts::{assert_accepted, assert_refused, post};
 /// Starts the edge with the emulator's queue `jobs`.
 fn edge(emulator: &CloudflareEmulator) -> TestWorker {
     let headers = vec![(QUEUE_HEADER.to_owned(), "jobs".to_owned())];
-    let queue = Binding::Queue(Broker { address: emulator.address(), headers });
+    let queue = WorkerBinding::Queue(QueueBroker { address: emulator.address(), headers });
     TestWorker::edge_with_timeout(LONG_TIMEOUT, queue)
 }
 

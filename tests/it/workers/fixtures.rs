@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use chargegate_servers::Binding;
+use chargegate_servers::WorkerBinding;
 
 use super::support::{BrokerVerdict, FakeBroker, LONG_TIMEOUT, TIMEOUT_VARIABLE, TestWorker, queue};
 use crate::edge_fixtures::request;
@@ -61,7 +61,7 @@ impl EdgeUnderTest for WorkerdEdge {
 }
 
 fn start(variables: &BTreeMap<String, String>, broker: SocketAddr) -> TestWorker {
-    let variables = variables.iter().map(|(name, value)| (name.as_str(), Binding::Text(value.clone())));
+    let variables = variables.iter().map(|(name, value)| (name.as_str(), WorkerBinding::Text(value.clone())));
     TestWorker::start("CHARGEGATE_EDGE_WORKER", variables.chain([("JOBS", queue(broker))]))
 }
 

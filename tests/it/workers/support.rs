@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use chargegate_servers::{Binding, Broker, Worker, Workerd, workerd};
+use chargegate_servers::{QueueBroker, WorkerBinding, WorkerdScript, WorkerdServer, workerd};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -24,7 +24,7 @@ pub(super) const TIMEOUT_VARIABLE: &str = "CHARGEGATE_ENQUEUE_TIMEOUT_MS";
 pub(super) const LONG_TIMEOUT: &str = "30000";
 
 /// The edge or the guest, running in workerd.
-pub(crate) struct TestWorker(pub(crate) Workerd);
+pub(crate) struct TestWorker(pub(crate) WorkerdServer);
 
 impl TestWorker {
     /// Starts the edge with its queue at `broker` and a timeout that suffices on a busy machine.
@@ -33,8 +33,8 @@ impl TestWorker {
     }
 
     /// Starts the edge with this timeout for `queue`.
-    pub(super) fn edge_with_timeout(milliseconds: &str, queue: Binding) -> Self {
-        let bindings = [("JOBS", queue), (TIMEOUT_VARIABLE, Binding::Text(milliseconds.to_owned()))];
+    pub(super) fn edge_with_timeout(milliseconds: &str, queue: WorkerBinding) -> Self {
+        let bindings = [("JOBS", queue), (TIMEOUT_VARIABLE, WorkerBinding::Text(milliseconds.to_owned()))];
         Self::start("CHARGEGATE_EDGE_WORKER", bindings)
     }
 
@@ -43,12 +43,15 @@ impl TestWorker {
         Self::start("CHARGEGATE_GUEST_WORKER", [("JOBS", queue(broker))])
     }
 
-    pub(crate) fn start<'a>(variable: &str, bindings: impl IntoIterator<Item = (&'a str, Binding)>) -> Self {
+    pub(crate) fn start<'a>(
+        variable: &str,
+        bindings: impl IntoIterator<Item = (&'a str, WorkerBinding)>,
+    ) -> Self {
         let modules =
             env::var(variable).unwrap_or_else(|_| panic!("{variable} must name a worker's modules"));
         let bindings = bindings.into_iter().map(|(name, binding)| (name.to_owned(), binding)).collect();
-        let worker = Worker { modules: PathBuf::from(modules), bindings };
-        Self(Workerd::start(&workerd(), &worker).unwrap())
+        let worker = WorkerdScript { modules: PathBuf::from(modules), bindings };
+        Self(WorkerdServer::start(&workerd(), &worker).unwrap())
     }
 
     pub(super) async fn connect(&self) -> RawConnection {
@@ -62,8 +65,8 @@ impl TestWorker {
 }
 
 /// Returns a binding to the queue at `broker`.
-pub(super) fn queue(broker: SocketAddr) -> Binding {
-    Binding::Queue(Broker { address: broker, headers: Vec::new() })
+pub(super) fn queue(broker: SocketAddr) -> WorkerBinding {
+    WorkerBinding::Queue(QueueBroker { address: broker, headers: Vec::new() })
 }
 
 /// Answer of a [`FakeBroker`].

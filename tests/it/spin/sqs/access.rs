@@ -1,7 +1,7 @@
 //! Access control, on a Moto server that checks signatures and permissions.
 
-use chargegate_servers::sqs::{Queue, form};
-use chargegate_servers::{Moto, moto};
+use chargegate_servers::sqs::{MotoQueue, post_action};
+use chargegate_servers::{MotoServer, moto};
 
 use super::super::support::{assert_accepted, assert_refused, post};
 use super::up;
@@ -12,9 +12,10 @@ const SEND: &str = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%
                     %22Action%22%3A%22sqs%3ASendMessage%22%2C%22Resource%22%3A%22*%22%7D%5D%7D";
 
 /// Creates a user with a key and returns the key's id and secret.
-fn key(server: &Moto, user: &str) -> [String; 2] {
+fn key(server: &MotoServer, user: &str) -> [String; 2] {
     let ask = |parameters: String| {
-        form(&server.url(), "iam", &format!("Version=2010-05-08&UserName={user}&{parameters}")).unwrap()
+        post_action(&server.url(), "iam", &format!("Version=2010-05-08&UserName={user}&{parameters}"))
+            .unwrap()
     };
     ask("Action=CreateUser".into());
     let answer = ask("Action=CreateAccessKey".into());
@@ -27,11 +28,12 @@ fn key(server: &Moto, user: &str) -> [String; 2] {
 #[test]
 fn only_a_key_with_permission_can_send_a_message() {
     bounded(async {
-        let server = Moto::start_checking(&moto(), 6).unwrap();
-        let queue = Queue::create(&server.url()).unwrap();
+        let server = MotoServer::start_checking(&moto(), 6).unwrap();
+        let queue = MotoQueue::create(&server.url()).unwrap();
         let [id, secret] = key(&server, "edge");
         let policy = format!("UserName=edge&PolicyName=p&PolicyDocument={SEND}");
-        form(&server.url(), "iam", &format!("Version=2010-05-08&Action=PutUserPolicy&{policy}")).unwrap();
+        post_action(&server.url(), "iam", &format!("Version=2010-05-08&Action=PutUserPolicy&{policy}"))
+            .unwrap();
         let [other, others_secret] = key(&server, "other");
         for (id, secret, may) in [
             (&*id, &*secret, true),

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use chargegate_servers::{Moto, moto};
+use chargegate_servers::{MotoServer, moto};
 use tokio::net::TcpListener;
 
 use super::super::host::SpinHost;
 use super::super::support::{assert_accepted, assert_refused, assert_refuses_in, post};
 use super::peer::{ScriptedSqs, SqsBehavior, answers, dated};
-use super::{Queue, endpoint, queue, up};
+use super::{MotoQueue, endpoint, queue, up};
 use crate::host::support::bounded;
 
 /// Timeout of the queue in tests with a hung server; the edge gives up after 50 s.
@@ -24,8 +24,8 @@ async fn over(peer: &ScriptedSqs) -> SpinHost {
 #[test]
 fn a_killed_server_is_503_and_is_used_again_after_its_restart() {
     bounded(async {
-        let mut server = Moto::start(&moto()).unwrap();
-        let queue = Queue::create(&server.url()).unwrap();
+        let mut server = MotoServer::start(&moto()).unwrap();
+        let queue = MotoQueue::create(&server.url()).unwrap();
         let spin = up(&server.url(), &queue.path(), &[]).await;
         assert_accepted(&post(&mut spin.connect().await).await);
         server.kill().unwrap();
@@ -37,7 +37,7 @@ fn a_killed_server_is_503_and_is_used_again_after_its_restart() {
         assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
         queue.create_again().unwrap();
         assert_accepted(&post(&mut spin.connect().await).await);
-        assert_eq!((queue.take().unwrap().len(), spin.instances()), (1, 1));
+        assert_eq!((queue.receive_all().unwrap().len(), spin.instances()), (1, 1));
     });
 }
 
@@ -133,6 +133,6 @@ fn malformed_queue_settings_confirm_nothing() {
             let spin = up(&endpoint(), &queue.path(), &[wrong]).await;
             assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
         }
-        assert_eq!(queue.take().unwrap(), []);
+        assert_eq!(queue.receive_all().unwrap(), []);
     });
 }
