@@ -84,7 +84,7 @@ async fn load(
     client: crate::app::HttpClient,
     receiver: crate::app::CallbackReceiver,
     known: Arc<Mutex<LoadLedger>>,
-    mut edges: watch::CallbackReceiver<Option<String>>,
+    mut edges: watch::Receiver<Option<String>>,
 ) {
     loop {
         let Some(edge) = edges.borrow_and_update().clone() else { return };

@@ -35,7 +35,7 @@ pub(crate) struct ProgramProcess {
 #[derive(Clone)]
 struct OutputLines {
     seen: Arc<Mutex<Vec<String>>>,
-    grown: watch::CallbackReceiver<()>,
+    grown: watch::Receiver<()>,
 }
 
 impl ProgramProcess {

@@ -181,16 +181,16 @@ pub(crate) struct GateControl {
 
 impl GatedQueue {
     pub(crate) fn new() -> (Self, GateControl) {
-        let (sender, entered) = mpsc::unbounded_channel();
+        let (sender, entries) = mpsc::unbounded_channel();
         let open = Arc::new(Semaphore::new(0));
-        (Self { entered: sender, open: Arc::clone(&open) }, GateControl { entered, open })
+        (Self { entered: sender, open: Arc::clone(&open) }, GateControl { entries, open })
     }
 }
 
 impl GateControl {
     /// Waits until a message has reached the queue.
     pub(crate) async fn entered(&mut self) {
-        self.entered.recv().await.unwrap();
+        self.entries.recv().await.unwrap();
     }
 
     pub(crate) fn allow(&self, messages: usize) {

@@ -90,7 +90,7 @@ async fn ask(
     client: HttpClient,
     receiver: CallbackReceiver,
     record: Arc<LoadRecord>,
-    mut edges: watch::CallbackReceiver<Option<String>>,
+    mut edges: watch::Receiver<Option<String>>,
 ) {
     loop {
         let Some(edge) = edges.borrow_and_update().clone() else { return };

@@ -95,7 +95,7 @@ async fn a_failover_that_drops_writes_loses_exactly_those_and_they_are_counted()
     eventually("the window is full", async || (system.authorizer.in_flight() == IN_FLIGHT).then_some(()))
         .await;
     wait_until_recorded(&system).await;
-    let client = redis::HttpClient::open(replica.url()).unwrap();
+    let client = redis::Client::open(replica.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     eventually("the replica has every message", async || {
         let length: usize =

@@ -83,7 +83,7 @@ async fn serve(
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut events: broadcast::CallbackReceiver<ProxyEvent>,
+    mut events: broadcast::Receiver<ProxyEvent>,
     delay_ms: Arc<AtomicU64>,
     may_hang: bool,
 ) {

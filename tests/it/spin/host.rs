@@ -16,20 +16,20 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 pub(super) use serve::SpinHost;
 
 use self::outgoing::{ConnectionPool, OutgoingHttp};
-use super::compose::Engine as Queue;
+use super::compose::SpinQueue;
 use super::manifest::ComponentGrants;
 
 /// Returns the composed component, compiled once for all tests.
-fn loaded(queue: Queue) -> &'static ServicePre<SpinState> {
-    static REDIS: LazyLock<ServicePre<SpinState>> = LazyLock::new(|| load(Queue::Redis));
-    static SQS: LazyLock<ServicePre<SpinState>> = LazyLock::new(|| load(Queue::Sqs));
+fn loaded(queue: SpinQueue) -> &'static ServicePre<SpinState> {
+    static REDIS: LazyLock<ServicePre<SpinState>> = LazyLock::new(|| load(SpinQueue::Redis));
+    static SQS: LazyLock<ServicePre<SpinState>> = LazyLock::new(|| load(SpinQueue::Sqs));
     match queue {
-        Queue::Redis => &REDIS,
-        Queue::Sqs => &SQS,
+        SpinQueue::Redis => &REDIS,
+        SpinQueue::Sqs => &SQS,
     }
 }
 
-fn load(queue: Queue) -> ServicePre<SpinState> {
+fn load(queue: SpinQueue) -> ServicePre<SpinState> {
     let mut config = Config::new();
     config.wasm_component_model_async(true);
     let engine = Engine::new(&config).unwrap();

@@ -74,11 +74,11 @@ pub(super) fn queue(broker: SocketAddr) -> WorkerBinding {
 pub(super) enum BrokerVerdict {
     /// Accepts the message.
     #[default]
-    Takes,
+    Accepts,
     /// Refuses the message with a status, and one of Cloudflare's codes if given.
     Refuses(u16, Option<u32>),
     /// Accepts the message with an unintelligible response.
-    Mumbles,
+    Garbles,
     /// Never answers.
     Hangs,
 }
