@@ -1,5 +1,5 @@
-//! The real program on free ports and a data folder of its backend, with an authorization service and a receiver of
-//! callbacks that do as a test tells them.
+//! The real program on free ports with its own data folder, a scripted authorization service and a scripted callback
+//! receiver.
 
 mod authorizer;
 mod client;

@@ -43,7 +43,7 @@ macro_rules! on_every_engine {
 }
 pub(crate) use on_every_engine;
 
-/// A queue and a database of a test's backend on servers that tests share; gone when dropped.
+/// Queue and database of one test on shared servers; deleted on drop.
 pub(crate) struct TestBackend {
     queue: TestQueue,
     server: PgConnectOptions,
@@ -89,7 +89,7 @@ impl TestBackend {
 impl Drop for TestBackend {
     fn drop(&mut self) {
         let delete = Self::delete(self.server.clone(), self.database.clone());
-        // A test's backend runtime cannot be waited for here.
+        // `drop` cannot wait on the runtime of the test.
         let done = std::thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(delete);

@@ -9,7 +9,7 @@ use crate::app::{AuthorizerAnswer, eventually};
 
 /// Waits until a worker has recorded the number of messages.
 async fn wait_until_recorded(system: &TestSystem) {
-    // Two recorded from now, whatever was enqueued before has been noted.
+    // After two more heartbeats every earlier message is recorded.
     for _ in 0..2 {
         let before = heartbeat(system).await;
         eventually("the next heartbeat", async || (heartbeat(system).await > before).then_some(())).await;
