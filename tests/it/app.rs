@@ -1,5 +1,5 @@
-//! The real program on free ports and a data folder of its own, with an authorization service and a receiver of
-//! callbacks that do as a test tells them.
+//! The real program on free ports with its own data folder, a scripted authorization service and a scripted callback
+//! receiver.
 
 mod authorizer;
 mod client;
@@ -7,11 +7,11 @@ mod engine;
 mod process;
 mod receiver;
 
-pub(crate) use authorizer::{Answer, Authorizer};
-pub(crate) use client::{Client, Reply};
-pub(crate) use engine::{CLOUDFLARE_QUEUE_ID, Engine, on_every_engine};
-pub(crate) use process::{Process, program};
-pub(crate) use receiver::{Callback, Receiver};
+pub(crate) use authorizer::{AuthorizerAnswer, FakeAuthorizer};
+pub(crate) use client::{HttpClient, HttpReply};
+pub(crate) use engine::{CLOUDFLARE_QUEUE_ID, TestEngine, on_every_engine};
+pub(crate) use process::{ProgramProcess, program};
+pub(crate) use receiver::{CallbackReceiver, ReceivedCallback};
 
 use std::time::Duration;
 
@@ -20,96 +20,98 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{Instant, timeout_at};
 
-use self::engine::Own;
+use self::engine::TestBackend;
 
-/// A station any driver may be at.
+/// A well-formed station id.
 pub(crate) const STATION: &str = "123e4567-e89b-12d3-a456-426614174000";
-/// A well-formed token.
+/// A well-formed driver token.
 pub(crate) const TOKEN: &str = "driver-allowed-0000000001";
-/// Nothing a test waits for takes longer, however slow the machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// Deadline of every wait in a test, generous enough for a slow and busy machine.
+pub(crate) const TEST_DEADLINE: Duration = Duration::from_mins(3);
 
-/// The program, its peers and its data.
-pub(crate) struct App {
-    pub(crate) process: Process,
-    pub(crate) authorizer: Authorizer,
-    pub(crate) receiver: Receiver,
-    pub(crate) client: Client,
+/// The running program with its peers and its data.
+pub(crate) struct TestApp {
+    pub(crate) process: ProgramProcess,
+    pub(crate) authorizer: FakeAuthorizer,
+    pub(crate) receiver: CallbackReceiver,
+    pub(crate) client: HttpClient,
     pub(crate) data: TempDir,
     flags: Vec<String>,
-    /// Where queue and store are when they are not in the data folder. Dropped after the process.
-    own: Option<Own>,
+    /// Queue and store if they are not in the data folder. Dropped after the process.
+    backend: Option<TestBackend>,
 }
 
-impl App {
-    /// Starts the program on a data folder, with permission to call back loopback, and `flags` besides.
+impl TestApp {
+    /// Starts the program on a data folder with additional `flags`; callbacks to loopback are allowed.
     pub(crate) async fn spawn(flags: &[&str]) -> Self {
-        Self::spawn_on(Engine::Folder, flags).await
+        Self::spawn_on(TestEngine::Folder, flags).await
     }
 
-    /// Starts the program on an engine, with permission to call back loopback, and `flags` besides.
-    pub(crate) async fn spawn_on(engine: Engine, flags: &[&str]) -> Self {
+    /// Starts the program on an engine with additional `flags`; callbacks to loopback are allowed.
+    pub(crate) async fn spawn_on(engine: TestEngine, flags: &[&str]) -> Self {
         let mut flags: Vec<_> = flags.iter().map(ToString::to_string).collect();
         flags.extend(["--callback-allow", "127.0.0.0/8"].map(String::from));
         Self::spawn_exactly(engine, flags).await
     }
 
-    /// Starts the program with these flags besides the addresses.
-    pub(crate) async fn spawn_exactly(engine: Engine, mut flags: Vec<String>) -> Self {
-        let own = Own::create(engine).await;
-        let authorizer = Authorizer::start().await;
+    /// Starts the program with exactly these flags and its addresses.
+    pub(crate) async fn spawn_exactly(engine: TestEngine, mut flags: Vec<String>) -> Self {
+        let backend = TestBackend::create(engine).await;
+        let authorizer = FakeAuthorizer::start().await;
         flags.extend(["--acl-url".to_owned(), authorizer.url()]);
         let data = tempfile::tempdir().unwrap();
-        let process = Process::up(data.path(), &flags, |command| tell(own.as_ref(), command)).await;
-        let (receiver, client) = (Receiver::start().await, Client::new());
-        Self { process, authorizer, receiver, client, data, flags, own }
+        let process =
+            ProgramProcess::up(data.path(), &flags, |command| configure(backend.as_ref(), command)).await;
+        let (receiver, client) = (CallbackReceiver::start().await, HttpClient::new());
+        Self { process, authorizer, receiver, client, data, flags, backend }
     }
 
-    /// The same program over the same data, after its process ended.
+    /// Restarts the program on the same data after its process ended.
     pub(crate) async fn restart(&mut self) {
-        let own = self.own.as_ref();
-        self.process = Process::up(self.data.path(), &self.flags, |command| tell(own, command)).await;
+        let backend = self.backend.as_ref();
+        self.process =
+            ProgramProcess::up(self.data.path(), &self.flags, |command| configure(backend, command)).await;
     }
 
-    /// What the program was started with besides addresses and data folder.
+    /// Returns the flags other than addresses and data folder.
     pub(crate) fn flags(&self) -> &[String] {
         &self.flags
     }
 
-    /// Asks for a session whose callback goes to `path` of the receiver.
-    pub(crate) async fn ask(&self, token: &str, path: &str) -> Reply {
+    /// Requests a session whose callback goes to `path` of the receiver.
+    pub(crate) async fn ask(&self, token: &str, path: &str) -> HttpReply {
         self.post(&body(token, &self.receiver.url(path)), &[]).await
     }
 
     /// Posts `body` to the edge.
-    pub(crate) async fn post(&self, body: &Value, headers: &[(&str, &str)]) -> Reply {
+    pub(crate) async fn post(&self, body: &Value, headers: &[(&str, &str)]) -> HttpReply {
         self.client
             .post(&format!("{}/v1/charging-sessions", self.process.edge), &body.to_string(), headers)
             .await
     }
 
-    /// A document of the ops port.
-    pub(crate) async fn ops(&self, path: &str) -> Reply {
+    /// Fetches a document from the ops port.
+    pub(crate) async fn ops(&self, path: &str) -> HttpReply {
         self.client.get(&format!("{}{path}", self.process.ops)).await
     }
 
-    /// Runs a reading command on the same engines and gives its exit status and what it printed.
+    /// Runs a read-only command on the same engines and returns its success and its JSON output.
     pub(crate) async fn command(&self, args: &[&str]) -> (bool, Value) {
         let mut command = program();
         command.args(args).arg("--json").env_clear();
-        match &self.own {
-            Some(own) => own.tell(&mut command),
+        match &self.backend {
+            Some(backend) => backend.configure(&mut command),
             None => drop(command.arg("--data-dir").arg(self.data.path())),
         }
         output(command).await
     }
 
-    /// Where queue and store are when they are not in the data folder.
-    pub(crate) fn own(&self) -> Option<&Own> {
-        self.own.as_ref()
+    /// Returns queue and store if they are not in the data folder.
+    pub(crate) fn backend(&self) -> Option<&TestBackend> {
+        self.backend.as_ref()
     }
 
-    /// The books balance, with this much of everything.
+    /// Asserts that the books balance with `decided` decisions.
     pub(crate) async fn assert_balanced(&self, decided: u64) {
         let (balanced, books) = self.command(&["reconcile"]).await;
         assert!(balanced, "{books}");
@@ -117,9 +119,9 @@ impl App {
     }
 }
 
-fn tell(own: Option<&Own>, command: &mut Command) {
-    if let Some(own) = own {
-        own.tell(command);
+fn configure(backend: Option<&TestBackend>, command: &mut Command) {
+    if let Some(backend) = backend {
+        backend.configure(command);
     }
 }
 
@@ -131,15 +133,15 @@ async fn output(mut command: Command) -> (bool, Value) {
     (output.status.success(), value)
 }
 
-/// A request's body.
+/// Returns the body of a session request.
 pub(crate) fn body(token: &str, callback_url: &str) -> Value {
     json!({ "station_id": STATION, "driver_token": token, "callback_url": callback_url })
 }
 
-/// Asks `check` again and again until it says something, or the test's patience ends. What it asks is another
-/// process, which cannot tell when it is ready.
+/// Polls `check` until it returns a value, and panics at the deadline. It polls because `check` observes another
+/// process, which cannot notify the test.
 pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TEST_DEADLINE;
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
     timeout_at(deadline, async {
         loop {
@@ -150,5 +152,5 @@ pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Op
         }
     })
     .await
-    .unwrap_or_else(|_| panic!("waited in vain: {what}"))
+    .unwrap_or_else(|_| panic!("timed out waiting until {what}"))
 }

@@ -1,4 +1,4 @@
-//! The process is killed at random moments, under load, and nothing is lost, contradicted or forgotten.
+//! Kills of the process at random moments under load: every accepted request is decided once and called back.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -9,27 +9,27 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::watch;
 
-use crate::app::{Answer, App, TOKEN, body, eventually};
+use crate::app::{AuthorizerAnswer, TOKEN, TestApp, body, eventually};
 
 const KILLS: usize = 20;
 const CLIENTS: usize = 8;
 
-/// What the clients know.
+/// Requests sent and accepted, as seen by the clients.
 #[derive(Default)]
-struct Known {
+struct LoadLedger {
     sent: usize,
     accepted: HashSet<String>,
 }
 
 #[tokio::test]
-async fn twenty_kills_under_load_lose_and_contradict_nothing() {
+async fn twenty_kills_under_load_lose_no_request_and_cause_no_contradiction() {
     let seed = std::env::var("CHARGEGATE_SEED").map_or(4711, |seed| seed.parse().unwrap());
     println!("CHARGEGATE_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
 
-    let mut app = App::spawn(&["--log", "error"]).await;
-    app.authorizer.answer(Answer::Slowly { delay: Duration::from_millis(5), capacity: 64 });
-    let known = Arc::new(Mutex::new(Known::default()));
+    let mut app = TestApp::spawn(&["--log", "error"]).await;
+    app.authorizer.set_answer(AuthorizerAnswer::Delayed { delay: Duration::from_millis(5), capacity: 64 });
+    let known = Arc::new(Mutex::new(LoadLedger::default()));
     let (edge, edges) = watch::channel(Some(app.process.edge.clone()));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
@@ -41,9 +41,9 @@ async fn twenty_kills_under_load_lose_and_contradict_nothing() {
         // The moment of the kill is the test's subject.
         tokio::time::sleep(Duration::from_millis(random.random_range(20..400))).await;
         app.process.kill().await;
-        // The service answers otherwise from now on: whoever asks twice about one request is found out.
+        // A different answer from here on reveals a request that is decided twice.
         let status = ["allowed", "not_allowed", "invalid"][random.random_range(0..3)];
-        app.authorizer.answer(Answer::Status(status));
+        app.authorizer.set_answer(AuthorizerAnswer::Status(status));
         app.restart().await;
         edge.send_replace(Some(app.process.edge.clone()));
     }
@@ -57,7 +57,7 @@ async fn twenty_kills_under_load_lose_and_contradict_nothing() {
         (known.sent, known.accepted.clone())
     };
     println!("{sent} sent, {} accepted, {KILLS} kills", accepted.len());
-    assert!(accepted.len() > KILLS, "too little load to tell anything");
+    assert!(accepted.len() > KILLS, "too little load for a meaningful test");
     eventually("every accepted request is called back", async || {
         let statuses = app.receiver.statuses();
         accepted.iter().all(|path| statuses.contains_key(path)).then_some(())
@@ -70,17 +70,20 @@ async fn twenty_kills_under_load_lose_and_contradict_nothing() {
     })
     .await;
     for (path, statuses) in app.receiver.statuses() {
-        assert!(statuses.iter().all(|status| *status == statuses[0]), "{path} was told {statuses:?}");
+        assert!(
+            statuses.iter().all(|status| *status == statuses[0]),
+            "contradictory callbacks to {path}: {statuses:?}"
+        );
     }
 
-    a_deleted_message_is_named(&app).await;
+    assert_deleted_message_is_reported(&app).await;
 }
 
-/// Asks again and again, each time for a callback of its own, until there is no edge any more.
+/// Sends requests with distinct callback paths until the edge is gone.
 async fn load(
-    client: crate::app::Client,
-    receiver: crate::app::Receiver,
-    known: Arc<Mutex<Known>>,
+    client: crate::app::HttpClient,
+    receiver: crate::app::CallbackReceiver,
+    known: Arc<Mutex<LoadLedger>>,
     mut edges: watch::Receiver<Option<String>>,
 ) {
     loop {
@@ -98,15 +101,15 @@ async fn load(
                 known.lock().unwrap().accepted.insert(path);
             }
             Some(reply) => panic!("{}: {}", reply.status, reply.body),
-            // Cut: nobody can know. The next edge is up soon.
+            // The connection was cut, so the outcome is unknown. The next edge starts soon.
             None => drop(edges.changed().await),
         }
     }
 }
 
-/// A row of the queue that somebody deletes by hand is a gap that `reconcile` names.
-async fn a_deleted_message_is_named(app: &App) {
-    app.authorizer.answer(Answer::Hang);
+/// Asserts that `reconcile` names a queue row that was deleted by hand.
+async fn assert_deleted_message_is_reported(app: &TestApp) {
+    app.authorizer.set_answer(AuthorizerAnswer::Hang);
     for n in 0..40 {
         app.ask(TOKEN, &format!("/deleted/{n}")).await.request_id();
     }

@@ -1,24 +1,24 @@
-//! The whole program on the queues of a cloud: what differs from the engines that other tests run on.
+//! The whole program on cloud queues, where they differ from the engines of the other tests.
 
 mod start;
 mod workers;
 
 use serde_json::Value;
 
-use crate::app::{Answer, App, CLOUDFLARE_QUEUE_ID, Engine, TOKEN, eventually};
+use crate::app::{AuthorizerAnswer, CLOUDFLARE_QUEUE_ID, TOKEN, TestApp, TestEngine, eventually};
 
 macro_rules! on_every_cloud {
     ($($test:ident,)*) => {
         mod on_sqs {
             $(#[tokio::test]
             async fn $test() {
-                super::$test($crate::app::Engine::Sqs).await;
+                super::$test($crate::app::TestEngine::Sqs).await;
             })*
         }
         mod on_cloudflare {
             $(#[tokio::test]
             async fn $test() {
-                super::$test($crate::app::Engine::Cloudflare).await;
+                super::$test($crate::app::TestEngine::Cloudflare).await;
             })*
         }
     };
@@ -26,67 +26,69 @@ macro_rules! on_every_cloud {
 
 on_every_cloud! {
     a_session_is_decided_and_the_client_called_back,
-    what_a_killed_process_held_is_decided_once,
-    a_stop_hands_back_what_was_not_begun,
+    messages_in_flight_at_a_kill_are_decided_once,
+    a_stop_releases_messages_that_were_not_started,
 }
 
-async fn a_session_is_decided_and_the_client_called_back(engine: Engine) {
-    let app = App::spawn_on(engine, &[]).await;
+async fn a_session_is_decided_and_the_client_called_back(engine: TestEngine) {
+    let app = TestApp::spawn_on(engine, &[]).await;
     let id = app.ask(TOKEN, "/first").await.request_id();
     let callback = app.receiver.wait("/first", 1).await.remove(0);
     assert_eq!((callback.status().as_str(), callback.header("webhook-id")), ("allowed", id.as_str()));
-    let books = settled(&app, 1).await;
-    assert_eq!(books["enqueued"], Value::Null, "this queue does not tell: {books}");
+    let books = wait_until_settled(&app, 1).await;
+    assert_eq!(books["enqueued"], Value::Null, "this queue does not count messages: {books}");
     let ready = app.ops("/readyz").await;
     assert_eq!(ready.status, 200, "{}", ready.body);
 }
 
-/// What it held comes again when its leases end, which is at the deadline and 5 s at the latest.
-async fn what_a_killed_process_held_is_decided_once(engine: Engine) {
+/// The messages are redelivered when their leases expire, at most 5 s after the deadline.
+async fn messages_in_flight_at_a_kill_are_decided_once(engine: TestEngine) {
     let flags = ["--decision-deadline", "3s", "--acl-timeout", "2s", "--acl-slots", "4"];
-    let mut app = App::spawn_on(engine, &flags).await;
-    app.authorizer.answer(Answer::Hang);
+    let mut app = TestApp::spawn_on(engine, &flags).await;
+    app.authorizer.set_answer(AuthorizerAnswer::Hang);
     for n in 0..6 {
         app.ask(TOKEN, &format!("/{n}")).await.request_id();
     }
-    eventually("the worker asks", async || (app.authorizer.in_flight() == 4).then_some(())).await;
+    eventually("the worker calls the service", async || (app.authorizer.in_flight() == 4).then_some(()))
+        .await;
     app.process.kill().await;
-    app.authorizer.answer(Answer::Status("allowed"));
+    app.authorizer.set_answer(AuthorizerAnswer::Status("allowed"));
     app.restart().await;
     for n in 0..6 {
         app.receiver.wait(&format!("/{n}"), 1).await;
     }
-    settled(&app, 6).await;
+    wait_until_settled(&app, 6).await;
 }
 
-/// A lease lasts for 35 s at Cloudflare here, and what was not begun must not wait for its end.
-async fn a_stop_hands_back_what_was_not_begun(engine: Engine) {
-    let flags = ["--decision-deadline", "30s", "--acl-timeout", "10s", "--acl-slots", "1"];
-    let mut app = App::spawn_on(engine, &flags).await;
-    app.authorizer.answer(Answer::Hang);
+/// A Cloudflare lease lasts 125 s here, and messages that were not started must not wait until it expires.
+async fn a_stop_releases_messages_that_were_not_started(engine: TestEngine) {
+    let flags = ["--decision-deadline", "2m", "--acl-timeout", "10s", "--acl-slots", "1"];
+    let mut app = TestApp::spawn_on(engine, &flags).await;
+    app.authorizer.set_answer(AuthorizerAnswer::Hang);
     for n in 0..3 {
         app.ask(TOKEN, &format!("/{n}")).await.request_id();
     }
-    eventually("the worker asks", async || (app.authorizer.in_flight() == 1).then_some(())).await;
+    eventually("the worker calls the service", async || (app.authorizer.in_flight() == 1).then_some(()))
+        .await;
     app.process.interrupt().await;
     assert!(app.process.ended().await.success(), "{}", app.process.errors());
-    if let Some(emulator) = app.own().and_then(|own| own.cloudflare()) {
+    if let Some(emulator) = app.backend().and_then(|backend| backend.cloudflare()) {
         let queue = emulator.queue(CLOUDFLARE_QUEUE_ID).expect("its queue");
         assert_eq!((queue.ready, queue.leased), (2, 0), "{queue:?}");
     }
-    app.authorizer.answer(Answer::Status("allowed"));
+    app.authorizer.set_answer(AuthorizerAnswer::Status("allowed"));
     app.restart().await;
     let mut allowed = 0;
     for n in 0..3 {
         let callback = app.receiver.wait(&format!("/{n}"), 1).await.remove(0);
         allowed += u32::from(callback.status() == "allowed");
     }
-    assert_eq!(allowed, 2, "all but the one that was asked for");
-    settled(&app, 3).await;
+    assert_eq!(allowed, 2, "all but the one whose call was in flight");
+    wait_until_settled(&app, 3).await;
 }
 
-/// Waits until so much is decided and nothing is left to do; the books must balance all the while.
-async fn settled(app: &App, decided: u64) -> Value {
+/// Waits until `decided` requests are decided and none is waiting; the books must balance throughout.
+async fn wait_until_settled(app: &TestApp, decided: u64) -> Value {
     eventually("nothing is left to do", async || {
         let (balanced, books) = app.command(&["reconcile"]).await;
         assert!(balanced, "{books}");

@@ -1,24 +1,24 @@
-//! `up --demo` and its invitation.
+//! `up --demo` and the sample command that it prints.
 
-use crate::app::{Client, Process, body, program};
+use crate::app::{HttpClient, ProgramProcess, body, program};
 
 #[tokio::test]
 async fn the_demo_shows_all_four_statuses_at_its_sink() {
     let data = tempfile::tempdir().unwrap();
     let mut command = program();
-    // In its own folder, so that the default data folder, a relative path, serves.
+    // The default data folder is a relative path, so the process needs its own working directory.
     command.args(["up", "--demo"]).current_dir(data.path()).env_clear();
     for flag in ["--listen", "--ops-listen", "--acl-listen", "--sink-listen"] {
         command.args([flag, "127.0.0.1:0"]);
     }
-    let process = Process::spawn(command).await.unwrap();
+    let process = ProgramProcess::spawn(command).await.unwrap();
     let sink = process.base("sink ");
 
     let invitation = process.line(|line| line.contains("-d '{")).await;
     let sample = invitation.split('\'').nth(1).unwrap().to_owned();
     assert!(sample.contains(&sink), "the sample calls back the sink: {sample}");
 
-    let client = Client::new();
+    let client = HttpClient::new();
     let url = format!("{}/v1/charging-sessions", process.edge);
     let id = client.post(&url, &sample, &[]).await.request_id();
     let line = process.line(|line| line.contains(&id)).await;

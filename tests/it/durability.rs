@@ -1,18 +1,18 @@
-//! A 202 is durable: a sync stands between the request and its acknowledgement.
+//! Durability of a 202: the data is synced before the acknowledgement.
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_sync_stands_between_each_request_and_its_202() {
+async fn each_request_is_synced_before_its_202() {
     use std::process::Stdio;
 
     use tokio::process::Command;
 
-    use crate::app::{Answer, App, TOKEN, eventually};
+    use crate::app::{AuthorizerAnswer, TOKEN, TestApp, eventually};
 
     const REQUESTS: usize = 20;
 
-    // The authorization service hangs and the window is full: nothing but the requests themselves is written.
-    let app = App::spawn(&[
+    // The authorization service hangs and the window is full, so only the requests themselves cause writes.
+    let app = TestApp::spawn(&[
         "--decision-deadline",
         "1h",
         "--acl-timeout",
@@ -23,9 +23,9 @@ async fn a_sync_stands_between_each_request_and_its_202() {
         "1",
     ])
     .await;
-    app.authorizer.answer(Answer::Hang);
+    app.authorizer.set_answer(AuthorizerAnswer::Hang);
     app.ask(TOKEN, "/before").await.request_id();
-    eventually("the window is settled", async || (app.authorizer.in_flight() == 1).then_some(())).await;
+    eventually("the window is full", async || (app.authorizer.in_flight() == 1).then_some(())).await;
 
     let trace = app.data.path().join("trace");
     let mut strace = Command::new("strace");
@@ -43,7 +43,7 @@ async fn a_sync_stands_between_each_request_and_its_202() {
         app.ask(TOKEN, &format!("/{n}")).await.request_id();
     }
     app.ops("/end-of-trace").await;
-    let text = eventually("the trace is whole", async || {
+    let text = eventually("the trace is complete", async || {
         let text = seen().await;
         text.contains("/end-of-trace").then_some(text)
     })
@@ -56,7 +56,7 @@ async fn a_sync_stands_between_each_request_and_its_202() {
         if line.contains("\"POST /v1/charging-sessions") {
             synced = Some(false);
         } else if line.contains("fsync") || line.contains("fdatasync") {
-            // A call that another thread's line interrupts is reported when it resumes.
+            // strace splits a call that overlaps another thread's; the result is in the `resumed` line.
             if !line.contains("<unfinished") && synced.is_some() {
                 synced = Some(true);
             }
@@ -70,19 +70,20 @@ async fn a_sync_stands_between_each_request_and_its_202() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_full_disk_refuses_requests_and_loses_none() {
+async fn a_full_disk_refuses_requests_and_loses_no_accepted_one() {
     use http::Method;
     use tokio::process::Command;
     use tokio::task::JoinSet;
 
-    use crate::app::{Answer, App, Process, TOKEN, body};
+    use crate::app::{AuthorizerAnswer, ProgramProcess, TOKEN, TestApp, body};
 
-    // No file of the process may grow beyond 1 MiB: the file system says so as it does when it is full.
+    // Limits every file of the process to 1 MiB: writes beyond it fail as on a full disk.
     const SHELL: &str = "trap '' XFSZ; ulimit -f 2048; exec \"$@\"";
 
     let mut app =
-        App::spawn(&["--decision-deadline", "1h", "--acl-timeout", "30m", "--queue-limit", "1000000"]).await;
-    app.authorizer.answer(Answer::Hang);
+        TestApp::spawn(&["--decision-deadline", "1h", "--acl-timeout", "30m", "--queue-limit", "1000000"])
+            .await;
+    app.authorizer.set_answer(AuthorizerAnswer::Hang);
     app.process.interrupt().await;
     assert!(app.process.ended().await.success());
     let program = std::env::var("CHARGEGATE_PROGRAM").unwrap();
@@ -92,7 +93,7 @@ async fn a_full_disk_refuses_requests_and_loses_none() {
         .args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"])
         .args(app.flags())
         .kill_on_drop(true);
-    app.process = Process::spawn(command).await.unwrap();
+    app.process = ProgramProcess::spawn(command).await.unwrap();
 
     let mut accepted = Vec::new();
     let mut refused = 0;
@@ -122,7 +123,7 @@ async fn a_full_disk_refuses_requests_and_loses_none() {
     assert!(!accepted.is_empty());
 
     app.process.kill().await;
-    app.authorizer.answer(Answer::Status("allowed"));
+    app.authorizer.set_answer(AuthorizerAnswer::Status("allowed"));
     app.restart().await;
     for path in &accepted {
         app.receiver.wait(path, 1).await;

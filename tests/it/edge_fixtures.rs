@@ -11,17 +11,17 @@ use chargegate_core::EnqueueError;
 use chargegate_host::HostLimits;
 use runner::{EdgeUnderTest, FixtureCase, FixtureResponse, QueueBehavior};
 
-use crate::host::support::{Running, Told, bounded, settings};
+use crate::host::support::{ScriptedQueue, TestHost, bounded, settings};
 
-/// One host for each set of variables.
+/// The edge component in one host per set of variables.
 #[derive(Default)]
-struct Component {
-    hosts: BTreeMap<BTreeMap<String, String>, Running>,
+struct ComponentEdge {
+    hosts: BTreeMap<BTreeMap<String, String>, TestHost>,
     variables: BTreeMap<String, String>,
-    queue: Arc<Told>,
+    queue: Arc<ScriptedQueue>,
 }
 
-impl EdgeUnderTest for Component {
+impl EdgeUnderTest for ComponentEdge {
     async fn prepare(&mut self, variables: &BTreeMap<String, String>, queue: QueueBehavior) {
         *self.queue.answer.lock().unwrap() = match queue {
             QueueBehavior::Ok => Some(Ok(())),
@@ -35,7 +35,7 @@ impl EdgeUnderTest for Component {
         if !self.hosts.contains_key(variables) {
             let mut settings = settings("CHARGEGATE_EDGE_COMPONENT", HostLimits::DEFAULT);
             settings.variables = variables.clone().into_iter().collect();
-            let host = Running::start(settings, Arc::<Told>::clone(&self.queue)).await;
+            let host = TestHost::start(settings, Arc::<ScriptedQueue>::clone(&self.queue)).await;
             self.hosts.insert(variables.clone(), host);
         }
     }
@@ -49,7 +49,7 @@ impl EdgeUnderTest for Component {
     }
 }
 
-/// A case as it is sent.
+/// Returns the bytes of a case's request.
 pub(crate) fn request(case: &FixtureCase) -> Vec<u8> {
     let mut head = format!("{} {} HTTP/1.1\r\nhost: test\r\n", case.method, case.path);
     for (name, value) in &case.headers {
@@ -71,6 +71,6 @@ pub(crate) fn request(case: &FixtureCase) -> Vec<u8> {
 }
 
 #[test]
-fn every_case_of_the_table_holds_in_the_component() {
-    bounded(async { runner::run(&mut Component::default()).await });
+fn every_fixture_case_holds_in_the_component() {
+    bounded(async { runner::run(&mut ComponentEdge::default()).await });
 }

@@ -1,4 +1,4 @@
-//! The host: its limits against guests and clients that misbehave, and its way of stopping.
+//! The embedded host: limits against misbehaving guests and clients, and shutdown.
 
 mod clients;
 mod guests;

@@ -1,11 +1,11 @@
 //! `chargegate send` against the program.
 
-use crate::app::{Answer, App, program};
+use crate::app::{AuthorizerAnswer, TestApp, program};
 
 #[tokio::test]
-async fn a_load_comes_back_whole_as_one_json_object() {
-    let app = App::spawn(&[]).await;
-    app.authorizer.answer(Answer::Status("allowed"));
+async fn a_load_is_reported_completely_as_one_json_object() {
+    let app = TestApp::spawn(&[]).await;
+    app.authorizer.set_answer(AuthorizerAnswer::Status("allowed"));
     let mut send = program();
     send.args(["send", "--url", &app.process.edge, "--rate", "200", "--duration", "2s", "--json"])
         .env_clear();

@@ -1,4 +1,4 @@
-//! The product as a system: an edge, workers, and a queue and a store on servers of their own that fail.
+//! The distributed system: an edge, workers, and failing servers for queue and store.
 
 mod faults;
 mod load;

@@ -1,24 +1,24 @@
-//! What a client sees, from its request to its callback.
+//! Sessions from request to callback, as seen by a client.
 
 use http::StatusCode;
 use serde_json::json;
 
-use crate::app::{Answer, App, Engine, STATION, TOKEN, body, eventually, on_every_engine};
+use crate::app::{AuthorizerAnswer, STATION, TOKEN, TestApp, TestEngine, body, eventually, on_every_engine};
 
 on_every_engine! {
-    the_callback_has_the_three_fields_and_tells_the_rest_in_headers,
-    a_trace_goes_on_through_the_authorization_service_to_the_callback,
+    the_callback_body_has_three_fields_and_the_rest_is_in_headers,
+    a_trace_continues_through_the_authorization_service_to_the_callback,
     a_repeat_under_the_same_key_gets_no_second_decision,
-    an_operator_finds_out_why_a_driver_was_refused,
-    a_receiver_that_fails_is_tried_again_and_a_redirect_is_not_followed,
-    a_name_that_leads_to_a_forbidden_address_is_never_called,
-    secrets_are_in_no_log_however_much_is_logged,
+    an_operator_can_look_up_why_a_driver_was_refused,
+    a_failed_callback_is_retried_and_a_redirect_is_not_followed,
+    a_name_that_resolves_to_a_forbidden_address_is_never_called,
+    secrets_are_absent_from_logs_even_at_trace_level,
 }
 
-async fn the_callback_has_the_three_fields_and_tells_the_rest_in_headers(engine: Engine) {
-    let app = App::spawn_on(engine, &[]).await;
+async fn the_callback_body_has_three_fields_and_the_rest_is_in_headers(engine: TestEngine) {
+    let app = TestApp::spawn_on(engine, &[]).await;
     for status in ["allowed", "not_allowed", "unknown", "invalid"] {
-        app.authorizer.answer(Answer::Status(status));
+        app.authorizer.set_answer(AuthorizerAnswer::Status(status));
         let path = format!("/{status}");
         let id = app.ask(TOKEN, &path).await.request_id();
         let callback = app.receiver.wait(&path, 1).await.remove(0);
@@ -35,8 +35,8 @@ async fn the_callback_has_the_three_fields_and_tells_the_rest_in_headers(engine:
     app.assert_balanced(4).await;
 }
 
-async fn a_trace_goes_on_through_the_authorization_service_to_the_callback(engine: Engine) {
-    let app = App::spawn_on(engine, &[]).await;
+async fn a_trace_continues_through_the_authorization_service_to_the_callback(engine: TestEngine) {
+    let app = TestApp::spawn_on(engine, &[]).await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let parent = format!("00-{trace}-00f067aa0ba902b7-01");
     let body = body(TOKEN, &app.receiver.url("/traced"));
@@ -45,17 +45,17 @@ async fn a_trace_goes_on_through_the_authorization_service_to_the_callback(engin
     let asked = app.authorizer.calls()[0].traceparent.clone().unwrap();
     for child in [asked.as_str(), callback.header("traceparent")] {
         assert_eq!(&child[3..35], trace);
-        assert_ne!(child, parent, "each call is a span of its own");
+        assert_ne!(child, parent, "each call has its own span");
     }
 }
 
-async fn a_repeat_under_the_same_key_gets_no_second_decision(engine: Engine) {
-    let app = App::spawn_on(engine, &[]).await;
+async fn a_repeat_under_the_same_key_gets_no_second_decision(engine: TestEngine) {
+    let app = TestApp::spawn_on(engine, &[]).await;
     let body = body(TOKEN, &app.receiver.url("/once"));
     let key = [("idempotency-key", "order-4711")];
     let first = app.post(&body, &key).await.request_id();
     app.receiver.wait("/once", 1).await;
-    app.authorizer.answer(Answer::Status("not_allowed"));
+    app.authorizer.set_answer(AuthorizerAnswer::Status("not_allowed"));
     assert_eq!(app.post(&body, &key).await.request_id(), first);
     eventually("the repeat is counted", async || {
         let (_, books) = app.command(&["reconcile"]).await;
@@ -73,10 +73,10 @@ async fn a_repeat_under_the_same_key_gets_no_second_decision(engine: Engine) {
     assert_ne!(app.post(&other, &key).await.request_id(), first, "another payload is another request");
 }
 
-async fn an_operator_finds_out_why_a_driver_was_refused(engine: Engine) {
-    let app = App::spawn_on(engine, &[]).await;
-    app.authorizer.answer(Answer::Status("not_allowed"));
-    app.receiver.answer("/why", &[Some(500)]);
+async fn an_operator_can_look_up_why_a_driver_was_refused(engine: TestEngine) {
+    let app = TestApp::spawn_on(engine, &[]).await;
+    app.authorizer.set_answer(AuthorizerAnswer::Status("not_allowed"));
+    app.receiver.set_answers("/why", &[Some(500)]);
     let id = app.ask(TOKEN, "/why?secret=1").await.request_id();
     app.receiver.wait("/why", 2).await;
     let shown = eventually("the second attempt is recorded", async || {
@@ -95,19 +95,19 @@ async fn an_operator_finds_out_why_a_driver_was_refused(engine: Engine) {
     assert!(!list.to_string().contains(&id), "{list}");
 }
 
-async fn a_receiver_that_fails_is_tried_again_and_a_redirect_is_not_followed(engine: Engine) {
-    let app = App::spawn_on(engine, &[]).await;
-    app.receiver.answer("/again", &[Some(500), Some(302), None]);
+async fn a_failed_callback_is_retried_and_a_redirect_is_not_followed(engine: TestEngine) {
+    let app = TestApp::spawn_on(engine, &[]).await;
+    app.receiver.set_answers("/again", &[Some(500), Some(302), None]);
     let id = app.ask(TOKEN, "/again").await.request_id();
-    // The third attempt hangs; the receiver is asked nothing else meanwhile.
+    // The third attempt hangs, so no further attempt arrives.
     let callbacks = app.receiver.wait("/again", 3).await;
     assert!(callbacks.iter().all(|callback| callback.header("webhook-id") == id));
     assert!(callbacks.iter().all(|callback| callback.body == callbacks[0].body));
     assert!(app.receiver.received("/redirected").is_empty());
 }
 
-async fn a_name_that_leads_to_a_forbidden_address_is_never_called(engine: Engine) {
-    let app = App::spawn_exactly(engine, Vec::new()).await;
+async fn a_name_that_resolves_to_a_forbidden_address_is_never_called(engine: TestEngine) {
+    let app = TestApp::spawn_exactly(engine, Vec::new()).await;
     let port = app.receiver.port;
     let literal = app.post(&body(TOKEN, &format!("http://127.0.0.1:{port}/x")), &[]).await;
     assert_eq!(literal.status, StatusCode::UNPROCESSABLE_ENTITY);
@@ -124,10 +124,10 @@ async fn a_name_that_leads_to_a_forbidden_address_is_never_called(engine: Engine
     app.assert_balanced(1).await;
 }
 
-async fn secrets_are_in_no_log_however_much_is_logged(engine: Engine) {
-    let app = App::spawn_on(engine, &["--log", "trace"]).await;
-    app.authorizer.answer(Answer::Fail(500));
-    app.receiver.answer("/hidden-path", &[Some(500)]);
+async fn secrets_are_absent_from_logs_even_at_trace_level(engine: TestEngine) {
+    let app = TestApp::spawn_on(engine, &["--log", "trace"]).await;
+    app.authorizer.set_answer(AuthorizerAnswer::Fail(500));
+    app.receiver.set_answers("/hidden-path", &[Some(500)]);
     let url = app.receiver.url("/hidden-path?key=hidden-query");
     app.post(&body("hidden-token-0000000001", &url), &[("idempotency-key", "hidden-key")]).await.request_id();
     app.receiver.wait("/hidden-path", 2).await;

@@ -1,17 +1,19 @@
-//! Stopping, starting again, and starting where one must not.
+//! Shutdown, restart, and refused starts.
 
 use std::time::Duration;
 
-use crate::app::{Answer, App, Engine, Process, TOKEN, eventually, on_every_engine, program};
+use crate::app::{
+    AuthorizerAnswer, ProgramProcess, TOKEN, TestApp, TestEngine, eventually, on_every_engine, program,
+};
 
 on_every_engine! {
-    a_restart_goes_on_with_what_was_unfinished,
-    a_stop_finishes_the_call_that_was_begun,
+    a_restart_continues_unfinished_work,
+    a_stop_finishes_the_call_in_flight,
 }
 
-async fn a_restart_goes_on_with_what_was_unfinished(engine: Engine) {
-    let mut app = App::spawn_on(engine, &["--acl-slots", "1", "--decision-deadline", "1h"]).await;
-    app.authorizer.answer(Answer::Hang);
+async fn a_restart_continues_unfinished_work(engine: TestEngine) {
+    let mut app = TestApp::spawn_on(engine, &["--acl-slots", "1", "--decision-deadline", "1h"]).await;
+    app.authorizer.set_answer(AuthorizerAnswer::Hang);
     for n in 0..10 {
         app.ask(TOKEN, &format!("/{n}")).await.request_id();
     }
@@ -20,7 +22,7 @@ async fn a_restart_goes_on_with_what_was_unfinished(engine: Engine) {
     assert!(app.process.ended().await.success(), "{}", app.process.errors());
     assert!(app.process.output().contains("stopped"), "{}", app.process.output());
 
-    app.authorizer.answer(Answer::Status("allowed"));
+    app.authorizer.set_answer(AuthorizerAnswer::Status("allowed"));
     app.restart().await;
     for n in 0..10 {
         app.receiver.wait(&format!("/{n}"), 1).await;
@@ -28,9 +30,9 @@ async fn a_restart_goes_on_with_what_was_unfinished(engine: Engine) {
     app.assert_balanced(10).await;
 }
 
-async fn a_stop_finishes_the_call_that_was_begun(engine: Engine) {
-    let mut app = App::spawn_on(engine, &[]).await;
-    app.authorizer.answer(Answer::Slowly { delay: Duration::from_millis(300), capacity: 10 });
+async fn a_stop_finishes_the_call_in_flight(engine: TestEngine) {
+    let mut app = TestApp::spawn_on(engine, &[]).await;
+    app.authorizer.set_answer(AuthorizerAnswer::Delayed { delay: Duration::from_millis(300), capacity: 10 });
     app.ask(TOKEN, "/begun").await.request_id();
     eventually("the call is in flight", async || (app.authorizer.in_flight() == 1).then_some(())).await;
     app.process.interrupt().await;
@@ -41,7 +43,7 @@ async fn a_stop_finishes_the_call_that_was_begun(engine: Engine) {
 
 #[tokio::test]
 async fn two_processes_never_share_a_data_folder() {
-    let app = App::spawn(&[]).await;
+    let app = TestApp::spawn(&[]).await;
     let mut second = program();
     second.args([
         "up",
@@ -53,14 +55,14 @@ async fn two_processes_never_share_a_data_folder() {
         "127.0.0.1:0",
     ]);
     second.arg("--data-dir").arg(app.data.path()).env_clear();
-    let refused = Process::spawn(second).await.err().expect("a refusal");
+    let refused = ProgramProcess::spawn(second).await.err().expect("a refusal");
     assert!(refused.contains("--data-dir"), "{refused}");
     app.ask(TOKEN, "/first").await.request_id();
     app.receiver.wait("/first", 1).await;
 }
 
 #[tokio::test]
-async fn what_is_wrong_at_the_start_is_named_with_its_variable() {
+async fn a_start_error_names_its_variable() {
     let data = tempfile::tempdir().unwrap();
     for (flags, named) in [
         (&["--acl-url", "https://acl.internal"][..], "CHARGEGATE_ACL_URL"),
@@ -75,7 +77,8 @@ async fn what_is_wrong_at_the_start_is_named_with_its_variable() {
         let mut command = program();
         command.args(["up", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data-dir"]);
         command.arg(data.path()).args(flags).env_clear();
-        let refused = Process::spawn(command).await.err().unwrap_or_else(|| panic!("{flags:?} started"));
+        let refused =
+            ProgramProcess::spawn(command).await.err().unwrap_or_else(|| panic!("{flags:?} started"));
         assert!(refused.contains(named), "{flags:?}: {refused}");
     }
 }

@@ -1,4 +1,4 @@
-//! The edge as a worker in workerd, with its queue at a broker that does as it is told.
+//! The edge as a worker in workerd, with its queue on a scripted broker.
 
 mod clients;
 mod configuration;

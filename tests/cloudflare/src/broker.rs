@@ -1,5 +1,5 @@
-//! The protocol that the Workers runtime speaks for a queue binding: workerd sends it to the service that the binding
-//! names. [`QUEUE_HEADER`] says which queue, since the protocol does not.
+//! The protocol of queue bindings in the Workers runtime: workerd sends it to the service that the binding names.
+//! The protocol does not name the queue, so [`QUEUE_HEADER`] does.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::clock::millis;
-use crate::message::{ContentType, Message};
-use crate::queue::Backlog;
-use crate::refusal::{Refusal, json_response};
-use crate::service::Moved;
-use crate::state::{Sent, State};
+use crate::message::{EmulatorMessage, MessageContentType};
+use crate::queue::QueueBacklog;
+use crate::refusal::{CallRefusal, json_response};
+use crate::service::CallOutcome;
+use crate::state::{EmulatorState, OutgoingMessage};
 
-/// The request header that names a queue by its id or name: have the runtime inject it.
+/// Request header with the id or name of a queue; configure the runtime to inject it.
 pub const QUEUE_HEADER: &str = "x-queue";
 
 const FORMAT: &str = "x-msg-fmt";
@@ -25,68 +25,73 @@ const DELAY: &str = "x-msg-delay-secs";
 
 /// The body of `POST /batch`.
 #[derive(Deserialize)]
-struct Batch {
-    messages: Vec<Entry>,
+struct BrokerBatchBody {
+    messages: Vec<BrokerBatchEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct BrokerBatchEntry {
     body: String,
     content_type: Option<String>,
     delay_secs: Option<u64>,
 }
 
 pub(crate) fn message(
-    state: &mut State,
+    state: &mut EmulatorState,
     headers: &HeaderMap,
     body: Bytes,
     now: Duration,
-) -> Result<Moved, Refusal> {
+) -> Result<CallOutcome, CallRefusal> {
     let queue = queue(state, headers)?;
     let content_type = content_type(text(headers, FORMAT)?)?;
-    let message = Message::new(content_type, body).map_err(|_| Refusal::MessageMetadata)?;
-    let delay = delay(headers, Refusal::MessageMetadata)?;
+    let message = EmulatorMessage::new(content_type, body).map_err(|_| CallRefusal::MessageMetadata)?;
+    let delay = delay(headers, CallRefusal::MessageMetadata)?;
     send(state, &queue, vec![(message, delay)], now)
 }
 
 pub(crate) fn batch(
-    state: &mut State,
+    state: &mut EmulatorState,
     headers: &HeaderMap,
     body: &[u8],
     now: Duration,
-) -> Result<Moved, Refusal> {
+) -> Result<CallOutcome, CallRefusal> {
     let queue = queue(state, headers)?;
-    let batch_delay = delay(headers, Refusal::BatchDelay)?;
+    let batch_delay = delay(headers, CallRefusal::BatchDelay)?;
     if batch_delay.is_some_and(|delay| delay > crate::limits::DELAY) {
-        return Err(Refusal::BatchDelay);
+        return Err(CallRefusal::BatchDelay);
     }
-    let batch: Batch = crate::api::parse(body)?;
+    let batch: BrokerBatchBody = crate::api::parse(body)?;
     let messages = batch.messages.into_iter().map(|entry| {
-        let body = BASE64_STANDARD.decode(entry.body).map_err(|_| Refusal::BodyInvalid)?;
+        let body = BASE64_STANDARD.decode(entry.body).map_err(|_| CallRefusal::BodyInvalid)?;
         let content_type = content_type(entry.content_type.as_deref())?;
-        let message = Message::new(content_type, body).map_err(|_| Refusal::MessageMetadata)?;
+        let message = EmulatorMessage::new(content_type, body).map_err(|_| CallRefusal::MessageMetadata)?;
         Ok((message, entry.delay_secs.map(Duration::from_secs).or(batch_delay)))
     });
-    let messages = messages.collect::<Result<Vec<_>, Refusal>>()?;
+    let messages = messages.collect::<Result<Vec<_>, CallRefusal>>()?;
     send(state, &queue, messages, now)
 }
 
-pub(crate) fn metrics(state: &mut State, headers: &HeaderMap) -> Result<Moved, Refusal> {
+pub(crate) fn metrics(state: &mut EmulatorState, headers: &HeaderMap) -> Result<CallOutcome, CallRefusal> {
     let queue = queue(state, headers)?;
-    let backlog = state.queue(&queue).ok_or(Refusal::QueueNotFound)?.backlog();
-    Ok(Moved { messages: 0, response: json_response(StatusCode::OK, &tell(backlog)) })
+    let backlog = state.queue(&queue).ok_or(CallRefusal::QueueNotFound)?.backlog();
+    Ok(CallOutcome { messages: 0, response: json_response(StatusCode::OK, &metrics_json(backlog)) })
 }
 
-fn send(state: &mut State, queue: &str, messages: Vec<Sent>, now: Duration) -> Result<Moved, Refusal> {
+fn send(
+    state: &mut EmulatorState,
+    queue: &str,
+    messages: Vec<OutgoingMessage>,
+    now: Duration,
+) -> Result<CallOutcome, CallRefusal> {
     let number = messages.len();
     let backlog = state.send(queue, messages, now)?;
     let response: Response<Bytes> =
-        json_response(StatusCode::OK, &json!({ "metadata": { "metrics": tell(backlog) } }));
-    Ok(Moved { messages: number, response })
+        json_response(StatusCode::OK, &json!({ "metadata": { "metrics": metrics_json(backlog) } }));
+    Ok(CallOutcome { messages: number, response })
 }
 
-fn tell(backlog: Backlog) -> Value {
+fn metrics_json(backlog: QueueBacklog) -> Value {
     json!({
         "backlogCount": backlog.count,
         "backlogBytes": backlog.bytes,
@@ -94,24 +99,24 @@ fn tell(backlog: Backlog) -> Value {
     })
 }
 
-/// The id of the queue that is meant.
-fn queue(state: &State, headers: &HeaderMap) -> Result<String, Refusal> {
-    let named = text(headers, QUEUE_HEADER)?.ok_or(Refusal::QueueIdMalformed)?;
-    let settings = state.queues().iter().map(crate::queue::Queue::settings);
+/// Returns the id of the queue that the header names.
+fn queue(state: &EmulatorState, headers: &HeaderMap) -> Result<String, CallRefusal> {
+    let named = text(headers, QUEUE_HEADER)?.ok_or(CallRefusal::QueueIdMalformed)?;
+    let settings = state.queues().iter().map(crate::queue::EmulatedQueue::settings);
     let found = settings.into_iter().find(|settings| settings.id == named || settings.name == named);
-    found.map(|settings| settings.id.clone()).ok_or(Refusal::QueueNotFound)
+    found.map(|settings| settings.id.clone()).ok_or(CallRefusal::QueueNotFound)
 }
 
-/// Without a content type it is what the runtime means without one.
-fn content_type(text: Option<&str>) -> Result<ContentType, Refusal> {
-    text.map_or(Ok(ContentType::V8), |text| text.parse().map_err(|_| Refusal::MessageMetadata))
+/// Parses a content type; the runtime omits it for `v8`.
+fn content_type(text: Option<&str>) -> Result<MessageContentType, CallRefusal> {
+    text.map_or(Ok(MessageContentType::V8), |text| text.parse().map_err(|_| CallRefusal::MessageMetadata))
 }
 
-fn delay(headers: &HeaderMap, refusal: Refusal) -> Result<Option<Duration>, Refusal> {
+fn delay(headers: &HeaderMap, refusal: CallRefusal) -> Result<Option<Duration>, CallRefusal> {
     let seconds = text(headers, DELAY)?.map(str::parse).transpose().map_err(|_| refusal)?;
     Ok(seconds.map(Duration::from_secs))
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
-    headers.get(name).map(|value| value.to_str().map_err(|_| Refusal::MessageMetadata)).transpose()
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, CallRefusal> {
+    headers.get(name).map(|value| value.to_str().map_err(|_| CallRefusal::MessageMetadata)).transpose()
 }

@@ -1,10 +1,10 @@
-//! What was called how often.
+//! Counters of calls by endpoint.
 
 use std::collections::BTreeMap;
 
-/// What can be called, of both protocols.
+/// An endpoint of either protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Endpoint {
+pub enum EmulatorEndpoint {
     /// The broker's `POST /message`.
     BrokerMessage,
     /// The broker's `POST /batch`.
@@ -29,33 +29,33 @@ pub enum Endpoint {
     Metrics,
 }
 
-/// How often an endpoint was called, and for how much.
+/// Number of calls of an endpoint, and of the messages that they moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Calls, whatever came of them.
+pub struct EndpointTally {
+    /// All calls, successful or not.
     pub calls: u64,
-    /// Calls that moved no message: empty pulls, and whatever was refused.
+    /// Calls that moved no message: empty pulls and refused calls.
     pub empty: u64,
-    /// Messages that were taken, handed out or settled.
+    /// Messages that were accepted, delivered, acknowledged or retried.
     pub messages: u64,
 }
 
 /// The tallies of all endpoints.
 #[derive(Debug, Default)]
-pub(crate) struct Calls {
-    tallies: BTreeMap<Endpoint, Tally>,
+pub(crate) struct CallCounters {
+    tallies: BTreeMap<EmulatorEndpoint, EndpointTally>,
 }
 
-impl Calls {
-    /// Notes that a call came.
-    pub(crate) fn came(&mut self, endpoint: Endpoint) {
+impl CallCounters {
+    /// Counts a call, at first as an empty one.
+    pub(crate) fn came(&mut self, endpoint: EmulatorEndpoint) {
         let tally = self.tallies.entry(endpoint).or_default();
         tally.calls = tally.calls.saturating_add(1);
         tally.empty = tally.empty.saturating_add(1);
     }
 
-    /// Notes what a call that came has moved.
-    pub(crate) fn moved(&mut self, endpoint: Endpoint, messages: usize) {
+    /// Adds the messages that a counted call moved.
+    pub(crate) fn moved(&mut self, endpoint: EmulatorEndpoint, messages: usize) {
         if messages > 0 {
             let tally = self.tallies.entry(endpoint).or_default();
             tally.empty = tally.empty.saturating_sub(1);
@@ -63,7 +63,7 @@ impl Calls {
         }
     }
 
-    pub(crate) fn of(&self, endpoint: Endpoint) -> Tally {
+    pub(crate) fn of(&self, endpoint: EmulatorEndpoint) -> EndpointTally {
         self.tallies.get(&endpoint).copied().unwrap_or_default()
     }
 }

@@ -1,16 +1,16 @@
-//! The emulator's clock: real time, and what tests add to it.
+//! The emulator's clock: real time plus an offset that tests set.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Real time plus an offset that only grows.
 #[derive(Debug, Default)]
-pub(crate) struct Clock {
+pub(crate) struct EmulatorClock {
     ahead_ms: AtomicU64,
 }
 
-impl Clock {
-    /// The time since the Unix epoch.
+impl EmulatorClock {
+    /// Returns the time since the Unix epoch.
     #[expect(clippy::disallowed_methods, reason = "the one place where the emulator reads the real clock")]
     pub(crate) fn now(&self) -> Duration {
         let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -22,7 +22,7 @@ impl Clock {
     }
 }
 
-/// Whole milliseconds, as the API tells times.
+/// Converts a time to whole milliseconds, the unit of the API.
 pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! An emulator in this process, and everything a test does with it.
+//! The emulator in this process, with the controls that tests need.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,177 +6,177 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api;
-use crate::calls::{Endpoint, Tally};
-use crate::fault::Fault;
-use crate::message::{JsonBodies, Message};
-use crate::queue::{Outcomes, Queue};
-use crate::server::Server;
-use crate::service::Shared;
-use crate::settings::{QueueSettings, Settings, SettingsError};
-use crate::state::State;
+use crate::calls::{EmulatorEndpoint, EndpointTally};
+use crate::fault::EmulatorFault;
+use crate::message::{EmulatorMessage, JsonBodyForm};
+use crate::queue::{EmulatedQueue, MessageOutcomes};
+use crate::server::EmulatorServer;
+use crate::service::SharedEmulator;
+use crate::settings::{EmulatedQueueSettings, EmulatorSettings, EmulatorSettingsError};
+use crate::state::EmulatorState;
 
-/// Cloudflare Queues in this process; it ends when dropped.
+/// Cloudflare Queues in this process; dropping it stops it.
 #[derive(Debug)]
-pub struct Emulator {
-    shared: Arc<Shared>,
-    server: Server,
+pub struct CloudflareEmulator {
+    shared: Arc<SharedEmulator>,
+    server: EmulatorServer,
     address: SocketAddr,
 }
 
-/// What a queue holds now, and what became of what it held.
+/// Number of messages in a queue by state, and the outcomes of former messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueueView {
-    /// Messages that could be pulled now.
+pub struct QueueSnapshot {
+    /// Messages that a pull would deliver now.
     pub ready: usize,
-    /// Messages that are held back for a while.
+    /// Messages whose delay has not passed.
     pub delayed: usize,
     /// Messages whose lease has not ended.
     pub leased: usize,
-    /// What became of messages since the start.
-    pub outcomes: Outcomes,
+    /// Outcomes of messages since the start.
+    pub outcomes: MessageOutcomes,
 }
 
-/// The emulator cannot be started.
+/// Reason why the emulator cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Something that Cloudflare would not let be configured.
+pub enum EmulatorStartError {
+    /// A setting is outside Cloudflare's limits.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// The address cannot be had.
+    Settings(#[from] EmulatorSettingsError),
+    /// Binding the address failed.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address that was asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
 }
 
-impl Emulator {
-    /// Starts on the runtime of the caller.
+impl CloudflareEmulator {
+    /// Starts the emulator on the caller's runtime.
     ///
     /// # Errors
-    /// The settings are out of Cloudflare's bounds, or the address cannot be had.
+    /// A setting is outside Cloudflare's limits, or the address cannot be bound.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
-    #[expect(clippy::unused_async, reason = "it needs a runtime, which this says")]
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    /// Panics outside a tokio runtime.
+    #[expect(clippy::unused_async, reason = "spawning needs a runtime, which an async signature guarantees")]
+    pub async fn start(settings: EmulatorSettings) -> Result<Self, EmulatorStartError> {
         settings.check()?;
         let address = settings.listen;
-        let shared = Arc::new(Shared::new(State::new(settings)));
-        let listen_error = |source| StartError::Listen { address, source };
-        let server = Server::start(address, Arc::clone(&shared)).map_err(listen_error)?;
+        let shared = Arc::new(SharedEmulator::new(EmulatorState::new(settings)));
+        let listen_error = |source| EmulatorStartError::Listen { address, source };
+        let server = EmulatorServer::start(address, Arc::clone(&shared)).map_err(listen_error)?;
         let address = server.address().map_err(listen_error)?;
         Ok(Self { shared, server, address })
     }
 
-    /// Where it listens, also during an outage. Both protocols are there.
+    /// Returns the address of both protocols, also during an outage.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What a client of the API takes as its base URL.
+    /// Returns the base URL for clients of the API.
     #[must_use]
     pub fn api_url(&self) -> String {
         format!("http://{}{}", self.address, api::BASE)
     }
 
-    /// Begins an outage: every connection is cut and new ones are refused. Nothing is forgotten.
+    /// Begins an outage: cuts every connection and refuses new ones. The state is kept.
     pub async fn stop_listening(&self) {
         self.server.stop().await;
     }
 
-    /// Ends an outage, on the same port.
+    /// Ends an outage by listening on the same port again.
     ///
     /// # Errors
-    /// The system does not let it listen again.
-    #[expect(clippy::unused_async, reason = "it needs a runtime, which this says")]
+    /// Binding the port failed.
+    #[expect(clippy::unused_async, reason = "spawning needs a runtime, which an async signature guarantees")]
     pub async fn listen_again(&self) -> io::Result<()> {
         self.server.listen()
     }
 
-    /// Spoils the next calls of an endpoint, after those faults that it has still to come.
+    /// Schedules a fault for the next calls of an endpoint, after the faults that are already scheduled.
     ///
-    /// On [`Endpoint::Pull`], what spoils only answers that hold messages waits for such an answer: [`Fault::CutAfter`],
-    /// [`Fault::CutWithin`], [`Fault::Duplicate`] and [`Fault::WrongLeases`].
-    pub fn inject(&self, endpoint: Endpoint, fault: Fault, times: u32) {
+    /// On [`EmulatorEndpoint::Pull`], faults that need messages wait for a pull that returns some: [`EmulatorFault::CutAfter`],
+    /// [`EmulatorFault::CutWithin`], [`EmulatorFault::Duplicate`] and [`EmulatorFault::WrongLeases`].
+    pub fn inject(&self, endpoint: EmulatorEndpoint, fault: EmulatorFault, times: u32) {
         self.shared.state().0.faults.inject(endpoint, fault, times);
     }
 
-    /// How many faults an endpoint has still to come.
+    /// Returns the number of faults that are still scheduled for an endpoint.
     #[must_use]
-    pub fn faults_left(&self, endpoint: Endpoint) -> u32 {
+    pub fn faults_left(&self, endpoint: EmulatorEndpoint) -> u32 {
         self.shared.state().0.faults.left(endpoint)
     }
 
-    /// Forgets all faults that are still to come.
+    /// Removes all scheduled faults.
     pub fn clear_faults(&self) {
         self.shared.state().0.faults.clear();
     }
 
-    /// Chooses how bodies of content type `json` come out of pulls.
-    pub fn set_json_bodies(&self, form: JsonBodies) {
+    /// Sets the form of `json` bodies in pulled messages.
+    pub fn set_json_bodies(&self, form: JsonBodyForm) {
         self.shared.state().0.json_bodies = form;
     }
 
-    /// Lets pulls bring so many messages at most, whatever is asked for.
+    /// Limits the number of messages per pull, whatever batch size a client requests.
     pub fn pull_at_most(&self, messages: usize) {
         self.shared.state().0.pull_at_most = messages;
     }
 
-    /// Lets time pass at once: for visibility, delays, retention and rates.
+    /// Advances the clock for visibility timeouts, delays, retention and rates.
     pub fn advance_clock(&self, by: Duration) {
         self.shared.clock.advance(by);
     }
 
-    /// How often an endpoint was called, and for how much.
+    /// Returns the counters of an endpoint.
     #[must_use]
-    pub fn calls(&self, endpoint: Endpoint) -> Tally {
+    pub fn calls(&self, endpoint: EmulatorEndpoint) -> EndpointTally {
         self.shared.state().0.calls.of(endpoint)
     }
 
-    /// Looks at a queue by its id.
+    /// Returns a snapshot of the queue with this id.
     #[must_use]
-    pub fn queue(&self, id: &str) -> Option<QueueView> {
+    pub fn queue(&self, id: &str) -> Option<QueueSnapshot> {
         let (mut state, now) = self.shared.state();
         state.queue(id).map(|queue| view(queue, now))
     }
 
-    /// All messages that a queue holds, wherever they are, the oldest first; none if there is no such queue.
+    /// Returns all messages of a queue in any state, oldest first; empty if the queue does not exist.
     #[must_use]
-    pub fn messages(&self, id: &str) -> Vec<Message> {
+    pub fn messages(&self, id: &str) -> Vec<EmulatorMessage> {
         let (mut state, _) = self.shared.state();
         state.queue(id).map(|queue| queue.messages().cloned().collect()).unwrap_or_default()
     }
 
-    /// Puts a message into a queue past all protocols and limits; false if there is no such queue.
+    /// Adds a message to a queue, bypassing protocols and limits; returns false if the queue does not exist.
     #[must_use]
-    pub fn put(&self, id: &str, message: Message) -> bool {
+    pub fn put(&self, id: &str, message: EmulatorMessage) -> bool {
         let (mut state, now) = self.shared.state();
         state.queue(id).map(|queue| queue.send(message, None, now)).is_some()
     }
 
-    /// Changes a queue's settings in mid-run, past all bounds; false if there is no such queue.
+    /// Changes the settings of a running queue without checks; returns false if the queue does not exist.
     #[must_use]
-    pub fn configure(&self, id: &str, change: impl FnOnce(&mut QueueSettings)) -> bool {
+    pub fn configure(&self, id: &str, change: impl FnOnce(&mut EmulatedQueueSettings)) -> bool {
         self.shared.state().0.queue(id).map(|queue| change(queue.settings_mut())).is_some()
     }
 
-    /// Deletes a queue and all it holds.
+    /// Deletes a queue and its messages.
     pub fn remove_queue(&self, id: &str) {
         self.shared.state().0.remove(id);
     }
 
-    /// Withdraws a token in mid-run.
+    /// Revokes a token.
     pub fn revoke(&self, token: &str) {
         self.shared.state().0.tokens.retain(|known| known.token != token);
     }
 }
 
-fn view(queue: &Queue, now: Duration) -> QueueView {
+fn view(queue: &EmulatedQueue, now: Duration) -> QueueSnapshot {
     let (ready, leased) = (queue.ready(now), queue.leased());
     let delayed = queue.messages().len().saturating_sub(ready).saturating_sub(leased);
-    QueueView { ready, delayed, leased, outcomes: queue.outcomes() }
+    QueueSnapshot { ready, delayed, leased, outcomes: queue.outcomes() }
 }

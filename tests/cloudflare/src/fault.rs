@@ -1,73 +1,73 @@
-//! Faults on demand: the next so many calls of an endpoint go wrong in one way.
+//! Scheduled faults: a number of calls of an endpoint fail in one way.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::calls::Endpoint;
+use crate::calls::EmulatorEndpoint;
 
-/// What goes wrong with a call.
+/// A failure of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// 429, with `Retry-After` in whole seconds where there is one.
+pub enum EmulatorFault {
+    /// 429, with `Retry-After` in whole seconds if a duration is given.
     Throttled(Option<Duration>),
     /// 500.
     Internal,
-    /// 403: the token lost its permission.
+    /// 403, as if the token had lost its permission.
     Forbidden,
-    /// The connection is cut, and nothing was done.
+    /// The connection is cut before the call is processed.
     CutBefore,
-    /// The work is done, and the connection is cut before the answer.
+    /// The call is processed, and the connection is cut before the response.
     CutAfter,
-    /// The work is done, and the connection is cut within the answer's body.
+    /// The call is processed, and the connection is cut within the response body.
     CutWithin,
-    /// Nothing is done and no answer comes.
+    /// The call is neither processed nor answered.
     Hang,
-    /// It takes so much longer.
+    /// The call takes this much longer.
     Slow(Duration),
-    /// The work is done, and the answer is 200 with such a body.
-    Garbage(Garbage),
-    /// A pull hands messages out and leases none, so that they are delivered again at once. Both leases can be
-    /// acknowledged.
+    /// The call is processed, and the response is 200 with an unusable body.
+    Garbage(GarbageBody),
+    /// A pull delivers messages without leasing them, so that the next pull delivers them again. Both lease ids can
+    /// be acknowledged.
     Duplicate,
-    /// A pull gives lease ids that no acknowledgement knows; the messages stay leased.
+    /// A pull returns lease ids that are unknown to later calls; the messages stay leased.
     WrongLeases,
 }
 
-/// A body that is not what was asked for.
+/// An unusable response body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Garbage {
-    /// A page of a proxy.
+pub enum GarbageBody {
+    /// An HTML page, as a proxy sends it.
     NotJson,
-    /// JSON that is no answer of this API.
+    /// JSON of a different shape.
     OtherShape,
-    /// The first half of the true answer.
+    /// The first half of the correct body.
     Half,
-    /// Spaces without end.
+    /// An endless stream of spaces.
     Endless,
 }
 
-impl Fault {
-    /// Whether it says nothing on a pull that found no message, and waits for one that does.
+impl EmulatorFault {
+    /// Returns whether the fault needs a pull that returns messages, and waits for one.
     pub(crate) fn wants_messages(self) -> bool {
         matches!(self, Self::CutAfter | Self::CutWithin | Self::Duplicate | Self::WrongLeases)
     }
 }
 
-/// The faults that are still to come.
+/// Scheduled faults by endpoint.
 #[derive(Debug, Default)]
-pub(crate) struct Faults {
-    coming: BTreeMap<Endpoint, VecDeque<(Fault, u32)>>,
+pub(crate) struct PendingFaults {
+    coming: BTreeMap<EmulatorEndpoint, VecDeque<(EmulatorFault, u32)>>,
 }
 
-impl Faults {
-    pub(crate) fn inject(&mut self, endpoint: Endpoint, fault: Fault, times: u32) {
+impl PendingFaults {
+    pub(crate) fn inject(&mut self, endpoint: EmulatorEndpoint, fault: EmulatorFault, times: u32) {
         if times > 0 {
             self.coming.entry(endpoint).or_default().push_back((fault, times));
         }
     }
 
-    /// Takes the next one.
-    pub(crate) fn next(&mut self, endpoint: Endpoint) -> Option<Fault> {
+    /// Removes and returns the next fault.
+    pub(crate) fn next(&mut self, endpoint: EmulatorEndpoint) -> Option<EmulatorFault> {
         let coming = self.coming.get_mut(&endpoint)?;
         let (fault, left) = coming.front_mut()?;
         let fault = *fault;
@@ -78,12 +78,12 @@ impl Faults {
         Some(fault)
     }
 
-    /// Gives one back that had nothing to spoil.
-    pub(crate) fn put_back(&mut self, endpoint: Endpoint, fault: Fault) {
+    /// Reinserts a fault that had no effect.
+    pub(crate) fn put_back(&mut self, endpoint: EmulatorEndpoint, fault: EmulatorFault) {
         self.coming.entry(endpoint).or_default().push_front((fault, 1));
     }
 
-    pub(crate) fn left(&self, endpoint: Endpoint) -> u32 {
+    pub(crate) fn left(&self, endpoint: EmulatorEndpoint) -> u32 {
         self.coming.get(&endpoint).map_or(0, |coming| coming.iter().map(|(_, times)| times).sum())
     }
 

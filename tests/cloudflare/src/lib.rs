@@ -1,8 +1,8 @@
-//! Cloudflare Queues on one's own machine, for tests and development: no local HTTP pull exists in Cloudflare's tools.
+//! A local emulator of Cloudflare Queues for tests and development; Cloudflare's own tools have no local HTTP pull.
 //!
-//! It speaks two protocols on one port: the one that the Workers runtime speaks for a queue binding, and the public
-//! API with which consumers pull. All documented limits hold, time can be advanced, and faults are had on demand.
-//! Where the documentation is silent, the harder case for a client is chosen.
+//! It serves two protocols on one port: that of queue bindings in the Workers runtime, and the public API with which
+//! consumers pull. It enforces all documented limits; tests can advance its clock and schedule faults. Where the
+//! documentation is silent, it behaves in the way that is harder for a client.
 
 mod api;
 mod broker;
@@ -20,9 +20,14 @@ mod settings;
 mod state;
 
 pub use broker::QUEUE_HEADER;
-pub use calls::{Endpoint, Tally};
-pub use emulator::{Emulator, QueueView, StartError};
-pub use fault::{Fault, Garbage};
-pub use message::{ContentType, ContentTypeError, JsonBodies, Message, MessageError};
-pub use queue::Outcomes;
-pub use settings::{Access, Consumer, PullSettings, QueueSettings, Settings, SettingsError, TokenSettings};
+pub use calls::{EmulatorEndpoint, EndpointTally};
+pub use emulator::{CloudflareEmulator, EmulatorStartError, QueueSnapshot};
+pub use fault::{EmulatorFault, GarbageBody};
+pub use message::{
+    EmulatorMessage, EmulatorMessageError, JsonBodyForm, MessageContentType, MessageContentTypeError,
+};
+pub use queue::MessageOutcomes;
+pub use settings::{
+    ApiTokenSettings, EmulatedQueueSettings, EmulatorSettings, EmulatorSettingsError, PullConsumerSettings,
+    QueueConsumer, TokenPermission,
+};

@@ -1,4 +1,5 @@
-//! `cloudflare-queues-emulator`: Cloudflare Queues for development, until its standard input ends or a signal comes.
+//! `cloudflare-queues-emulator`: Cloudflare Queues for development. It runs until its standard input ends or a signal
+//! arrives.
 
 use std::error::Error as _;
 use std::io::{self, Write as _};
@@ -8,76 +9,78 @@ use std::str::FromStr;
 use std::thread;
 
 use chargegate_cloudflare_emulator::{
-    Access, Consumer, Emulator, PullSettings, QueueSettings, Settings, StartError, TokenSettings,
+    ApiTokenSettings, CloudflareEmulator, EmulatedQueueSettings, EmulatorSettings, EmulatorStartError,
+    PullConsumerSettings, QueueConsumer, TokenPermission,
 };
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// Cloudflare Queues on one's own machine
+/// Local emulator of Cloudflare Queues
 #[derive(Debug, Parser)]
-struct Args {
-    /// The address to listen on, for both protocols
+struct EmulatorArgs {
+    /// Listen address of both protocols
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The account that owns the queues
+    /// Account that owns the queues
     #[arg(long, value_name = "ID")]
     account: String,
-    /// A queue and its options; may be given again
+    /// A queue with options; repeatable
     #[arg(long = "queue", value_name = "NAME:ID[:dead=NAME][:max_retries=N]", required = true)]
-    queues: Vec<Queue>,
-    /// The token that clients of the API must present
+    queues: Vec<QueueArg>,
+    /// Bearer token required from API clients
     #[arg(long, env = "CLOUDFLARE_API_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: String,
-    /// Take any number of messages in a second
+    /// Accept any number of messages per second
     #[arg(long)]
     unlimited: bool,
 }
 
-/// A queue as it is told on the command line.
+/// A queue on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Queue {
+struct QueueArg {
     name: String,
     id: String,
-    pull: PullSettings,
+    pull: PullConsumerSettings,
 }
 
-/// The text describes no queue.
+/// The text does not describe a queue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be NAME:ID[:dead=NAME][:max_retries=N]")]
-struct QueueError;
+struct QueueArgError;
 
-impl FromStr for Queue {
-    type Err = QueueError;
+impl FromStr for QueueArg {
+    type Err = QueueArgError;
 
-    fn from_str(text: &str) -> Result<Self, QueueError> {
+    fn from_str(text: &str) -> Result<Self, QueueArgError> {
         let mut parts = text.split(':');
-        let mut named = || parts.next().filter(|part| !part.is_empty()).map(str::to_owned).ok_or(QueueError);
+        let mut named =
+            || parts.next().filter(|part| !part.is_empty()).map(str::to_owned).ok_or(QueueArgError);
         let (name, id) = (named()?, named()?);
-        let mut pull = PullSettings::default();
+        let mut pull = PullConsumerSettings::default();
         for part in parts {
-            match part.split_once('=').ok_or(QueueError)? {
+            match part.split_once('=').ok_or(QueueArgError)? {
                 ("dead", name) if !name.is_empty() => pull.dead_letter_queue = Some(name.to_owned()),
-                ("max_retries", number) => pull.max_retries = number.parse().map_err(|_| QueueError)?,
-                _ => return Err(QueueError),
+                ("max_retries", number) => pull.max_retries = number.parse().map_err(|_| QueueArgError)?,
+                _ => return Err(QueueArgError),
             }
         }
         Ok(Self { name, id, pull })
     }
 }
 
-impl Args {
-    fn settings(self) -> Settings {
+impl EmulatorArgs {
+    fn settings(self) -> EmulatorSettings {
         let account = self.account;
-        let queues = self.queues.into_iter().map(|Queue { name, id, pull }| QueueSettings {
-            consumer: Consumer::HttpPull(pull),
-            ..QueueSettings::new(&account, &id, &name)
+        let queues = self.queues.into_iter().map(|QueueArg { name, id, pull }| EmulatedQueueSettings {
+            consumer: QueueConsumer::HttpPull(pull),
+            ..EmulatedQueueSettings::new(&account, &id, &name)
         });
-        let defaults = Settings::default();
-        Settings {
+        let defaults = EmulatorSettings::default();
+        EmulatorSettings {
             listen: self.listen,
             queues: queues.collect(),
-            tokens: vec![TokenSettings::new(&account, &self.token, Access::Edit)],
+            tokens: vec![ApiTokenSettings::new(&account, &self.token, TokenPermission::Edit)],
             messages_per_second: defaults.messages_per_second.filter(|_| !self.unlimited),
             ..defaults
         }
@@ -86,7 +89,7 @@ impl Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    match run(EmulatorArgs::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let mut causes = String::new();
@@ -101,8 +104,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(args: Args) -> Result<(), RunError> {
-    let emulator = Emulator::start(args.settings()).await?;
+async fn run(args: EmulatorArgs) -> Result<(), EmulatorRunError> {
+    let emulator = CloudflareEmulator::start(args.settings()).await?;
     let mut out = io::stdout();
     writeln!(out, "cloudflare queues: broker http://{}, api {}", emulator.address(), emulator.api_url())?;
     out.flush()?;
@@ -116,10 +119,10 @@ async fn run(args: Args) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Ends with standard input: whoever started this is gone.
+/// Waits until standard input ends, which means that the parent process is gone.
 async fn parent_gone() {
     let (gone, ended) = oneshot::channel();
-    // A thread of its own, which nothing waits for: such a read cannot be called off.
+    // A detached thread, since a blocking read cannot be cancelled.
     thread::spawn(move || {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         let _ = gone.send(());
@@ -127,13 +130,13 @@ async fn parent_gone() {
     let _ = ended.await;
 }
 
-/// The program ends before its time.
+/// Reason why the program fails.
 #[derive(Debug, thiserror::Error)]
-enum RunError {
-    /// It cannot start.
-    #[error("cannot start with these --listen and --queue")]
-    Start(#[from] StartError),
-    /// Signals or standard output cannot be had.
+enum EmulatorRunError {
+    /// The emulator cannot start.
+    #[error("cannot start with the given --listen and --queue")]
+    Start(#[from] EmulatorStartError),
+    /// Signals or standard output are unavailable.
     #[error("cannot use standard output or signals")]
     Io(#[from] io::Error),
 }
@@ -143,12 +146,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queue_is_read_with_its_options() {
-        let queue: Queue = "jobs:cafe:dead=jobs-dead:max_retries=9".parse().unwrap();
+    fn a_queue_argument_is_parsed_with_its_options() {
+        let queue: QueueArg = "jobs:cafe:dead=jobs-dead:max_retries=9".parse().unwrap();
         assert_eq!((queue.name.as_str(), queue.id.as_str(), queue.pull.max_retries), ("jobs", "cafe", 9));
         assert_eq!(queue.pull.dead_letter_queue.as_deref(), Some("jobs-dead"));
         for wrong in ["", "jobs", "jobs:", ":id", "jobs:id:dead", "jobs:id:dead=", "jobs:id:max_retries=x"] {
-            assert_eq!(wrong.parse::<Queue>(), Err(QueueError), "{wrong}");
+            assert_eq!(wrong.parse::<QueueArg>(), Err(QueueArgError), "{wrong}");
         }
     }
 }

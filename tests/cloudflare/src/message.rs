@@ -1,4 +1,4 @@
-//! What travels through a queue: bytes and how they were meant.
+//! Messages: bytes with a content type.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,21 +8,21 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
 
-/// How the sender meant the bytes of a message.
+/// Content type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentType {
-    /// UTF-8, which a pull gives as it is.
+pub enum MessageContentType {
+    /// UTF-8 text, returned unchanged by a pull.
     Text,
-    /// A JSON text, which a pull gives in base64 (see [`JsonBodies`]).
+    /// JSON text, returned in base64 by a pull (see [`JsonBodyForm`]).
     Json,
-    /// Anything, which a pull gives in base64.
+    /// Arbitrary bytes, returned in base64 by a pull.
     Bytes,
-    /// A value serialized by the Workers runtime, which only the Workers runtime can read.
+    /// A value in the serialization of the Workers runtime, which only that runtime can read.
     V8,
 }
 
-impl ContentType {
-    /// Its name in both protocols.
+impl MessageContentType {
+    /// Returns the name in both protocols.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -34,25 +34,25 @@ impl ContentType {
     }
 }
 
-/// The text names no content type.
+/// The text is not the name of a content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be text, json, bytes or v8")]
-pub struct ContentTypeError;
+pub struct MessageContentTypeError;
 
-impl FromStr for ContentType {
-    type Err = ContentTypeError;
+impl FromStr for MessageContentType {
+    type Err = MessageContentTypeError;
 
-    fn from_str(text: &str) -> Result<Self, ContentTypeError> {
+    fn from_str(text: &str) -> Result<Self, MessageContentTypeError> {
         [Self::Text, Self::Json, Self::Bytes, Self::V8]
             .into_iter()
             .find(|content_type| content_type.as_str() == text)
-            .ok_or(ContentTypeError)
+            .ok_or(MessageContentTypeError)
     }
 }
 
-/// How a pull gives the body of a `json` message: documentation and reports from the field differ.
+/// Form of a `json` body in a pull; documentation and users' reports differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum JsonBodies {
+pub enum JsonBodyForm {
     /// A string that holds the JSON text in base64, as documented.
     #[default]
     Base64,
@@ -62,67 +62,71 @@ pub enum JsonBodies {
     Value,
 }
 
-/// One message: bytes whose content type holds for them.
+/// A message whose bytes are valid for their content type.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Message {
-    content_type: ContentType,
+pub struct EmulatorMessage {
+    content_type: MessageContentType,
     body: Bytes,
 }
 
-/// The bytes are not of the content type.
+/// The bytes are not valid for the content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the body is not of its content type")]
-pub struct MessageError;
+#[error("the body is not valid for its content type")]
+pub struct EmulatorMessageError;
 
-impl Message {
-    /// A message of `content_type`.
+impl EmulatorMessage {
+    /// Creates a message of `content_type`.
     ///
     /// # Errors
     /// A `text` is not UTF-8, or a `json` is not JSON.
-    pub fn new(content_type: ContentType, body: impl Into<Bytes>) -> Result<Self, MessageError> {
+    pub fn new(
+        content_type: MessageContentType,
+        body: impl Into<Bytes>,
+    ) -> Result<Self, EmulatorMessageError> {
         let body = body.into();
         let holds = match content_type {
-            ContentType::Text => std::str::from_utf8(&body).is_ok(),
-            ContentType::Json => serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok(),
-            ContentType::Bytes | ContentType::V8 => true,
+            MessageContentType::Text => std::str::from_utf8(&body).is_ok(),
+            MessageContentType::Json => serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok(),
+            MessageContentType::Bytes | MessageContentType::V8 => true,
         };
-        if holds { Ok(Self { content_type, body }) } else { Err(MessageError) }
+        if holds { Ok(Self { content_type, body }) } else { Err(EmulatorMessageError) }
     }
 
-    /// A message of content type `text`.
+    /// Creates a message of content type `text`.
     #[must_use]
     pub fn text(body: impl Into<String>) -> Self {
-        Self { content_type: ContentType::Text, body: body.into().into() }
+        Self { content_type: MessageContentType::Text, body: body.into().into() }
     }
 
-    /// How the bytes are meant.
+    /// Returns the content type.
     #[must_use]
-    pub fn content_type(&self) -> ContentType {
+    pub fn content_type(&self) -> MessageContentType {
         self.content_type
     }
 
-    /// The bytes as they were sent.
+    /// Returns the bytes as they were sent.
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// The body as a pull gives it.
-    pub(crate) fn pulled(&self, json: JsonBodies) -> Value {
+    /// Returns the body in the form of a pull response.
+    pub(crate) fn pulled(&self, json: JsonBodyForm) -> Value {
         let text = || Value::String(String::from_utf8_lossy(&self.body).into_owned());
         let base64 = || Value::String(BASE64_STANDARD.encode(&self.body));
         match (self.content_type, json) {
-            (ContentType::Text, _) | (ContentType::Json, JsonBodies::Text) => text(),
-            (ContentType::Json, JsonBodies::Value) => {
+            (MessageContentType::Text, _) | (MessageContentType::Json, JsonBodyForm::Text) => text(),
+            (MessageContentType::Json, JsonBodyForm::Value) => {
                 serde_json::from_slice(&self.body).unwrap_or(Value::Null)
             }
-            (ContentType::Json, JsonBodies::Base64) | (ContentType::Bytes | ContentType::V8, _) => base64(),
+            (MessageContentType::Json, JsonBodyForm::Base64)
+            | (MessageContentType::Bytes | MessageContentType::V8, _) => base64(),
         }
     }
 }
 
-/// Bodies hold secrets of whoever tests with them.
-impl fmt::Debug for Message {
+/// Omits the body, which may contain secrets.
+impl fmt::Debug for EmulatorMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
             .field("content_type", &self.content_type)
@@ -138,31 +142,31 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(content_type: ContentType, body: &'static [u8], form: JsonBodies, expected: &Value) {
-        let message = Message::new(content_type, body).unwrap();
+    fn check(content_type: MessageContentType, body: &'static [u8], form: JsonBodyForm, expected: &Value) {
+        let message = EmulatorMessage::new(content_type, body).unwrap();
         assert_eq!(message.pulled(form), *expected);
     }
 
     #[test]
-    fn each_content_type_comes_out_of_a_pull_in_its_form() {
-        use ContentType::{Bytes, Json, Text, V8};
-        check(Text, "{\"ä\":1}".as_bytes(), JsonBodies::Base64, &json!("{\"ä\":1}"));
-        check(Bytes, b"\xff\x0f", JsonBodies::Value, &json!("/w8="));
-        check(V8, b"\xff\x0f", JsonBodies::Text, &json!("/w8="));
-        check(Json, br#"{"a":1}"#, JsonBodies::Base64, &json!("eyJhIjoxfQ=="));
-        check(Json, br#"{"a":1}"#, JsonBodies::Text, &json!(r#"{"a":1}"#));
-        check(Json, br#"{"a":1}"#, JsonBodies::Value, &json!({"a": 1}));
+    fn a_pull_returns_each_content_type_in_its_form() {
+        use MessageContentType::{Bytes, Json, Text, V8};
+        check(Text, "{\"ä\":1}".as_bytes(), JsonBodyForm::Base64, &json!("{\"ä\":1}"));
+        check(Bytes, b"\xff\x0f", JsonBodyForm::Value, &json!("/w8="));
+        check(V8, b"\xff\x0f", JsonBodyForm::Text, &json!("/w8="));
+        check(Json, br#"{"a":1}"#, JsonBodyForm::Base64, &json!("eyJhIjoxfQ=="));
+        check(Json, br#"{"a":1}"#, JsonBodyForm::Text, &json!(r#"{"a":1}"#));
+        check(Json, br#"{"a":1}"#, JsonBodyForm::Value, &json!({"a": 1}));
     }
 
     #[test]
-    fn bytes_that_are_not_of_their_content_type_are_refused() {
-        assert_eq!(Message::new(ContentType::Text, &b"\xff"[..]), Err(MessageError));
-        assert_eq!(Message::new(ContentType::Json, &b"{"[..]), Err(MessageError));
-        assert_eq!("xml".parse::<ContentType>(), Err(ContentTypeError));
+    fn bytes_that_are_invalid_for_their_content_type_are_refused() {
+        assert_eq!(EmulatorMessage::new(MessageContentType::Text, &b"\xff"[..]), Err(EmulatorMessageError));
+        assert_eq!(EmulatorMessage::new(MessageContentType::Json, &b"{"[..]), Err(EmulatorMessageError));
+        assert_eq!("xml".parse::<MessageContentType>(), Err(MessageContentTypeError));
     }
 
     #[test]
-    fn a_body_is_not_shown() {
-        assert!(!format!("{:?}", Message::text("secret")).contains("secret"));
+    fn debug_output_omits_the_body() {
+        assert!(!format!("{:?}", EmulatorMessage::text("secret")).contains("secret"));
     }
 }

@@ -1,5 +1,5 @@
-//! One queue: messages that wait, are delayed, are leased, come back, are given up or grow too old. Time goes in as an
-//! argument, always since the Unix epoch.
+//! One queue: its messages wait, are delayed, leased, retried, given up or expire. The time is always an argument,
+//! counted since the Unix epoch.
 
 mod lease;
 #[cfg(test)]
@@ -9,104 +9,104 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
-use crate::message::Message;
-use crate::settings::{Consumer, PullSettings, QueueSettings};
+use crate::message::EmulatorMessage;
+use crate::settings::{EmulatedQueueSettings, PullConsumerSettings, QueueConsumer};
 
 pub(crate) use self::lease::LeaseId;
 
-/// Grows with each message, which is why messages in its order are in the order of their age.
-type Sequence = u64;
+/// Increases with each message, so this order is also the order by age.
+type MessageSequence = u64;
 
 #[derive(Debug)]
-pub(crate) struct Queue {
-    settings: QueueSettings,
-    /// Tells this queue's messages from those of any other, also of a former run.
+pub(crate) struct EmulatedQueue {
+    settings: EmulatedQueueSettings,
+    /// Distinguishes this queue's messages from those of other queues and of former runs.
     origin: u64,
-    next: Sequence,
-    messages: BTreeMap<Sequence, Held>,
-    /// What is not leased, by the time from which it can be pulled.
-    waiting: BTreeSet<(Duration, Sequence)>,
-    /// What is leased, by the end of the lease.
-    leased: BTreeSet<(Duration, Sequence)>,
+    next: MessageSequence,
+    messages: BTreeMap<MessageSequence, StoredMessage>,
+    /// Messages that are not leased, by the time from which they can be pulled.
+    waiting: BTreeSet<(Duration, MessageSequence)>,
+    /// Leased messages, by the end of the lease.
+    leased: BTreeSet<(Duration, MessageSequence)>,
     bytes: u64,
-    outcomes: Outcomes,
+    outcomes: MessageOutcomes,
 }
 
 #[derive(Debug)]
-struct Held {
-    message: Message,
+struct StoredMessage {
+    message: EmulatorMessage,
     sent: Duration,
     attempts: u32,
-    place: Place,
+    state: StoredState,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum StoredState {
     Waiting { from: Duration },
     Leased { until: Duration },
 }
 
-/// What became of messages, counted since the start.
+/// Outcomes of messages, counted since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcomes {
-    /// Taken into the queue.
+pub struct MessageOutcomes {
+    /// Accepted by the queue.
     pub sent: u64,
-    /// Handed out, each time counted.
+    /// Delivered, counting each delivery.
     pub delivered: u64,
     /// Removed by an acknowledgement.
     pub acknowledged: u64,
-    /// Put back by a consumer.
+    /// Retried by a consumer.
     pub retried: u64,
-    /// Put back by the end of a lease.
+    /// Made visible again because the lease expired.
     pub lapsed: u64,
-    /// Given up after too many deliveries, and put into the dead-letter queue.
+    /// Moved to the dead-letter queue after too many deliveries.
     pub dead_lettered: u64,
-    /// Given up after too many deliveries, and deleted.
+    /// Deleted after too many deliveries.
     pub deleted: u64,
-    /// Deleted because of age.
+    /// Deleted at the end of the retention.
     pub expired: u64,
 }
 
-/// How much a queue holds.
+/// Size of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Backlog {
+pub(crate) struct QueueBacklog {
     pub(crate) count: u64,
     pub(crate) bytes: u64,
-    /// Zero where nothing is held.
+    /// Zero if the queue is empty.
     pub(crate) oldest: Duration,
 }
 
-/// A message on its way to a consumer.
+/// A message as delivered to a consumer.
 #[derive(Debug)]
-pub(crate) struct Delivery {
+pub(crate) struct MessageDelivery {
     pub(crate) id: String,
     pub(crate) lease: LeaseId,
-    pub(crate) message: Message,
+    pub(crate) message: EmulatorMessage,
     pub(crate) sent: Duration,
     pub(crate) attempts: u32,
 }
 
-/// How a pull leases what it hands out.
+/// Leasing of the messages that a pull delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leasing {
-    /// For so long.
+pub(crate) enum LeaseMode {
+    /// For this long.
     For(Duration),
-    /// Not at all: the next pull gets the same messages.
+    /// No lease: the next pull delivers the same messages.
     Forgotten,
 }
 
-/// What came of settling a lease.
+/// Outcome of acknowledging or retrying a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
+pub(crate) enum AckOutcome {
     Done,
-    /// The message is already gone, or another lease holds it. No error, as documented.
+    /// The message is gone, or a newer lease owns it. Not an error, as documented.
     TooLate,
-    /// This queue never gave such a lease.
+    /// This queue never issued the lease.
     Unknown,
 }
 
-impl Queue {
-    pub(crate) fn new(settings: QueueSettings) -> Self {
+impl EmulatedQueue {
+    pub(crate) fn new(settings: EmulatedQueueSettings) -> Self {
         let origin = RandomState::new().hash_one(&settings.id);
         Self {
             settings,
@@ -116,98 +116,98 @@ impl Queue {
             waiting: BTreeSet::new(),
             leased: BTreeSet::new(),
             bytes: 0,
-            outcomes: Outcomes::default(),
+            outcomes: MessageOutcomes::default(),
         }
     }
 
-    pub(crate) fn settings(&self) -> &QueueSettings {
+    pub(crate) fn settings(&self) -> &EmulatedQueueSettings {
         &self.settings
     }
 
-    pub(crate) fn settings_mut(&mut self) -> &mut QueueSettings {
+    pub(crate) fn settings_mut(&mut self) -> &mut EmulatedQueueSettings {
         &mut self.settings
     }
 
-    pub(crate) fn outcomes(&self) -> Outcomes {
+    pub(crate) fn outcomes(&self) -> MessageOutcomes {
         self.outcomes
     }
 
-    pub(crate) fn messages(&self) -> impl ExactSizeIterator<Item = &Message> {
-        self.messages.values().map(|held| &held.message)
+    pub(crate) fn messages(&self) -> impl ExactSizeIterator<Item = &EmulatorMessage> {
+        self.messages.values().map(|stored| &stored.message)
     }
 
-    pub(crate) fn backlog(&self) -> Backlog {
-        let oldest = self.messages.first_key_value().map_or(Duration::ZERO, |(_, held)| held.sent);
-        Backlog { count: count(self.messages.len()), bytes: self.bytes, oldest }
+    pub(crate) fn backlog(&self) -> QueueBacklog {
+        let oldest = self.messages.first_key_value().map_or(Duration::ZERO, |(_, stored)| stored.sent);
+        QueueBacklog { count: count(self.messages.len()), bytes: self.bytes, oldest }
     }
 
     pub(crate) fn leased(&self) -> usize {
         self.leased.len()
     }
 
-    /// How many could be pulled now.
+    /// Returns the number of messages that could be pulled now.
     pub(crate) fn ready(&self, now: Duration) -> usize {
-        self.waiting.range(..=(now, Sequence::MAX)).count()
+        self.waiting.range(..=(now, MessageSequence::MAX)).count()
     }
 
-    /// Takes a message, to be pulled after its own delay or else the queue's.
-    pub(crate) fn send(&mut self, message: Message, delay: Option<Duration>, now: Duration) {
+    /// Adds a message, visible after its delay or else the queue's.
+    pub(crate) fn send(&mut self, message: EmulatorMessage, delay: Option<Duration>, now: Duration) {
         let sequence = self.next;
         self.next = sequence.saturating_add(1);
         let from = now.saturating_add(delay.unwrap_or(self.settings.delivery_delay));
         self.bytes = self.bytes.saturating_add(count(message.body().len()));
         self.waiting.insert((from, sequence));
-        let place = Place::Waiting { from };
-        self.messages.insert(sequence, Held { message, sent: now, attempts: 0, place });
+        let state = StoredState::Waiting { from };
+        self.messages.insert(sequence, StoredMessage { message, sent: now, attempts: 0, state });
         self.outcomes.sent = self.outcomes.sent.saturating_add(1);
     }
 
-    /// Hands out up to `most` messages, those first that can be pulled longest.
-    pub(crate) fn pull(&mut self, most: usize, leasing: Leasing, now: Duration) -> Vec<Delivery> {
+    /// Delivers up to `limit` messages, starting with those visible longest.
+    pub(crate) fn pull(&mut self, limit: usize, leasing: LeaseMode, now: Duration) -> Vec<MessageDelivery> {
         if self.settings.delivery_paused {
             return Vec::new();
         }
-        let due: Vec<_> = self.waiting.range(..=(now, Sequence::MAX)).take(most).copied().collect();
+        let due: Vec<_> = self.waiting.range(..=(now, MessageSequence::MAX)).take(limit).copied().collect();
         due.into_iter().filter_map(|entry| self.deliver(entry, leasing, now)).collect()
     }
 
-    /// Removes a message for good.
-    pub(crate) fn acknowledge(&mut self, lease: &LeaseId) -> Settled {
-        let Some(sequence) = self.known(lease) else { return Settled::Unknown };
-        // A lease that ended, or was followed by another, still acknowledges: Cloudflare is permissive, and says so.
+    /// Removes a message.
+    pub(crate) fn acknowledge(&mut self, lease: &LeaseId) -> AckOutcome {
+        let Some(sequence) = self.known(lease) else { return AckOutcome::Unknown };
+        // Documented: an expired or superseded lease still acknowledges.
         if self.remove(sequence).is_none() {
-            return Settled::TooLate;
+            return AckOutcome::TooLate;
         }
         self.outcomes.acknowledged = self.outcomes.acknowledged.saturating_add(1);
-        Settled::Done
+        AckOutcome::Done
     }
 
-    /// Puts a message back, to be pulled after its own delay or else the consumer's. One that is given up goes to
-    /// `given_up`.
+    /// Makes a message visible again after the given delay or else the consumer's. A message with too many deliveries
+    /// goes to `given_up`.
     pub(crate) fn retry(
         &mut self,
         lease: &LeaseId,
         delay: Option<Duration>,
         now: Duration,
-        given_up: &mut Vec<Message>,
-    ) -> Settled {
-        let Some(sequence) = self.known(lease) else { return Settled::Unknown };
-        let current = self.messages.get(&sequence).is_some_and(|held| {
-            held.attempts == lease.attempt() && matches!(held.place, Place::Leased { .. })
+        given_up: &mut Vec<EmulatorMessage>,
+    ) -> AckOutcome {
+        let Some(sequence) = self.known(lease) else { return AckOutcome::Unknown };
+        let current = self.messages.get(&sequence).is_some_and(|stored| {
+            stored.attempts == lease.attempt() && matches!(stored.state, StoredState::Leased { .. })
         });
         if !current {
-            return Settled::TooLate;
+            return AckOutcome::TooLate;
         }
         self.outcomes.retried = self.outcomes.retried.saturating_add(1);
         let from = now.saturating_add(delay.unwrap_or(self.consumer().retry_delay));
         self.put_back(sequence, from, given_up);
-        Settled::Done
+        AckOutcome::Done
     }
 
-    /// Does what is due: ends leases and deletes what is too old. What is given up goes to `given_up`.
-    pub(crate) fn advance(&mut self, now: Duration, given_up: &mut Vec<Message>) {
-        while let Some((&sequence, held)) = self.messages.first_key_value() {
-            if held.sent.saturating_add(self.settings.retention) > now {
+    /// Expires messages and leases that are due. Messages with too many deliveries go to `given_up`.
+    pub(crate) fn advance(&mut self, now: Duration, given_up: &mut Vec<EmulatorMessage>) {
+        while let Some((&sequence, stored)) = self.messages.first_key_value() {
+            if stored.sent.saturating_add(self.settings.retention) > now {
                 break;
             }
             self.remove(sequence);
@@ -220,72 +220,77 @@ impl Queue {
         }
     }
 
-    /// Notes that messages which were given up went to the dead-letter queue.
+    /// Counts messages that were moved to the dead-letter queue.
     pub(crate) fn dead_lettered(&mut self, messages: usize) {
         self.outcomes.dead_lettered = self.outcomes.dead_lettered.saturating_add(count(messages));
     }
 
-    /// Notes that messages which were given up are lost.
+    /// Counts messages that were deleted after too many deliveries.
     pub(crate) fn deleted(&mut self, messages: usize) {
         self.outcomes.deleted = self.outcomes.deleted.saturating_add(count(messages));
     }
 
-    pub(crate) fn consumer(&self) -> PullSettings {
+    pub(crate) fn consumer(&self) -> PullConsumerSettings {
         match &self.settings.consumer {
-            Consumer::HttpPull(pull) => pull.clone(),
-            Consumer::None | Consumer::Worker { .. } => PullSettings::default(),
+            QueueConsumer::HttpPull(pull) => pull.clone(),
+            QueueConsumer::None | QueueConsumer::Worker { .. } => PullConsumerSettings::default(),
         }
     }
 
-    fn deliver(&mut self, entry: (Duration, Sequence), leasing: Leasing, now: Duration) -> Option<Delivery> {
+    fn deliver(
+        &mut self,
+        entry: (Duration, MessageSequence),
+        leasing: LeaseMode,
+        now: Duration,
+    ) -> Option<MessageDelivery> {
         let (_, sequence) = entry;
-        let held = self.messages.get_mut(&sequence)?;
-        held.attempts = held.attempts.saturating_add(1);
-        if let Leasing::For(visibility) = leasing {
+        let stored = self.messages.get_mut(&sequence)?;
+        stored.attempts = stored.attempts.saturating_add(1);
+        if let LeaseMode::For(visibility) = leasing {
             let until = now.saturating_add(visibility);
-            held.place = Place::Leased { until };
+            stored.state = StoredState::Leased { until };
             self.waiting.remove(&entry);
             self.leased.insert((until, sequence));
         }
         self.outcomes.delivered = self.outcomes.delivered.saturating_add(1);
-        Some(Delivery {
+        Some(MessageDelivery {
             id: format!("{:016x}{sequence:016x}", self.origin),
-            lease: LeaseId::new(self.origin, sequence, held.attempts),
-            message: held.message.clone(),
-            sent: held.sent,
-            attempts: held.attempts,
+            lease: LeaseId::new(self.origin, sequence, stored.attempts),
+            message: stored.message.clone(),
+            sent: stored.sent,
+            attempts: stored.attempts,
         })
     }
 
-    /// The message of a lease that this queue gave, whether or not it still holds it.
-    fn known(&self, lease: &LeaseId) -> Option<Sequence> {
+    /// Returns the message of a lease that this queue issued, whether or not the message still exists.
+    fn known(&self, lease: &LeaseId) -> Option<MessageSequence> {
         let sequence = lease.sequence_of(self.origin)?;
         (sequence < self.next).then_some(sequence)
     }
 
-    /// The first delivery and `max_retries` more, then it is given up.
-    fn put_back(&mut self, sequence: Sequence, from: Duration, given_up: &mut Vec<Message>) {
+    /// Makes a message visible again, or gives it up after the first delivery and `max_retries` more.
+    fn put_back(&mut self, sequence: MessageSequence, from: Duration, given_up: &mut Vec<EmulatorMessage>) {
         let max_retries = self.consumer().max_retries;
-        let Some(held) = self.messages.get_mut(&sequence) else { return };
-        if held.attempts > max_retries {
+        let Some(stored) = self.messages.get_mut(&sequence) else { return };
+        if stored.attempts > max_retries {
             given_up.extend(self.remove(sequence));
             return;
         }
-        if let Place::Leased { until } = held.place {
+        if let StoredState::Leased { until } = stored.state {
             self.leased.remove(&(until, sequence));
         }
-        held.place = Place::Waiting { from };
+        stored.state = StoredState::Waiting { from };
         self.waiting.insert((from, sequence));
     }
 
-    fn remove(&mut self, sequence: Sequence) -> Option<Message> {
-        let held = self.messages.remove(&sequence)?;
-        match held.place {
-            Place::Waiting { from } => self.waiting.remove(&(from, sequence)),
-            Place::Leased { until } => self.leased.remove(&(until, sequence)),
+    fn remove(&mut self, sequence: MessageSequence) -> Option<EmulatorMessage> {
+        let stored = self.messages.remove(&sequence)?;
+        match stored.state {
+            StoredState::Waiting { from } => self.waiting.remove(&(from, sequence)),
+            StoredState::Leased { until } => self.leased.remove(&(until, sequence)),
         };
-        self.bytes = self.bytes.saturating_sub(count(held.message.body().len()));
-        Some(held.message)
+        self.bytes = self.bytes.saturating_sub(count(stored.message.body().len()));
+        Some(stored.message)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Why a call is refused, and how either protocol says so.
+//! Refusals of calls, and their responses in both protocols.
 
 use std::time::Duration;
 
@@ -10,53 +10,53 @@ use serde_json::json;
 const ERROR_CODE: HeaderName = HeaderName::from_static("cf-queues-error-code");
 const ERROR_CAUSE: HeaderName = HeaderName::from_static("cf-queues-error-cause");
 
-/// Why a call is refused. The codes are Cloudflare's where they are documented or were seen.
+/// Reason why a call is refused. The codes are Cloudflare's where documented or observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum CallRefusal {
     /// No endpoint has this path.
     NoRoute,
     /// The endpoint has another method.
     Method,
-    /// There is no bearer token.
+    /// The bearer token is missing.
     NoToken,
-    /// Nobody has this token.
+    /// The token is unknown.
     UnknownToken,
-    /// The token does not permit it, or is for another account.
+    /// The token lacks the permission, or belongs to another account.
     Forbidden,
-    /// A queue id that cannot be one.
+    /// The queue id is malformed.
     QueueIdMalformed,
-    /// No queue to send to, to pull from or to acknowledge at.
+    /// The queue does not exist, for calls on messages.
     QueueNotFound,
-    /// No queue to look at: another part of Cloudflare, and another code.
+    /// The queue does not exist, for calls on queues: another part of Cloudflare with another code.
     NoSuchQueue,
     /// The queue's consumer does not pull.
     PullDisabled,
     /// The request is not JSON.
     BodyMalformed,
-    /// The request is JSON of another shape, or out of bounds.
+    /// The request is JSON of a different shape, or out of bounds.
     BodyInvalid,
     /// The delay of a batch is out of bounds.
     BatchDelay,
-    /// The content type of a message is unknown or not true, or its delay is out of bounds.
+    /// The content type of a message is unknown or does not match, or its delay is out of bounds.
     MessageMetadata,
     /// A message is too large.
     MessageSize,
     /// A batch is too large.
     BatchSize,
-    /// A batch has too many messages or none.
+    /// A batch is empty or has too many messages.
     BatchCount,
-    /// More messages than a queue takes.
+    /// The queue's message rate is exceeded.
     Overloaded(Option<Duration>),
     /// The backlog is full.
     StorageLimit,
-    /// More calls than a token may make.
+    /// The token's call rate is exceeded.
     RateLimited(Duration),
-    /// A fault of Cloudflare's own.
+    /// An internal error of Cloudflare.
     Internal,
 }
 
-impl Refusal {
-    /// Status, code and text.
+impl CallRefusal {
+    /// Returns status, code and text.
     fn parts(self) -> (StatusCode, u32, &'static str) {
         use StatusCode as S;
         match self {
@@ -93,7 +93,7 @@ impl Refusal {
         }
     }
 
-    /// As the API says it.
+    /// Converts the refusal to a response of the API.
     pub(crate) fn to_api(self) -> Response<Bytes> {
         let (status, code, message) = self.parts();
         let body = json!({
@@ -105,7 +105,7 @@ impl Refusal {
         self.with_wait(json_response(status, &body))
     }
 
-    /// As the broker says it.
+    /// Converts the refusal to a response of the broker.
     pub(crate) fn to_broker(self) -> Response<Bytes> {
         let (status, code, message) = self.parts();
         let mut response = Response::new(Bytes::new());

@@ -1,4 +1,4 @@
-//! The listener: it can go away and come back on its port, and cuts every connection when it goes.
+//! The listener, which can stop and restart on its port; stopping cuts every connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,26 +11,26 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::service::{self, Shared};
+use crate::service::{self, SharedEmulator};
 
 const BACKLOG: u32 = 1024;
 
 #[derive(Debug)]
-pub(crate) struct Server {
-    /// Bound and never listening: during an outage nobody else gets the port, and whoever connects is refused.
+pub(crate) struct EmulatorServer {
+    /// Bound and never listening: keeps the port reserved during an outage, so that connections are refused.
     holder: TcpSocket,
-    running: Mutex<Option<Running>>,
-    shared: Arc<Shared>,
+    running: Mutex<Option<ServerTasks>>,
+    shared: Arc<SharedEmulator>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct ServerTasks {
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-impl Server {
-    pub(crate) fn start(address: SocketAddr, shared: Arc<Shared>) -> io::Result<Self> {
+impl EmulatorServer {
+    pub(crate) fn start(address: SocketAddr, shared: Arc<SharedEmulator>) -> io::Result<Self> {
         let holder = bind(address)?;
         let server = Self { holder, running: Mutex::new(None), shared };
         server.listen()?;
@@ -41,7 +41,7 @@ impl Server {
         self.holder.local_addr()
     }
 
-    /// Listens, if it does not already.
+    /// Listens unless already listening.
     pub(crate) fn listen(&self) -> io::Result<()> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if running.is_some() {
@@ -51,14 +51,14 @@ impl Server {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let accepting = accept(listener, Arc::clone(&self.shared), stop.clone(), tasks.clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(accepting));
-        *running = Some(Running { stop, tasks });
+        *running = Some(ServerTasks { stop, tasks });
         Ok(())
     }
 
-    /// Cuts every connection, and refuses new ones from then on.
+    /// Cuts every connection and refuses new ones.
     pub(crate) async fn stop(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Running { stop, tasks }) = running {
+        if let Some(ServerTasks { stop, tasks }) = running {
             stop.cancel();
             tasks.close();
             tasks.wait().await;
@@ -66,7 +66,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for EmulatorServer {
     fn drop(&mut self) {
         if let Some(running) = self.running.get_mut().unwrap_or_else(PoisonError::into_inner) {
             running.stop.cancel();
@@ -83,9 +83,14 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken, tasks: TaskTracker) {
+async fn accept(
+    listener: TcpListener,
+    shared: Arc<SharedEmulator>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
     loop {
-        // What fails is one connection that went away, or files that are short for a while.
+        // Either one connection was aborted, or file descriptors ran out temporarily.
         let Ok((connection, _)) = listener.accept().await else {
             tokio::task::yield_now().await;
             continue;
@@ -95,9 +100,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTo
     }
 }
 
-async fn serve(connection: TcpStream, shared: Arc<Shared>) {
+async fn serve(connection: TcpStream, shared: Arc<SharedEmulator>) {
     let _ = connection.set_nodelay(true);
     let service = service_fn(|request| service::serve(Arc::clone(&shared), request));
-    // An error is a connection that ended, often because it was to be cut.
+    // An error means that the connection ended, often cut on purpose.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }

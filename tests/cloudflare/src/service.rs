@@ -1,4 +1,4 @@
-//! One request: counted, spoiled where a fault says so, answered.
+//! Processing of one request: counting, faults, and the response.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,31 +11,31 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, request};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming};
 
-use crate::api::{self, Asked, Call};
+use crate::api::{self, ApiCall, ApiRequest};
 use crate::broker;
-use crate::calls::Endpoint;
-use crate::clock::Clock;
-use crate::fault::{Fault, Garbage};
-use crate::refusal::Refusal;
-use crate::state::State;
+use crate::calls::EmulatorEndpoint;
+use crate::clock::EmulatorClock;
+use crate::fault::{EmulatorFault, GarbageBody};
+use crate::refusal::CallRefusal;
+use crate::state::EmulatorState;
 
-/// Room for a full batch, in base64 or with every character escaped.
+/// Maximum request size: a full batch in base64 or with every character escaped.
 const REQUEST_BYTES: usize = 2 * 1024 * 1024;
 
-/// What all connections share.
+/// State shared by all connections.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) clock: Clock,
-    state: Mutex<State>,
+pub(crate) struct SharedEmulator {
+    pub(crate) clock: EmulatorClock,
+    state: Mutex<EmulatorState>,
 }
 
-impl Shared {
-    pub(crate) fn new(state: State) -> Self {
-        Self { clock: Clock::default(), state: Mutex::new(state) }
+impl SharedEmulator {
+    pub(crate) fn new(state: EmulatorState) -> Self {
+        Self { clock: EmulatorClock::default(), state: Mutex::new(state) }
     }
 
-    /// The state, with all done that is due by now.
-    pub(crate) fn state(&self) -> (MutexGuard<'_, State>, Duration) {
+    /// Locks the state and advances it to the current time.
+    pub(crate) fn state(&self) -> (MutexGuard<'_, EmulatorState>, Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         state.advance(now);
@@ -43,49 +43,52 @@ impl Shared {
     }
 }
 
-/// A response, and how many messages were taken, handed out or settled.
-pub(crate) struct Moved {
+/// A response, and the number of messages that were accepted, delivered, acknowledged or retried.
+pub(crate) struct CallOutcome {
     pub(crate) messages: usize,
     pub(crate) response: Response<Bytes>,
 }
 
-/// How a pull hands messages out.
+/// Delivery mode of a pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Handing {
-    /// Leased, with the lease's id.
+pub(crate) enum DeliveryMode {
+    /// Leased, with the correct lease id.
     True,
     /// Not leased.
     Forgotten,
-    /// Leased, with ids of no lease.
+    /// Leased, with wrong lease ids.
     WrongLeases,
 }
 
-/// The connection ends without an answer.
+/// The connection ends without a response.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is cut")]
-pub(crate) struct Cut;
+pub(crate) struct ConnectionCut;
 
-/// What is called, of either protocol.
-enum Target {
-    Broker(Endpoint),
-    Api(Call),
+/// Target of a call in either protocol.
+enum CallTarget {
+    Broker(EmulatorEndpoint),
+    Api(ApiCall),
 }
 
 /// Answers a request.
 ///
 /// # Errors
 /// The connection is to be cut.
-pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Spoiled>, Cut> {
+pub(crate) async fn serve(
+    shared: Arc<SharedEmulator>,
+    request: Request<Incoming>,
+) -> Result<Response<SpoiledBody>, ConnectionCut> {
     let (head, body) = request.into_parts();
     let target = match route(&head) {
         Ok(target) => target,
-        Err(refusal) => return Ok(refusal.to_api().map(Spoiled::whole)),
+        Err(refusal) => return Ok(refusal.to_api().map(SpoiledBody::whole)),
     };
     let endpoint = target.endpoint();
     let body = match Limited::new(body, REQUEST_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(target.too_large()),
-        Err(_) => return Err(Cut),
+        Err(_) => return Err(ConnectionCut),
     };
     let fault = {
         let (mut state, _) = shared.state();
@@ -93,53 +96,60 @@ pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Re
         state.faults.next(endpoint)
     };
     match fault {
-        Some(Fault::Throttled(wait)) => {
-            return Ok(target.refuse(Refusal::Overloaded(wait)).map(Spoiled::whole));
+        Some(EmulatorFault::Throttled(wait)) => {
+            return Ok(target.refuse(CallRefusal::Overloaded(wait)).map(SpoiledBody::whole));
         }
-        Some(Fault::Internal) => return Ok(target.refuse(Refusal::Internal).map(Spoiled::whole)),
-        Some(Fault::Forbidden) => return Ok(target.refuse(Refusal::Forbidden).map(Spoiled::whole)),
-        Some(Fault::CutBefore) => return Err(Cut),
-        Some(Fault::Hang) => std::future::pending().await,
-        Some(Fault::Slow(time)) => tokio::time::sleep(time).await,
+        Some(EmulatorFault::Internal) => {
+            return Ok(target.refuse(CallRefusal::Internal).map(SpoiledBody::whole));
+        }
+        Some(EmulatorFault::Forbidden) => {
+            return Ok(target.refuse(CallRefusal::Forbidden).map(SpoiledBody::whole));
+        }
+        Some(EmulatorFault::CutBefore) => return Err(ConnectionCut),
+        Some(EmulatorFault::Hang) => std::future::pending().await,
+        Some(EmulatorFault::Slow(time)) => tokio::time::sleep(time).await,
         _ => {}
     }
     let handing = match fault {
-        Some(Fault::Duplicate) => Handing::Forgotten,
-        Some(Fault::WrongLeases) => Handing::WrongLeases,
-        _ => Handing::True,
+        Some(EmulatorFault::Duplicate) => DeliveryMode::Forgotten,
+        Some(EmulatorFault::WrongLeases) => DeliveryMode::WrongLeases,
+        _ => DeliveryMode::True,
     };
     let (response, fault) = work(&shared, &target, &head.headers, body, handing, fault);
     match fault {
-        Some(Fault::CutAfter) => Err(Cut),
-        Some(Fault::CutWithin) => Ok(cut_within(response)),
-        Some(Fault::Garbage(garbage)) => Ok(spoil(response, garbage)),
-        _ => Ok(response.map(Spoiled::whole)),
+        Some(EmulatorFault::CutAfter) => Err(ConnectionCut),
+        Some(EmulatorFault::CutWithin) => Ok(cut_within(response)),
+        Some(EmulatorFault::Garbage(garbage)) => Ok(spoil(response, garbage)),
+        _ => Ok(response.map(SpoiledBody::whole)),
     }
 }
 
-/// Does what is asked, and says which fault is left for the answer.
+/// Processes the call and returns the fault that remains for the response.
 fn work(
-    shared: &Shared,
-    target: &Target,
+    shared: &SharedEmulator,
+    target: &CallTarget,
     headers: &HeaderMap,
-    body: Result<Bytes, Refusal>,
-    handing: Handing,
-    fault: Option<Fault>,
-) -> (Response<Bytes>, Option<Fault>) {
+    body: Result<Bytes, CallRefusal>,
+    handing: DeliveryMode,
+    fault: Option<EmulatorFault>,
+) -> (Response<Bytes>, Option<EmulatorFault>) {
     let endpoint = target.endpoint();
     let (mut state, now) = shared.state();
     let answer = body.and_then(|body| match target {
-        Target::Broker(Endpoint::BrokerBatch) => broker::batch(&mut state, headers, &body, now),
-        Target::Broker(Endpoint::BrokerMetrics) => broker::metrics(&mut state, headers),
-        Target::Broker(_) => broker::message(&mut state, headers, body, now),
-        Target::Api(call) => api::answer(&mut state, call, &Asked { headers, body: &body, handing, now }),
+        CallTarget::Broker(EmulatorEndpoint::BrokerBatch) => broker::batch(&mut state, headers, &body, now),
+        CallTarget::Broker(EmulatorEndpoint::BrokerMetrics) => broker::metrics(&mut state, headers),
+        CallTarget::Broker(_) => broker::message(&mut state, headers, body, now),
+        CallTarget::Api(call) => {
+            api::answer(&mut state, call, &ApiRequest { headers, body: &body, handing, now })
+        }
     });
     let (messages, response) = match answer {
-        Ok(Moved { messages, response }) => (messages, response),
+        Ok(CallOutcome { messages, response }) => (messages, response),
         Err(refusal) => (0, target.refuse(refusal)),
     };
     state.calls.moved(endpoint, messages);
-    let early = fault.filter(|fault| endpoint == Endpoint::Pull && messages == 0 && fault.wants_messages());
+    let early =
+        fault.filter(|fault| endpoint == EmulatorEndpoint::Pull && messages == 0 && fault.wants_messages());
     if let Some(fault) = early {
         state.faults.put_back(endpoint, fault);
         return (response, None);
@@ -147,55 +157,57 @@ fn work(
     (response, fault)
 }
 
-fn route(head: &request::Parts) -> Result<Target, Refusal> {
+fn route(head: &request::Parts) -> Result<CallTarget, CallRefusal> {
     let endpoint = match (head.uri.path(), &head.method) {
-        ("/message", &Method::POST) => Endpoint::BrokerMessage,
-        ("/batch", &Method::POST) => Endpoint::BrokerBatch,
-        ("/metrics", &Method::GET) => Endpoint::BrokerMetrics,
-        (path, method) => return api::route(method, path).map(Target::Api),
+        ("/message", &Method::POST) => EmulatorEndpoint::BrokerMessage,
+        ("/batch", &Method::POST) => EmulatorEndpoint::BrokerBatch,
+        ("/metrics", &Method::GET) => EmulatorEndpoint::BrokerMetrics,
+        (path, method) => return api::route(method, path).map(CallTarget::Api),
     };
-    Ok(Target::Broker(endpoint))
+    Ok(CallTarget::Broker(endpoint))
 }
 
-impl Target {
-    fn endpoint(&self) -> Endpoint {
+impl CallTarget {
+    fn endpoint(&self) -> EmulatorEndpoint {
         match self {
             Self::Broker(endpoint) => *endpoint,
             Self::Api(call) => call.endpoint,
         }
     }
 
-    fn refuse(&self, refusal: Refusal) -> Response<Bytes> {
+    fn refuse(&self, refusal: CallRefusal) -> Response<Bytes> {
         match self {
             Self::Broker(_) => refusal.to_broker(),
             Self::Api(_) => refusal.to_api(),
         }
     }
 
-    fn too_large(&self) -> Refusal {
+    fn too_large(&self) -> CallRefusal {
         match self.endpoint() {
-            Endpoint::BrokerMessage | Endpoint::Send => Refusal::MessageSize,
-            _ => Refusal::BatchSize,
+            EmulatorEndpoint::BrokerMessage | EmulatorEndpoint::Send => CallRefusal::MessageSize,
+            _ => CallRefusal::BatchSize,
         }
     }
 }
 
-fn cut_within(response: Response<Bytes>) -> Response<Spoiled> {
+fn cut_within(response: Response<Bytes>) -> Response<SpoiledBody> {
     let length = response.body().len();
-    let mut response = response.map(|body| Spoiled { next: half(body), then: Then::Cut });
-    // Said, or the end of the connection would be taken for the end of the body.
+    let mut response = response.map(|body| SpoiledBody { next: half(body), then: BodyEnd::Cut });
+    // Without a length the end of the connection would count as the end of the body.
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     response
 }
 
-fn spoil(response: Response<Bytes>, garbage: Garbage) -> Response<Spoiled> {
+fn spoil(response: Response<Bytes>, garbage: GarbageBody) -> Response<SpoiledBody> {
     let mut spoiled = match garbage {
-        Garbage::NotJson => Spoiled::whole(Bytes::from_static(b"<html><h1>Welcome to the proxy</h1></html>")),
-        Garbage::OtherShape => {
-            Spoiled::whole(Bytes::from_static(br#"{"result":{"messages":"none"},"success":7}"#))
+        GarbageBody::NotJson => {
+            SpoiledBody::whole(Bytes::from_static(b"<html><h1>Welcome to the proxy</h1></html>"))
         }
-        Garbage::Half => Spoiled::whole(half(response.into_body())),
-        Garbage::Endless => Spoiled { next: Bytes::new(), then: Then::Spaces },
+        GarbageBody::OtherShape => {
+            SpoiledBody::whole(Bytes::from_static(br#"{"result":{"messages":"none"},"success":7}"#))
+        }
+        GarbageBody::Half => SpoiledBody::whole(half(response.into_body())),
+        GarbageBody::Endless => SpoiledBody { next: Bytes::new(), then: BodyEnd::Spaces },
     };
     let mut response = Response::new(std::mem::take(&mut spoiled));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -206,53 +218,56 @@ fn half(mut body: Bytes) -> Bytes {
     body.split_to(body.len() / 2)
 }
 
-/// A response's body, whole or not.
+/// A response body that may be cut or endless.
 #[derive(Debug, Default)]
-pub(crate) struct Spoiled {
+pub(crate) struct SpoiledBody {
     next: Bytes,
-    then: Then,
+    then: BodyEnd,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-enum Then {
+enum BodyEnd {
     #[default]
     End,
     Cut,
     Spaces,
 }
 
-impl Spoiled {
+impl SpoiledBody {
     fn whole(body: Bytes) -> Self {
-        Self { next: body, then: Then::End }
+        Self { next: body, then: BodyEnd::End }
     }
 }
 
-impl Body for Spoiled {
+impl Body for SpoiledBody {
     type Data = Bytes;
-    type Error = Cut;
+    type Error = ConnectionCut;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ConnectionCut>>> {
         let next = std::mem::take(&mut self.next);
         if !next.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(next))));
         }
         Poll::Ready(match self.then {
-            Then::End => None,
-            Then::Cut => Some(Err(Cut)),
-            Then::Spaces => Some(Ok(Frame::data(Bytes::from_static(&[b' '; 16 * 1024])))),
+            BodyEnd::End => None,
+            BodyEnd::Cut => Some(Err(ConnectionCut)),
+            BodyEnd::Spaces => Some(Ok(Frame::data(Bytes::from_static(&[b' '; 16 * 1024])))),
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.next.is_empty() && matches!(self.then, Then::End)
+        self.next.is_empty() && matches!(self.then, BodyEnd::End)
     }
 
     fn size_hint(&self) -> hyper::body::SizeHint {
         match self.then {
-            Then::End => {
+            BodyEnd::End => {
                 hyper::body::SizeHint::with_exact(u64::try_from(self.next.len()).unwrap_or(u64::MAX))
             }
-            Then::Cut | Then::Spaces => hyper::body::SizeHint::default(),
+            BodyEnd::Cut | BodyEnd::Spaces => hyper::body::SizeHint::default(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What an emulator is started with.
+//! Settings of the emulator.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,123 +7,126 @@ use std::time::Duration;
 
 use crate::limits;
 
-/// What an emulator is started with.
+/// Settings of the emulator.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where both protocols are served.
+pub struct EmulatorSettings {
+    /// Listen address of both protocols.
     pub listen: SocketAddr,
     /// The queues of all accounts.
-    pub queues: Vec<QueueSettings>,
-    /// Who may call the API. The broker's protocol has no tokens: only a Workers runtime speaks it.
-    pub tokens: Vec<TokenSettings>,
-    /// Messages that each queue takes in a second; `None` is no limit.
+    pub queues: Vec<EmulatedQueueSettings>,
+    /// Tokens of the API. The broker's protocol has none: only a Workers runtime uses it.
+    pub tokens: Vec<ApiTokenSettings>,
+    /// Messages that each queue accepts per second; `None` means unlimited.
     pub messages_per_second: Option<u32>,
-    /// Calls that each token may make in five minutes, pulls and acknowledgements aside; `None` is no limit.
+    /// Calls of each token in five minutes, excluding pulls and acknowledgements; `None` means unlimited.
     pub calls_per_five_minutes: Option<u32>,
 }
 
 /// A queue and its consumer.
 #[derive(Clone, Debug)]
-pub struct QueueSettings {
-    /// The account it belongs to.
+pub struct EmulatedQueueSettings {
+    /// The owning account.
     pub account: String,
-    /// Its id, as in the path of the API.
+    /// The id in API paths.
     pub id: String,
-    /// Its name, unique in its account.
+    /// The name, unique within its account.
     pub name: String,
-    /// How long each message is held back before its first delivery.
+    /// Delay before the first delivery of each message.
     pub delivery_delay: Duration,
-    /// Whether pulls get nothing.
+    /// Whether delivery is paused, so that pulls return nothing.
     pub delivery_paused: bool,
-    /// How long a message is kept.
+    /// Retention of messages.
     pub retention: Duration,
-    /// How many bytes of messages it holds.
+    /// Maximum size of all messages in bytes.
     pub backlog_bytes: u64,
-    /// Who takes messages from it.
-    pub consumer: Consumer,
+    /// The consumer.
+    pub consumer: QueueConsumer,
 }
 
-/// Who takes messages from a queue.
+/// Consumer of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Consumer {
-    /// Nobody yet.
+pub enum QueueConsumer {
+    /// No consumer.
     None,
-    /// A Worker, which means that nobody can pull.
+    /// A Worker; pulls are refused.
     Worker {
         /// The Worker's name.
         script: String,
     },
-    /// Whoever pulls over HTTP.
-    HttpPull(PullSettings),
+    /// Clients that pull over HTTP.
+    HttpPull(PullConsumerSettings),
 }
 
-/// A consumer that pulls over HTTP.
+/// Settings of an HTTP pull consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PullSettings {
-    /// How often a message is delivered again before it is given up.
+pub struct PullConsumerSettings {
+    /// Maximum number of redeliveries of a message.
     pub max_retries: u32,
-    /// How long a message is held back before it is delivered again.
+    /// Delay before a redelivery.
     pub retry_delay: Duration,
-    /// How long a lease lasts where the pull does not say.
+    /// Lease duration if the pull sets none.
     pub visibility_timeout: Duration,
-    /// The name of the queue that gets what was given up; without one it is deleted.
+    /// Name of the dead-letter queue; without one, messages are deleted after too many deliveries.
     pub dead_letter_queue: Option<String>,
 }
 
 /// A token of the API.
 #[derive(Clone)]
-pub struct TokenSettings {
-    /// The account it is for.
+pub struct ApiTokenSettings {
+    /// The account.
     pub account: String,
     /// The bearer token itself.
     pub token: String,
-    /// What it permits.
-    pub access: Access,
+    /// The permission.
+    pub access: TokenPermission,
 }
 
-/// What a token permits. Whether Cloudflare lets a token pull that may not acknowledge is not documented.
+/// Permission of a token. It is undocumented whether Cloudflare allows a token to pull but not to acknowledge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Access {
-    /// Looking at queues.
+pub enum TokenPermission {
+    /// Reading queues.
     Read,
-    /// Looking and pulling, but nothing else.
+    /// Reading and pulling only.
     Pull,
     /// Everything.
     Edit,
 }
 
-/// Something that Cloudflare would not let be configured.
+/// A setting is outside Cloudflare's limits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("queue {queue}: {setting} must be {bounds}")]
-pub struct SettingsError {
+pub struct EmulatorSettingsError {
     queue: String,
     setting: &'static str,
     bounds: &'static str,
 }
 
-impl Settings {
-    /// Account `account` with one queue named `jobs`, its dead-letter queue `jobs-dead` and one token `token` that
-    /// permits everything, on a free port of loopback.
+impl EmulatorSettings {
+    /// Returns settings with account `account`, a queue `jobs`, its dead-letter queue `jobs-dead` and a token `token`
+    /// with all permissions, on a free port of loopback.
     #[must_use]
     pub fn sample() -> Self {
-        let dead = QueueSettings::new("account", "deadbeefdeadbeefdeadbeefdeadbeef", "jobs-dead");
-        let mut jobs = QueueSettings::new("account", "cafecafecafecafecafecafecafecafe", "jobs");
+        let dead = EmulatedQueueSettings::new("account", "deadbeefdeadbeefdeadbeefdeadbeef", "jobs-dead");
+        let mut jobs = EmulatedQueueSettings::new("account", "cafecafecafecafecafecafecafecafe", "jobs");
         let dead_letter_queue = Some(dead.name.clone());
-        jobs.consumer = Consumer::HttpPull(PullSettings { dead_letter_queue, ..PullSettings::default() });
+        jobs.consumer = QueueConsumer::HttpPull(PullConsumerSettings {
+            dead_letter_queue,
+            ..PullConsumerSettings::default()
+        });
         Self {
             queues: vec![jobs, dead],
-            tokens: vec![TokenSettings::new("account", "token", Access::Edit)],
+            tokens: vec![ApiTokenSettings::new("account", "token", TokenPermission::Edit)],
             ..Self::default()
         }
     }
 
-    pub(crate) fn check(&self) -> Result<(), SettingsError> {
-        self.queues.iter().try_for_each(QueueSettings::check)
+    pub(crate) fn check(&self) -> Result<(), EmulatorSettingsError> {
+        self.queues.iter().try_for_each(EmulatedQueueSettings::check)
     }
 }
 
 /// No queue and no token, on a free port of loopback.
-impl Default for Settings {
+impl Default for EmulatorSettings {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -135,8 +138,8 @@ impl Default for Settings {
     }
 }
 
-impl QueueSettings {
-    /// A queue with Cloudflare's defaults and an HTTP pull consumer.
+impl EmulatedQueueSettings {
+    /// Creates a queue with Cloudflare's defaults and an HTTP pull consumer.
     #[must_use]
     pub fn new(account: &str, id: &str, name: &str) -> Self {
         Self {
@@ -147,40 +150,41 @@ impl QueueSettings {
             delivery_paused: false,
             retention: limits::DEFAULT_RETENTION,
             backlog_bytes: limits::BACKLOG_BYTES,
-            consumer: Consumer::HttpPull(PullSettings::default()),
+            consumer: QueueConsumer::HttpPull(PullConsumerSettings::default()),
         }
     }
 
-    fn check(&self) -> Result<(), SettingsError> {
-        let error = |setting, bounds| Err(SettingsError { queue: self.name.clone(), setting, bounds });
+    fn check(&self) -> Result<(), EmulatorSettingsError> {
+        let error =
+            |setting, bounds| Err(EmulatorSettingsError { queue: self.name.clone(), setting, bounds });
         let delays = Duration::ZERO..=limits::DELAY;
         let retentions = limits::MIN_RETENTION..=limits::RETENTION;
         let visibilities = Duration::from_millis(1)..=limits::VISIBILITY;
         let within = |value: Duration, bounds: &RangeInclusive<Duration>| bounds.contains(&value);
         if self.id.is_empty() || !self.id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return error("its id", "letters and digits");
+            return error("the id", "letters and digits");
         }
         if !within(self.delivery_delay, &delays) {
-            return error("the delivery delay", "24 hours at most");
+            return error("the delivery delay", "at most 24 hours");
         }
         if !within(self.retention, &retentions) {
             return error("the retention", "60 seconds to 14 days");
         }
-        let Consumer::HttpPull(pull) = &self.consumer else { return Ok(()) };
+        let QueueConsumer::HttpPull(pull) = &self.consumer else { return Ok(()) };
         if pull.max_retries > limits::RETRIES {
-            return error("max_retries", "100 at most");
+            return error("max_retries", "at most 100");
         }
         if !within(pull.retry_delay, &delays) {
-            return error("the retry delay", "24 hours at most");
+            return error("the retry delay", "at most 24 hours");
         }
         if !within(pull.visibility_timeout, &visibilities) {
-            return error("the visibility timeout", "12 hours at most");
+            return error("the visibility timeout", "at most 12 hours");
         }
         Ok(())
     }
 }
 
-impl Default for PullSettings {
+impl Default for PullConsumerSettings {
     fn default() -> Self {
         Self {
             max_retries: limits::DEFAULT_RETRIES,
@@ -191,15 +195,15 @@ impl Default for PullSettings {
     }
 }
 
-impl TokenSettings {
-    /// A token for one account.
+impl ApiTokenSettings {
+    /// Creates a token of one account.
     #[must_use]
-    pub fn new(account: &str, token: &str, access: Access) -> Self {
+    pub fn new(account: &str, token: &str, access: TokenPermission) -> Self {
         Self { account: account.to_owned(), token: token.to_owned(), access }
     }
 }
 
-impl fmt::Debug for TokenSettings {
+impl fmt::Debug for ApiTokenSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenSettings")
             .field("account", &self.account)

@@ -1,4 +1,4 @@
-//! An authorization service that answers as a test tells it.
+//! A scripted authorization service.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,50 +13,50 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// How calls are answered.
+/// Answer of the fake authorization service to its calls.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Answer {
-    /// With this status at once.
+pub(crate) enum AuthorizerAnswer {
+    /// This authorization status, immediately.
     Status(&'static str),
-    /// With `allowed`, after a time, so many at once.
-    Slowly { delay: Duration, capacity: usize },
-    /// With this HTTP status.
+    /// `allowed` after a delay, with at most `capacity` calls at a time.
+    Delayed { delay: Duration, capacity: usize },
+    /// This HTTP status.
     Fail(u16),
-    /// Never.
+    /// No answer.
     Hang,
 }
 
-/// The service.
+/// A fake authorization service.
 #[derive(Clone)]
-pub(crate) struct Authorizer {
-    shared: Arc<Shared>,
+pub(crate) struct FakeAuthorizer {
+    shared: Arc<AuthorizerState>,
     port: u16,
 }
 
-struct Shared {
-    answer: Mutex<Answer>,
-    places: Semaphore,
+struct AuthorizerState {
+    answer: Mutex<AuthorizerAnswer>,
+    permits: Semaphore,
     in_flight: AtomicUsize,
-    most_in_flight: AtomicUsize,
+    max_in_flight: AtomicUsize,
     answered: AtomicUsize,
-    calls: Mutex<Vec<Call>>,
+    calls: Mutex<Vec<AuthorizerCall>>,
 }
 
-/// A call it received.
+/// A call that the service received.
 #[derive(Clone, Debug)]
-pub(crate) struct Call {
+pub(crate) struct AuthorizerCall {
     pub(crate) body: Value,
     pub(crate) traceparent: Option<String>,
 }
 
-impl Authorizer {
-    /// Starts on a free port, answering `allowed`.
+impl FakeAuthorizer {
+    /// Starts on a free port with the answer `allowed`.
     pub(crate) async fn start() -> Self {
-        let shared = Arc::new(Shared {
-            answer: Mutex::new(Answer::Status("allowed")),
-            places: Semaphore::new(0),
+        let shared = Arc::new(AuthorizerState {
+            answer: Mutex::new(AuthorizerAnswer::Status("allowed")),
+            permits: Semaphore::new(0),
             in_flight: AtomicUsize::new(0),
-            most_in_flight: AtomicUsize::new(0),
+            max_in_flight: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
             calls: Mutex::default(),
         });
@@ -71,14 +71,14 @@ impl Authorizer {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    pub(crate) fn answer(&self, answer: Answer) {
-        if let Answer::Slowly { capacity, .. } = answer {
-            self.shared.places.add_permits(capacity);
+    pub(crate) fn set_answer(&self, answer: AuthorizerAnswer) {
+        if let AuthorizerAnswer::Delayed { capacity, .. } = answer {
+            self.shared.permits.add_permits(capacity);
         }
         *self.shared.answer.lock().unwrap() = answer;
     }
 
-    pub(crate) fn calls(&self) -> Vec<Call> {
+    pub(crate) fn calls(&self) -> Vec<AuthorizerCall> {
         self.shared.calls.lock().unwrap().clone()
     }
 
@@ -86,51 +86,51 @@ impl Authorizer {
         self.shared.in_flight.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn most_in_flight(&self) -> usize {
-        self.shared.most_in_flight.load(Ordering::SeqCst)
+    pub(crate) fn max_in_flight(&self) -> usize {
+        self.shared.max_in_flight.load(Ordering::SeqCst)
     }
 
-    /// Calls that were answered and not hung up on before.
+    /// Returns the number of calls that were answered before the client hung up.
     pub(crate) fn answered(&self) -> usize {
         self.shared.answered.load(Ordering::SeqCst)
     }
 }
 
-/// Counts a call while it lasts, hung-up ones included.
-struct InFlight<'a>(&'a Shared);
+/// Guard that counts a call until it ends, also if the client hangs up.
+struct InFlightCall<'a>(&'a AuthorizerState);
 
-impl<'a> InFlight<'a> {
-    fn begin(shared: &'a Shared) -> Self {
+impl<'a> InFlightCall<'a> {
+    fn begin(shared: &'a AuthorizerState) -> Self {
         let now = shared.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
-        shared.most_in_flight.fetch_max(now, Ordering::SeqCst);
+        shared.max_in_flight.fetch_max(now, Ordering::SeqCst);
         Self(shared)
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlightCall<'_> {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 async fn authorize(
-    State(shared): State<Arc<Shared>>,
+    State(shared): State<Arc<AuthorizerState>>,
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
-    let _in_flight = InFlight::begin(&shared);
+    let _in_flight = InFlightCall::begin(&shared);
     let traceparent = headers.get("traceparent").map(|value| value.to_str().unwrap().to_owned());
-    shared.calls.lock().unwrap().push(Call { body, traceparent });
+    shared.calls.lock().unwrap().push(AuthorizerCall { body, traceparent });
     let answer = *shared.answer.lock().unwrap();
     let reply = match answer {
-        Answer::Status(status) => Json(json!({ "status": status })).into_response(),
-        Answer::Slowly { delay, .. } => {
-            let _place = shared.places.acquire().await.unwrap();
+        AuthorizerAnswer::Status(status) => Json(json!({ "status": status })).into_response(),
+        AuthorizerAnswer::Delayed { delay, .. } => {
+            let _permit = shared.permits.acquire().await.unwrap();
             tokio::time::sleep(delay).await;
             Json(json!({ "status": "allowed" })).into_response()
         }
-        Answer::Fail(status) => StatusCode::from_u16(status).unwrap().into_response(),
-        Answer::Hang => std::future::pending().await,
+        AuthorizerAnswer::Fail(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        AuthorizerAnswer::Hang => std::future::pending().await,
     };
     shared.answered.fetch_add(1, Ordering::SeqCst);
     reply

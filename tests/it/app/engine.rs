@@ -1,80 +1,80 @@
-//! What a test of the whole program runs on.
+//! Engines for tests of the whole program.
 
 mod queue;
 
-use chargegate_cloudflare_emulator::Emulator;
+use chargegate_cloudflare_emulator::CloudflareEmulator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use tokio::process::Command;
 
 pub(crate) use self::queue::CLOUDFLARE_QUEUE_ID;
-use self::queue::Queue;
+use self::queue::TestQueue;
 use super::process::program;
 
-/// The engines that a test runs on.
+/// Engines of queue and store that a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Engine {
+pub(crate) enum TestEngine {
     /// Queue and store in a data folder.
     Folder,
     /// The queue on Redis, the store in PostgreSQL.
     Servers,
-    /// The queue on Amazon SQS as Moto plays it, the store in PostgreSQL.
+    /// The queue on Amazon SQS, emulated by Moto; the store in PostgreSQL.
     Sqs,
-    /// The queue on Cloudflare Queues as our emulator plays it, the store in PostgreSQL.
+    /// The queue on our emulator of Cloudflare Queues; the store in PostgreSQL.
     Cloudflare,
 }
 
-/// Runs each of these tests on every engine.
+/// Defines each test once per engine.
 macro_rules! on_every_engine {
     ($($test:ident,)*) => {
         mod folder {
             $(#[tokio::test]
             async fn $test() {
-                super::$test($crate::app::Engine::Folder).await;
+                super::$test($crate::app::TestEngine::Folder).await;
             })*
         }
         mod on_servers {
             $(#[tokio::test]
             async fn $test() {
-                super::$test($crate::app::Engine::Servers).await;
+                super::$test($crate::app::TestEngine::Servers).await;
             })*
         }
     };
 }
 pub(crate) use on_every_engine;
 
-/// A queue and a database of a test's own on servers that tests share; gone when dropped.
-pub(crate) struct Own {
-    queue: Queue,
+/// Queue and database of one test on shared servers; deleted on drop.
+pub(crate) struct TestBackend {
+    queue: TestQueue,
     server: PgConnectOptions,
     database: String,
     database_url: String,
 }
 
-impl Own {
-    /// Creates and migrates what an engine needs.
-    pub(crate) async fn create(engine: Engine) -> Option<Self> {
+impl TestBackend {
+    /// Creates and migrates the queue and the database of an engine.
+    pub(crate) async fn create(engine: TestEngine) -> Option<Self> {
         let name = format!("chargegate_it_{:016x}", rand::random::<u64>());
-        let queue = Queue::create(engine, &name).await?;
-        let server: PgConnectOptions = told("DATABASE_URL").parse().unwrap();
+        let queue = TestQueue::create(engine, &name).await?;
+        let server: PgConnectOptions = required_env("DATABASE_URL").parse().unwrap();
         let mut admin = server.connect().await.unwrap();
         sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await.unwrap();
         let database_url = server.clone().database(&name).to_url_lossy().to_string();
-        let own = Self { queue, server, database: name, database_url };
+        let backend = Self { queue, server, database: name, database_url };
         let mut migrate = program();
-        own.tell(migrate.arg("migrate").env_clear());
+        backend.configure(migrate.arg("migrate").env_clear());
         let migrated = migrate.output().await.unwrap();
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
-        Some(own)
+        Some(backend)
     }
 
-    /// Tells a command where they are.
-    pub(crate) fn tell(&self, command: &mut Command) {
+    /// Sets the variables of a command that name queue and database.
+    pub(crate) fn configure(&self, command: &mut Command) {
         command.envs(self.queue.variables()).env("DATABASE_URL", &self.database_url);
     }
 
-    /// The emulator of Cloudflare Queues, where it is the queue.
-    pub(crate) fn cloudflare(&self) -> Option<&Emulator> {
+    /// Returns the emulator of Cloudflare Queues if the engine uses it.
+    pub(crate) fn cloudflare(&self) -> Option<&CloudflareEmulator> {
         self.queue.cloudflare()
     }
 
@@ -86,10 +86,10 @@ impl Own {
     }
 }
 
-impl Drop for Own {
+impl Drop for TestBackend {
     fn drop(&mut self) {
         let delete = Self::delete(self.server.clone(), self.database.clone());
-        // A test's own runtime cannot be waited for here.
+        // `drop` cannot wait on the runtime of the test.
         let done = std::thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(delete);
@@ -98,6 +98,7 @@ impl Drop for Own {
     }
 }
 
-fn told(variable: &str) -> String {
-    std::env::var(variable).expect("run by `cargo xtask test`, which starts the servers and names them")
+fn required_env(variable: &str) -> String {
+    std::env::var(variable)
+        .expect("run by `cargo xtask test`, which starts the servers and sets the variables")
 }

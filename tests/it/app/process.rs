@@ -9,51 +9,54 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::TEST_DEADLINE;
 
-/// The built program, as a command.
+/// Returns a command that runs the built program.
 pub(crate) fn program() -> Command {
-    let path =
-        std::env::var("CHARGEGATE_PROGRAM").expect("run by `cargo xtask test`, which names the program");
+    let path = std::env::var("CHARGEGATE_PROGRAM")
+        .expect("run by `cargo xtask test`, which sets CHARGEGATE_PROGRAM");
     let mut command = Command::new(path);
     command.kill_on_drop(true).stdin(Stdio::null());
     command
 }
 
 /// A running program; killed when dropped.
-pub(crate) struct Process {
+pub(crate) struct ProgramProcess {
     child: Child,
-    /// The base URL of the edge; empty where it is none.
+    /// The base URL of the edge; empty for a process without one.
     pub(crate) edge: String,
     /// The base URL of the ops port.
     pub(crate) ops: String,
-    output: Lines,
-    errors: Lines,
+    output: OutputLines,
+    errors: OutputLines,
 }
 
-/// The lines a process wrote so far.
+/// Lines that a process has written so far.
 #[derive(Clone)]
-struct Lines {
+struct OutputLines {
     seen: Arc<Mutex<Vec<String>>>,
     grown: watch::Receiver<()>,
 }
 
-impl Process {
-    /// Starts `up` and waits until it is ready.
-    pub(crate) async fn up(data: &Path, flags: &[String], tell: impl FnOnce(&mut Command)) -> Self {
+impl ProgramProcess {
+    /// Starts `chargegate up` and waits until it is ready.
+    pub(crate) async fn up(data: &Path, flags: &[String], configure: impl FnOnce(&mut Command)) -> Self {
         let mut command = program();
         command.arg("up").arg("--data-dir").arg(data);
         command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]).args(flags).env_clear();
-        tell(&mut command);
+        configure(&mut command);
         let process = Self::spawn(command).await;
         process.unwrap_or_else(|output| panic!("the program did not start: {output}"))
     }
 
-    /// Runs a command that says when it is ready; its output when it ends instead.
+    /// Starts a command and waits for its line `ready`.
+    ///
+    /// # Errors
+    /// The command ended first; the error is its output.
     pub(crate) async fn spawn(mut command: Command) -> Result<Self, String> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let output = Lines::of(child.stdout.take().unwrap());
-        let errors = Lines::of(child.stderr.take().unwrap());
+        let output = OutputLines::of(child.stdout.take().unwrap());
+        let errors = OutputLines::of(child.stderr.take().unwrap());
         let mut process = Self { child, edge: String::new(), ops: String::new(), output, errors };
         if process.output.wait(|line| line == "ready").await.is_none() {
             let errors = process.errors();
@@ -66,25 +69,25 @@ impl Process {
         Ok(process)
     }
 
-    /// The base URL in the line that begins with `name`.
+    /// Returns the base URL in the output line that begins with `name`.
     pub(crate) fn base(&self, name: &str) -> String {
         let output = self.output();
-        let line = output.lines().find(|line| line.starts_with(name)).expect("a line that says where");
+        let line = output.lines().find(|line| line.starts_with(name)).expect("a line with the address");
         let url = line.split_whitespace().nth(1).expect("a URL");
         url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
     }
 
-    /// What it printed so far.
+    /// Returns the standard output so far.
     pub(crate) fn output(&self) -> String {
         self.output.text()
     }
 
-    /// What it logged so far.
+    /// Returns the log so far.
     pub(crate) fn errors(&self) -> String {
         self.errors.text()
     }
 
-    /// Waits for a line of output.
+    /// Waits for a line of standard output.
     pub(crate) async fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
         self.output.wait(wanted).await.unwrap_or_else(|| panic!("the line never came: {}", self.output()))
     }
@@ -93,12 +96,12 @@ impl Process {
         self.child.id().expect("a running process")
     }
 
-    /// Ends it as a power cut would, as far as the process is concerned.
+    /// Kills the process with SIGKILL.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// Tells it to stop, as Ctrl-C does.
+    /// Requests a graceful stop, like Ctrl-C.
     pub(crate) async fn interrupt(&self) {
         self.signal("INT").await;
     }
@@ -109,13 +112,13 @@ impl Process {
         assert!(done.success());
     }
 
-    /// Waits for its end.
+    /// Waits until the process ends.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        timeout(PATIENCE, self.child.wait()).await.expect("an end").unwrap()
+        timeout(TEST_DEADLINE, self.child.wait()).await.expect("an end").unwrap()
     }
 }
 
-impl Lines {
+impl OutputLines {
     fn of(stream: impl AsyncRead + Send + Unpin + 'static) -> Self {
         let (grow, grown) = watch::channel(());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -134,11 +137,11 @@ impl Lines {
         self.seen.lock().unwrap().join("\n")
     }
 
-    /// Waits for a line; `None` when the stream ends without it.
+    /// Waits for a line; returns `None` if the stream ends or the deadline passes without it.
     async fn wait(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
         let mut grown = self.grown.clone();
         let find = || self.seen.lock().unwrap().iter().find(|line| wanted(line)).cloned();
-        timeout(PATIENCE, async {
+        timeout(TEST_DEADLINE, async {
             loop {
                 grown.mark_unchanged();
                 if let Some(line) = find() {

@@ -1,4 +1,4 @@
-//! A receiver of callbacks that answers as a test tells it.
+//! A scripted receiver of callbacks.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -13,30 +13,30 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::TEST_DEADLINE;
 
-/// The receiver.
+/// A callback receiver with scripted answers.
 #[derive(Clone)]
-pub(crate) struct Receiver {
-    shared: Arc<Shared>,
+pub(crate) struct CallbackReceiver {
+    shared: Arc<ReceiverState>,
     pub(crate) port: u16,
 }
 
-struct Shared {
-    received: Mutex<HashMap<String, Vec<Callback>>>,
+struct ReceiverState {
+    received: Mutex<HashMap<String, Vec<ReceivedCallback>>>,
     answers: Mutex<HashMap<String, VecDeque<Option<u16>>>>,
-    grow: watch::Sender<usize>,
+    received_count: watch::Sender<usize>,
 }
 
-/// A callback as it came.
+/// A callback as received.
 #[derive(Clone, Debug)]
-pub(crate) struct Callback {
+pub(crate) struct ReceivedCallback {
     pub(crate) at: Instant,
     pub(crate) body: String,
     pub(crate) headers: HeaderMap,
 }
 
-impl Callback {
+impl ReceivedCallback {
     pub(crate) fn status(&self) -> String {
         let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
         body["status"].as_str().unwrap().to_owned()
@@ -47,13 +47,13 @@ impl Callback {
     }
 }
 
-impl Receiver {
-    /// Starts on a free port, answering 204.
+impl CallbackReceiver {
+    /// Starts on a free port with the default answer 204.
     pub(crate) async fn start() -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ReceiverState {
             received: Mutex::default(),
             answers: Mutex::default(),
-            grow: watch::Sender::new(0),
+            received_count: watch::Sender::new(0),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -66,39 +66,44 @@ impl Receiver {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// How the next callbacks to `path` are answered: a status, or never.
-    pub(crate) fn answer(&self, path: &str, answers: &[Option<u16>]) {
+    /// Sets the answers to the next callbacks to `path`: a status, or `None` for no answer.
+    pub(crate) fn set_answers(&self, path: &str, answers: &[Option<u16>]) {
         self.shared.answers.lock().unwrap().entry(path.to_owned()).or_default().extend(answers);
     }
 
-    /// What came to `path` so far.
-    pub(crate) fn received(&self, path: &str) -> Vec<Callback> {
+    /// Returns the callbacks to `path` so far.
+    pub(crate) fn received(&self, path: &str) -> Vec<ReceivedCallback> {
         self.shared.received.lock().unwrap().get(path).cloned().unwrap_or_default()
     }
 
-    /// Every path with the statuses it was told.
+    /// Returns the received statuses by path.
     pub(crate) fn statuses(&self) -> HashMap<String, Vec<String>> {
         let received = self.shared.received.lock().unwrap();
         received
             .iter()
-            .map(|(path, all)| (path.clone(), all.iter().map(Callback::status).collect()))
+            .map(|(path, all)| (path.clone(), all.iter().map(ReceivedCallback::status).collect()))
             .collect()
     }
 
-    /// Waits for `count` callbacks to `path`.
-    pub(crate) async fn wait(&self, path: &str, count: usize) -> Vec<Callback> {
-        let mut grown = self.shared.grow.subscribe();
-        let enough = timeout(PATIENCE, grown.wait_for(|_| self.received(path).len() >= count)).await;
+    /// Waits until `count` callbacks to `path` have arrived.
+    pub(crate) async fn wait(&self, path: &str, count: usize) -> Vec<ReceivedCallback> {
+        let mut grown = self.shared.received_count.subscribe();
+        let enough = timeout(TEST_DEADLINE, grown.wait_for(|_| self.received(path).len() >= count)).await;
         assert!(enough.is_ok(), "{count} callbacks to {path} never came: {:?}", self.received(path));
         self.received(path)
     }
 }
 
-async fn receive(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: String) -> Response {
+async fn receive(
+    State(shared): State<Arc<ReceiverState>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
     let path = uri.path().to_owned();
-    let callback = Callback { at: Instant::now(), body, headers };
+    let callback = ReceivedCallback { at: Instant::now(), body, headers };
     shared.received.lock().unwrap().entry(path.clone()).or_default().push(callback);
-    shared.grow.send_modify(|count| *count += 1);
+    shared.received_count.send_modify(|count| *count += 1);
     let answer = shared.answers.lock().unwrap().get_mut(&path).and_then(VecDeque::pop_front);
     match answer {
         None => StatusCode::NO_CONTENT.into_response(),

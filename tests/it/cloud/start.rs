@@ -1,20 +1,20 @@
-//! What stands in the way of a start on these queues is said in one line that names the variable and the remedy.
+//! A start that fails on a cloud queue prints one line with the variable and the remedy.
 
 use tokio::time::timeout;
 
-use crate::app::{App, Engine, PATIENCE, program};
+use crate::app::{TEST_DEADLINE, TestApp, TestEngine, program};
 
-/// What `reconcile` says where it cannot begin, with a variable of `app`'s changed, or none.
-async fn refused(app: &App, variable: &str, value: &str) -> String {
+/// Returns the error line of `reconcile` with one variable of `app` changed, or removed if `value` is empty.
+async fn refused(app: &TestApp, variable: &str, value: &str) -> String {
     let mut command = program();
     command.arg("reconcile").env_clear();
-    app.own().expect("servers").tell(&mut command);
+    app.backend().expect("servers").configure(&mut command);
     if value.is_empty() {
         command.env_remove(variable);
     } else {
         command.env(variable, value);
     }
-    let output = timeout(PATIENCE, command.output()).await.expect("an end").unwrap();
+    let output = timeout(TEST_DEADLINE, command.output()).await.expect("an end").unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success(), "{errors}");
     let line = errors.lines().find(|line| line.starts_with("error: ")).expect("one line").to_owned();
@@ -23,48 +23,48 @@ async fn refused(app: &App, variable: &str, value: &str) -> String {
 }
 
 #[track_caller]
-fn says(line: &str, words: &[&str]) {
+fn assert_mentions(line: &str, words: &[&str]) {
     for word in words {
         assert!(line.contains(word), "{word}: {line}");
     }
 }
 
 #[tokio::test]
-async fn a_queue_on_cloudflare_that_cannot_be_used_is_named() {
-    let app = App::spawn_on(Engine::Cloudflare, &[]).await;
+async fn an_unusable_cloudflare_queue_is_reported_with_its_variable() {
+    let app = TestApp::spawn_on(TestEngine::Cloudflare, &[]).await;
     let line = refused(&app, "CLOUDFLARE_API_TOKEN", "s3cret").await;
-    says(&line, &["CLOUDFLARE_API_TOKEN"]);
+    assert_mentions(&line, &["CLOUDFLARE_API_TOKEN"]);
     let line = refused(&app, "CLOUDFLARE_API_TOKEN", "").await;
-    says(&line, &["CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_TOKEN_FILE"]);
+    assert_mentions(&line, &["CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_TOKEN_FILE"]);
     let line = refused(&app, "QUEUE_URL", "cloudflare://s3cret/x").await;
-    says(&line, &["QUEUE_URL", "cloudflare://ACCOUNT/QUEUE_ID"]);
+    assert_mentions(&line, &["QUEUE_URL", "cloudflare://ACCOUNT/QUEUE_ID"]);
     let gone = format!("cloudflare://023e105f4ecef8ad9ca31a8372d0c353/{}", "0".repeat(32));
     let line = refused(&app, "QUEUE_URL", &gone).await;
-    says(&line, &["QUEUE_URL"]);
+    assert_mentions(&line, &["QUEUE_URL"]);
     let line = refused(&app, "CLOUDFLARE_BASE_URL", "http://127.0.0.1:1").await;
-    says(&line, &["QUEUE_URL", "CLOUDFLARE_BASE_URL"]);
+    assert_mentions(&line, &["QUEUE_URL", "CLOUDFLARE_BASE_URL"]);
 }
 
 #[tokio::test]
-async fn a_token_may_be_in_a_file() {
-    let app = App::spawn_on(Engine::Cloudflare, &[]).await;
+async fn the_token_may_be_in_a_file() {
+    let app = TestApp::spawn_on(TestEngine::Cloudflare, &[]).await;
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut command = program();
     command.arg("reconcile").env_clear();
-    app.own().expect("servers").tell(&mut command);
+    app.backend().expect("servers").configure(&mut command);
     command.env_remove("CLOUDFLARE_API_TOKEN").env("CLOUDFLARE_API_TOKEN_FILE", file.path());
-    let empty = timeout(PATIENCE, command.output()).await.expect("an end").unwrap();
+    let empty = timeout(TEST_DEADLINE, command.output()).await.expect("an end").unwrap();
     let errors = String::from_utf8(empty.stderr).unwrap();
-    says(&errors, &["CLOUDFLARE_API_TOKEN_FILE"]);
+    assert_mentions(&errors, &["CLOUDFLARE_API_TOKEN_FILE"]);
     assert!(!empty.status.success());
     std::fs::write(file.path(), "a-token-of-the-emulator\n").unwrap();
-    let output = timeout(PATIENCE, command.output()).await.expect("an end").unwrap();
+    let output = timeout(TEST_DEADLINE, command.output()).await.expect("an end").unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test]
-async fn a_queue_on_sqs_that_cannot_be_used_is_named() {
-    let app = App::spawn_on(Engine::Sqs, &[]).await;
+async fn an_unusable_sqs_queue_is_reported_with_its_variable() {
+    let app = TestApp::spawn_on(TestEngine::Sqs, &[]).await;
     let endpoint = std::env::var("CHARGEGATE_SQS_ENDPOINT").unwrap();
     let host = endpoint.trim_start_matches("http://");
     for (url, words) in [
@@ -76,16 +76,16 @@ async fn a_queue_on_sqs_that_cannot_be_used_is_named() {
         ("amqp://u:s3cret@h".to_owned(), ["QUEUE_URL", "cloudflare://"]),
     ] {
         let line = refused(&app, "QUEUE_URL", &url).await;
-        says(&line, &words);
+        assert_mentions(&line, &words);
     }
 }
 
 #[tokio::test]
-async fn an_edge_elsewhere_needs_a_queue_that_it_can_reach() {
+async fn an_external_edge_needs_a_queue_on_a_server() {
     let mut command = program();
     command.env_clear().args(["up", "--demo", "--external-edge", "http://127.0.0.1:3000"]);
-    let output = timeout(PATIENCE, command.output()).await.expect("an end").unwrap();
+    let output = timeout(TEST_DEADLINE, command.output()).await.expect("an end").unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success(), "{errors}");
-    says(&errors, &["--external-edge", "QUEUE_URL", "DATABASE_URL"]);
+    assert_mentions(&errors, &["--external-edge", "QUEUE_URL", "DATABASE_URL"]);
 }

@@ -1,25 +1,25 @@
-//! The system that Cloudflare hosts: the edge in workerd, its queue in the emulator, and our worker, which pulls.
+//! The system on Cloudflare: the edge in workerd, its queue in the emulator, and our worker, which pulls.
 
 use chargegate_cloudflare_emulator::QUEUE_HEADER;
 use chargegate_servers::{QueueBroker, WorkerBinding};
 
-use super::settled;
-use crate::app::{App, Client, Engine, TOKEN, body};
-use crate::workers::support::Running;
+use super::wait_until_settled;
+use crate::app::{HttpClient, TOKEN, TestApp, TestEngine, body};
+use crate::workers::support::TestWorker;
 
 #[tokio::test]
-async fn a_session_goes_from_a_worker_of_cloudflare_through_its_queue_to_the_callback() {
-    let app = App::spawn_on(Engine::Cloudflare, &[]).await;
-    let emulator = app.own().and_then(|own| own.cloudflare()).expect("an emulator");
+async fn a_session_reaches_its_callback_through_workerd_and_a_cloudflare_queue() {
+    let app = TestApp::spawn_on(TestEngine::Cloudflare, &[]).await;
+    let emulator = app.backend().and_then(|backend| backend.cloudflare()).expect("an emulator");
     let headers = vec![(QUEUE_HEADER.to_owned(), "jobs".to_owned())];
     let queue = WorkerBinding::Queue(QueueBroker { address: emulator.address(), headers });
     let allow = WorkerBinding::Text("127.0.0.0/8".to_owned());
     let bindings = [("JOBS", queue), ("CHARGEGATE_CALLBACK_ALLOW", allow)];
-    let edge = Running::start("CHARGEGATE_EDGE_WORKER", bindings);
+    let edge = TestWorker::start("CHARGEGATE_EDGE_WORKER", bindings);
     let body = body(TOKEN, &app.receiver.url("/done")).to_string();
     let url = format!("{}/v1/charging-sessions", edge.0.url());
-    let id = Client::new().post(&url, &body, &[]).await.request_id();
+    let id = HttpClient::new().post(&url, &body, &[]).await.request_id();
     let callback = app.receiver.wait("/done", 1).await.remove(0);
     assert_eq!((callback.status().as_str(), callback.header("webhook-id")), ("allowed", id.as_str()));
-    settled(&app, 1).await;
+    wait_until_settled(&app, 1).await;
 }

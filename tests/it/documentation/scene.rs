@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::page;
 use super::servers::PageServers;
-use crate::app::PATIENCE;
+use crate::app::TEST_DEADLINE;
 
 /// Precedes each block.
 const PRELUDE: &str = include_str!("prelude.sh");
@@ -62,7 +62,7 @@ impl PageScene {
     /// The output of a block that fails.
     pub(super) async fn run(&mut self, block: &str) -> Result<String, String> {
         let script = format!("{PRELUDE}{}{EPILOGUE}", self.substitute(block));
-        let output = timeout(PATIENCE, self.command(&script).output()).await;
+        let output = timeout(TEST_DEADLINE, self.command(&script).output()).await;
         let output = output.unwrap_or_else(|_| panic!("the block does not end:\n{block}")).unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         self.note_addresses(&text);

@@ -1,4 +1,4 @@
-//! Guests that misbehave.
+//! Misbehaving guests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,15 +6,16 @@ use std::time::Duration;
 use chargegate_host::HostLimits;
 use tokio::net::TcpListener;
 
-use super::support::{Confirms, Running, bounded, settings};
+use super::support::{ConfirmingQueue, TestHost, bounded, settings};
 
-const SHORT: HostLimits = HostLimits { request_timeout: Duration::from_millis(500), ..DEFAULT };
+/// Short, but long enough for `assert_serves` on a busy machine.
+const SHORT: HostLimits = HostLimits { request_timeout: Duration::from_secs(3), ..DEFAULT };
 const DEFAULT: HostLimits = HostLimits::DEFAULT;
 
 #[test]
 fn a_guest_that_never_yields_is_stopped_at_the_request_timeout() {
     bounded(async {
-        let host = Running::guest(SHORT, Arc::new(Confirms)).await;
+        let host = TestHost::guest(SHORT, Arc::new(ConfirmingQueue)).await;
         let reply = host.get("/spin").await;
         assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
         host.assert_serves().await;
@@ -22,9 +23,9 @@ fn a_guest_that_never_yields_is_stopped_at_the_request_timeout() {
 }
 
 #[test]
-fn a_guest_that_waits_for_ever_is_stopped_at_the_request_timeout() {
+fn a_guest_that_waits_forever_is_stopped_at_the_request_timeout() {
     bounded(async {
-        let host = Running::guest(SHORT, Arc::new(Confirms)).await;
+        let host = TestHost::guest(SHORT, Arc::new(ConfirmingQueue)).await;
         let reply = host.get("/hang").await;
         assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
         host.assert_serves().await;
@@ -34,7 +35,7 @@ fn a_guest_that_waits_for_ever_is_stopped_at_the_request_timeout() {
 #[test]
 fn a_trap_is_answered_500_and_the_next_request_is_served() {
     bounded(async {
-        let host = Running::guest(DEFAULT, Arc::new(Confirms)).await;
+        let host = TestHost::guest(DEFAULT, Arc::new(ConfirmingQueue)).await;
         let mut client = host.connect().await;
         for _ in 0..3 {
             let reply = client.get("/trap").await;
@@ -46,10 +47,11 @@ fn a_trap_is_answered_500_and_the_next_request_is_served() {
 }
 
 #[test]
-fn a_guest_gets_no_more_memory_than_its_limit() {
+fn a_guest_cannot_exceed_its_memory_limit() {
     bounded(async {
         let host =
-            Running::guest(HostLimits { memory: 16 * 1024 * 1024, ..DEFAULT }, Arc::new(Confirms)).await;
+            TestHost::guest(HostLimits { memory: 16 * 1024 * 1024, ..DEFAULT }, Arc::new(ConfirmingQueue))
+                .await;
         assert_eq!(host.get("/grow?8").await.text(), "granted");
         assert_eq!(host.get("/grow?16").await.text(), "refused");
         assert_eq!(host.get("/grow").await.status, 500);
@@ -58,9 +60,10 @@ fn a_guest_gets_no_more_memory_than_its_limit() {
 }
 
 #[test]
-fn a_guest_answers_no_more_than_the_response_limit() {
+fn a_guest_cannot_exceed_the_response_limit() {
     bounded(async {
-        let host = Running::guest(HostLimits { response_body: 1000, ..DEFAULT }, Arc::new(Confirms)).await;
+        let host =
+            TestHost::guest(HostLimits { response_body: 1000, ..DEFAULT }, Arc::new(ConfirmingQueue)).await;
         assert_eq!(host.get("/large?1000").await.body.len(), 1000);
         assert_eq!(host.get("/large?1001").await.status, 500);
         host.assert_serves().await;
@@ -68,9 +71,9 @@ fn a_guest_answers_no_more_than_the_response_limit() {
 }
 
 #[test]
-fn a_guest_reaches_no_address_and_no_file() {
+fn a_guest_cannot_reach_the_network_or_files() {
     bounded(async {
-        let host = Running::guest(DEFAULT, Arc::new(Confirms)).await;
+        let host = TestHost::guest(DEFAULT, Arc::new(ConfirmingQueue)).await;
         let bait = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = bait.local_addr().unwrap();
         assert_eq!(host.get(&format!("/outgoing?http://{address}/")).await.text(), "refused");
@@ -78,16 +81,16 @@ fn a_guest_reaches_no_address_and_no_file() {
         assert_eq!(host.get("/file?/").await.text(), "refused");
         assert_eq!(host.get("/file?.").await.text(), "refused");
         let called = tokio::time::timeout(Duration::from_millis(100), bait.accept()).await;
-        assert!(called.is_err(), "the guest has reached the listener");
+        assert!(called.is_err(), "the guest connected to the listener");
     });
 }
 
 #[test]
-fn a_guest_sees_the_variables_it_is_given_and_no_others() {
+fn a_guest_sees_only_its_own_variables() {
     bounded(async {
         let mut settings = settings("CHARGEGATE_GUEST_COMPONENT", DEFAULT);
         settings.variables = vec![("GIVEN".into(), "value".into())];
-        let host = Running::start(settings, Arc::new(Confirms)).await;
+        let host = TestHost::start(settings, Arc::new(ConfirmingQueue)).await;
         assert_eq!(host.get("/variable?GIVEN").await.text(), "value");
         assert_eq!(host.get("/variables").await.text(), "1");
     });

@@ -1,16 +1,19 @@
-//! Instances are kept, shared and replaced.
+//! Reuse, sharing and replacement of instances.
 
 use std::sync::Arc;
 
 use chargegate_host::HostLimits;
 
-use super::support::{Confirms, Gate, Running, bounded};
+use super::support::{ConfirmingQueue, GatedQueue, TestHost, bounded};
 
 #[test]
-fn an_instance_serves_one_request_after_another_up_to_its_limit() {
+fn an_instance_serves_consecutive_requests_up_to_its_limit() {
     bounded(async {
-        let host =
-            Running::guest(HostLimits { instance_reuse: 3, ..HostLimits::DEFAULT }, Arc::new(Confirms)).await;
+        let host = TestHost::guest(
+            HostLimits { instance_reuse: 3, ..HostLimits::DEFAULT },
+            Arc::new(ConfirmingQueue),
+        )
+        .await;
         let mut client = host.connect().await;
         for expected in ["1", "2", "3", "1", "2", "3", "1"] {
             assert_eq!(client.get("/served").await.text(), expected);
@@ -19,20 +22,20 @@ fn an_instance_serves_one_request_after_another_up_to_its_limit() {
 }
 
 #[test]
-fn an_instance_serves_requests_beside_each_other_up_to_its_limit() {
+fn an_instance_serves_concurrent_requests_up_to_its_limit() {
     bounded(async {
         for (limit, expected) in [(2, "2"), (1, "1")] {
-            let (gate, mut keeper) = Gate::new();
-            let host = Running::guest(
+            let (gate, mut gate_control) = GatedQueue::new();
+            let host = TestHost::guest(
                 HostLimits { requests_per_instance: limit, ..HostLimits::DEFAULT },
                 Arc::new(gate),
             )
             .await;
             let mut waiting = host.connect().await;
             waiting.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
-            keeper.wait().await;
+            gate_control.entered().await;
             assert_eq!(host.get("/served").await.text(), expected, "with a limit of {limit}");
-            keeper.let_through(1);
+            gate_control.allow(1);
             assert_eq!(waiting.reply(false).await.unwrap().status, 202);
         }
     });
@@ -41,15 +44,15 @@ fn an_instance_serves_requests_beside_each_other_up_to_its_limit() {
 #[test]
 fn a_trap_ends_only_its_own_instance() {
     bounded(async {
-        let (gate, mut keeper) = Gate::new();
+        let (gate, mut gate_control) = GatedQueue::new();
         let host =
-            Running::guest(HostLimits { requests_per_instance: 1, ..HostLimits::DEFAULT }, Arc::new(gate))
+            TestHost::guest(HostLimits { requests_per_instance: 1, ..HostLimits::DEFAULT }, Arc::new(gate))
                 .await;
         let mut waiting = host.connect().await;
         waiting.send(b"GET /minimal HTTP/1.1\r\nhost: t\r\n\r\n").await;
-        keeper.wait().await;
+        gate_control.entered().await;
         assert_eq!(host.get("/trap").await.status, 500);
-        keeper.let_through(1);
+        gate_control.allow(1);
         assert_eq!(waiting.reply(false).await.unwrap().status, 202);
     });
 }

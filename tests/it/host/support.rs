@@ -1,4 +1,4 @@
-//! A host on a free port, a client that can misbehave, and queues that do as they are told.
+//! A host on a free port, a raw client that can misbehave, and scripted queues.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -17,9 +17,9 @@ use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-/// Runs a test on one worker thread, so that a guest that holds it shows, and fails it when it hangs.
+/// Runs a test on one worker thread, so that a guest that blocks it is noticed, and fails a test that hangs.
 ///
-/// The time is kept outside the runtime, whose own timers stand still while a guest holds its only worker.
+/// The deadline is outside the runtime, whose timers stop while a guest blocks its only worker thread.
 pub(crate) fn bounded(test: impl Future<Output = ()> + Send + 'static) {
     let (done, ended) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
@@ -27,7 +27,7 @@ pub(crate) fn bounded(test: impl Future<Output = ()> + Send + 'static) {
         runtime.block_on(test);
         let _ = done.send(());
     });
-    match ended.recv_timeout(Duration::from_mins(5)) {
+    match ended.recv_timeout(Duration::from_mins(15)) {
         Err(RecvTimeoutError::Timeout) => panic!("the test hangs"),
         Ok(()) | Err(RecvTimeoutError::Disconnected) => {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -35,27 +35,27 @@ pub(crate) fn bounded(test: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-/// The bytes of the component that a variable names.
+/// Reads the component that a variable names.
 pub(crate) fn component(variable: &str) -> Vec<u8> {
     let path = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} must name a component"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Settings for a component, compiled once for all tests.
+/// Returns settings for a component, with a compilation cache shared by all tests.
 pub(crate) fn settings(variable: &str, limits: HostLimits) -> HostSettings {
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("components");
     HostSettings { limits, cache: Some(cache), ..HostSettings::new(component(variable)) }
 }
 
-/// A host that serves.
-pub(crate) struct Running {
+/// A running host.
+pub(crate) struct TestHost {
     pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
     served: JoinHandle<DrainOutcome>,
 }
 
-impl Running {
-    /// Serves the guest.
+impl TestHost {
+    /// Starts a host with the test guest.
     pub(crate) async fn guest(limits: HostLimits, queue: Arc<dyn Producer>) -> Self {
         Self::start(settings("CHARGEGATE_GUEST_COMPONENT", limits), queue).await
     }
@@ -72,36 +72,36 @@ impl Running {
         Self { address, stop, served }
     }
 
-    pub(crate) async fn connect(&self) -> Client {
-        Client::to(self.address).await
+    pub(crate) async fn connect(&self) -> RawConnection {
+        RawConnection::to(self.address).await
     }
 
-    /// One request on a connection of its own.
-    pub(crate) async fn get(&self, path: &str) -> Reply {
+    /// Sends one request on a new connection.
+    pub(crate) async fn get(&self, path: &str) -> RawReply {
         self.connect().await.get(path).await
     }
 
-    /// Whether the host still does what it is for.
+    /// Asserts that the host still serves requests.
     pub(crate) async fn assert_serves(&self) {
         assert_eq!(self.get("/minimal").await.status, 202);
     }
 
-    /// Tells the host to stop, without waiting for it.
+    /// Requests a stop without waiting for it.
     pub(crate) fn stop(self) -> JoinHandle<DrainOutcome> {
         let _ = self.stop.send(());
         self.served
     }
 }
 
-/// An answer.
+/// Response on a [`RawConnection`].
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct RawReply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Reply {
+impl RawReply {
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -111,32 +111,32 @@ impl Reply {
     }
 }
 
-/// A connection, byte by byte.
-pub(crate) struct Client(BufReader<TcpStream>);
+/// A raw HTTP/1.1 connection.
+pub(crate) struct RawConnection(BufReader<TcpStream>);
 
-impl Client {
+impl RawConnection {
     pub(crate) async fn to(address: SocketAddr) -> Self {
         Self(BufReader::new(TcpStream::connect(address).await.unwrap()))
     }
 
-    pub(crate) async fn get(&mut self, path: &str) -> Reply {
+    pub(crate) async fn get(&mut self, path: &str) -> RawReply {
         self.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).await;
         self.reply(false).await.expect("an answer")
     }
 
-    /// Writes; what the other side no longer reads is its matter.
+    /// Writes bytes and ignores errors: the peer may have closed the connection on purpose.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes).await;
     }
 
-    /// Reads an answer, or `None` where the connection ends before one begins.
-    pub(crate) async fn reply(&mut self, to_head: bool) -> Option<Reply> {
+    /// Reads a response; returns `None` if the connection ends before one begins.
+    pub(crate) async fn reply(&mut self, to_head: bool) -> Option<RawReply> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             match self.0.read_u8().await {
                 Ok(byte) => head.push(byte),
                 Err(_) if head.is_empty() => return None,
-                Err(error) => panic!("the answer breaks off: {error}"),
+                Err(error) => panic!("the response is incomplete: {error}"),
             }
         }
         let head = String::from_utf8(head).unwrap();
@@ -146,9 +146,10 @@ impl Client {
             .map(|line| line.split_once(':').unwrap())
             .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
             .collect();
-        let mut reply = Reply { status, headers, body: Vec::new() };
+        let mut reply = RawReply { status, headers, body: Vec::new() };
         if !to_head {
-            let length = reply.header("content-length").expect("every answer has a length").parse().unwrap();
+            let length =
+                reply.header("content-length").expect("every response has a length").parse().unwrap();
             reply.body.resize(length, 0);
             self.0.read_exact(&mut reply.body).await.unwrap();
         }
@@ -156,49 +157,49 @@ impl Client {
     }
 }
 
-/// Confirms everything.
-pub(crate) struct Confirms;
+/// Queue that confirms every message.
+pub(crate) struct ConfirmingQueue;
 
 #[async_trait]
-impl Producer for Confirms {
+impl Producer for ConfirmingQueue {
     async fn enqueue(&self, _message: String) -> Result<(), EnqueueError> {
         Ok(())
     }
 }
 
-/// Tells when it is asked, and confirms when it is let.
-pub(crate) struct Gate {
+/// Queue that reports each enqueue and confirms it once allowed.
+pub(crate) struct GatedQueue {
     entered: mpsc::UnboundedSender<()>,
     open: Arc<Semaphore>,
 }
 
-/// The other side of a [`Gate`].
-pub(crate) struct Keeper {
-    pub(crate) entered: mpsc::UnboundedReceiver<()>,
+/// Control of a [`GatedQueue`].
+pub(crate) struct GateControl {
+    entries: mpsc::UnboundedReceiver<()>,
     open: Arc<Semaphore>,
 }
 
-impl Gate {
-    pub(crate) fn new() -> (Self, Keeper) {
-        let (sender, entered) = mpsc::unbounded_channel();
+impl GatedQueue {
+    pub(crate) fn new() -> (Self, GateControl) {
+        let (sender, entries) = mpsc::unbounded_channel();
         let open = Arc::new(Semaphore::new(0));
-        (Self { entered: sender, open: Arc::clone(&open) }, Keeper { entered, open })
+        (Self { entered: sender, open: Arc::clone(&open) }, GateControl { entries, open })
     }
 }
 
-impl Keeper {
-    /// Waits until a message is at the gate.
-    pub(crate) async fn wait(&mut self) {
-        self.entered.recv().await.unwrap();
+impl GateControl {
+    /// Waits until a message has reached the queue.
+    pub(crate) async fn entered(&mut self) {
+        self.entries.recv().await.unwrap();
     }
 
-    pub(crate) fn let_through(&self, messages: usize) {
+    pub(crate) fn allow(&self, messages: usize) {
         self.open.add_permits(messages);
     }
 }
 
 #[async_trait]
-impl Producer for Gate {
+impl Producer for GatedQueue {
     async fn enqueue(&self, _message: String) -> Result<(), EnqueueError> {
         let _ = self.entered.send(());
         self.open.acquire().await.map_err(|_| EnqueueError::Unavailable)?.forget();
@@ -206,21 +207,21 @@ impl Producer for Gate {
     }
 }
 
-/// A queue whose answer is set from outside, and which keeps what it has confirmed.
-pub(crate) struct Told {
-    /// `None` never answers.
+/// Queue with a scripted answer that keeps confirmed messages.
+pub(crate) struct ScriptedQueue {
+    /// `None` hangs.
     pub(crate) answer: Mutex<Option<Result<(), EnqueueError>>>,
     pub(crate) messages: Mutex<Vec<String>>,
 }
 
-impl Default for Told {
+impl Default for ScriptedQueue {
     fn default() -> Self {
         Self { answer: Mutex::new(Some(Ok(()))), messages: Mutex::default() }
     }
 }
 
 #[async_trait]
-impl Producer for Told {
+impl Producer for ScriptedQueue {
     async fn enqueue(&self, message: String) -> Result<(), EnqueueError> {
         let answer = *self.answer.lock().unwrap();
         match answer {

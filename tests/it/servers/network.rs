@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::load::Load;
-use super::proxy::Proxy;
-use super::system::{System, Urls};
+use super::load::LoadGenerator;
+use super::proxy::TcpProxy;
+use super::system::{ServerUrls, TestSystem};
 
 #[tokio::test]
-async fn connections_that_are_cut_delayed_and_half_closed_lose_and_contradict_nothing() {
+async fn cut_delayed_and_half_closed_connections_cause_no_loss_and_no_contradiction() {
     let mut proxies = Vec::new();
-    let system = System::start_behind(&[], &[], async |urls| {
-        let queue = Proxy::start(port(&urls.queue)).await;
-        let database = Proxy::start(port(&urls.database)).await;
-        let behind = Urls {
+    let system = TestSystem::start_behind(&[], &[], async |urls| {
+        let queue = TcpProxy::start(port(&urls.queue)).await;
+        let database = TcpProxy::start(port(&urls.database)).await;
+        let behind = ServerUrls {
             queue: urls.queue.replace(&port(&urls.queue).to_string(), &queue.port.to_string()),
             database: urls.database.replace(&port(&urls.database).to_string(), &database.port.to_string()),
         };
@@ -20,23 +20,23 @@ async fn connections_that_are_cut_delayed_and_half_closed_lose_and_contradict_no
         behind
     })
     .await;
-    let load = Load::start(&system);
+    let load = LoadGenerator::start(&system);
     for proxy in &proxies {
         for _ in 0..3 {
-            load.goes_on(30).await;
+            load.wait_for_accepted(30).await;
             proxy.cut();
         }
-        load.goes_on(30).await;
+        load.wait_for_accepted(30).await;
         proxy.delay(Duration::from_millis(100));
-        load.goes_on(30).await;
+        load.wait_for_accepted(30).await;
         proxy.cut();
-        load.goes_on(30).await;
+        load.wait_for_accepted(30).await;
         proxy.delay(Duration::ZERO);
-        // What was said is done, and nobody hears of it.
+        // Commands are executed, but their replies are lost.
         proxy.half_close();
-        load.goes_on(60).await;
+        load.wait_for_accepted(60).await;
     }
-    load.settle(&system).await;
+    load.finish(&system).await;
 }
 
 fn port(url: &str) -> u16 {

@@ -1,4 +1,4 @@
-//! A TCP proxy that does to connections what networks do.
+//! A TCP proxy that injects network faults.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,24 +10,24 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 
-/// What happens to connections.
+/// A network fault on the open connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
+enum ProxyEvent {
     /// Both directions end at once.
     Cut,
-    /// What the server says no longer arrives, nor does its end; what the client says still does.
+    /// Data and close from the server are lost; data from the client still arrives.
     HalfClose,
 }
 
-/// A proxy before one server.
-pub(super) struct Proxy {
+/// A proxy in front of one server.
+pub(super) struct TcpProxy {
     pub(super) port: u16,
     server: Arc<AtomicU16>,
-    events: broadcast::Sender<Event>,
+    events: broadcast::Sender<ProxyEvent>,
     delay_ms: Arc<AtomicU64>,
 }
 
-impl Proxy {
+impl TcpProxy {
     /// Starts on a free port.
     pub(super) async fn start(server: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -39,23 +39,23 @@ impl Proxy {
         Self { port, server, events, delay_ms }
     }
 
-    /// Leads to another server from now on, and ends every connection to the one before.
+    /// Switches to another server and cuts every connection to the former one.
     pub(super) fn switch(&self, server: u16) {
         self.server.store(server, Ordering::Relaxed);
         self.cut();
     }
 
-    /// Ends every connection.
+    /// Cuts every connection.
     pub(super) fn cut(&self) {
-        let _ = self.events.send(Event::Cut);
+        let _ = self.events.send(ProxyEvent::Cut);
     }
 
-    /// Swallows what the server says from now on, on every connection there is.
+    /// Drops all further data from the server on every open connection.
     pub(super) fn half_close(&self) {
-        let _ = self.events.send(Event::HalfClose);
+        let _ = self.events.send(ProxyEvent::HalfClose);
     }
 
-    /// Everything takes longer by this from now on.
+    /// Delays all further data by this time.
     pub(super) fn delay(&self, by: Duration) {
         self.delay_ms.store(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
     }
@@ -64,7 +64,7 @@ impl Proxy {
 async fn serve(
     listener: TcpListener,
     server: Arc<AtomicU16>,
-    events: broadcast::Sender<Event>,
+    events: broadcast::Sender<ProxyEvent>,
     delay_ms: Arc<AtomicU64>,
 ) {
     loop {
@@ -79,11 +79,11 @@ async fn serve(
     }
 }
 
-/// Carries one direction. `may_hang` is that from the server.
+/// Forwards one direction; `may_hang` is set for data from the server.
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut events: broadcast::Receiver<Event>,
+    mut events: broadcast::Receiver<ProxyEvent>,
     delay_ms: Arc<AtomicU64>,
     may_hang: bool,
 ) {
@@ -95,12 +95,12 @@ async fn pump(
                 _ => return,
             },
             event = events.recv() => match event {
-                Ok(Event::HalfClose) if may_hang => {
+                Ok(ProxyEvent::HalfClose) if may_hang => {
                     // The connection stays open and silent until it is cut.
-                    while !matches!(events.recv().await, Ok(Event::Cut) | Err(_)) {}
+                    while !matches!(events.recv().await, Ok(ProxyEvent::Cut) | Err(_)) {}
                     return;
                 }
-                Ok(Event::HalfClose) => continue,
+                Ok(ProxyEvent::HalfClose) => continue,
                 _ => return,
             },
         };

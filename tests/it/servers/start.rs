@@ -1,16 +1,16 @@
-//! What stands in the way of a start is said in one line that names the variable and the remedy.
+//! A start that fails prints one line with the variable and the remedy.
 
 use chargegate_servers::{PostgresServer, RedisServer, postgres_bin, redis_server};
 use tempfile::tempdir;
 use tokio::time::timeout;
 
-use super::system::{Urls, command};
-use crate::app::PATIENCE;
+use super::system::{ServerUrls, command};
+use crate::app::TEST_DEADLINE;
 
-/// Runs a command that must fail at once, and gives what it says.
-async fn refused(urls: &Urls, args: &[&str]) -> String {
+/// Runs a command that must fail and returns its error line.
+async fn refused(urls: &ServerUrls, args: &[&str]) -> String {
     let mut refusing = command(urls);
-    let output = timeout(PATIENCE, refusing.args(args).output()).await.expect("an end").unwrap();
+    let output = timeout(TEST_DEADLINE, refusing.args(args).output()).await.expect("an end").unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success(), "{errors}");
     let line = errors.lines().find(|line| line.starts_with("error: ")).expect("one line").to_owned();
@@ -22,11 +22,11 @@ const WORKER: [&str; 7] =
     ["worker", "--acl-url", "http://127.0.0.1:9", "--ops-listen", "127.0.0.1:0", "--log", "error"];
 
 #[tokio::test]
-async fn urls_that_cannot_be_used_are_named() {
+async fn unusable_urls_are_reported_with_their_variable() {
     let queue = std::env::var("REDIS_URL").unwrap();
     let postgres = PostgresServer::start(&postgres_bin(), &[]).unwrap();
     let (empty, database) = (postgres.database_url("template1"), postgres.url());
-    let urls = Urls { queue: queue.clone(), database: database.clone() };
+    let urls = ServerUrls { queue: queue.clone(), database: database.clone() };
     assert!(command(&urls).arg("migrate").status().await.unwrap().success());
     for (queue, database, variable, remedy) in [
         ("http://s3cret@host".to_owned(), database.clone(), "QUEUE_URL", "redis://"),
@@ -40,7 +40,7 @@ async fn urls_that_cannot_be_used_are_named() {
         ),
         (queue, empty, "DATABASE_URL", "`chargegate migrate`"),
     ] {
-        let line = refused(&Urls { queue, database }, &WORKER).await;
+        let line = refused(&ServerUrls { queue, database }, &WORKER).await;
         assert!(line.contains(variable) && line.contains(remedy), "{variable}, {remedy}: {line}");
     }
 }
@@ -61,7 +61,7 @@ async fn one_engine_on_a_server_needs_the_other_there_too() {
 async fn an_edge_refuses_a_queue_that_would_lose_messages() {
     let evicting = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"];
     let redis = RedisServer::start(&redis_server(), &evicting).unwrap();
-    let urls = Urls { queue: redis.url(), database: String::new() };
+    let urls = ServerUrls { queue: redis.url(), database: String::new() };
     let component = std::env::var("CHARGEGATE_EDGE_COMPONENT").unwrap();
     let data = tempdir().unwrap();
     let data = data.path().to_str().unwrap();

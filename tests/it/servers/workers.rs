@@ -1,93 +1,100 @@
-//! Workers that come, go, die and sleep.
+//! Workers that are added, stopped, killed or suspended.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::load::Load;
-use super::system::System;
-use crate::app::{Answer, Callback, eventually};
+use super::load::LoadGenerator;
+use super::system::TestSystem;
+use crate::app::{AuthorizerAnswer, ReceivedCallback, eventually};
 
 #[tokio::test]
-async fn workers_that_are_killed_under_load_lose_and_contradict_nothing() {
-    let mut system = System::start(&[]).await;
-    system.authorizer.answer(Answer::Slowly { delay: Duration::from_millis(20), capacity: 64 });
+async fn workers_killed_under_load_cause_no_loss_and_no_contradiction() {
+    let mut system = TestSystem::start(&[]).await;
+    system
+        .authorizer
+        .set_answer(AuthorizerAnswer::Delayed { delay: Duration::from_millis(20), capacity: 64 });
     system.add_worker().await;
-    let load = Load::start(&system);
+    let load = LoadGenerator::start(&system);
     for status in ["allowed", "not_allowed", "invalid", "allowed", "not_allowed"] {
-        load.goes_on(50).await;
+        load.wait_for_accepted(50).await;
         system.workers.remove(0).kill().await;
-        // Whoever asks twice about one request is found out.
-        system.authorizer.answer(Answer::Status(status));
+        // A different answer reveals a request that is decided twice.
+        system.authorizer.set_answer(AuthorizerAnswer::Status(status));
         system.add_worker().await;
     }
-    load.settle(&system).await;
+    load.finish(&system).await;
 }
 
 #[tokio::test]
-async fn what_a_killed_worker_held_is_decided_by_another_before_its_deadline() {
-    const HELD: usize = 40;
-    let mut system = System::start(&[]).await;
-    system.authorizer.answer(Answer::Hang);
-    for n in 0..HELD {
+async fn messages_of_a_killed_worker_are_decided_by_another_before_their_deadline() {
+    const IN_FLIGHT: usize = 40;
+    let mut system = TestSystem::start(&[]).await;
+    system.authorizer.set_answer(AuthorizerAnswer::Hang);
+    for n in 0..IN_FLIGHT {
         system.ask(&format!("/{n}")).await.request_id();
     }
-    eventually("the worker asks", async || (system.authorizer.in_flight() == 32).then_some(())).await;
-    system.authorizer.answer(Answer::Status("allowed"));
+    eventually("the worker calls the service", async || (system.authorizer.in_flight() == 32).then_some(()))
+        .await;
+    system.authorizer.set_answer(AuthorizerAnswer::Status("allowed"));
     system.workers.remove(0).kill().await;
     system.add_worker().await;
-    for n in 0..HELD {
+    for n in 0..IN_FLIGHT {
         let callback = system.receiver.wait(&format!("/{n}"), 1).await.remove(0);
-        assert_eq!(callback.status(), "allowed", "an answer in time, not a decision for want of one");
+        assert_eq!(callback.status(), "allowed", "decided by an answer, not by the deadline");
     }
-    system.settled().await;
+    system.wait_until_settled().await;
 }
 
 #[tokio::test]
-async fn a_worker_that_wakes_up_after_its_messages_were_taken_over_contradicts_nothing() {
-    const HELD: usize = 20;
-    let mut system = System::start(&["--acl-timeout", "10s", "--decision-deadline", "1m"]).await;
-    system.authorizer.answer(Answer::Hang);
-    for n in 0..HELD {
+async fn a_worker_that_resumes_after_its_messages_were_reclaimed_contradicts_nothing() {
+    const IN_FLIGHT: usize = 20;
+    let mut system = TestSystem::start(&["--acl-timeout", "10s", "--decision-deadline", "1m"]).await;
+    system.authorizer.set_answer(AuthorizerAnswer::Hang);
+    for n in 0..IN_FLIGHT {
         system.ask(&format!("/{n}")).await.request_id();
     }
-    eventually("the worker asks", async || (system.authorizer.in_flight() == HELD).then_some(())).await;
+    eventually("the worker calls the service", async || {
+        (system.authorizer.in_flight() == IN_FLIGHT).then_some(())
+    })
+    .await;
     system.workers[0].signal("STOP").await;
-    system.authorizer.answer(Answer::Status("not_allowed"));
+    system.authorizer.set_answer(AuthorizerAnswer::Status("not_allowed"));
     system.add_worker().await;
-    for n in 0..HELD {
+    for n in 0..IN_FLIGHT {
         assert_eq!(system.receiver.wait(&format!("/{n}"), 1).await[0].status(), "not_allowed");
     }
-    // It finds its calls without an answer, and must not tell anybody.
+    // Its calls end without an answer, and it must not call back.
     system.workers[0].signal("CONT").await;
-    system.ready().await;
-    let books = system.settled().await;
-    assert_eq!(books["decided"], HELD, "{books}");
-    // A request more, so that the sleeper has certainly gone on with its work.
+    system.wait_until_ready().await;
+    let books = system.wait_until_settled().await;
+    assert_eq!(books["decided"], IN_FLIGHT, "{books}");
+    // One more request, so that the resumed worker has certainly continued.
     system.ask("/after").await.request_id();
     system.receiver.wait("/after", 1).await;
-    for n in 0..HELD {
-        let told: HashSet<_> =
-            system.receiver.received(&format!("/{n}")).iter().map(Callback::status).collect();
-        assert_eq!(told.len(), 1, "{n}");
+    for n in 0..IN_FLIGHT {
+        let statuses: HashSet<_> =
+            system.receiver.received(&format!("/{n}")).iter().map(ReceivedCallback::status).collect();
+        assert_eq!(statuses.len(), 1, "{n}");
     }
 }
 
 #[tokio::test]
-async fn a_worker_that_is_stopped_hands_back_what_it_had_not_begun() {
-    let mut system = System::start(&["--acl-slots", "1", "--acl-timeout", "5s"]).await;
-    system.authorizer.answer(Answer::Slowly { delay: Duration::from_secs(1), capacity: 1 });
+async fn a_stopped_worker_releases_messages_that_it_had_not_started() {
+    let mut system = TestSystem::start(&["--acl-slots", "1", "--acl-timeout", "10s"]).await;
+    system.authorizer.set_answer(AuthorizerAnswer::Delayed { delay: Duration::from_secs(1), capacity: 1 });
     for n in 0..6 {
         system.ask(&format!("/{n}")).await.request_id();
     }
-    eventually("the worker asks", async || (system.authorizer.in_flight() == 1).then_some(())).await;
+    eventually("the worker calls the service", async || (system.authorizer.in_flight() == 1).then_some(()))
+        .await;
     let mut first = system.workers.remove(0);
     first.interrupt().await;
     assert!(first.ended().await.success(), "{}", first.errors());
-    system.authorizer.answer(Answer::Status("allowed"));
+    system.authorizer.set_answer(AuthorizerAnswer::Status("allowed"));
     system.add_worker().await;
     for n in 0..6 {
         assert_eq!(system.receiver.wait(&format!("/{n}"), 1).await[0].status(), "allowed");
     }
-    let books = system.settled().await;
+    let books = system.wait_until_settled().await;
     assert_eq!(books["decided"], 6, "{books}");
 }

@@ -1,24 +1,24 @@
-//! Composition by the table of dependencies, with the library that Spin uses.
+//! Composition by the manifest's dependency table, with the library that Spin uses.
 
 use std::sync::LazyLock;
 
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
 
-use super::manifest::Manifest;
+use super::manifest::SpinManifest;
 use crate::host::support::component;
 
-/// What brings the edge its queue.
+/// Queue component of the edge.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Engine {
-    /// What the manifest names.
+pub(super) enum SpinQueue {
+    /// The component in the manifest.
     Redis,
-    /// What it names once its one line is another.
+    /// The alternative in the manifest's comment.
     Sqs,
 }
 
-impl Engine {
-    /// The component by itself.
+impl SpinQueue {
+    /// Returns the queue component alone.
     pub(super) fn component(self) -> Vec<u8> {
         component(match self {
             Self::Redis => "CHARGEGATE_QUEUE_REDIS_COMPONENT",
@@ -26,10 +26,10 @@ impl Engine {
         })
     }
 
-    /// The edge with it.
+    /// Returns the edge composed with the queue component.
     pub(super) fn composed(self) -> &'static [u8] {
-        static REDIS: LazyLock<Vec<u8>> = LazyLock::new(|| compose(Engine::Redis));
-        static SQS: LazyLock<Vec<u8>> = LazyLock::new(|| compose(Engine::Sqs));
+        static REDIS: LazyLock<Vec<u8>> = LazyLock::new(|| compose(SpinQueue::Redis));
+        static SQS: LazyLock<Vec<u8>> = LazyLock::new(|| compose(SpinQueue::Sqs));
         match self {
             Self::Redis => &REDIS,
             Self::Sqs => &SQS,
@@ -37,7 +37,7 @@ impl Engine {
     }
 }
 
-fn compose(engine: Engine) -> Vec<u8> {
+fn compose(engine: SpinQueue) -> Vec<u8> {
     let mut graph = CompositionGraph::new();
     let edge = Package::from_bytes(
         "chargegate:edge",
@@ -47,7 +47,7 @@ fn compose(engine: Engine) -> Vec<u8> {
     );
     let edge = graph.register_package(edge.unwrap()).unwrap();
     let instance = graph.instantiate(edge);
-    for import in Manifest::read().edge().dependencies.keys() {
+    for import in SpinManifest::read().edge().dependencies.keys() {
         let dependency = Package::from_bytes(import, None, engine.component(), graph.types_mut()).unwrap();
         let dependency = graph.register_package(dependency).unwrap();
         let dependency = graph.instantiate(dependency);
@@ -62,7 +62,7 @@ fn compose(engine: Engine) -> Vec<u8> {
     graph.encode(EncodeOptions::default()).unwrap()
 }
 
-/// The names of what a component imports.
+/// Returns the names of a component's imports.
 pub(super) fn imports(bytes: &[u8]) -> Vec<String> {
     let mut graph = CompositionGraph::new();
     let package = Package::from_bytes("test:component", None, bytes.to_vec(), graph.types_mut()).unwrap();

@@ -1,41 +1,47 @@
-//! Servers that fail, and come back: an instance that is kept goes on.
+//! Redis servers that fail and recover: a reused instance recovers as well.
 
 use std::time::Duration;
 
 use chargegate_servers::{RedisServer, redis_server, valkey_server};
 
-use super::host::Spin;
-use super::support::{Streams, assert_accepted, assert_refused, assert_refuses_in, info, once, post};
+use super::host::SpinHost;
+use super::support::{TestStreams, assert_accepted, assert_refused, assert_refuses_in, info, once, post};
 use crate::host::support::bounded;
 
-/// Before the edge itself gives up, with the default settings.
-const EDGE_GIVES_UP: Duration = Duration::from_secs(2);
+/// Timeout of the queue in tests with a hung server.
+const SHORT_TIMEOUT: (&str, &str) = ("queue_timeout_ms", "2000");
+/// Less than the 50 s after which the edge itself gives up, so that the queue's own timeout must have ended the call.
+const EDGE_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// The application over a server of its own, with a connection kept.
-async fn up(redis: &RedisServer) -> Spin {
-    let spin = Spin::up([("queue_url", &*redis.url())]).await;
+/// Starts the application on its own server and opens its connection.
+async fn up(redis: &RedisServer) -> SpinHost {
+    up_with(redis, ("queue_timeout_ms", "20000")).await
+}
+
+async fn up_with(redis: &RedisServer, timeout: (&str, &str)) -> SpinHost {
+    let spin = SpinHost::up([("queue_url", &*redis.url()), timeout]).await;
     assert_accepted(&post(&mut spin.connect().await).await);
     spin
 }
 
-/// The server is back: the same instance confirms, at once.
-async fn assert_recovered(spin: &Spin) {
+/// Asserts that the next request is accepted by the same instance.
+async fn assert_recovered(spin: &SpinHost) {
     assert_accepted(&post(&mut spin.connect().await).await);
     assert_eq!(spin.instances(), 1);
 }
 
 #[test]
-fn a_dead_server_is_503_and_found_again_after_its_restart() {
+fn a_killed_server_is_503_and_is_used_again_after_its_restart() {
     bounded(async {
         let mut redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let spin = up(&redis).await;
         redis.kill().unwrap();
         for _ in 0..3 {
-            assert_refuses_in(&spin, EDGE_GIVES_UP, "the queue is unavailable").await;
+            assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
         }
         redis.restart().unwrap();
         assert_recovered(&spin).await;
-        // A restart that no request has seen.
+        // A restart between two requests.
         redis.kill().unwrap();
         redis.restart().unwrap();
         assert_recovered(&spin).await;
@@ -46,11 +52,11 @@ fn a_dead_server_is_503_and_found_again_after_its_restart() {
 fn a_hung_server_is_503_before_the_edge_gives_up() {
     bounded(async {
         let redis = RedisServer::start(&redis_server(), &[]).unwrap();
-        let spin = up(&redis).await;
+        let spin = up_with(&redis, SHORT_TIMEOUT).await;
         redis.signal("STOP").unwrap();
-        // The first has a connection, the second has to open one.
+        // The first request has a connection, the second must open one.
         for _ in 0..2 {
-            assert_refuses_in(&spin, EDGE_GIVES_UP, "did not confirm in time").await;
+            assert_refuses_in(&spin, EDGE_TIMEOUT, "did not confirm in time").await;
         }
         redis.signal("CONT").unwrap();
         assert_recovered(&spin).await;
@@ -58,16 +64,16 @@ fn a_hung_server_is_503_before_the_edge_gives_up() {
 }
 
 #[test]
-fn an_edge_that_gives_up_first_leaves_the_queue_in_order() {
+fn an_edge_that_times_out_first_leaves_the_queue_usable() {
     bounded(async {
         let redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let variables =
             [("queue_url", &*redis.url()), ("queue_timeout_ms", "60000"), ("enqueue_timeout_ms", "200")];
-        let spin = Spin::up(variables).await;
+        let spin = SpinHost::up(variables).await;
         assert_accepted(&post(&mut spin.connect().await).await);
         redis.signal("STOP").unwrap();
         for _ in 0..2 {
-            assert_refuses_in(&spin, EDGE_GIVES_UP, "did not confirm in time").await;
+            assert_refuses_in(&spin, EDGE_TIMEOUT, "did not confirm in time").await;
         }
         redis.signal("CONT").unwrap();
         assert_recovered(&spin).await;
@@ -75,7 +81,7 @@ fn an_edge_that_gives_up_first_leaves_the_queue_in_order() {
 }
 
 #[test]
-fn a_connection_that_was_cut_costs_no_request() {
+fn a_cut_connection_fails_no_request() {
     bounded(async {
         let redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let spin = up(&redis).await;
@@ -90,15 +96,15 @@ fn a_connection_that_was_cut_costs_no_request() {
 }
 
 #[test]
-fn a_server_that_wants_a_password_gets_the_one_that_is_set() {
+fn a_server_with_a_password_gets_the_configured_one() {
     bounded(async {
         let password = "p@ss:/?#%wörd";
         let redis = RedisServer::start(&redis_server(), &["--requirepass", password]).unwrap();
         for wrong in ["", "wrong"] {
-            let spin = Spin::up([("queue_url", &*redis.url()), ("queue_password", wrong)]).await;
-            assert_refuses_in(&spin, EDGE_GIVES_UP, "the queue is unavailable").await;
+            let spin = SpinHost::up([("queue_url", &*redis.url()), ("queue_password", wrong)]).await;
+            assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
         }
-        let spin = Spin::up([("queue_url", &*redis.url()), ("queue_password", password)]).await;
+        let spin = SpinHost::up([("queue_url", &*redis.url()), ("queue_password", password)]).await;
         assert_accepted(&post(&mut spin.connect().await).await);
     });
 }
@@ -115,7 +121,7 @@ fn a_server_without_memory_is_a_full_queue() {
             let connections = info(&redis.url(), "stats", "total_connections_received");
             assert_recovered(&spin).await;
             let after = info(&redis.url(), "stats", "total_connections_received");
-            assert_eq!(after, connections.map(|count| count + 1), "the connection was given up");
+            assert_eq!(after, connections.map(|count| count + 1), "the connection was closed");
         }
     });
 }
@@ -126,7 +132,7 @@ fn a_server_that_has_become_a_replica_is_503_until_it_is_a_primary_again() {
         let redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let spin = up(&redis).await;
         let () = once(&redis.url(), "REPLICAOF 127.0.0.1 1");
-        assert_refuses_in(&spin, EDGE_GIVES_UP, "the queue is unavailable").await;
+        assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
         let () = once(&redis.url(), "REPLICAOF NO ONE");
         assert_recovered(&spin).await;
     });
@@ -135,24 +141,24 @@ fn a_server_that_has_become_a_replica_is_503_until_it_is_a_primary_again() {
 #[test]
 fn a_key_of_another_type_is_503() {
     bounded(async {
-        let mut streams = Streams::new();
+        let mut streams = TestStreams::new();
         let (url, prefix) = (streams.url.clone(), streams.prefix.clone());
         let () = streams.command(&format!("SET {prefix}:{{0}} taken"));
-        let spin = Spin::up([("queue_url", &*url), ("queue_prefix", &prefix)]).await;
-        assert_refuses_in(&spin, EDGE_GIVES_UP, "the queue is unavailable").await;
+        let spin = SpinHost::up([("queue_url", &*url), ("queue_prefix", &prefix)]).await;
+        assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
         streams.clear();
         assert_recovered(&spin).await;
     });
 }
 
 #[test]
-fn malformed_settings_of_the_queue_confirm_nothing() {
+fn malformed_queue_settings_confirm_nothing() {
     bounded(async {
-        let streams = Streams::new();
+        let streams = TestStreams::new();
         for wrong in [("queue_limit", "0"), ("queue_streams", "many"), ("queue_timeout_ms", "1s")] {
             let spin =
-                Spin::up([("queue_url", &*streams.url), ("queue_prefix", &streams.prefix), wrong]).await;
-            assert_refuses_in(&spin, EDGE_GIVES_UP, "the queue is unavailable").await;
+                SpinHost::up([("queue_url", &*streams.url), ("queue_prefix", &streams.prefix), wrong]).await;
+            assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
         }
     });
 }

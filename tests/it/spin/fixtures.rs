@@ -1,38 +1,38 @@
-//! The fixture table, through the composed component and a real server.
+//! The fixture table, run on the composed component and a real server.
 
 use std::collections::BTreeMap;
 
 use tokio::net::TcpListener;
 
-use super::compose::Engine;
-use super::host::Spin;
+use super::compose::SpinQueue;
+use super::host::SpinHost;
 use super::sqs;
-use super::support::Streams;
+use super::support::TestStreams;
 use crate::edge_fixtures::request;
 use crate::edge_fixtures::runner::{self, EdgeUnderTest, FixtureCase, FixtureResponse, QueueBehavior};
 use crate::host::support::bounded;
 
-/// What holds the queue.
-trait Server {
-    const ENGINE: Engine;
-    /// The scheme of its URL.
+/// Server of the queue under test.
+trait FixtureServer {
+    const ENGINE: SpinQueue;
+    /// Scheme of the server's URL.
     const SCHEME: &'static str;
 
-    /// The variables that name the queue, but for `queue_url`.
+    /// Returns the variables that name the queue, except `queue_url`.
     fn variables(&self) -> Vec<(&'static str, String)>;
 
-    /// Where it is.
+    /// Returns the server's URL.
     fn url(&self) -> String;
 
-    /// Fills the queue, and names the variables with which it is full; `None` where it knows no limit.
+    /// Fills the queue and returns the variables that make it full; `None` if the queue has no limit.
     fn fill(&mut self) -> Option<Vec<(&'static str, String)>>;
 
-    /// Takes all messages of the edge off.
+    /// Removes and returns all messages of the edge.
     async fn take(&mut self) -> Vec<String>;
 }
 
-impl Server for Streams {
-    const ENGINE: Engine = Engine::Redis;
+impl FixtureServer for TestStreams {
+    const ENGINE: SpinQueue = SpinQueue::Redis;
     const SCHEME: &'static str = "redis";
 
     fn variables(&self) -> Vec<(&'static str, String)> {
@@ -56,8 +56,8 @@ impl Server for Streams {
     }
 }
 
-impl Server for sqs::MotoQueue {
-    const ENGINE: Engine = Engine::Sqs;
+impl FixtureServer for sqs::MotoQueue {
+    const ENGINE: SpinQueue = SpinQueue::Sqs;
     const SCHEME: &'static str = "http";
 
     fn variables(&self) -> Vec<(&'static str, String)> {
@@ -77,20 +77,20 @@ impl Server for sqs::MotoQueue {
     }
 }
 
-/// One application for each set of variables.
-struct Composed<S> {
-    applications: BTreeMap<BTreeMap<String, String>, Spin>,
+/// The composed edge in one application per set of variables.
+struct ComposedEdge<S> {
+    applications: BTreeMap<BTreeMap<String, String>, SpinHost>,
     variables: BTreeMap<String, String>,
     server: S,
     hung: TcpListener,
 }
 
-impl<S: Server> EdgeUnderTest for Composed<S> {
+impl<S: FixtureServer> EdgeUnderTest for ComposedEdge<S> {
     fn supports(&self, case: &FixtureCase) -> bool {
         match case.queue {
-            // No message of the edge is too large for these queues.
+            // These queues accept every message size that the edge can produce.
             QueueBehavior::TooLarge => false,
-            QueueBehavior::Full => matches!(S::ENGINE, Engine::Redis),
+            QueueBehavior::Full => matches!(S::ENGINE, SpinQueue::Redis),
             QueueBehavior::Ok
             | QueueBehavior::TimedOut
             | QueueBehavior::Unavailable
@@ -121,7 +121,7 @@ impl<S: Server> EdgeUnderTest for Composed<S> {
             .map(|(name, value)| (name.trim_start_matches("CHARGEGATE_").to_lowercase(), value.clone()));
         self.variables = own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(given).collect();
         if !self.applications.contains_key(&self.variables) {
-            let spin = Spin::up_with(S::ENGINE, &self.variables).await;
+            let spin = SpinHost::up_with(S::ENGINE, &self.variables).await;
             self.applications.insert(self.variables.clone(), spin);
         }
     }
@@ -135,8 +135,8 @@ impl<S: Server> EdgeUnderTest for Composed<S> {
     }
 }
 
-async fn run(server: impl Server) {
-    let mut composed = Composed {
+async fn run(server: impl FixtureServer) {
+    let mut composed = ComposedEdge {
         applications: BTreeMap::new(),
         variables: BTreeMap::new(),
         server,
@@ -146,11 +146,11 @@ async fn run(server: impl Server) {
 }
 
 #[test]
-fn every_case_of_the_table_holds_with_a_queue_in_redis() {
-    bounded(async { run(Streams::new()).await });
+fn every_fixture_case_holds_with_a_queue_in_redis() {
+    bounded(async { run(TestStreams::new()).await });
 }
 
 #[test]
-fn every_case_of_the_table_holds_with_a_queue_on_sqs() {
+fn every_fixture_case_holds_with_a_queue_on_sqs() {
     bounded(async { run(sqs::queue()).await });
 }

@@ -1,5 +1,4 @@
-//! What Spin is to a composed component: WASI, outgoing HTTP, `spin:redis` and `spin:variables`, and instances that are
-//! used again.
+//! A stand-in for Spin: WASI, outgoing HTTP, `spin:redis`, `spin:variables`, and instance reuse.
 
 mod outgoing;
 mod redis;
@@ -14,23 +13,23 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-pub(super) use serve::Spin;
+pub(super) use serve::SpinHost;
 
-use self::outgoing::{Outgoing, Pool};
-use super::compose::Engine as Queue;
-use super::manifest::Grants;
+use self::outgoing::{ConnectionPool, OutgoingHttp};
+use super::compose::SpinQueue;
+use super::manifest::ComponentGrants;
 
-/// Compiled once for all tests.
-fn loaded(queue: Queue) -> &'static ServicePre<State> {
-    static REDIS: LazyLock<ServicePre<State>> = LazyLock::new(|| load(Queue::Redis));
-    static SQS: LazyLock<ServicePre<State>> = LazyLock::new(|| load(Queue::Sqs));
+/// Returns the composed component, compiled once for all tests.
+fn loaded(queue: SpinQueue) -> &'static ServicePre<SpinState> {
+    static REDIS: LazyLock<ServicePre<SpinState>> = LazyLock::new(|| load(SpinQueue::Redis));
+    static SQS: LazyLock<ServicePre<SpinState>> = LazyLock::new(|| load(SpinQueue::Sqs));
     match queue {
-        Queue::Redis => &REDIS,
-        Queue::Sqs => &SQS,
+        SpinQueue::Redis => &REDIS,
+        SpinQueue::Sqs => &SQS,
     }
 }
 
-fn load(queue: Queue) -> ServicePre<State> {
+fn load(queue: SpinQueue) -> ServicePre<SpinState> {
     let mut config = Config::new();
     config.wasm_component_model_async(true);
     let engine = Engine::new(&config).unwrap();
@@ -44,19 +43,19 @@ fn load(queue: Queue) -> ServicePre<State> {
     ServicePre::new(linker.instantiate_pre(&component).unwrap()).unwrap()
 }
 
-/// What one instance has.
-struct State {
-    grants: Arc<Grants>,
+/// Host state of one instance.
+struct SpinState {
+    grants: Arc<ComponentGrants>,
     table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    outgoing: Outgoing,
+    outgoing: OutgoingHttp,
 }
 
-impl State {
-    fn new(grants: Arc<Grants>, pool: Pool) -> Self {
+impl SpinState {
+    fn new(grants: Arc<ComponentGrants>, pool: ConnectionPool) -> Self {
         Self {
-            outgoing: Outgoing { grants: Arc::clone(&grants), pool },
+            outgoing: OutgoingHttp { grants: Arc::clone(&grants), pool },
             grants,
             table: ResourceTable::new(),
             wasi: WasiCtxBuilder::new().inherit_stderr().build(),
@@ -69,13 +68,13 @@ impl State {
     }
 }
 
-impl WasiView for State {
+impl WasiView for SpinState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
-impl WasiHttpView for State {
+impl WasiHttpView for SpinState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         self.view()
     }

@@ -1,4 +1,4 @@
-//! `spin.toml`, read as Spin reads it.
+//! `spin.toml`, parsed like by Spin.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Manifest {
+pub(super) struct SpinManifest {
     spin_manifest_version: u32,
-    application: Application,
-    variables: BTreeMap<String, Variable>,
-    trigger: Triggers,
-    component: BTreeMap<String, Component>,
+    application: ManifestApplication,
+    variables: BTreeMap<String, ManifestVariable>,
+    trigger: ManifestTriggers,
+    component: BTreeMap<String, ManifestComponent>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Application {
+struct ManifestApplication {
     name: String,
     version: String,
     #[serde(rename = "description")]
@@ -29,7 +29,7 @@ struct Application {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Variable {
+struct ManifestVariable {
     default: String,
     #[serde(default)]
     secret: bool,
@@ -37,64 +37,64 @@ struct Variable {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Triggers {
-    http: Vec<Trigger>,
+struct ManifestTriggers {
+    http: Vec<HttpTrigger>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Trigger {
+struct HttpTrigger {
     route: String,
     component: String,
 }
 
-/// What the one component may have.
+/// A component with its permissions.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Component {
+pub(super) struct ManifestComponent {
     pub(super) source: PathBuf,
     allowed_outbound_hosts: Vec<String>,
     variables: BTreeMap<String, String>,
-    pub(super) dependencies: BTreeMap<String, Dependency>,
-    build: Build,
+    pub(super) dependencies: BTreeMap<String, ComponentDependency>,
+    build: ComponentBuild,
 }
 
 /// A component that provides an import.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Dependency {
+pub(super) struct ComponentDependency {
     pub(super) path: PathBuf,
     pub(super) inherit_configuration: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Build {
+struct ComponentBuild {
     command: String,
     watch: Vec<String>,
 }
 
-/// What the component is given once the variables have their values.
+/// Variables and hosts granted to the component after substitution.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Grants {
+pub(super) struct ComponentGrants {
     pub(super) variables: BTreeMap<String, String>,
     pub(super) hosts: Vec<String>,
 }
 
-impl Manifest {
+impl SpinManifest {
     pub(super) fn read() -> Self {
         toml::from_str(&std::fs::read_to_string(root().join("spin.toml")).unwrap()).unwrap()
     }
 
-    /// The component that answers requests.
-    pub(super) fn edge(&self) -> &Component {
+    /// Returns the component that serves requests.
+    pub(super) fn edge(&self) -> &ManifestComponent {
         &self.component["edge"]
     }
 
-    /// What the edge is given when some variables are set from outside.
-    pub(super) fn grants(&self, set: &BTreeMap<String, String>) -> Grants {
+    /// Returns the grants of the edge with some variables set.
+    pub(super) fn grants(&self, set: &BTreeMap<String, String>) -> ComponentGrants {
         let unknown: Vec<_> = set.keys().filter(|name| !self.variables.contains_key(*name)).collect();
-        assert!(unknown.is_empty(), "no variables of the application: {unknown:?}");
+        assert!(unknown.is_empty(), "unknown variables: {unknown:?}");
         let fill = |template: &String| {
             self.variables.iter().fold(template.clone(), |text, (name, variable)| {
                 text.replace(&format!("{{{{ {name} }}}}"), set.get(name).unwrap_or(&variable.default))
@@ -102,7 +102,7 @@ impl Manifest {
         };
         let edge = self.edge();
         let variables = edge.variables.iter().map(|(name, template)| (name.clone(), fill(template)));
-        Grants {
+        ComponentGrants {
             variables: variables.collect(),
             hosts: edge.allowed_outbound_hosts.iter().map(fill).collect(),
         }
@@ -115,7 +115,7 @@ fn root() -> &'static Path {
 
 #[test]
 fn the_manifest_serves_every_path_by_the_components_that_its_command_builds() {
-    let manifest = Manifest::read();
+    let manifest = SpinManifest::read();
     assert_eq!(manifest.spin_manifest_version, 2);
     assert_eq!((&*manifest.application.name, &*manifest.application.version), ("chargegate", "0.1.0"));
     assert_eq!(manifest.component.len(), 1);
@@ -125,13 +125,13 @@ fn the_manifest_serves_every_path_by_the_components_that_its_command_builds() {
     assert_eq!(edge.build.command, "cargo xtask edge");
     for pattern in &edge.build.watch {
         let fixed = pattern.split('*').next().unwrap();
-        assert!(root().join(fixed).exists(), "{pattern} names nothing");
+        assert!(root().join(fixed).exists(), "{pattern} matches nothing");
     }
     let [(import, queue)] = edge.dependencies.iter().collect::<Vec<_>>()[..] else {
         panic!("one dependency")
     };
     assert_eq!(import, "chargegate:edge/queue@0.1.0");
-    // What the comment says to put there instead.
+    // The alternative in the manifest's comment.
     let other = queue.path.with_file_name("chargegate_queue_sqs.wasm");
     for (path, variable) in [
         (&edge.source, "CHARGEGATE_EDGE_COMPONENT"),
@@ -144,27 +144,27 @@ fn the_manifest_serves_every_path_by_the_components_that_its_command_builds() {
 }
 
 #[test]
-fn every_variable_is_used_and_secrets_are_secret() {
-    let manifest = Manifest::read();
+fn every_variable_is_used_and_secrets_are_marked() {
+    let manifest = SpinManifest::read();
     let edge = manifest.edge();
     for (name, variable) in &manifest.variables {
         let template = format!("{{{{ {name} }}}}");
-        assert!(edge.variables.values().any(|value| *value == template), "{name} is used by nobody");
+        assert!(edge.variables.values().any(|value| *value == template), "{name} is unused");
         let is_secret = ["password", "secret", "token"].iter().any(|word| name.contains(word));
         assert_eq!(variable.secret, is_secret, "{name}");
     }
     for name in RedisQueueSettings::VARIABLES.iter().chain(SqsQueueSettings::VARIABLES) {
-        assert_eq!(edge.variables.get(*name), Some(&format!("{{{{ {name} }}}}")), "{name} is not given");
+        assert_eq!(edge.variables.get(*name), Some(&format!("{{{{ {name} }}}}")), "{name} is not passed on");
     }
     let grants = manifest.grants(&BTreeMap::new());
     let left = grants.variables.values().chain(&grants.hosts).find(|value| value.contains("{{"));
-    assert_eq!(left, None, "a template names no variable");
+    assert_eq!(left, None, "a template names an unknown variable");
 }
 
 #[test]
-fn the_server_of_the_queue_is_all_that_can_be_reached() {
+fn only_the_server_of_the_queue_can_be_reached() {
     for url in ["redis://queue.internal:6380", "https://sqs.eu-central-1.amazonaws.com"] {
         let set = BTreeMap::from([("queue_url".into(), url.into())]);
-        assert_eq!(Manifest::read().grants(&set).hosts, [url]);
+        assert_eq!(SpinManifest::read().grants(&set).hosts, [url]);
     }
 }

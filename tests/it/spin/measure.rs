@@ -1,4 +1,4 @@
-//! How fast the composed component is.
+//! Throughput and latency of the composed component.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::compose::Engine;
-use super::host::Spin;
+use super::compose::SpinQueue;
+use super::host::SpinHost;
 use super::sqs;
 use super::support::post;
 
@@ -29,17 +29,17 @@ fn composed_speed() {
     Runtime::new().unwrap().block_on(async {
         for fsync in ["no", "everysec", "always"] {
             let redis = RedisServer::start(&redis_server(), &["--appendfsync", fsync]).unwrap();
-            let spin = Spin::up([("queue_url", &*redis.url()), ("queue_limit", "4000000000")]).await;
+            let spin = SpinHost::up([("queue_url", &*redis.url()), ("queue_limit", "4000000000")]).await;
             measure(&format!("Redis, appendfsync {fsync}"), &spin).await;
         }
         let own = [("queue_url", confirming().await), ("queue_timeout_ms", "1900".to_owned())];
         let variables = sqs::variables("/1/q").into_iter().chain(own);
         let variables = variables.map(|(name, value)| (name.to_owned(), value)).collect();
-        measure("SQS that confirms at once", &Spin::up_with(Engine::Sqs, &variables).await).await;
+        measure("SQS that confirms at once", &SpinHost::up_with(SpinQueue::Sqs, &variables).await).await;
     });
 }
 
-async fn measure(what: &str, spin: &Spin) {
+async fn measure(what: &str, spin: &SpinHost) {
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
         let mut client = spin.connect().await;
@@ -60,7 +60,7 @@ async fn measure(what: &str, spin: &Spin) {
     println!("{what}: {rate} requests/s, p50 {:?}, p99 {:?}", at(50), at(99));
 }
 
-/// A server that confirms whatever it is sent.
+/// Starts a server that confirms every message.
 async fn confirming() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,20 +1,21 @@
-//! Requests that go well, and the limits of the queue.
+//! Accepted requests, and the limits of the queue.
 
 use chargegate_core::SessionMessage;
 use chargegate_redis_layout::stream_for;
 use chargegate_servers::{RedisServer, redis_server, valkey_server};
 
-use super::host::Spin;
-use super::support::{Streams, assert_accepted, assert_refused, info, post};
+use super::host::SpinHost;
+use super::support::{TestStreams, assert_accepted, assert_refused, info, post};
 use crate::host::support::bounded;
 
 #[test]
-fn a_message_is_in_its_stream_to_the_byte_when_it_is_acknowledged() {
+fn an_acknowledged_message_is_in_its_stream_byte_for_byte() {
     bounded(async {
-        let streams = Streams::new();
-        let mut streams = Streams::on(&streams.url, 8);
+        let streams = TestStreams::new();
+        let mut streams = TestStreams::on(&streams.url, 8);
         let (url, prefix) = (streams.url.clone(), streams.prefix.clone());
-        let spin = Spin::up([("queue_url", &*url), ("queue_prefix", &prefix), ("queue_streams", "8")]).await;
+        let spin =
+            SpinHost::up([("queue_url", &*url), ("queue_prefix", &prefix), ("queue_streams", "8")]).await;
         let mut client = spin.connect().await;
         let mut ids = Vec::new();
         for _ in 0..32 {
@@ -39,11 +40,12 @@ fn a_message_is_in_its_stream_to_the_byte_when_it_is_acknowledged() {
 }
 
 #[test]
-fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
+fn a_full_queue_refuses_messages_until_it_has_capacity() {
     bounded(async {
-        let mut streams = Streams::new();
+        let mut streams = TestStreams::new();
         let (url, prefix) = (streams.url.clone(), streams.prefix.clone());
-        let spin = Spin::up([("queue_url", &*url), ("queue_prefix", &prefix), ("queue_limit", "3")]).await;
+        let spin =
+            SpinHost::up([("queue_url", &*url), ("queue_prefix", &prefix), ("queue_limit", "3")]).await;
         let mut client = spin.connect().await;
         for _ in 0..3 {
             assert_accepted(&post(&mut client).await);
@@ -60,12 +62,13 @@ fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
 #[test]
 fn a_queue_with_another_number_of_streams_is_refused() {
     bounded(async {
-        let mut streams = Streams::new();
+        let mut streams = TestStreams::new();
         let (url, prefix) = (streams.url.clone(), streams.prefix.clone());
-        let spin = Spin::up([("queue_url", &*url), ("queue_prefix", &prefix), ("queue_streams", "4")]).await;
+        let spin =
+            SpinHost::up([("queue_url", &*url), ("queue_prefix", &prefix), ("queue_streams", "4")]).await;
         let mut client = spin.connect().await;
         assert_accepted(&post(&mut client).await);
-        // A worker says how many streams it reads.
+        // A worker records the number of streams that it reads.
         let _: i64 = streams.command(&format!("HSET {prefix}:history streams 1"));
         assert_refused(&post(&mut client).await, "the queue is unavailable");
         let _: i64 = streams.command(&format!("HSET {prefix}:history streams 4"));
@@ -74,13 +77,13 @@ fn a_queue_with_another_number_of_streams_is_refused() {
 }
 
 #[test]
-fn requests_beside_each_other_keep_to_the_limit_of_all_streams() {
+fn concurrent_requests_respect_the_limit_of_all_streams() {
     bounded(async {
-        let mut streams = Streams::on(&Streams::new().url, 4);
+        let mut streams = TestStreams::on(&TestStreams::new().url, 4);
         let (url, prefix) = (streams.url.clone(), streams.prefix.clone());
         let variables =
             [("queue_url", &*url), ("queue_prefix", &prefix), ("queue_limit", "20"), ("queue_streams", "4")];
-        let spin = Spin::up(variables).await;
+        let spin = SpinHost::up(variables).await;
         let mut sent = tokio::task::JoinSet::new();
         for _ in 0..40 {
             let mut client = spin.connect().await;
@@ -96,48 +99,48 @@ fn requests_beside_each_other_keep_to_the_limit_of_all_streams() {
 }
 
 #[test]
-fn an_instance_keeps_its_connection() {
+fn an_instance_reuses_its_connection() {
     bounded(async {
         let redis = RedisServer::start(&redis_server(), &[]).unwrap();
-        let spin = Spin::up([("queue_url", &*redis.url())]).await;
+        let spin = SpinHost::up([("queue_url", &*redis.url())]).await;
         let connections = || info(&redis.url(), "stats", "total_connections_received").unwrap();
         let before = connections();
         let mut client = spin.connect().await;
         for _ in 0..200 {
             assert_accepted(&post(&mut client).await);
         }
-        // One more asks for the number; Spin takes a new instance after 128 requests.
+        // The command itself needs one connection, and Spin replaces an instance after 128 requests.
         assert_eq!((connections() - before - 1, spin.instances()), (2, 2));
     });
 }
 
 #[test]
-fn where_a_sync_is_wanted_the_server_is_asked_for_it() {
+fn a_configured_sync_is_requested_from_the_server() {
     bounded(async {
         let valkey = RedisServer::start(&valkey_server(), &["--appendfsync", "everysec"]).unwrap();
         let variables =
             [("queue_url", &*valkey.url()), ("queue_timeout_ms", "10000"), ("enqueue_timeout_ms", "20000")];
         let waits = || info(&valkey.url(), "commandstats", "cmdstat_waitaof").unwrap_or(0);
-        let without = Spin::up(variables).await;
+        let without = SpinHost::up(variables).await;
         assert_accepted(&post(&mut without.connect().await).await);
         assert_eq!(waits(), 0);
         let [url, timeout, edge] = variables;
-        let with = Spin::up([url, timeout, edge, ("queue_waitaof_ms", "9000")]).await;
+        let with = SpinHost::up([url, timeout, edge, ("queue_waitaof_ms", "9000")]).await;
         assert_accepted(&post(&mut with.connect().await).await);
         assert_eq!(waits(), 1);
     });
 }
 
 #[test]
-fn no_sync_is_no_confirmation() {
+fn a_message_without_its_sync_is_not_confirmed() {
     bounded(async {
-        // It never syncs by itself.
+        // This server never syncs on its own.
         let valkey = RedisServer::start(&valkey_server(), &["--appendfsync", "no"]).unwrap();
-        let spin = Spin::up([("queue_url", &*valkey.url()), ("queue_waitaof_ms", "50")]).await;
+        let spin = SpinHost::up([("queue_url", &*valkey.url()), ("queue_waitaof_ms", "50")]).await;
         assert_refused(&post(&mut spin.connect().await).await, "did not confirm in time");
-        // It has no such command.
+        // This server lacks the command.
         let redis = RedisServer::start(&redis_server(), &[]).unwrap();
-        let spin = Spin::up([("queue_url", &*redis.url()), ("queue_waitaof_ms", "50")]).await;
+        let spin = SpinHost::up([("queue_url", &*redis.url()), ("queue_waitaof_ms", "50")]).await;
         assert_refused(&post(&mut spin.connect().await).await, "the queue is unavailable");
     });
 }

@@ -1,4 +1,4 @@
-//! The queue on Amazon SQS, as Moto plays it.
+//! The queue on Amazon SQS, emulated by Moto.
 
 mod access;
 mod faults;
@@ -10,20 +10,20 @@ use std::env;
 pub(super) use chargegate_servers::sqs::MotoQueue;
 use chargegate_servers::sqs::REGION;
 
-use super::compose::Engine;
-use super::host::Spin;
+use super::compose::SpinQueue;
+use super::host::SpinHost;
 
-/// Where the Moto that all tests share is.
+/// Returns the endpoint of the shared Moto server.
 pub(super) fn endpoint() -> String {
     env::var("CHARGEGATE_SQS_ENDPOINT").expect("CHARGEGATE_SQS_ENDPOINT must name a server")
 }
 
-/// A queue of one test.
+/// Creates a queue for one test.
 pub(super) fn queue() -> MotoQueue {
     MotoQueue::create(&endpoint()).unwrap()
 }
 
-/// What names a queue, with a key that Moto believes.
+/// Returns the variables that name a queue, with a key that Moto accepts.
 pub(super) fn variables(path: &str) -> [(&'static str, String); 4] {
     [
         ("queue_path", path.to_owned()),
@@ -33,11 +33,11 @@ pub(super) fn variables(path: &str) -> [(&'static str, String); 4] {
     ]
 }
 
-/// The application over a queue at `url`, patient, for servers and machines take their time; `others` win.
-async fn up(url: &str, path: &str, others: &[(&str, &str)]) -> Spin {
-    let usual = variables(path).map(|(name, value)| (name.to_owned(), value));
-    let patient = [("queue_timeout_ms", "20000"), ("enqueue_timeout_ms", "50000")];
-    let others = [("queue_url", url)].into_iter().chain(patient).chain(others.iter().copied());
+/// Starts the application on a queue at `url` with long timeouts for a busy machine; `others` take precedence.
+async fn up(url: &str, path: &str, others: &[(&str, &str)]) -> SpinHost {
+    let defaults = variables(path).map(|(name, value)| (name.to_owned(), value));
+    let long = [("queue_timeout_ms", "20000"), ("enqueue_timeout_ms", "50000")];
+    let others = [("queue_url", url)].into_iter().chain(long).chain(others.iter().copied());
     let others = others.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Spin::up_with(Engine::Sqs, &usual.into_iter().chain(others).collect()).await
+    SpinHost::up_with(SpinQueue::Sqs, &defaults.into_iter().chain(others).collect()).await
 }

@@ -1,4 +1,4 @@
-//! Requests, the streams they end in, and servers to be disturbed.
+//! Test streams, Redis commands, and assertions on refused requests.
 
 use std::env;
 use std::time::{Duration, Instant};
@@ -6,27 +6,27 @@ use std::time::{Duration, Instant};
 use chargegate_redis_layout::stream_key;
 use redis::{Client as Redis, Commands as _, Connection, FromRedisValue};
 
-use super::host::Spin;
+use super::host::SpinHost;
 pub(super) use crate::posts::{assert_accepted, assert_refused, post};
 
-/// Asserts that the server is not confirmed to have taken a message, in no more time than it may take.
-pub(super) async fn assert_refuses_in(spin: &Spin, limit: Duration, detail: &str) {
+/// Asserts that a request is refused with `detail` within `limit`.
+pub(super) async fn assert_refuses_in(spin: &SpinHost, limit: Duration, detail: &str) {
     let mut client = spin.connect().await;
     let start = Instant::now();
     assert_refused(&post(&mut client).await, detail);
-    assert!(start.elapsed() < limit, "it takes {:?}", start.elapsed());
+    assert!(start.elapsed() < limit, "refused after {:?}", start.elapsed());
 }
 
-/// The streams of one test, on a server that others use; gone when dropped.
-pub(super) struct Streams {
+/// The streams of one test on a shared server; deleted on drop.
+pub(super) struct TestStreams {
     pub(super) url: String,
     pub(super) prefix: String,
     connection: Connection,
     count: u16,
 }
 
-impl Streams {
-    /// On the server for tests.
+impl TestStreams {
+    /// Creates one stream on the shared server.
     pub(super) fn new() -> Self {
         Self::on(&env::var("REDIS_URL").expect("REDIS_URL must name a server"), 1)
     }
@@ -37,7 +37,7 @@ impl Streams {
         Self { url: url.to_owned(), prefix, connection, count }
     }
 
-    /// All messages of one stream, each the only field of its entry.
+    /// Returns all messages of one stream, each the only field of its entry.
     pub(super) fn messages(&mut self, number: u16) -> Vec<String> {
         let key = stream_key(&self.prefix, number);
         let entries: Vec<(String, Vec<(String, String)>)> = self.connection.xrange_all(key).unwrap();
@@ -50,31 +50,31 @@ impl Streams {
             .collect()
     }
 
-    /// How many messages the first stream has.
+    /// Returns the length of the first stream.
     pub(super) fn depth(&mut self) -> usize {
         self.connection.xlen(stream_key(&self.prefix, 0)).unwrap()
     }
 
-    /// Removes everything.
+    /// Deletes the streams.
     pub(super) fn clear(&mut self) {
         for number in 0..self.count {
             let _: () = self.connection.del(stream_key(&self.prefix, number)).unwrap();
         }
     }
 
-    /// A command of its own.
+    /// Runs a command.
     pub(super) fn command<T: FromRedisValue>(&mut self, words: &str) -> T {
         command(&mut self.connection, words)
     }
 }
 
-impl Drop for Streams {
+impl Drop for TestStreams {
     fn drop(&mut self) {
         self.clear();
     }
 }
 
-/// Does a command on a connection of its own.
+/// Runs a command on a new connection.
 pub(super) fn once<T: FromRedisValue>(url: &str, words: &str) -> T {
     command(&mut Redis::open(url).unwrap().get_connection().unwrap(), words)
 }
@@ -88,7 +88,7 @@ fn command<T: FromRedisValue>(connection: &mut Connection, words: &str) -> T {
     command.query(connection).unwrap()
 }
 
-/// The number that `INFO` gives.
+/// Returns a number from `INFO`.
 pub(super) fn info(url: &str, section: &str, name: &str) -> Option<u64> {
     let text: String = once(url, &format!("INFO {section}"));
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;

@@ -1,19 +1,19 @@
-//! Clients that misbehave.
+//! Misbehaving clients.
 
 use futures_util::future::join_all;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::support::{Peer, Running};
-use crate::host::support::{Client, bounded};
+use super::support::{FakeBroker, TestWorker};
+use crate::host::support::{RawConnection, bounded};
 use crate::posts::{assert_accepted, post};
 
 const HEAD: &str = "POST /v1/charging-sessions HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n";
 
 #[test]
-fn a_body_is_refused_by_its_announced_length_before_it_comes() {
+fn a_body_is_refused_by_its_announced_length_before_it_arrives() {
     bounded(async {
-        let edge = Running::edge(Peer::start().await.0);
+        let edge = TestWorker::edge(FakeBroker::start().await.0);
         let mut client = edge.connect().await;
         client.send(format!("{HEAD}content-length: 1000000000000\r\n\r\n").as_bytes()).await;
         assert_eq!(client.reply(false).await.unwrap().status, 413);
@@ -21,14 +21,14 @@ fn a_body_is_refused_by_its_announced_length_before_it_comes() {
 }
 
 #[test]
-fn a_body_without_an_end_is_refused_and_not_read_on() {
+fn an_endless_body_is_refused_and_not_read_further() {
     bounded(async {
-        let edge = Running::edge(Peer::start().await.0);
+        let edge = TestWorker::edge(FakeBroker::start().await.0);
         let mut stream = TcpStream::connect(("127.0.0.1", edge.0.port())).await.unwrap();
         stream.write_all(format!("{HEAD}transfer-encoding: chunked\r\n\r\n").as_bytes()).await.unwrap();
         let (mut reading, mut writing) = stream.into_split();
         let chunk = [b"1000\r\n", "x".repeat(0x1000).as_bytes(), b"\r\n"].concat();
-        // It ends when the other side no longer takes it: were it read on, it would not end.
+        // Ends when the peer stops reading; if the body were read further, this would never end.
         let endless = tokio::spawn(async move { while writing.write_all(&chunk).await.is_ok() {} });
         let mut answer = [0; 12];
         tokio::io::AsyncReadExt::read_exact(&mut reading, &mut answer).await.unwrap();
@@ -39,14 +39,14 @@ fn a_body_without_an_end_is_refused_and_not_read_on() {
 }
 
 #[test]
-fn a_body_that_stops_to_come_is_given_up() {
+fn a_stalled_body_is_given_up() {
     bounded(async {
-        let edge = Running::edge(Peer::start().await.0);
+        let edge = TestWorker::edge(FakeBroker::start().await.0);
         for head in ["content-length: 100\r\n\r\n{", "transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"] {
             let mut client = edge.connect().await;
             client.send(format!("{HEAD}{head}").as_bytes()).await;
             let reply = client.reply(false).await.unwrap();
-            // To the letter what the embedded host answers.
+            // Exactly the response of the embedded host.
             let problem = r#"{"type":"about:blank","title":"The body did not arrive in time","status":408}"#;
             assert_eq!((reply.status, reply.text()), (408, problem));
             assert_eq!(reply.header("content-type"), Some("application/problem+json"));
@@ -55,10 +55,10 @@ fn a_body_that_stops_to_come_is_given_up() {
 }
 
 #[test]
-fn a_client_that_goes_in_the_middle_of_its_body_harms_no_other() {
+fn a_client_that_disconnects_within_its_body_affects_no_other() {
     bounded(async {
-        let (broker, peer) = Peer::start().await;
-        let edge = Running::edge(broker);
+        let (broker, fake) = FakeBroker::start().await;
+        let edge = TestWorker::edge(broker);
         let mut client = edge.connect().await;
         for _ in 0..20 {
             let mut gone = edge.connect().await;
@@ -66,17 +66,17 @@ fn a_client_that_goes_in_the_middle_of_its_body_harms_no_other() {
             drop(gone);
             assert_accepted(&post(&mut client).await);
         }
-        assert_eq!(peer.messages().len(), 20);
+        assert_eq!(fake.messages().len(), 20);
     });
 }
 
 #[test]
-fn requests_at_once_get_an_id_and_a_message_each() {
+fn concurrent_requests_get_an_id_and_a_message_each() {
     bounded(async {
-        let (broker, peer) = Peer::start().await;
-        let edge = Running::edge(broker);
+        let (broker, fake) = FakeBroker::start().await;
+        let edge = TestWorker::edge(broker);
         let clients = join_all((0..32).map(|_| edge.connect())).await;
-        let replies = join_all(clients.into_iter().map(|client: Client| async move {
+        let replies = join_all(clients.into_iter().map(|client: RawConnection| async move {
             let mut client = client;
             let mut ids = Vec::new();
             for _ in 0..10 {
@@ -87,7 +87,7 @@ fn requests_at_once_get_an_id_and_a_message_each() {
             ids
         }));
         let mut answered = replies.await.concat();
-        let mut taken: Vec<_> = peer
+        let mut taken: Vec<_> = fake
             .messages()
             .iter()
             .map(|message| serde_json::from_str::<serde_json::Value>(message).unwrap())

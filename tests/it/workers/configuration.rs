@@ -1,4 +1,4 @@
-//! What the worker is configured with, and `edge/wrangler.toml`.
+//! Configuration of the worker, and `edge/wrangler.toml`.
 
 use std::fs;
 use std::path::Path;
@@ -7,43 +7,43 @@ use chargegate_edge::EdgeSettings;
 use chargegate_servers::{WorkerBinding, WorkerdServer};
 use toml::{Table, Value};
 
-use super::support::{Peer, Running, TIMEOUT, queue};
+use super::support::{FakeBroker, TIMEOUT_VARIABLE, TestWorker, queue};
 use crate::host::support::bounded;
 use crate::posts::{assert_accepted, assert_refused, post};
 
 #[test]
-fn a_worker_without_its_queue_says_so() {
+fn a_worker_without_its_queue_reports_the_binding() {
     bounded(async {
         for bindings in [vec![], vec![("JOBS", WorkerBinding::Text("chargegate".into()))]] {
-            let edge = Running::start("CHARGEGATE_EDGE_WORKER", bindings);
+            let edge = TestWorker::start("CHARGEGATE_EDGE_WORKER", bindings);
             assert_refused(&edge.get("/healthz").await, "the binding JOBS must be a queue");
             assert_refused(&post(&mut edge.connect().await).await, "the binding JOBS must be a queue");
-            let told = "the binding JOBS must be a queue, by queues.producers in wrangler.toml";
-            assert_eq!(edge.0.log().unwrap().matches(told).count(), 2, "once for each");
+            let logged = "the binding JOBS must be a queue, by queues.producers in wrangler.toml";
+            assert_eq!(edge.0.log().unwrap().matches(logged).count(), 2, "once for each");
         }
     });
 }
 
 #[test]
-fn a_variable_may_be_a_number_and_nothing_else_than_text_besides() {
+fn a_variable_must_be_text_or_a_number() {
     bounded(async {
-        let (broker, _peer) = Peer::start().await;
+        let (broker, _peer) = FakeBroker::start().await;
         let edge = |json: &str| {
-            let bindings = [("JOBS", queue(broker)), (TIMEOUT, WorkerBinding::Json(json.into()))];
-            Running::start("CHARGEGATE_EDGE_WORKER", bindings)
+            let bindings = [("JOBS", queue(broker)), (TIMEOUT_VARIABLE, WorkerBinding::Json(json.into()))];
+            TestWorker::start("CHARGEGATE_EDGE_WORKER", bindings)
         };
         assert_accepted(&post(&mut edge("30000").connect().await).await);
         for malformed in ["0", "1.5", "[2000]", "true"] {
             let edge = edge(malformed);
-            assert_refused(&edge.get("/healthz").await, TIMEOUT);
-            let told = "CHARGEGATE_ENQUEUE_TIMEOUT_MS must be a number from 1 to 60000";
-            assert!(edge.0.log().unwrap().contains(told), "{malformed}");
+            assert_refused(&edge.get("/healthz").await, TIMEOUT_VARIABLE);
+            let logged = "CHARGEGATE_ENQUEUE_TIMEOUT_MS must be a number from 1 to 60000";
+            assert!(edge.0.log().unwrap().contains(logged), "{malformed}");
         }
     });
 }
 
 #[test]
-fn what_is_deployed_is_what_is_tested() {
+fn the_deployed_configuration_is_the_tested_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let text = fs::read_to_string(root.join("edge/wrangler.toml")).unwrap();
     let manifest: Table = text.parse().unwrap();
@@ -53,7 +53,7 @@ fn what_is_deployed_is_what_is_tested() {
     let producers = manifest["queues"]["producers"].as_array().unwrap();
     let bindings: Vec<_> = producers.iter().map(|producer| producer["binding"].as_str()).collect();
     assert_eq!(bindings, [Some("JOBS")]);
-    // Every variable is there, as text, at its default.
+    // Every variable is present as text with its default.
     let variables = manifest["vars"].as_table().unwrap();
     let mut names: Vec<_> = variables.keys().map(String::as_str).collect();
     names.sort_unstable();

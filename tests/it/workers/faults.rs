@@ -1,5 +1,5 @@
-//! A queue that fails: no request is acknowledged, the client learns why, the operator learns the code, and all is well
-//! once the queue is.
+//! A failing queue: no request is acknowledged, the client gets the reason, the log has the code, and requests are
+//! accepted once the queue recovers.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -8,15 +8,15 @@ use futures_util::future::join_all;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
-use super::support::{Peer, Running, Verdict, queue};
+use super::support::{BrokerVerdict, FakeBroker, TestWorker, queue};
 use crate::host::support::bounded;
 use crate::posts::{assert_accepted, assert_refused, post};
 
 #[test]
-fn a_queue_that_refuses_is_told_by_its_code_and_used_again() {
+fn a_refusal_of_the_queue_is_logged_by_code_and_the_queue_used_again() {
     bounded(async {
-        let (broker, peer) = Peer::start().await;
-        let edge = Running::edge(broker);
+        let (broker, fake) = FakeBroker::start().await;
+        let edge = TestWorker::edge(broker);
         let mut client = edge.connect().await;
         for (status, code, detail) in [
             (429, Some(10_250), "the queue is full"),
@@ -29,13 +29,13 @@ fn a_queue_that_refuses_is_told_by_its_code_and_used_again() {
             (429, None, "the queue is unavailable"),
             (500, None, "the queue is unavailable"),
         ] {
-            peer.tell(Verdict::Refuses(status, code));
+            fake.set_verdict(BrokerVerdict::Refuses(status, code));
             assert_refused(&post(&mut client).await, detail);
-            // workerd's own for a refusal without a code.
+            // workerd's own code for a refusal without one.
             let code = code.unwrap_or(15_000);
-            let told = format!("JOBS did not confirm a message: error {code} of");
-            assert!(edge.0.log().unwrap().contains(&told), "{told}");
-            peer.tell(Verdict::Takes);
+            let logged = format!("JOBS did not confirm a message: error {code} of");
+            assert!(edge.0.log().unwrap().contains(&logged), "{logged}");
+            fake.set_verdict(BrokerVerdict::Accepts);
             assert_accepted(&post(&mut client).await);
         }
         let log = edge.0.log().unwrap();
@@ -44,26 +44,26 @@ fn a_queue_that_refuses_is_told_by_its_code_and_used_again() {
 }
 
 #[test]
-fn a_confirmation_that_nobody_understands_is_none() {
+fn an_unintelligible_confirmation_is_not_a_confirmation() {
     bounded(async {
-        let (broker, peer) = Peer::start().await;
-        peer.tell(Verdict::Mumbles);
-        let edge = Running::edge(broker);
+        let (broker, fake) = FakeBroker::start().await;
+        fake.set_verdict(BrokerVerdict::Garbles);
+        let edge = TestWorker::edge(broker);
         assert_refused(&post(&mut edge.connect().await).await, "the queue is unavailable");
-        assert_eq!(peer.messages().len(), 1, "a 503 may be followed by a callback");
+        assert_eq!(fake.messages().len(), 1, "a 503 may be followed by a callback");
     });
 }
 
 #[test]
 fn a_queue_that_is_gone_is_unavailable_until_it_is_back() {
     bounded(async {
-        // Bound and not listening yet: nobody else gets the port, and whoever connects is refused.
+        // Bound but not listening yet: the port is reserved, and connections are refused.
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let edge = Running::edge(socket.local_addr().unwrap());
+        let edge = TestWorker::edge(socket.local_addr().unwrap());
         let mut client = edge.connect().await;
         assert_refused(&post(&mut client).await, "the queue is unavailable");
-        let _peer = Peer::start_on(socket.listen(1024).unwrap());
+        let _peer = FakeBroker::start_on(socket.listen(1024).unwrap());
         assert_accepted(&post(&mut client).await);
     });
 }
@@ -74,42 +74,42 @@ fn a_queue_that_cuts_its_connections_is_unavailable() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-        let edge = Running::edge(address);
+        let edge = TestWorker::edge(address);
         assert_refused(&post(&mut edge.connect().await).await, "the queue is unavailable");
     });
 }
 
 #[test]
-fn requests_to_a_queue_that_hangs_end_in_time_beside_those_it_takes() {
+fn requests_to_a_hung_queue_time_out_while_later_ones_are_accepted() {
     bounded(async {
-        let (broker, peer) = Peer::start().await;
-        peer.tell(Verdict::Hangs);
-        let edge = Running::edge_waiting("20000", queue(broker));
+        let (broker, fake) = FakeBroker::start().await;
+        fake.set_verdict(BrokerVerdict::Hangs);
+        let edge = TestWorker::edge_with_timeout("20000", queue(broker));
         let start = Instant::now();
         let mut hanging = JoinSet::new();
         for mut client in join_all((0..50).map(|_| edge.connect())).await {
             hanging.spawn(async move { post(&mut client).await });
         }
-        peer.hangs(50).await;
-        peer.tell(Verdict::Takes);
+        fake.wait_for_hanging(50).await;
+        fake.set_verdict(BrokerVerdict::Accepts);
         assert_accepted(&post(&mut edge.connect().await).await);
-        assert!(hanging.try_join_next().is_none(), "one of them had ended when it was taken");
+        assert!(hanging.try_join_next().is_none(), "a hung request ended before the accepted one");
         for reply in hanging.join_all().await {
             assert_refused(&reply, "did not confirm in time");
         }
-        assert!(start.elapsed() >= Duration::from_secs(20), "they are given their time");
-        let told = "JOBS did not confirm a message in 20000 ms, which CHARGEGATE_ENQUEUE_TIMEOUT_MS sets";
-        assert_eq!(edge.0.log().unwrap().matches(told).count(), 50);
+        assert!(start.elapsed() >= Duration::from_secs(20), "hung requests wait for the whole timeout");
+        let logged = "JOBS did not confirm a message in 20000 ms, which CHARGEGATE_ENQUEUE_TIMEOUT_MS sets";
+        assert_eq!(edge.0.log().unwrap().matches(logged).count(), 50);
     });
 }
 
 #[test]
-fn a_queue_with_no_one_behind_its_port_ends_in_time() {
+fn a_queue_whose_port_is_never_read_times_out() {
     bounded(async {
-        // Connections are taken by the system, and nobody reads.
+        // The kernel accepts connections, but no process reads from them.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
-        let edge = Running::edge_waiting("1000", queue(address));
+        let edge = TestWorker::edge_with_timeout("1000", queue(address));
         assert_refused(&post(&mut edge.connect().await).await, "did not confirm in time");
     });
 }

@@ -1,4 +1,4 @@
-//! The fixture table, through the worker in workerd, its answers held against those of the edge without a host.
+//! The fixture table, run on the worker in workerd; its responses are compared with those of the edge without a host.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chargegate_servers::WorkerBinding;
 
-use super::support::{PATIENT, Peer, Running, TIMEOUT, Verdict, queue};
+use super::support::{BrokerVerdict, FakeBroker, LONG_TIMEOUT, TIMEOUT_VARIABLE, TestWorker, queue};
 use crate::edge_fixtures::request;
 use crate::edge_fixtures::runner::{self, EdgeUnderTest, FixtureCase, FixtureResponse, QueueBehavior};
 use crate::host::support::bounded;
@@ -14,34 +14,34 @@ use crate::host::support::bounded;
 #[path = "../../../edge/fixtures/native.rs"]
 mod native;
 
-/// One worker for each set of variables.
-struct Workers {
-    running: BTreeMap<BTreeMap<String, String>, Running>,
+/// The edge in one workerd per set of variables.
+struct WorkerdEdge {
+    running: BTreeMap<BTreeMap<String, String>, TestWorker>,
     variables: BTreeMap<String, String>,
     broker: SocketAddr,
-    peer: Arc<Peer>,
+    peer: Arc<FakeBroker>,
     native: native::NativeEdge,
 }
 
-impl EdgeUnderTest for Workers {
+impl EdgeUnderTest for WorkerdEdge {
     fn supports(&self, case: &FixtureCase) -> bool {
-        // The runtime itself refuses a method that it does not know, with 501.
+        // The runtime itself refuses an unknown method with 501.
         case.method != "BREW"
     }
 
     async fn prepare(&mut self, variables: &BTreeMap<String, String>, queue: QueueBehavior) {
-        self.peer.tell(match queue {
-            QueueBehavior::Ok => Verdict::Takes,
-            QueueBehavior::Full => Verdict::Refuses(429, Some(10_251)),
-            QueueBehavior::TooLarge => Verdict::Refuses(413, Some(10_204)),
-            QueueBehavior::Unavailable => Verdict::Refuses(500, None),
-            // Cloudflare has no code for it.
-            QueueBehavior::TimedOut | QueueBehavior::Hangs => Verdict::Hangs,
+        self.peer.set_verdict(match queue {
+            QueueBehavior::Ok => BrokerVerdict::Accepts,
+            QueueBehavior::Full => BrokerVerdict::Refuses(429, Some(10_251)),
+            QueueBehavior::TooLarge => BrokerVerdict::Refuses(413, Some(10_204)),
+            QueueBehavior::Unavailable => BrokerVerdict::Refuses(500, None),
+            // Cloudflare has no code for a timeout.
+            QueueBehavior::TimedOut | QueueBehavior::Hangs => BrokerVerdict::Hangs,
         });
         self.native.prepare(variables, queue).await;
         self.variables.clone_from(variables);
         if !matches!(queue, QueueBehavior::TimedOut | QueueBehavior::Hangs) {
-            self.variables.entry(TIMEOUT.to_owned()).or_insert_with(|| PATIENT.to_owned());
+            self.variables.entry(TIMEOUT_VARIABLE.to_owned()).or_insert_with(|| LONG_TIMEOUT.to_owned());
         }
         if !self.running.contains_key(&self.variables) {
             let worker = start(&self.variables, self.broker);
@@ -60,12 +60,12 @@ impl EdgeUnderTest for Workers {
     }
 }
 
-fn start(variables: &BTreeMap<String, String>, broker: SocketAddr) -> Running {
+fn start(variables: &BTreeMap<String, String>, broker: SocketAddr) -> TestWorker {
     let variables = variables.iter().map(|(name, value)| (name.as_str(), WorkerBinding::Text(value.clone())));
-    Running::start("CHARGEGATE_EDGE_WORKER", variables.chain([("JOBS", queue(broker))]))
+    TestWorker::start("CHARGEGATE_EDGE_WORKER", variables.chain([("JOBS", queue(broker))]))
 }
 
-/// An answer without what differs each time: the order of fields, and an id by time.
+/// Returns a response without its varying parts: the order of fields, and an id based on time.
 fn comparable(answer: &FixtureResponse) -> (u16, BTreeMap<&str, &str>, &[u8]) {
     let fields = answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let fields = fields.map(|(name, value)| {
@@ -76,12 +76,12 @@ fn comparable(answer: &FixtureResponse) -> (u16, BTreeMap<&str, &str>, &[u8]) {
 }
 
 #[test]
-fn every_case_of_the_table_holds_in_workerd_with_the_same_bytes() {
+fn every_fixture_case_holds_in_workerd_with_the_same_bytes() {
     bounded(async {
-        let (broker, peer) = Peer::start().await;
+        let (broker, peer) = FakeBroker::start().await;
         let native = native::NativeEdge::new();
         let mut workers =
-            Workers { running: BTreeMap::new(), variables: BTreeMap::new(), broker, peer, native };
+            WorkerdEdge { running: BTreeMap::new(), variables: BTreeMap::new(), broker, peer, native };
         runner::run(&mut workers).await;
         assert_eq!(workers.peer.formats().keys().collect::<Vec<_>>(), ["text"]);
     });

@@ -1,4 +1,4 @@
-//! What a request costs the edge in workerd, beside as little as a worker of the same SDK can do.
+//! Processor time of a request to the edge in workerd, compared with a minimal worker of the same SDK.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::support::{Peer, Running};
-use crate::host::support::Client;
+use super::support::{FakeBroker, TestWorker};
+use crate::host::support::RawConnection;
 use crate::posts::SESSION;
 
 const CLIENTS: usize = 16;
@@ -15,14 +15,14 @@ const ROUNDS: usize = 5;
 const TIME: Duration = Duration::from_secs(2);
 
 /// One kind of request to one worker.
-struct Kind {
+struct RequestKind {
     name: &'static str,
     guest: bool,
     request: String,
     status: u16,
 }
 
-fn kinds() -> [Kind; 5] {
+fn kinds() -> [RequestKind; 5] {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
     let post = |path: &str, body: &str| {
         let head = "host: test\r\ncontent-type: application/json";
@@ -30,25 +30,30 @@ fn kinds() -> [Kind; 5] {
     };
     let malformed = SESSION.replace("driver-allowed", "driver allowed");
     [
-        Kind { name: "hello, world", guest: true, request: get("/hello"), status: 200 },
-        Kind { name: "health", guest: false, request: get("/healthz"), status: 200 },
-        Kind {
+        RequestKind { name: "hello, world", guest: true, request: get("/hello"), status: 200 },
+        RequestKind { name: "health", guest: false, request: get("/healthz"), status: 200 },
+        RequestKind {
             name: "refused",
             guest: false,
             request: post("/v1/charging-sessions", &malformed),
             status: 422,
         },
-        Kind {
+        RequestKind {
             name: "body to queue, and no more",
             guest: true,
             request: post("/minimal", SESSION),
             status: 202,
         },
-        Kind { name: "accepted", guest: false, request: post("/v1/charging-sessions", SESSION), status: 202 },
+        RequestKind {
+            name: "accepted",
+            guest: false,
+            request: post("/v1/charging-sessions", SESSION),
+            status: 202,
+        },
     ]
 }
 
-/// What a process has used of the processors.
+/// Returns the processor time of a process.
 fn used(id: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();
@@ -57,8 +62,8 @@ fn used(id: u32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// Requests, and the processor time of workerd for them.
-async fn drive(running: &Running, kind: &Kind) -> (u32, Duration) {
+/// Sends requests and returns their number and workerd's processor time.
+async fn drive(running: &TestWorker, kind: &RequestKind) -> (u32, Duration) {
     let mut clients = JoinSet::new();
     let before = used(running.0.id());
     for _ in 0..CLIENTS {
@@ -76,7 +81,7 @@ async fn drive(running: &Running, kind: &Kind) -> (u32, Duration) {
     (served, used(running.0.id()).saturating_sub(before))
 }
 
-async fn once(client: &mut Client, request: &str, status: u16) {
+async fn once(client: &mut RawConnection, request: &str, status: u16) {
     client.send(request.as_bytes()).await;
     assert_eq!(client.reply(false).await.unwrap().status, status);
 }
@@ -85,11 +90,11 @@ async fn once(client: &mut Client, request: &str, status: u16) {
 #[ignore = "a measurement, not a test: `cargo xtask test --test it worker_cost -- --ignored --nocapture`"]
 fn worker_cost() {
     Runtime::new().unwrap().block_on(async {
-        let (broker, _peer) = Peer::start().await;
-        let (edge, guest) = (Running::edge(broker), Running::guest(broker));
+        let (broker, _peer) = FakeBroker::start().await;
+        let (edge, guest) = (TestWorker::edge(broker), TestWorker::guest(broker));
         let kinds = kinds();
         let mut costs = vec![Vec::new(); kinds.len()];
-        // The first round warms up. All kinds take turns, so that what else runs here burdens all.
+        // The first round warms up. All kinds take turns, so that other load on the machine affects all of them.
         for round in 0..=ROUNDS {
             for (kind, costs) in kinds.iter().zip(&mut costs) {
                 let (served, used) = drive(if kind.guest { &guest } else { &edge }, kind).await;

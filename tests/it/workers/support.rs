@@ -1,4 +1,4 @@
-//! Workers that serve, and the broker that takes their messages.
+//! Running workers, and a scripted broker for their messages.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -16,29 +16,29 @@ use chargegate_servers::{QueueBroker, WorkerBinding, WorkerdScript, WorkerdServe
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::host::support::{Client, Reply};
+use crate::host::support::{RawConnection, RawReply};
 
-/// How long the queue is given.
-pub(super) const TIMEOUT: &str = "CHARGEGATE_ENQUEUE_TIMEOUT_MS";
-/// Longer than a queue takes on a busy machine.
-pub(super) const PATIENT: &str = "30000";
+/// Variable with the timeout of an enqueue.
+pub(super) const TIMEOUT_VARIABLE: &str = "CHARGEGATE_ENQUEUE_TIMEOUT_MS";
+/// Timeout that suffices on a busy machine, in milliseconds.
+pub(super) const LONG_TIMEOUT: &str = "30000";
 
-/// The edge, or the guest, as a worker that serves.
-pub(crate) struct Running(pub(crate) WorkerdServer);
+/// The edge or the guest, running in workerd.
+pub(crate) struct TestWorker(pub(crate) WorkerdServer);
 
-impl Running {
-    /// The edge, its queue at `broker`, which is given more time than a busy machine takes.
+impl TestWorker {
+    /// Starts the edge with its queue at `broker` and a timeout that suffices on a busy machine.
     pub(super) fn edge(broker: SocketAddr) -> Self {
-        Self::edge_waiting(PATIENT, queue(broker))
+        Self::edge_with_timeout(LONG_TIMEOUT, queue(broker))
     }
 
-    /// The edge, which gives `queue` so many milliseconds.
-    pub(super) fn edge_waiting(milliseconds: &str, queue: WorkerBinding) -> Self {
-        let bindings = [("JOBS", queue), (TIMEOUT, WorkerBinding::Text(milliseconds.to_owned()))];
+    /// Starts the edge with this timeout for `queue`.
+    pub(super) fn edge_with_timeout(milliseconds: &str, queue: WorkerBinding) -> Self {
+        let bindings = [("JOBS", queue), (TIMEOUT_VARIABLE, WorkerBinding::Text(milliseconds.to_owned()))];
         Self::start("CHARGEGATE_EDGE_WORKER", bindings)
     }
 
-    /// The guest, its queue at `broker`.
+    /// Starts the guest with its queue at `broker`.
     pub(super) fn guest(broker: SocketAddr) -> Self {
         Self::start("CHARGEGATE_GUEST_WORKER", [("JOBS", queue(broker))])
     }
@@ -54,91 +54,91 @@ impl Running {
         Self(WorkerdServer::start(&workerd(), &worker).unwrap())
     }
 
-    pub(super) async fn connect(&self) -> Client {
-        Client::to(SocketAddr::from(([127, 0, 0, 1], self.0.port()))).await
+    pub(super) async fn connect(&self) -> RawConnection {
+        RawConnection::to(SocketAddr::from(([127, 0, 0, 1], self.0.port()))).await
     }
 
-    /// One request on a connection of its own.
-    pub(super) async fn get(&self, path: &str) -> Reply {
+    /// Sends one request on a new connection.
+    pub(super) async fn get(&self, path: &str) -> RawReply {
         self.connect().await.get(path).await
     }
 }
 
-/// A queue whose messages go to `broker`.
+/// Returns a binding to the queue at `broker`.
 pub(super) fn queue(broker: SocketAddr) -> WorkerBinding {
     WorkerBinding::Queue(QueueBroker { address: broker, headers: Vec::new() })
 }
 
-/// What a [`Peer`] answers.
+/// Answer of a [`FakeBroker`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It takes the message.
+pub(super) enum BrokerVerdict {
+    /// Accepts the message.
     #[default]
-    Takes,
-    /// It refuses the message with a status, and a code from Cloudflare's list where there is one.
+    Accepts,
+    /// Refuses the message with a status, and one of Cloudflare's codes if given.
     Refuses(u16, Option<u32>),
-    /// It takes the message, and says so in a way that nobody understands.
-    Mumbles,
-    /// It never answers.
+    /// Accepts the message with an unintelligible response.
+    Garbles,
+    /// Never answers.
     Hangs,
 }
 
-/// A broker that does as it is told, and keeps what it has taken.
+/// A scripted broker that keeps accepted messages.
 #[derive(Default)]
-pub(super) struct Peer {
-    verdict: Mutex<Verdict>,
+pub(super) struct FakeBroker {
+    verdict: Mutex<BrokerVerdict>,
     messages: Mutex<Vec<String>>,
     formats: Mutex<BTreeMap<String, usize>>,
-    /// How many messages it leaves without an answer.
+    /// Number of messages without an answer.
     hanging: watch::Sender<usize>,
 }
 
-impl Peer {
-    /// A broker on a free port.
+impl FakeBroker {
+    /// Starts a broker on a free port.
     pub(super) async fn start() -> (SocketAddr, Arc<Self>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         (listener.local_addr().unwrap(), Self::start_on(listener))
     }
 
-    /// A broker where it is expected.
+    /// Starts a broker on this listener.
     pub(super) fn start_on(listener: TcpListener) -> Arc<Self> {
-        let peer = Arc::new(Self::default());
-        let routes = Router::new().route("/message", post(take)).with_state(Arc::clone(&peer));
+        let fake = Arc::new(Self::default());
+        let routes = Router::new().route("/message", post(take)).with_state(Arc::clone(&fake));
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        peer
+        fake
     }
 
-    pub(super) fn tell(&self, verdict: Verdict) {
+    pub(super) fn set_verdict(&self, verdict: BrokerVerdict) {
         *self.verdict.lock().unwrap() = verdict;
     }
 
-    /// Waits until so many messages hang.
-    pub(super) async fn hangs(&self, messages: usize) {
+    /// Waits until this many messages hang.
+    pub(super) async fn wait_for_hanging(&self, messages: usize) {
         self.hanging.subscribe().wait_for(|hanging| *hanging >= messages).await.unwrap();
     }
 
-    /// The messages since the last call.
+    /// Removes and returns the messages since the last call.
     pub(super) fn messages(&self) -> Vec<String> {
         std::mem::take(&mut self.messages.lock().unwrap())
     }
 
-    /// As what the messages came, and how many.
+    /// Returns the number of messages by format.
     pub(super) fn formats(&self) -> BTreeMap<String, usize> {
         self.formats.lock().unwrap().clone()
     }
 }
 
-async fn take(State(peer): State<Arc<Peer>>, headers: HeaderMap, message: String) -> Response {
+async fn take(State(fake): State<Arc<FakeBroker>>, headers: HeaderMap, message: String) -> Response {
     const TAKEN: &str = r#"{"metadata":{"metrics":{"backlogCount":1,"backlogBytes":1}}}"#;
-    let verdict = *peer.verdict.lock().unwrap();
+    let verdict = *fake.verdict.lock().unwrap();
     let body = match verdict {
-        Verdict::Takes => TAKEN,
-        Verdict::Mumbles => "so be it",
-        Verdict::Hangs => {
-            peer.hanging.send_modify(|hanging| *hanging += 1);
+        BrokerVerdict::Accepts => TAKEN,
+        BrokerVerdict::Garbles => "so be it",
+        BrokerVerdict::Hangs => {
+            fake.hanging.send_modify(|hanging| *hanging += 1);
             return future::pending().await;
         }
-        Verdict::Refuses(status, code) => {
+        BrokerVerdict::Refuses(status, code) => {
             let mut refusal = StatusCode::from_u16(status).unwrap().into_response();
             if let Some(code) = code {
                 refusal.headers_mut().insert("cf-queues-error-code", code.into());
@@ -148,7 +148,7 @@ async fn take(State(peer): State<Arc<Peer>>, headers: HeaderMap, message: String
         }
     };
     let format = headers.get("x-msg-fmt").map(|format| format.to_str().unwrap().to_owned());
-    *peer.formats.lock().unwrap().entry(format.unwrap_or_default()).or_default() += 1;
-    peer.messages.lock().unwrap().push(message);
+    *fake.formats.lock().unwrap().entry(format.unwrap_or_default()).or_default() += 1;
+    fake.messages.lock().unwrap().push(message);
     body.into_response()
 }

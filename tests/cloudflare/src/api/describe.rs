@@ -1,21 +1,21 @@
-//! What a client can read of a queue.
+//! Descriptions of queues and their consumers.
 
 use serde_json::{Value, json};
 
 use crate::limits;
-use crate::queue::Queue;
-use crate::settings::Consumer;
-use crate::state::State;
+use crate::queue::EmulatedQueue;
+use crate::settings::QueueConsumer;
+use crate::state::EmulatorState;
 
-/// Nothing here is created or changed.
+/// A fixed time, since no call creates or changes a queue.
 const CREATED: &str = "2026-01-01T00:00:00.000000Z";
 
-pub(super) fn queues(state: &State, account: &str) -> Value {
+pub(super) fn queues(state: &EmulatorState, account: &str) -> Value {
     let queues = state.queues().iter().filter(|queue| queue.settings().account == account);
     queues.map(self::queue).collect()
 }
 
-pub(super) fn queue(queue: &Queue) -> Value {
+pub(super) fn queue(queue: &EmulatedQueue) -> Value {
     let settings = queue.settings();
     let consumers = consumers(queue);
     let number = consumers.as_array().map_or(0, Vec::len);
@@ -36,11 +36,11 @@ pub(super) fn queue(queue: &Queue) -> Value {
     })
 }
 
-pub(super) fn consumers(queue: &Queue) -> Value {
+pub(super) fn consumers(queue: &EmulatedQueue) -> Value {
     let settings = queue.settings();
     match &settings.consumer {
-        Consumer::None => json!([]),
-        Consumer::Worker { script } => json!([{
+        QueueConsumer::None => json!([]),
+        QueueConsumer::Worker { script } => json!([{
             "type": "worker",
             "consumer_id": settings.id,
             "queue_name": settings.name,
@@ -54,7 +54,7 @@ pub(super) fn consumers(queue: &Queue) -> Value {
                 "retry_delay": 0,
             },
         }]),
-        Consumer::HttpPull(pull) => json!([{
+        QueueConsumer::HttpPull(pull) => json!([{
             "type": "http_pull",
             "consumer_id": settings.id,
             "queue_name": settings.name,

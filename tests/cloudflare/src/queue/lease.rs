@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What Cloudflare's lease ids begin with: the head of an encrypted token.
+/// Prefix of Cloudflare's lease ids: the header of an encrypted token.
 const HEAD: &str = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2Q0JDLUhTNTEyIn0..";
 
 /// One delivery of one message.
@@ -14,7 +14,7 @@ pub(crate) struct LeaseId {
     attempt: u32,
 }
 
-/// The text is no lease id of any queue.
+/// The text is not a lease id of any queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LeaseIdError;
 
@@ -23,7 +23,7 @@ impl LeaseId {
         Self { origin, sequence, attempt }
     }
 
-    /// The message, if the queue of `origin` gave the lease.
+    /// Returns the message if the queue of `origin` issued the lease.
     pub(crate) fn sequence_of(&self, origin: u64) -> Option<u64> {
         (self.origin == origin).then_some(self.sequence)
     }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_id_is_read_as_it_was_written_and_nothing_else_is() {
+    fn a_lease_id_parses_only_in_its_exact_form() {
         let lease = LeaseId::new(7, u64::MAX, 3);
         let text = lease.to_string();
         assert_eq!(text.parse(), Ok(lease));

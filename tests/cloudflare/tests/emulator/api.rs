@@ -1,17 +1,18 @@
-//! What clients of the public API see.
+//! The public API, as seen by a client.
 
 use std::time::Duration;
 
 use chargegate_cloudflare_emulator::{
-    Access, Consumer, Endpoint, JsonBodies, Message, Outcomes, QueueSettings, TokenSettings,
+    ApiTokenSettings, EmulatedQueueSettings, EmulatorEndpoint, EmulatorMessage, JsonBodyForm,
+    MessageOutcomes, QueueConsumer, TokenPermission,
 };
 use serde_json::{Value, json};
 
-use crate::client::{ACCOUNT, DEAD, JOBS, Rig, TOKEN, bodies, call, post, queue_path};
+use crate::client::{ACCOUNT, DEAD, EmulatorHarness, JOBS, TOKEN, bodies, call, post, queue_path};
 
 #[tokio::test]
-async fn what_is_sent_is_pulled_with_all_that_a_client_needs() {
-    let rig = Rig::start().await;
+async fn a_sent_message_is_pulled_with_all_its_fields() {
+    let rig = EmulatorHarness::start().await;
     let sent = rig.call("messages", &json!({ "body": "hello", "content_type": "text" })).await.result();
     let metrics = &sent["metadata"]["metrics"];
     assert_eq!((&metrics["backlog_count"], &metrics["backlog_bytes"]), (&json!(1), &json!(5)));
@@ -27,22 +28,22 @@ async fn what_is_sent_is_pulled_with_all_that_a_client_needs() {
 }
 
 #[tokio::test]
-async fn a_body_is_json_unless_it_says_text() {
-    let rig = Rig::start().await;
+async fn a_body_is_json_unless_its_content_type_is_text() {
+    let rig = EmulatorHarness::start().await;
     for body in [json!({ "body": { "a": [1, null] } }), json!({ "body": null, "content_type": "json" })] {
         rig.call("messages", &body).await.result();
     }
     let texts: Vec<_> = rig.emulator.messages(JOBS).iter().map(|message| message.body().to_vec()).collect();
     assert_eq!(texts, [br#"{"a":[1,null]}"#.to_vec(), b"null".to_vec()]);
-    rig.emulator.set_json_bodies(JsonBodies::Text);
+    rig.emulator.set_json_bodies(JsonBodyForm::Text);
     assert_eq!(rig.pull(1).await[0]["body"], r#"{"a":[1,null]}"#);
-    rig.emulator.set_json_bodies(JsonBodies::Value);
+    rig.emulator.set_json_bodies(JsonBodyForm::Value);
     assert_eq!(rig.pull(1).await[0]["body"], Value::Null);
 }
 
 #[tokio::test]
 async fn messages_of_another_shape_are_refused() {
-    let rig = Rig::start().await;
+    let rig = EmulatorHarness::start().await;
     for (body, refusal) in [
         (json!({}), (400, 10_207)),
         (json!([]), (400, 10_207)),
@@ -59,8 +60,8 @@ async fn messages_of_another_shape_are_refused() {
 }
 
 #[tokio::test]
-async fn a_pull_brings_five_unless_it_says_how_many_and_nothing_at_once_when_empty() {
-    let rig = Rig::start().await;
+async fn a_pull_returns_five_messages_by_default_and_none_from_an_empty_queue() {
+    let rig = EmulatorHarness::start().await;
     rig.send(&["1", "2", "3", "4", "5", "6", "7", "8"]).await;
     let pulled = rig.call("messages/pull", &json!({})).await.result();
     assert_eq!(pulled["messages"].as_array().unwrap().len(), 5);
@@ -68,13 +69,13 @@ async fn a_pull_brings_five_unless_it_says_how_many_and_nothing_at_once_when_emp
     assert_eq!(bodies(&rig.pull(100).await), ["6", "7"]);
     assert_eq!(bodies(&rig.pull(100).await), ["8"]);
     assert_eq!(rig.pull(100).await, [Value::Null; 0]);
-    let tally = rig.emulator.calls(Endpoint::Pull);
+    let tally = rig.emulator.calls(EmulatorEndpoint::Pull);
     assert_eq!((tally.calls, tally.empty, tally.messages), (4, 1, 8));
 }
 
 #[tokio::test]
 async fn leases_are_acknowledged_and_retried_each_by_its_own_id() {
-    let rig = Rig::start().await;
+    let rig = EmulatorHarness::start().await;
     rig.send(&["done", "again", "later"]).await;
     let [done, again, later] = <[Value; 3]>::try_from(rig.pull(3).await).unwrap();
     let settled = json!({
@@ -96,13 +97,13 @@ async fn leases_are_acknowledged_and_retried_each_by_its_own_id() {
     let messages = rig.pull(10).await;
     assert_eq!((bodies(&messages), &messages[0]["attempts"]), (vec!["again"], &json!(2)));
     assert_eq!(rig.acknowledge(&messages).await["ackCount"], 1);
-    let tally = rig.emulator.calls(Endpoint::Ack);
+    let tally = rig.emulator.calls(EmulatorEndpoint::Ack);
     assert_eq!((tally.calls, tally.messages), (2, 4));
 }
 
 #[tokio::test]
-async fn an_acknowledgement_that_comes_late_or_twice_is_no_error() {
-    let rig = Rig::start().await;
+async fn a_late_or_repeated_acknowledgement_is_not_an_error() {
+    let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     let first = rig.pull(1).await;
     rig.emulator.advance_clock(Duration::from_mins(1));
@@ -116,8 +117,8 @@ async fn an_acknowledgement_that_comes_late_or_twice_is_no_error() {
 }
 
 #[tokio::test]
-async fn what_is_retried_too_often_goes_to_the_dead_letter_queue() {
-    let rig = Rig::start().await;
+async fn a_message_retried_too_often_goes_to_the_dead_letter_queue() {
+    let rig = EmulatorHarness::start().await;
     rig.send(&["poison"]).await;
     for attempt in 1..=4 {
         let messages = rig.pull(1).await;
@@ -127,16 +128,18 @@ async fn what_is_retried_too_often_goes_to_the_dead_letter_queue() {
     assert_eq!(rig.pull(1).await, [Value::Null; 0]);
     assert_eq!(rig.jobs().outcomes.dead_lettered, 1);
     assert_eq!(rig.emulator.queue(DEAD).unwrap().ready, 1);
-    assert_eq!(rig.emulator.messages(DEAD), [Message::text("poison")]);
+    assert_eq!(rig.emulator.messages(DEAD), [EmulatorMessage::text("poison")]);
 }
 
 #[tokio::test]
-async fn what_is_retried_too_often_is_deleted_where_no_dead_letter_queue_is() {
-    let rig = Rig::start_with(|settings| {
-        let Consumer::HttpPull(pull) = &mut settings.queues[0].consumer else { panic!("it pulls") };
+async fn a_message_retried_too_often_is_deleted_without_a_dead_letter_queue() {
+    let rig = EmulatorHarness::start_with(|settings| {
+        let QueueConsumer::HttpPull(pull) = &mut settings.queues[0].consumer else {
+            panic!("a pull consumer")
+        };
         pull.max_retries = 0;
         pull.dead_letter_queue = Some("of another account".to_owned());
-        let other = QueueSettings::new("other", "0123", "of another account");
+        let other = EmulatedQueueSettings::new("other", "0123", "of another account");
         settings.queues.push(other);
     })
     .await;
@@ -146,12 +149,12 @@ async fn what_is_retried_too_often_is_deleted_where_no_dead_letter_queue_is() {
     rig.emulator.advance_clock(Duration::from_mins(1));
     let view = rig.jobs();
     assert_eq!((view.outcomes.deleted, view.ready), (2, 0));
-    assert_eq!(rig.emulator.queue("0123").unwrap().outcomes, Outcomes::default());
+    assert_eq!(rig.emulator.queue("0123").unwrap().outcomes, MessageOutcomes::default());
 }
 
 #[tokio::test]
-async fn a_client_can_look_at_its_queue() {
-    let rig = Rig::start().await;
+async fn a_client_can_describe_its_queue() {
+    let rig = EmulatorHarness::start().await;
     rig.send(&["abc"]).await;
     let queue = rig.get(&queue_path(JOBS), TOKEN).await.result();
     assert_eq!((&queue["queue_id"], &queue["queue_name"]), (&json!(JOBS), &json!("jobs")));
@@ -177,11 +180,11 @@ async fn a_client_can_look_at_its_queue() {
 
 #[tokio::test]
 async fn a_token_permits_what_it_was_made_for() {
-    let rig = Rig::start_with(|settings| {
-        for (token, access) in [("read", Access::Read), ("pull", Access::Pull)] {
-            settings.tokens.push(TokenSettings::new(ACCOUNT, token, access));
+    let rig = EmulatorHarness::start_with(|settings| {
+        for (token, access) in [("read", TokenPermission::Read), ("pull", TokenPermission::Pull)] {
+            settings.tokens.push(ApiTokenSettings::new(ACCOUNT, token, access));
         }
-        settings.tokens.push(TokenSettings::new("other", "other", Access::Edit));
+        settings.tokens.push(ApiTokenSettings::new("other", "other", TokenPermission::Edit));
     })
     .await;
     let ack = async |token: Option<&str>, path: &str| {
@@ -201,9 +204,9 @@ async fn a_token_permits_what_it_was_made_for() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_not_there_or_cannot_be_is_said_so() {
-    let rig = Rig::start_with(|settings| {
-        settings.queues.push(QueueSettings::new("other", "0123", "others"));
+async fn a_missing_or_malformed_queue_id_is_reported() {
+    let rig = EmulatorHarness::start_with(|settings| {
+        settings.queues.push(EmulatedQueueSettings::new("other", "0123", "others"));
     })
     .await;
     let pull = async |queue: &str| {
@@ -221,13 +224,13 @@ async fn a_queue_that_is_not_there_or_cannot_be_is_said_so() {
 }
 
 #[tokio::test]
-async fn only_a_queue_that_is_pulled_from_and_not_paused_gives_messages() {
-    let rig = Rig::start().await;
+async fn only_an_unpaused_queue_with_a_pull_consumer_returns_messages() {
+    let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     assert!(rig.emulator.configure(JOBS, |settings| settings.delivery_paused = true));
     assert_eq!(rig.pull(1).await, [Value::Null; 0]);
-    let worker = Consumer::Worker { script: "worker".to_owned() };
-    for consumer in [worker, Consumer::None] {
+    let worker = QueueConsumer::Worker { script: "worker".to_owned() };
+    for consumer in [worker, QueueConsumer::None] {
         assert!(rig.emulator.configure(JOBS, |settings| settings.consumer = consumer));
         assert_eq!(rig.call("messages/pull", &json!({})).await.refusal(), (400, 0));
     }

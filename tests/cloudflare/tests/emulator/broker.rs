@@ -1,17 +1,17 @@
-//! What the Workers runtime sends.
+//! The broker protocol of the Workers runtime.
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use chargegate_cloudflare_emulator::{ContentType, Message, QUEUE_HEADER};
+use chargegate_cloudflare_emulator::{EmulatorMessage, MessageContentType, QUEUE_HEADER};
 use serde_json::json;
 
-use crate::client::{DEAD, JOBS, Rig, bodies};
+use crate::client::{DEAD, EmulatorHarness, JOBS, bodies};
 
 #[tokio::test]
-async fn each_content_type_is_taken_and_pulled() {
-    let rig = Rig::start().await;
+async fn each_content_type_is_accepted_and_pulled() {
+    let rig = EmulatorHarness::start().await;
     for (format, body) in [("text", "grüß\n"), ("json", r#"{"a":1}"#), ("bytes", "\u{1}"), ("v8", "\u{2}")]
     {
         let answer = rig.runtime("/message", &[("x-msg-fmt", format)], body.to_owned()).await;
@@ -25,14 +25,14 @@ async fn each_content_type_is_taken_and_pulled() {
 
 #[tokio::test]
 async fn a_message_without_a_format_is_v8() {
-    let rig = Rig::start().await;
+    let rig = EmulatorHarness::start().await;
     assert_eq!(rig.runtime("/message", &[], "x").await.status, 200);
-    assert_eq!(rig.emulator.messages(JOBS), [Message::new(ContentType::V8, "x").unwrap()]);
+    assert_eq!(rig.emulator.messages(JOBS), [EmulatorMessage::new(MessageContentType::V8, "x").unwrap()]);
 }
 
 #[tokio::test]
-async fn the_answer_tells_the_backlog() {
-    let rig = Rig::start().await;
+async fn the_response_contains_the_backlog() {
+    let rig = EmulatorHarness::start().await;
     rig.runtime("/message", &[("x-msg-fmt", "text")], "four").await;
     let metrics = rig.runtime("/message", &[("x-msg-fmt", "text")], "five!").await.json();
     let metrics = &metrics["metadata"]["metrics"];
@@ -41,8 +41,8 @@ async fn the_answer_tells_the_backlog() {
 }
 
 #[tokio::test]
-async fn a_batch_is_taken_whole_and_its_delay_gives_way_to_a_messages_own() {
-    let rig = Rig::start().await;
+async fn the_delay_of_a_message_takes_precedence_over_its_batchs() {
+    let rig = EmulatorHarness::start().await;
     let entry = |body: &str| json!({ "body": BASE64_STANDARD.encode(body), "contentType": "text" });
     let mut at_once = entry("at once");
     at_once["delaySecs"] = json!(0);
@@ -58,7 +58,7 @@ async fn a_batch_is_taken_whole_and_its_delay_gives_way_to_a_messages_own() {
 
 #[tokio::test]
 async fn the_header_names_the_queue_by_name_or_id() {
-    let rig = Rig::start().await;
+    let rig = EmulatorHarness::start().await;
     for queue in ["jobs-dead", DEAD] {
         rig.runtime("/message", &[(QUEUE_HEADER, queue)], "x").await;
     }
@@ -67,8 +67,8 @@ async fn the_header_names_the_queue_by_name_or_id() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_refused_with_code_and_cause() {
-    let rig = Rig::start().await;
+async fn an_invalid_call_is_refused_with_code_and_cause() {
+    let rig = EmulatorHarness::start().await;
     let batch = |entry| json!({ "messages": [entry] }).to_string();
     let format = |format| [("x-msg-fmt", format)];
     let refused = async |path: &str, headers: &[(&str, &str)], body: String| {

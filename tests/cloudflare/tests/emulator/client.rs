@@ -1,10 +1,10 @@
-//! A client that takes nothing for granted, and an emulator for it.
+//! An emulator with a strict client.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chargegate_cloudflare_emulator::{Emulator, QUEUE_HEADER, QueueView, Settings};
+use chargegate_cloudflare_emulator::{CloudflareEmulator, EmulatorSettings, QUEUE_HEADER, QueueSnapshot};
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -18,60 +18,60 @@ pub(crate) const JOBS: &str = "cafecafecafecafecafecafecafecafe";
 pub(crate) const DEAD: &str = "deadbeefdeadbeefdeadbeefdeadbeef";
 pub(crate) const TOKEN: &str = "token";
 
-/// Nothing takes so long on a machine however busy.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// Deadline of every wait, generous enough for a busy machine.
+const DEADLINE: Duration = Duration::from_mins(3);
 
-/// An emulator and how it is called.
-pub(crate) struct Rig {
-    pub(crate) emulator: Emulator,
+/// An emulator with calls on its queue `jobs`.
+pub(crate) struct EmulatorHarness {
+    pub(crate) emulator: CloudflareEmulator,
 }
 
-/// An answer as it came.
+/// Response of the emulator.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct EmulatorReply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Rig {
+impl EmulatorHarness {
     pub(crate) async fn start() -> Self {
         Self::start_with(|_| ()).await
     }
 
-    pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = Settings::sample();
+    pub(crate) async fn start_with(change: impl FnOnce(&mut EmulatorSettings)) -> Self {
+        let mut settings = EmulatorSettings::sample();
         change(&mut settings);
-        Self { emulator: Emulator::start(settings).await.unwrap() }
+        Self { emulator: CloudflareEmulator::start(settings).await.unwrap() }
     }
 
-    pub(crate) fn jobs(&self) -> QueueView {
+    pub(crate) fn jobs(&self) -> QueueSnapshot {
         self.emulator.queue(JOBS).unwrap()
     }
 
-    /// Calls the API below the queue `jobs`, over a connection of its own.
-    pub(crate) async fn try_call(&self, path: &str, body: &Value) -> Result<Answer, hyper::Error> {
+    /// Calls the API below the queue `jobs` over a new connection.
+    pub(crate) async fn try_call(&self, path: &str, body: &Value) -> Result<EmulatorReply, hyper::Error> {
         let request = post(&format!("{}/{path}", queue_path(JOBS)), Some(TOKEN), body.to_string());
         call(self.emulator.address(), request).await
     }
 
     /// Calls the API below the queue `jobs`.
-    pub(crate) async fn call(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn call(&self, path: &str, body: &Value) -> EmulatorReply {
         self.try_call(path, body).await.unwrap()
     }
 
-    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str, token: &str) -> EmulatorReply {
         let request = Request::get(path).header("authorization", format!("Bearer {token}"));
         call(self.emulator.address(), request.body(Full::default()).unwrap()).await.unwrap()
     }
 
-    /// Sends a message as the Workers runtime does.
+    /// Calls the broker like the Workers runtime.
     pub(crate) async fn runtime(
         &self,
         path: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
-    ) -> Answer {
+    ) -> EmulatorReply {
         let mut request = Request::post(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -105,12 +105,12 @@ impl Rig {
     }
 }
 
-impl Answer {
+impl EmulatorReply {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The result of a call that succeeded.
+    /// Returns the result of a successful call.
     #[track_caller]
     pub(crate) fn result(&self) -> Value {
         let mut body = self.json();
@@ -118,7 +118,7 @@ impl Answer {
         body["result"].take()
     }
 
-    /// Status and code of a call that failed.
+    /// Returns status and code of a refused call.
     #[track_caller]
     pub(crate) fn refusal(&self) -> (u16, u64) {
         let body = self.json();
@@ -126,7 +126,7 @@ impl Answer {
         (self.status, body["errors"][0]["code"].as_u64().unwrap())
     }
 
-    /// Status and code of a message that the broker did not take.
+    /// Returns status and code of a refusal by the broker.
     pub(crate) fn broker_refusal(&self) -> (u16, u64) {
         let text = |name| self.headers.get(name).unwrap().to_str().unwrap();
         assert!(!text("cf-queues-error-cause").is_empty());
@@ -158,8 +158,11 @@ pub(crate) fn bodies(messages: &[Value]) -> Vec<&str> {
     messages.iter().map(|message| message["body"].as_str().unwrap()).collect()
 }
 
-/// One call over a connection of its own.
-pub(crate) async fn call(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<Answer, hyper::Error> {
+/// Sends one request over a new connection.
+pub(crate) async fn call(
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> Result<EmulatorReply, hyper::Error> {
     exchange(&mut connect(address).await, request).await
 }
 
@@ -174,22 +177,22 @@ pub(crate) async fn connect(address: SocketAddr) -> SendRequest<Full<Bytes>> {
 pub(crate) async fn exchange(
     connection: &mut SendRequest<Full<Bytes>>,
     request: Request<Full<Bytes>>,
-) -> Result<Answer, hyper::Error> {
+) -> Result<EmulatorReply, hyper::Error> {
     let exchange = async {
         connection.ready().await?;
         let (head, body) = connection.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+        Ok(EmulatorReply { status: head.status.as_u16(), headers: head.headers, body })
     };
-    timeout(DEADLINE, exchange).await.expect("there is an answer, or the connection is cut")
+    timeout(DEADLINE, exchange).await.expect("a response or a cut connection before the deadline")
 }
 
-/// Waits until it holds.
+/// Polls until the condition holds.
 pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
     let waiting = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(DEADLINE, waiting).await.expect("it holds in the end");
+    timeout(DEADLINE, waiting).await.expect("the condition holds before the deadline");
 }

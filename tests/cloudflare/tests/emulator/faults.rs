@@ -1,31 +1,31 @@
-//! Each fault switch.
+//! Each kind of fault.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use chargegate_cloudflare_emulator::{Endpoint, Fault, Garbage};
+use chargegate_cloudflare_emulator::{EmulatorEndpoint, EmulatorFault, GarbageBody};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
-use crate::client::{JOBS, Rig, TOKEN, bodies, connect, eventually, post, queue_path};
+use crate::client::{EmulatorHarness, JOBS, TOKEN, bodies, connect, eventually, post, queue_path};
 
 #[tokio::test]
-async fn the_next_so_many_calls_are_refused_and_then_no_more() {
-    let rig = Rig::start().await;
+async fn a_fault_refuses_its_number_of_calls_and_no_more() {
+    let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     let wait = Duration::from_millis(1_500);
     for (fault, refusal, retry_after) in [
-        (Fault::Throttled(Some(wait)), (429, 10_250), Some("2")),
-        (Fault::Throttled(None), (429, 10_250), None),
-        (Fault::Internal, (500, 15_000), None),
-        (Fault::Forbidden, (403, 10_000), None),
+        (EmulatorFault::Throttled(Some(wait)), (429, 10_250), Some("2")),
+        (EmulatorFault::Throttled(None), (429, 10_250), None),
+        (EmulatorFault::Internal, (500, 15_000), None),
+        (EmulatorFault::Forbidden, (403, 10_000), None),
     ] {
-        rig.emulator.inject(Endpoint::Pull, fault, 2);
+        rig.emulator.inject(EmulatorEndpoint::Pull, fault, 2);
         assert_eq!(rig.call("messages/ack", &json!({})).await.status, 200);
         for left in [1, 0] {
             let answer = rig.call("messages/pull", &json!({})).await;
             assert_eq!((answer.refusal(), answer.retry_after()), (refusal, retry_after));
-            assert_eq!(rig.emulator.faults_left(Endpoint::Pull), left);
+            assert_eq!(rig.emulator.faults_left(EmulatorEndpoint::Pull), left);
         }
     }
     assert_eq!(bodies(&rig.pull(1).await), ["a"]);
@@ -34,9 +34,9 @@ async fn the_next_so_many_calls_are_refused_and_then_no_more() {
 
 #[tokio::test]
 async fn the_broker_is_refused_by_status_and_headers() {
-    let rig = Rig::start().await;
-    rig.emulator.inject(Endpoint::BrokerMessage, Fault::Throttled(None), 1);
-    rig.emulator.inject(Endpoint::BrokerMessage, Fault::Internal, 1);
+    let rig = EmulatorHarness::start().await;
+    rig.emulator.inject(EmulatorEndpoint::BrokerMessage, EmulatorFault::Throttled(None), 1);
+    rig.emulator.inject(EmulatorEndpoint::BrokerMessage, EmulatorFault::Internal, 1);
     assert_eq!(rig.runtime("/message", &[], "x").await.broker_refusal(), (429, 10_250));
     assert_eq!(rig.runtime("/message", &[], "x").await.broker_refusal(), (500, 15_000));
     assert_eq!(rig.runtime("/message", &[], "x").await.status, 200);
@@ -44,12 +44,14 @@ async fn the_broker_is_refused_by_status_and_headers() {
 }
 
 #[tokio::test]
-async fn a_connection_is_cut_before_the_work_after_it_or_within_the_answer() {
-    let rig = Rig::start().await;
+async fn a_connection_is_cut_before_or_after_processing_or_within_the_response() {
+    let rig = EmulatorHarness::start().await;
     rig.send(&["a", "b"]).await;
     let pull = json!({ "batch_size": 1 });
-    for (fault, leased) in [(Fault::CutBefore, 0), (Fault::CutAfter, 1), (Fault::CutWithin, 2)] {
-        rig.emulator.inject(Endpoint::Pull, fault, 1);
+    for (fault, leased) in
+        [(EmulatorFault::CutBefore, 0), (EmulatorFault::CutAfter, 1), (EmulatorFault::CutWithin, 2)]
+    {
+        rig.emulator.inject(EmulatorEndpoint::Pull, fault, 1);
         rig.try_call("messages/pull", &pull).await.unwrap_err();
         assert_eq!(rig.jobs().leased, leased, "{fault:?}");
     }
@@ -57,12 +59,12 @@ async fn a_connection_is_cut_before_the_work_after_it_or_within_the_answer() {
 }
 
 #[tokio::test]
-async fn a_lost_acknowledgement_is_done_and_not_heard_of() {
-    let rig = Rig::start().await;
+async fn an_acknowledgement_with_a_lost_response_takes_effect() {
+    let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     let messages = rig.pull(1).await;
     let acks = json!({ "acks": crate::client::leases(&messages) });
-    rig.emulator.inject(Endpoint::Ack, Fault::CutAfter, 1);
+    rig.emulator.inject(EmulatorEndpoint::Ack, EmulatorFault::CutAfter, 1);
     rig.try_call("messages/ack", &acks).await.unwrap_err();
     assert_eq!(rig.jobs().outcomes.acknowledged, 1);
     assert_eq!(rig.call("messages/ack", &acks).await.result()["ackCount"], 1);
@@ -70,17 +72,17 @@ async fn a_lost_acknowledgement_is_done_and_not_heard_of() {
 }
 
 #[tokio::test]
-async fn a_call_that_hangs_has_no_answer_and_does_nothing() {
-    let rig = Rig::start().await;
+async fn a_hung_call_has_no_response_and_no_effect() {
+    let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
-    rig.emulator.inject(Endpoint::Pull, Fault::Hang, 1);
+    rig.emulator.inject(EmulatorEndpoint::Pull, EmulatorFault::Hang, 1);
     let body = json!({});
     let mut hanging = pin!(rig.try_call("messages/pull", &body));
     tokio::select! {
         answer = &mut hanging => panic!("it answered: {answer:?}"),
-        () = eventually(|| rig.emulator.faults_left(Endpoint::Pull) == 0) => {}
+        () = eventually(|| rig.emulator.faults_left(EmulatorEndpoint::Pull) == 0) => {}
     }
-    // Another call, from beginning to end, leaves it enough time to answer.
+    // A whole other call gives the hung one enough time to answer.
     tokio::select! {
         answer = &mut hanging => panic!("it answered: {answer:?}"),
         messages = rig.pull(1) => assert_eq!(bodies(&messages), ["a"]),
@@ -89,20 +91,22 @@ async fn a_call_that_hangs_has_no_answer_and_does_nothing() {
 
 #[tokio::test]
 async fn a_slow_call_takes_its_time() {
-    let rig = Rig::start().await;
+    let rig = EmulatorHarness::start().await;
     let time = Duration::from_millis(300);
-    rig.emulator.inject(Endpoint::Ack, Fault::Slow(time), 1);
+    rig.emulator.inject(EmulatorEndpoint::Ack, EmulatorFault::Slow(time), 1);
     let start = Instant::now();
     assert_eq!(rig.call("messages/ack", &json!({})).await.status, 200);
     assert!(start.elapsed() >= time);
 }
 
 #[tokio::test]
-async fn garbage_is_a_success_with_a_body_of_no_use() {
-    let rig = Rig::start().await;
+async fn garbage_is_a_success_with_an_unusable_body() {
+    let rig = EmulatorHarness::start().await;
     rig.send(&["a", "b", "c"]).await;
-    for (garbage, json) in [(Garbage::NotJson, false), (Garbage::OtherShape, true), (Garbage::Half, false)] {
-        rig.emulator.inject(Endpoint::Pull, Fault::Garbage(garbage), 1);
+    for (garbage, json) in
+        [(GarbageBody::NotJson, false), (GarbageBody::OtherShape, true), (GarbageBody::Half, false)]
+    {
+        rig.emulator.inject(EmulatorEndpoint::Pull, EmulatorFault::Garbage(garbage), 1);
         let answer = rig.call("messages/pull", &json!({ "batch_size": 1 })).await;
         assert_eq!(answer.status, 200);
         assert_eq!(serde_json::from_slice::<Value>(&answer.body).is_ok(), json, "{garbage:?}");
@@ -111,9 +115,9 @@ async fn garbage_is_a_success_with_a_body_of_no_use() {
 }
 
 #[tokio::test]
-async fn an_endless_answer_has_no_end() {
-    let rig = Rig::start().await;
-    rig.emulator.inject(Endpoint::Pull, Fault::Garbage(Garbage::Endless), 1);
+async fn an_endless_response_does_not_end() {
+    let rig = EmulatorHarness::start().await;
+    rig.emulator.inject(EmulatorEndpoint::Pull, EmulatorFault::Garbage(GarbageBody::Endless), 1);
     let mut connection = connect(rig.emulator.address()).await;
     let request = post(&format!("{}/messages/pull", queue_path(JOBS)), Some(TOKEN), String::new());
     let mut body = connection.send_request(request).await.unwrap().into_body();
@@ -124,10 +128,10 @@ async fn an_endless_answer_has_no_end() {
 }
 
 #[tokio::test]
-async fn a_duplicate_is_delivered_again_though_its_lease_lasts() {
-    let rig = Rig::start().await;
-    rig.emulator.inject(Endpoint::Pull, Fault::Duplicate, 1);
-    // It waits for a pull that brings something.
+async fn a_duplicate_is_redelivered_during_its_lease() {
+    let rig = EmulatorHarness::start().await;
+    rig.emulator.inject(EmulatorEndpoint::Pull, EmulatorFault::Duplicate, 1);
+    // The fault waits for a pull that returns messages.
     assert_eq!(rig.pull(1).await, [Value::Null; 0]);
     rig.send(&["a"]).await;
     let (first, second) = (rig.pull(1).await, rig.pull(1).await);
@@ -139,10 +143,10 @@ async fn a_duplicate_is_delivered_again_though_its_lease_lasts() {
 }
 
 #[tokio::test]
-async fn wrong_lease_ids_settle_nothing() {
-    let rig = Rig::start().await;
+async fn wrong_lease_ids_acknowledge_nothing() {
+    let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
-    rig.emulator.inject(Endpoint::Pull, Fault::WrongLeases, 1);
+    rig.emulator.inject(EmulatorEndpoint::Pull, EmulatorFault::WrongLeases, 1);
     let settled = rig.acknowledge(&rig.pull(1).await).await;
     assert_eq!((&settled["ackCount"], settled["warnings"].as_object().unwrap().len()), (&json!(0), 1));
     assert_eq!(rig.jobs().leased, 1);
@@ -152,12 +156,12 @@ async fn wrong_lease_ids_settle_nothing() {
 
 #[tokio::test]
 async fn faults_follow_each_other_and_can_be_cleared() {
-    let rig = Rig::start().await;
-    rig.emulator.inject(Endpoint::Ack, Fault::Internal, 1);
-    rig.emulator.inject(Endpoint::Ack, Fault::Forbidden, 7);
+    let rig = EmulatorHarness::start().await;
+    rig.emulator.inject(EmulatorEndpoint::Ack, EmulatorFault::Internal, 1);
+    rig.emulator.inject(EmulatorEndpoint::Ack, EmulatorFault::Forbidden, 7);
     assert_eq!(rig.call("messages/ack", &json!({})).await.status, 500);
     assert_eq!(rig.call("messages/ack", &json!({})).await.status, 403);
-    assert_eq!(rig.emulator.faults_left(Endpoint::Ack), 6);
+    assert_eq!(rig.emulator.faults_left(EmulatorEndpoint::Ack), 6);
     rig.emulator.clear_faults();
     assert_eq!(rig.call("messages/ack", &json!({})).await.status, 200);
 }

@@ -1,17 +1,18 @@
-//! Each documented limit, at its edge and past it.
+//! Each documented limit, at the bound and beyond it.
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chargegate_cloudflare_emulator::{
-    Access, Consumer, Emulator, Message, PullSettings, QueueSettings, Settings, StartError, TokenSettings,
+    ApiTokenSettings, CloudflareEmulator, EmulatedQueueSettings, EmulatorMessage, EmulatorSettings,
+    EmulatorStartError, PullConsumerSettings, QueueConsumer, TokenPermission,
 };
 use serde_json::{Value, json};
 
-use crate::client::{ACCOUNT, JOBS, Rig, TOKEN, call, post, queue_path};
+use crate::client::{ACCOUNT, EmulatorHarness, JOBS, TOKEN, call, post, queue_path};
 
-// As documented, and not as the emulator has it.
+// From the documentation, not from the emulator.
 const MESSAGE_BYTES: usize = 128_000;
 const BATCH_MESSAGES: usize = 100;
 const BATCH_BYTES: usize = 256_000;
@@ -19,7 +20,7 @@ const VISIBILITY: Duration = Duration::from_hours(12);
 const DELAY: Duration = Duration::from_hours(24);
 const RETENTION: Duration = Duration::from_hours(14 * 24);
 
-/// A batch of so many messages of so many bytes.
+/// Returns a batch of `messages` messages of `bytes` bytes each.
 fn batch(messages: usize, bytes: usize) -> Value {
     let message = json!({ "body": "x".repeat(bytes), "content_type": "text" });
     json!({ "messages": vec![message; messages] })
@@ -31,8 +32,8 @@ fn broker_batch(messages: usize, bytes: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_message_has_128_000_bytes_at_most() {
-    let rig = Rig::start().await;
+async fn a_message_has_at_most_128_000_bytes() {
+    let rig = EmulatorHarness::start().await;
     let api = |bytes| json!({ "body": "x".repeat(bytes), "content_type": "text" });
     assert_eq!(rig.call("messages", &api(MESSAGE_BYTES)).await.status, 200);
     assert_eq!(rig.call("messages", &api(MESSAGE_BYTES + 1)).await.refusal(), (413, 10_204));
@@ -44,8 +45,8 @@ async fn a_message_has_128_000_bytes_at_most() {
 }
 
 #[tokio::test]
-async fn a_batch_has_1_to_100_messages_and_256_000_bytes_at_most() {
-    let rig = Rig::start().await;
+async fn a_batch_has_1_to_100_messages_and_at_most_256_000_bytes() {
+    let rig = EmulatorHarness::start().await;
     let full = BATCH_BYTES / 4;
     for (messages, bytes, refusal) in [
         (BATCH_MESSAGES, 1, None),
@@ -66,8 +67,8 @@ async fn a_batch_has_1_to_100_messages_and_256_000_bytes_at_most() {
 }
 
 #[tokio::test]
-async fn a_request_is_not_read_past_any_limit() {
-    let rig = Rig::start().await;
+async fn a_request_is_not_read_beyond_its_limit() {
+    let rig = EmulatorHarness::start().await;
     let garbage = || "x".repeat(3 * 1024 * 1024);
     assert_eq!(rig.runtime("/batch", &[], garbage()).await.broker_refusal(), (413, 10_205));
     let request = post(&format!("{}/messages", queue_path(JOBS)), Some(TOKEN), garbage());
@@ -75,8 +76,8 @@ async fn a_request_is_not_read_past_any_limit() {
 }
 
 #[tokio::test]
-async fn a_pull_asks_for_1_to_100_messages_and_12_hours_at_most() {
-    let rig = Rig::start().await;
+async fn a_pull_requests_1_to_100_messages_for_at_most_12_hours() {
+    let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     let longest = u64::try_from(VISIBILITY.as_millis()).unwrap();
     for body in [
@@ -97,8 +98,8 @@ async fn a_pull_asks_for_1_to_100_messages_and_12_hours_at_most() {
 }
 
 #[tokio::test]
-async fn a_lease_lasts_as_the_consumer_says_where_the_pull_does_not() {
-    let rig = Rig::start().await;
+async fn the_consumers_visibility_timeout_applies_to_pulls_without_one() {
+    let rig = EmulatorHarness::start().await;
     let lasts = async |body: Value, timeout: Duration| {
         rig.call("messages/pull", &body).await.result();
         rig.emulator.advance_clock(timeout.checked_sub(Duration::from_secs(10)).unwrap());
@@ -110,16 +111,18 @@ async fn a_lease_lasts_as_the_consumer_says_where_the_pull_does_not() {
     lasts(json!({}), Duration::from_secs(30)).await;
     assert!(rig.emulator.configure(JOBS, |settings| {
         let visibility_timeout = Duration::from_mins(5);
-        settings.consumer =
-            Consumer::HttpPull(PullSettings { visibility_timeout, ..PullSettings::default() });
+        settings.consumer = QueueConsumer::HttpPull(PullConsumerSettings {
+            visibility_timeout,
+            ..PullConsumerSettings::default()
+        });
     }));
     lasts(json!({}), Duration::from_mins(5)).await;
     lasts(json!({ "visibility_timeout_ms": 600_000 }), Duration::from_mins(10)).await;
 }
 
 #[tokio::test]
-async fn a_delay_has_24_hours_at_most() {
-    let rig = Rig::start().await;
+async fn a_delay_is_at_most_24_hours() {
+    let rig = EmulatorHarness::start().await;
     let longest = DELAY.as_secs();
     let message = |delay| json!({ "body": "x", "delay_seconds": delay });
     let batch = |delay| json!({ "delay_seconds": delay, "messages": [{ "body": "x" }] });
@@ -146,8 +149,8 @@ async fn a_delay_has_24_hours_at_most() {
 }
 
 #[tokio::test]
-async fn a_call_settles_100_leases_at_most() {
-    let rig = Rig::start().await;
+async fn a_call_settles_at_most_100_leases() {
+    let rig = EmulatorHarness::start().await;
     let settling = |acks: usize, retries: usize| json!({ "acks": vec![json!({ "lease_id": "a" }); acks], "retries": vec![json!({ "lease_id": "b" }); retries] });
     assert_eq!(rig.call("messages/ack", &settling(60, 40)).await.result()["ackCount"], 0);
     assert_eq!(rig.call("messages/ack", &settling(60, 41)).await.refusal(), (400, 10_207));
@@ -156,10 +159,10 @@ async fn a_call_settles_100_leases_at_most() {
 }
 
 #[tokio::test]
-async fn a_queue_takes_so_many_messages_in_a_second() {
-    let limited = Rig::start_with(|settings| settings.messages_per_second = Some(150)).await;
-    let unlimited = Rig::start_with(|settings| settings.messages_per_second = None).await;
-    // Whatever a busy machine makes of a second, of three batches at a standing clock one is too much.
+async fn a_queue_limits_its_messages_per_second() {
+    let limited = EmulatorHarness::start_with(|settings| settings.messages_per_second = Some(150)).await;
+    let unlimited = EmulatorHarness::start_with(|settings| settings.messages_per_second = None).await;
+    // Two batches within one second exceed the limit, and 20 pairs make that certain on a busy machine.
     let mut refused = 0;
     for _ in 0..20 {
         unlimited.call("messages/batch", &batch(100, 1)).await.result();
@@ -175,10 +178,10 @@ async fn a_queue_takes_so_many_messages_in_a_second() {
 }
 
 #[tokio::test]
-async fn a_token_has_so_many_calls_in_five_minutes_and_pulls_are_not_among_them() {
-    let rig = Rig::start_with(|settings| {
+async fn a_token_has_limited_calls_in_five_minutes_excluding_pulls() {
+    let rig = EmulatorHarness::start_with(|settings| {
         settings.calls_per_five_minutes = Some(2);
-        settings.tokens.push(TokenSettings::new(ACCOUNT, "another", Access::Read));
+        settings.tokens.push(ApiTokenSettings::new(ACCOUNT, "another", TokenPermission::Read));
     })
     .await;
     for _ in 0..2 {
@@ -197,8 +200,8 @@ async fn a_token_has_so_many_calls_in_five_minutes_and_pulls_are_not_among_them(
 }
 
 #[tokio::test]
-async fn a_backlog_has_its_size() {
-    let rig = Rig::start_with(|settings| settings.queues[0].backlog_bytes = 10).await;
+async fn a_backlog_has_a_maximum_size() {
+    let rig = EmulatorHarness::start_with(|settings| settings.queues[0].backlog_bytes = 10).await;
     let text = [("x-msg-fmt", "text")];
     assert_eq!(rig.runtime("/message", &text, "123456").await.status, 200);
     assert_eq!(rig.runtime("/message", &text, "12345").await.broker_refusal(), (429, 10_251));
@@ -209,9 +212,9 @@ async fn a_backlog_has_its_size() {
 }
 
 #[tokio::test]
-async fn what_outlives_the_retention_is_gone() {
-    let rig = Rig::start_with(|settings| settings.queues[0].retention = RETENTION).await;
-    assert!(rig.emulator.put(JOBS, Message::text("old")));
+async fn a_message_is_gone_at_the_end_of_its_retention() {
+    let rig = EmulatorHarness::start_with(|settings| settings.queues[0].retention = RETENTION).await;
+    assert!(rig.emulator.put(JOBS, EmulatorMessage::text("old")));
     rig.emulator.advance_clock(RETENTION.checked_sub(Duration::from_mins(1)).unwrap());
     assert_eq!(rig.jobs().ready, 1);
     rig.emulator.advance_clock(Duration::from_mins(1));
@@ -220,18 +223,18 @@ async fn what_outlives_the_retention_is_gone() {
 }
 
 #[tokio::test]
-async fn settings_that_cloudflare_would_not_take_are_refused() {
-    type Change = fn(&mut QueueSettings, &mut PullSettings);
+async fn settings_outside_cloudflares_limits_are_refused() {
+    type Change = fn(&mut EmulatedQueueSettings, &mut PullConsumerSettings);
     let starts = async |change: Change| {
-        let mut settings = Settings::sample();
-        let mut pull = PullSettings::default();
+        let mut settings = EmulatorSettings::sample();
+        let mut pull = PullConsumerSettings::default();
         change(&mut settings.queues[0], &mut pull);
-        if let Consumer::HttpPull(_) = settings.queues[0].consumer {
-            settings.queues[0].consumer = Consumer::HttpPull(pull);
+        if let QueueConsumer::HttpPull(_) = settings.queues[0].consumer {
+            settings.queues[0].consumer = QueueConsumer::HttpPull(pull);
         }
-        match Emulator::start(settings).await {
+        match CloudflareEmulator::start(settings).await {
             Ok(_) => true,
-            Err(StartError::Settings(_)) => false,
+            Err(EmulatorStartError::Settings(_)) => false,
             Err(error) => panic!("{error}"),
         }
     };
@@ -251,14 +254,14 @@ async fn settings_that_cloudflare_would_not_take_are_refused() {
         (|_, pull| pull.visibility_timeout = VISIBILITY, true),
         (|_, pull| pull.visibility_timeout = VISIBILITY + Duration::from_secs(1), false),
     ];
-    for (change, taken) in changes {
-        assert_eq!(starts(change).await, taken);
+    for (change, accepted) in changes {
+        assert_eq!(starts(change).await, accepted);
     }
 }
 
 #[tokio::test]
-async fn requests_without_a_body_mean_the_defaults() {
-    let rig = Rig::start().await;
+async fn a_request_without_a_body_uses_the_defaults() {
+    let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     let request = post(&format!("{}/messages/pull", queue_path(JOBS)), Some(TOKEN), String::new());
     let pulled = call(rig.emulator.address(), request).await.unwrap().result();

@@ -1,10 +1,10 @@
-//! How much the emulator bears.
+//! Throughput of the emulator.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use chargegate_cloudflare_emulator::{Emulator, QUEUE_HEADER, Settings};
+use chargegate_cloudflare_emulator::{CloudflareEmulator, EmulatorSettings, QUEUE_HEADER};
 use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -20,8 +20,8 @@ const PULLERS: usize = 4;
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement: run it by itself and in release mode"]
 async fn load_through_the_broker_and_out_by_pulls() {
-    let settings = Settings { messages_per_second: None, ..Settings::sample() };
-    let emulator = Emulator::start(settings).await.unwrap();
+    let settings = EmulatorSettings { messages_per_second: None, ..EmulatorSettings::sample() };
+    let emulator = CloudflareEmulator::start(settings).await.unwrap();
     let address = emulator.address();
 
     let start = Instant::now();

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use chargegate_cloudflare_emulator::{ContentType, Endpoint, Fault, Message};
+use chargegate_cloudflare_emulator::{EmulatorEndpoint, EmulatorFault, EmulatorMessage, MessageContentType};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::client::{ACCOUNT, DEAD, JOBS, Rig, TOKEN};
+use crate::client::{ACCOUNT, DEAD, EmulatorHarness, JOBS, TOKEN};
 
 const SCRIPT: &str = include_str!("../../oracle/drive.mjs");
 const VARIABLE: &str = "CHARGEGATE_CLOUDFLARE_SDK";
@@ -23,11 +23,13 @@ fn sdk() -> PathBuf {
 }
 
 #[tokio::test]
-async fn the_official_sdk_sends_pulls_settles_and_looks() {
-    let rig = Rig::start().await;
-    assert!(rig.emulator.put(DEAD, Message::new(ContentType::Bytes, &b"\xff\x00"[..]).unwrap()));
-    // The SDK repeats what was throttled, by `Retry-After`.
-    rig.emulator.inject(Endpoint::Queue, Fault::Throttled(Some(Duration::from_secs(1))), 1);
+async fn the_official_sdk_sends_pulls_settles_and_describes() {
+    let rig = EmulatorHarness::start().await;
+    assert!(
+        rig.emulator.put(DEAD, EmulatorMessage::new(MessageContentType::Bytes, &b"\xff\x00"[..]).unwrap())
+    );
+    // The SDK retries a throttled call after `Retry-After`.
+    rig.emulator.inject(EmulatorEndpoint::Queue, EmulatorFault::Throttled(Some(Duration::from_secs(1))), 1);
 
     let sdk = sdk();
     let node = Command::new("node")
@@ -38,17 +40,17 @@ async fn the_official_sdk_sends_pulls_settles_and_looks() {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(Duration::from_mins(2), node)
+    let output = tokio::time::timeout(Duration::from_mins(5), node)
         .await
-        .expect("it ends")
+        .expect("the SDK ends before the deadline")
         .expect("Node.js 20 or newer runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(seen["bodies"], serde_json::json!(["grüß", "eyJhIjoxfQ==", "batched"]));
 
-    // What the SDK was told is what happened.
+    // The state matches the responses that the SDK received.
     let view = rig.jobs();
     assert_eq!((view.outcomes.sent, view.outcomes.acknowledged, view.outcomes.retried), (4, 2, 1));
     assert_eq!((view.ready, view.delayed, view.leased), (0, 2, 0));
-    assert_eq!(rig.emulator.calls(Endpoint::Queue).calls, 3);
+    assert_eq!(rig.emulator.calls(EmulatorEndpoint::Queue).calls, 3);
 }

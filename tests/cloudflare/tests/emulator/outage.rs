@@ -1,26 +1,26 @@
-//! The emulator goes away and comes back.
+//! Outages of the emulator.
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use chargegate_cloudflare_emulator::{Endpoint, Fault};
+use chargegate_cloudflare_emulator::{EmulatorEndpoint, EmulatorFault};
 use serde_json::json;
 use tokio::net::TcpStream;
 
-use crate::client::{JOBS, Rig, TOKEN, bodies, connect, eventually, exchange, post, queue_path};
+use crate::client::{EmulatorHarness, JOBS, TOKEN, bodies, connect, eventually, exchange, post, queue_path};
 
 #[tokio::test]
-async fn an_outage_cuts_refuses_and_forgets_nothing() {
-    let rig = Rig::start().await;
+async fn an_outage_cuts_and_refuses_connections_and_keeps_the_state() {
+    let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     let address = rig.emulator.address();
     let mut idle = connect(address).await;
     let pull = || post(&format!("{}/messages/pull", queue_path(JOBS)), Some(TOKEN), String::new());
 
-    rig.emulator.inject(Endpoint::Pull, Fault::Hang, 1);
+    rig.emulator.inject(EmulatorEndpoint::Pull, EmulatorFault::Hang, 1);
     let mut busy = connect(address).await;
     let hanging = tokio::spawn(async move { exchange(&mut busy, pull()).await });
-    eventually(|| rig.emulator.calls(Endpoint::Pull).calls > 0).await;
+    eventually(|| rig.emulator.calls(EmulatorEndpoint::Pull).calls > 0).await;
 
     rig.emulator.stop_listening().await;
     rig.emulator.stop_listening().await;
@@ -37,7 +37,7 @@ async fn an_outage_cuts_refuses_and_forgets_nothing() {
 
 #[tokio::test]
 async fn time_passes_during_an_outage() {
-    let rig = Rig::start().await;
+    let rig = EmulatorHarness::start().await;
     rig.send(&["a"]).await;
     rig.pull(1).await;
     rig.emulator.stop_listening().await;

@@ -1,4 +1,4 @@
-//! The program that developers run.
+//! The emulator's program.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn program(arguments: &[&str]) -> Child {
 }
 
 #[tokio::test]
-async fn it_says_where_it_is_and_ends_with_its_parent() {
+async fn it_prints_its_addresses_and_ends_with_its_parent() {
     let queues = ["--queue", "jobs:cafe:dead=dead:max_retries=9", "--queue", "dead:beef"];
     let mut child = program(&[&["--account", "a", "--token", "t"], queues.as_slice()].concat());
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -34,12 +34,12 @@ async fn it_says_where_it_is_and_ends_with_its_parent() {
     assert_eq!(call(broker.parse().unwrap(), request).await.unwrap().status, 200);
 
     drop(child.stdin.take());
-    let ended = tokio::time::timeout(Duration::from_secs(30), child.wait()).await;
-    assert!(ended.expect("it ends with its standard input").unwrap().success());
+    let ended = tokio::time::timeout(Duration::from_mins(3), child.wait()).await;
+    assert!(ended.expect("the program ends with its standard input").unwrap().success());
 }
 
 #[tokio::test]
-async fn it_does_not_start_with_settings_that_cloudflare_would_not_take() {
+async fn it_refuses_settings_outside_cloudflares_limits() {
     let mut child = program(&["--account", "a", "--token", "t", "--queue", "jobs:cafe:max_retries=101"]);
     assert_eq!(child.wait().await.unwrap().code(), Some(1));
 }

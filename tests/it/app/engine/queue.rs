@@ -1,7 +1,8 @@
-//! The queue of one test.
+//! Queues for tests of the whole program.
 
 use chargegate_cloudflare_emulator::{
-    Access, Consumer, Emulator, PullSettings, QueueSettings, Settings, TokenSettings,
+    ApiTokenSettings, CloudflareEmulator, EmulatedQueueSettings, EmulatorSettings, PullConsumerSettings,
+    QueueConsumer, TokenPermission,
 };
 use http::Request;
 use http_body_util::Full;
@@ -9,39 +10,41 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use redis::Commands as _;
 
-use super::{Engine, told};
+use super::{TestEngine, required_env};
 
 const ACCOUNT: &str = "023e105f4ecef8ad9ca31a8372d0c353";
-/// The queue's id in the emulator.
+/// Id of the queue in the emulator.
 pub(crate) const CLOUDFLARE_QUEUE_ID: &str = "cafecafecafecafecafecafecafecafe";
 const TOKEN: &str = "a-token-of-the-emulator";
 
-/// A queue of its own, gone when dropped; but on SQS, whose service ends with the tests.
-pub(super) enum Queue {
-    /// Keys on a server that others use.
+/// Queue of one test, deleted on drop, except on SQS, whose server ends with the tests.
+pub(super) enum TestQueue {
+    /// Keys on a shared server.
     Redis { url: String, prefix: String },
-    /// One of the queues of a service that others use.
+    /// A queue on a shared Moto server.
     Sqs { endpoint: String, name: String },
-    /// The queue of a service of its own.
-    Cloudflare(Box<Emulator>),
+    /// A queue on an emulator owned by the test.
+    Cloudflare(Box<CloudflareEmulator>),
 }
 
-impl Queue {
-    /// Creates what an engine needs, if it has a queue of its own.
-    pub(super) async fn create(engine: Engine, name: &str) -> Option<Self> {
+impl TestQueue {
+    /// Creates the queue of an engine, unless it is in the data folder.
+    pub(super) async fn create(engine: TestEngine, name: &str) -> Option<Self> {
         Some(match engine {
-            Engine::Folder => return None,
-            Engine::Servers => Self::Redis { url: told("REDIS_URL"), prefix: name.to_owned() },
-            Engine::Sqs => {
-                let endpoint = told("CHARGEGATE_SQS_ENDPOINT");
+            TestEngine::Folder => return None,
+            TestEngine::Servers => Self::Redis { url: required_env("REDIS_URL"), prefix: name.to_owned() },
+            TestEngine::Sqs => {
+                let endpoint = required_env("CHARGEGATE_SQS_ENDPOINT");
                 create_sqs(&endpoint, name).await;
                 Self::Sqs { endpoint, name: name.to_owned() }
             }
-            Engine::Cloudflare => Self::Cloudflare(Box::new(Emulator::start(emulated()).await.unwrap())),
+            TestEngine::Cloudflare => {
+                Self::Cloudflare(Box::new(CloudflareEmulator::start(emulated()).await.unwrap()))
+            }
         })
     }
 
-    /// What a command is told of it.
+    /// Returns the variables that name the queue.
     pub(super) fn variables(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Redis { url, prefix } => {
@@ -63,8 +66,8 @@ impl Queue {
         }
     }
 
-    /// The emulator, where it is the queue.
-    pub(super) fn cloudflare(&self) -> Option<&Emulator> {
+    /// Returns the emulator if the engine uses it.
+    pub(super) fn cloudflare(&self) -> Option<&CloudflareEmulator> {
         match self {
             Self::Cloudflare(emulator) => Some(emulator),
             Self::Redis { .. } | Self::Sqs { .. } => None,
@@ -72,7 +75,7 @@ impl Queue {
     }
 }
 
-impl Drop for Queue {
+impl Drop for TestQueue {
     fn drop(&mut self) {
         if let Self::Redis { url, prefix } = self {
             let client = redis::Client::open(url.as_str()).unwrap();
@@ -84,23 +87,23 @@ impl Drop for Queue {
     }
 }
 
-/// A queue as README has it created.
-fn emulated() -> Settings {
-    let dead = QueueSettings::new(ACCOUNT, &"dead".repeat(8), "jobs-dead");
-    let mut jobs = QueueSettings::new(ACCOUNT, CLOUDFLARE_QUEUE_ID, "jobs");
-    jobs.consumer = Consumer::HttpPull(PullSettings {
+/// Settings of a queue as the documentation recommends them.
+fn emulated() -> EmulatorSettings {
+    let dead = EmulatedQueueSettings::new(ACCOUNT, &"dead".repeat(8), "jobs-dead");
+    let mut jobs = EmulatedQueueSettings::new(ACCOUNT, CLOUDFLARE_QUEUE_ID, "jobs");
+    jobs.consumer = QueueConsumer::HttpPull(PullConsumerSettings {
         dead_letter_queue: Some(dead.name.clone()),
         max_retries: 100,
-        ..PullSettings::default()
+        ..PullConsumerSettings::default()
     });
-    Settings {
+    EmulatorSettings {
         queues: vec![jobs, dead],
-        tokens: vec![TokenSettings::new(ACCOUNT, TOKEN, Access::Edit)],
-        ..Settings::default()
+        tokens: vec![ApiTokenSettings::new(ACCOUNT, TOKEN, TokenPermission::Edit)],
+        ..EmulatorSettings::default()
     }
 }
 
-/// Moto believes whatever a request is signed with; the signature tells it the region.
+/// Creates a queue on Moto, which accepts any signature and reads the region from it.
 async fn create_sqs(endpoint: &str, name: &str) {
     let request = Request::post(format!("{endpoint}/"))
         .header("content-type", "application/x-amz-json-1.0")

@@ -1,5 +1,5 @@
-//! Outgoing HTTP: to what the manifest allows, over connections that all instances share. The host itself limits no
-//! time, and wants the guest to have said how long each part may take.
+//! Outgoing HTTP to the hosts that the manifest allows, over connections that all instances share. The host sets no
+//! timeouts, and requires the guest to set all of them.
 
 use std::sync::Arc;
 
@@ -10,33 +10,33 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::spin::manifest::Grants;
+use crate::spin::manifest::ComponentGrants;
 
-/// The connections of an application.
-pub(super) type Pool = Client<HttpConnector, WasiBody>;
+/// Connection pool of an application.
+pub(super) type ConnectionPool = Client<HttpConnector, WasiBody>;
 
-pub(super) fn pool() -> Pool {
+pub(super) fn pool() -> ConnectionPool {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     Client::builder(TokioExecutor::new()).build(connector)
 }
 
-/// What one instance may reach.
-pub(super) struct Outgoing {
-    pub(super) grants: Arc<Grants>,
-    pub(super) pool: Pool,
+/// Outgoing HTTP of one instance.
+pub(super) struct OutgoingHttp {
+    pub(super) grants: Arc<ComponentGrants>,
+    pub(super) pool: ConnectionPool,
 }
 
-type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
-type Sent = Result<(http::Response<WasiBody>, Io), Error>;
+type IoDriver = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type SendResult = Result<(http::Response<WasiBody>, IoDriver), Error>;
 
-impl WasiHttpHooks for Outgoing {
+impl WasiHttpHooks for OutgoingHttp {
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
-        _io: Io,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
+        _io: IoDriver,
+    ) -> Box<dyn Future<Output = SendResult> + Send> {
         let is_allowed = self.grants.hosts.iter().any(|host| is_same_server(host, request.uri()));
         let answer = self.pool.request(request);
         Box::new(async move {
@@ -50,7 +50,7 @@ impl WasiHttpHooks for Outgoing {
                 if error.is_connect() { Error::ConnectionRefused } else { Error::ConnectionTerminated }
             })?;
             let body = |body: hyper::body::Incoming| body.map_err(Error::from).boxed_unsync();
-            let io: Io = Box::new(async { Ok(()) });
+            let io: IoDriver = Box::new(async { Ok(()) });
             Ok((answer.map(body), io))
         })
     }

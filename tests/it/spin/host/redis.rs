@@ -1,4 +1,4 @@
-//! `spin:redis` over a real server: every `open` dials, nothing has a time limit, and arrays are flattened.
+//! `spin:redis` on a real server: every `open` connects, nothing has a timeout, and arrays are flattened.
 
 use std::sync::Arc;
 
@@ -7,40 +7,40 @@ use redis::{AsyncConnectionConfig, Client, Value};
 use url::Url;
 use wasmtime::component::{Accessor, HasSelf, Linker, Resource};
 
-use super::State;
+use super::SpinState;
 
 mod bindings {
     wasmtime::component::bindgen!({
         inline: "package test:redis; world host { import spin:redis/redis@3.0.0; }",
         path: "../wit/deps/spin-redis-3.0.0",
         imports: { default: async | trappable },
-        with: { "spin:redis/redis.connection": super::Connection },
+        with: { "spin:redis/redis.connection": super::RedisConnection },
     });
 }
 
 use bindings::spin::redis::redis as wit;
 use wit::{Error, RedisParameter, RedisResult};
 
-pub(super) fn add_to_linker(linker: &mut Linker<State>) {
-    wit::add_to_linker::<_, HasSelf<State>>(linker, |state| state).unwrap();
+pub(super) fn add_to_linker(linker: &mut Linker<SpinState>) {
+    wit::add_to_linker::<_, HasSelf<SpinState>>(linker, |state| state).unwrap();
 }
 
 #[expect(unreachable_pub, reason = "the bindings name it in what they export")]
-pub struct Connection(MultiplexedConnection);
+pub struct RedisConnection(MultiplexedConnection);
 
-impl wit::Host for State {}
+impl wit::Host for SpinState {}
 
-impl wit::HostConnection for State {
-    async fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
+impl wit::HostConnection for SpinState {
+    async fn drop(&mut self, connection: Resource<RedisConnection>) -> wasmtime::Result<()> {
         self.table.delete(connection)?;
         Ok(())
     }
 }
 
-type Answer<T> = wasmtime::Result<Result<T, Error>>;
+type HostResult<T> = wasmtime::Result<Result<T, Error>>;
 
-impl<T: Send> wit::HostConnectionWithStore<T> for HasSelf<State> {
-    async fn open(accessor: &Accessor<T, Self>, address: String) -> Answer<Resource<Connection>> {
+impl<T: Send> wit::HostConnectionWithStore<T> for HasSelf<SpinState> {
+    async fn open(accessor: &Accessor<T, Self>, address: String) -> HostResult<Resource<RedisConnection>> {
         let grants = accessor.with(|mut access| Arc::clone(&access.get().grants));
         if !grants.hosts.iter().any(|host| is_same_server(host, &address)) {
             return Ok(Err(Error::InvalidAddress));
@@ -49,7 +49,7 @@ impl<T: Send> wit::HostConnectionWithStore<T> for HasSelf<State> {
         let limits = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         match client.get_multiplexed_async_connection_with_config(&limits).await {
             Ok(connection) => {
-                let connection = Connection(connection);
+                let connection = RedisConnection(connection);
                 accessor.with(|mut access| Ok(Ok(access.get().table.push(connection)?)))
             }
             Err(error) => Ok(Err(Error::Other(error.to_string()))),
@@ -58,10 +58,10 @@ impl<T: Send> wit::HostConnectionWithStore<T> for HasSelf<State> {
 
     async fn execute(
         accessor: &Accessor<T, Self>,
-        connection: Resource<Connection>,
+        connection: Resource<RedisConnection>,
         command: String,
         arguments: Vec<RedisParameter>,
-    ) -> Answer<Vec<RedisResult>> {
+    ) -> HostResult<Vec<RedisResult>> {
         let mut connection =
             accessor.with(|mut access| access.get().table.get(&connection).map(|found| found.0.clone()))?;
         let mut command = redis::cmd(&command);
@@ -81,41 +81,69 @@ impl<T: Send> wit::HostConnectionWithStore<T> for HasSelf<State> {
         }
     }
 
-    async fn publish(_: &Accessor<T, Self>, _: Resource<Connection>, _: String, _: Vec<u8>) -> Answer<()> {
+    async fn publish(
+        _: &Accessor<T, Self>,
+        _: Resource<RedisConnection>,
+        _: String,
+        _: Vec<u8>,
+    ) -> HostResult<()> {
         unused()
     }
 
-    async fn get(_: &Accessor<T, Self>, _: Resource<Connection>, _: String) -> Answer<Option<Vec<u8>>> {
+    async fn get(
+        _: &Accessor<T, Self>,
+        _: Resource<RedisConnection>,
+        _: String,
+    ) -> HostResult<Option<Vec<u8>>> {
         unused()
     }
 
-    async fn set(_: &Accessor<T, Self>, _: Resource<Connection>, _: String, _: Vec<u8>) -> Answer<()> {
+    async fn set(
+        _: &Accessor<T, Self>,
+        _: Resource<RedisConnection>,
+        _: String,
+        _: Vec<u8>,
+    ) -> HostResult<()> {
         unused()
     }
 
-    async fn incr(_: &Accessor<T, Self>, _: Resource<Connection>, _: String) -> Answer<i64> {
+    async fn incr(_: &Accessor<T, Self>, _: Resource<RedisConnection>, _: String) -> HostResult<i64> {
         unused()
     }
 
-    async fn del(_: &Accessor<T, Self>, _: Resource<Connection>, _: Vec<String>) -> Answer<u32> {
+    async fn del(_: &Accessor<T, Self>, _: Resource<RedisConnection>, _: Vec<String>) -> HostResult<u32> {
         unused()
     }
 
-    async fn sadd(_: &Accessor<T, Self>, _: Resource<Connection>, _: String, _: Vec<String>) -> Answer<u32> {
+    async fn sadd(
+        _: &Accessor<T, Self>,
+        _: Resource<RedisConnection>,
+        _: String,
+        _: Vec<String>,
+    ) -> HostResult<u32> {
         unused()
     }
 
-    async fn smembers(_: &Accessor<T, Self>, _: Resource<Connection>, _: String) -> Answer<Vec<String>> {
+    async fn smembers(
+        _: &Accessor<T, Self>,
+        _: Resource<RedisConnection>,
+        _: String,
+    ) -> HostResult<Vec<String>> {
         unused()
     }
 
-    async fn srem(_: &Accessor<T, Self>, _: Resource<Connection>, _: String, _: Vec<String>) -> Answer<u32> {
+    async fn srem(
+        _: &Accessor<T, Self>,
+        _: Resource<RedisConnection>,
+        _: String,
+        _: Vec<String>,
+    ) -> HostResult<u32> {
         unused()
     }
 }
 
-fn unused<T>() -> Answer<T> {
-    Err(wasmtime::Error::msg("the queue has no use for this command"))
+fn unused<T>() -> HostResult<T> {
+    Err(wasmtime::Error::msg("the queue does not use this command"))
 }
 
 fn flatten(value: Value, flat: &mut Vec<RedisResult>) {
@@ -130,7 +158,7 @@ fn flatten(value: Value, flat: &mut Vec<RedisResult>) {
     }
 }
 
-/// Whether an address is at what the manifest allows: its scheme, host and port.
+/// Returns whether scheme, host and port of an address are those that the manifest allows.
 fn is_same_server(allowed: &str, address: &str) -> bool {
     let server = |text: &str| {
         let url = Url::parse(text).ok()?;

@@ -1,4 +1,4 @@
-//! HTTP in front of the instances, which live and are shared as under `spin up`.
+//! HTTP server in front of the instances, which are shared and reused as under `spin up`.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -26,39 +26,42 @@ use wasmtime_wasi_http::handler::{
     HandlerState, Instance, Proxy, ProxyHandler, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
 
-use super::outgoing::{Pool, pool};
-use super::{State, loaded};
-use crate::host::support::Client;
-use crate::spin::compose::Engine;
-use crate::spin::manifest::{Grants, Manifest};
+use super::outgoing::{ConnectionPool, pool};
+use super::{SpinState, loaded};
+use crate::host::support::RawConnection;
+use crate::spin::compose::SpinQueue;
+use crate::spin::manifest::{ComponentGrants, SpinManifest};
 
-/// The defaults of `spin up`.
+/// Defaults of `spin up`.
 const REUSE: usize = 128;
 const CONCURRENT_REUSE: usize = 16;
-/// Longer than Spin's second, so that what an instance makes of a fault shows, however slow the machine.
+/// Longer than Spin's second, so that an instance survives between a fault and the next request on a slow machine.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// The application, served as `spin up` serves it.
-pub(in crate::spin) struct Spin {
+/// The application, served as by `spin up`.
+pub(in crate::spin) struct SpinHost {
     pub(in crate::spin) address: SocketAddr,
     instances: Arc<AtomicUsize>,
     served: JoinHandle<()>,
 }
 
-impl Spin {
-    /// Serves on a free port, with these variables of the application set.
+impl SpinHost {
+    /// Serves on a free port with these variables of the application, and long timeouts unless they are among them: the
+    /// defaults are too short for a busy machine.
     pub(in crate::spin) async fn up<const N: usize>(variables: [(&str, &str); N]) -> Self {
-        let set = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self::up_with(Engine::Redis, &set.into()).await
+        let long = [("queue_timeout_ms", "20000"), ("enqueue_timeout_ms", "50000")];
+        let set = long.into_iter().chain(variables);
+        let set = set.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self::up_with(SpinQueue::Redis, &set).await
     }
 
-    /// With its queue elsewhere.
-    pub(in crate::spin) async fn up_with(queue: Engine, variables: &BTreeMap<String, String>) -> Self {
+    /// Serves with this queue and exactly these variables.
+    pub(in crate::spin) async fn up_with(queue: SpinQueue, variables: &BTreeMap<String, String>) -> Self {
         let instances = Arc::default();
-        let handler = ProxyHandler::new(Instances {
+        let handler = ProxyHandler::new(SpinInstances {
             queue,
             pool: pool(),
-            grants: Arc::new(Manifest::read().grants(variables)),
+            grants: Arc::new(SpinManifest::read().grants(variables)),
             made: Arc::clone(&instances),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -76,30 +79,30 @@ impl Spin {
         Self { address, instances, served }
     }
 
-    pub(in crate::spin) async fn connect(&self) -> Client {
-        Client::to(self.address).await
+    pub(in crate::spin) async fn connect(&self) -> RawConnection {
+        RawConnection::to(self.address).await
     }
 
-    /// How many instances were made so far.
+    /// Returns the number of instances created so far.
     pub(in crate::spin) fn instances(&self) -> usize {
         self.instances.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for Spin {
+impl Drop for SpinHost {
     fn drop(&mut self) {
         self.served.abort();
     }
 }
 
 async fn answer(
-    handler: ProxyHandler<Instances>,
+    handler: ProxyHandler<SpinInstances>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
-    // A task of its own, as for Spin: the guest goes on when the client goes away.
+    // A separate task, as in Spin: the guest continues when the client disconnects.
     let answered = tokio::spawn(async move {
         let (head, body) = handler.handle((), Request::from_parts(head, body)).await?.into_parts();
         Ok::<_, wasmtime::Error>(Response::from_parts(head, Full::new(body.collect().await?.to_bytes())))
@@ -107,33 +110,33 @@ async fn answer(
     Ok(answered.await.unwrap().unwrap_or_else(|error| panic!("the component fails: {error:?}")))
 }
 
-struct Instances {
-    queue: Engine,
-    pool: Pool,
-    grants: Arc<Grants>,
+struct SpinInstances {
+    queue: SpinQueue,
+    pool: ConnectionPool,
+    grants: Arc<ComponentGrants>,
     made: Arc<AtomicUsize>,
 }
 
-impl HandlerState for Instances {
-    type StoreData = State;
-    type WorkerExpiration = Expiration;
-    type WorkerState = Worker;
+impl HandlerState for SpinInstances {
+    type StoreData = SpinState;
+    type WorkerExpiration = IdleExpiration;
+    type WorkerState = InstanceLimits;
 
-    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
+    async fn instantiate(&self) -> wasmtime::Result<Instance<SpinState, IdleExpiration, InstanceLimits>> {
         self.made.fetch_add(1, Ordering::Relaxed);
         let loaded = loaded(self.queue);
-        let state = State::new(Arc::clone(&self.grants), self.pool.clone());
+        let state = SpinState::new(Arc::clone(&self.grants), self.pool.clone());
         let mut store = Store::new(loaded.engine(), state);
         let proxy = Proxy::P3(loaded.instantiate_async(&mut store).await?);
-        let expiration = Expiration { timer: Box::pin(sleep(IDLE)), since: None };
-        Ok(Instance { store, proxy, view: State::view, expiration, state: Worker })
+        let expiration = IdleExpiration { timer: Box::pin(sleep(IDLE)), since: None };
+        Ok(Instance { store, proxy, view: SpinState::view, expiration, state: InstanceLimits })
     }
 }
 
-struct Worker;
+struct InstanceLimits;
 
-impl WorkerState for Worker {
-    type StoreData = State;
+impl WorkerState for InstanceLimits {
+    type StoreData = SpinState;
     type RequestData = ();
 
     fn should_accept_request(&self, concurrent_count: usize, total_count: usize) -> ShouldAccept {
@@ -148,7 +151,7 @@ impl WorkerState for Worker {
 
     fn on_request_start(
         &self,
-        _store: StoreContextMut<'_, State>,
+        _store: StoreContextMut<'_, SpinState>,
         (): (),
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
@@ -156,20 +159,20 @@ impl WorkerState for Worker {
         Box::pin(pending())
     }
 
-    fn drop(&self, _store: Store<State>, result: wasmtime::Result<()>) {
+    fn drop(&self, _store: Store<SpinState>, result: wasmtime::Result<()>) {
         if let Err(error) = result {
             eprintln!("an instance ended: {error:?}");
         }
     }
 }
 
-/// Ends an instance that is idle.
-struct Expiration {
+/// Ends an idle instance.
+struct IdleExpiration {
     timer: Pin<Box<Sleep>>,
     since: Option<Instant>,
 }
 
-impl WorkerExpiration for Expiration {
+impl WorkerExpiration for IdleExpiration {
     fn poll(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

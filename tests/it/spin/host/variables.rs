@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::component::{Accessor, HasSelf, Linker};
 
-use super::State;
+use super::SpinState;
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -16,13 +16,13 @@ mod bindings {
 
 use bindings::spin::variables::variables;
 
-pub(super) fn add_to_linker(linker: &mut Linker<State>) {
-    variables::add_to_linker::<_, HasSelf<State>>(linker, |state| state).unwrap();
+pub(super) fn add_to_linker(linker: &mut Linker<SpinState>) {
+    variables::add_to_linker::<_, HasSelf<SpinState>>(linker, |state| state).unwrap();
 }
 
-impl variables::Host for State {}
+impl variables::Host for SpinState {}
 
-impl<T: Send> variables::HostWithStore<T> for HasSelf<State> {
+impl<T: Send> variables::HostWithStore<T> for HasSelf<SpinState> {
     async fn get(
         accessor: &Accessor<T, Self>,
         name: String,

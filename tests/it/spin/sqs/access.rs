@@ -1,4 +1,4 @@
-//! Who may send: on a Moto that checks every signature and what its user may do.
+//! Access control, on a Moto server that checks signatures and permissions.
 
 use chargegate_servers::sqs::{MotoQueue, post_action};
 use chargegate_servers::{MotoServer, moto};
@@ -7,11 +7,11 @@ use super::super::support::{assert_accepted, assert_refused, post};
 use super::up;
 use crate::host::support::bounded;
 
-/// What an edge has to be allowed, as it travels in a form.
+/// Policy that the edge needs, form-encoded.
 const SEND: &str = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%7B%22Effect%22%3A%22Allow%22%2C\
                     %22Action%22%3A%22sqs%3ASendMessage%22%2C%22Resource%22%3A%22*%22%7D%5D%7D";
 
-/// Id and secret of a new key of a new user.
+/// Creates a user with a key and returns the key's id and secret.
 fn key(server: &MotoServer, user: &str) -> [String; 2] {
     let ask = |parameters: String| {
         post_action(&server.url(), "iam", &format!("Version=2010-05-08&UserName={user}&{parameters}"))
@@ -26,7 +26,7 @@ fn key(server: &MotoServer, user: &str) -> [String; 2] {
 }
 
 #[test]
-fn only_a_key_that_may_send_gets_a_message_onto_the_queue() {
+fn only_a_key_with_permission_can_send_a_message() {
     bounded(async {
         let server = MotoServer::start_checking(&moto(), 6).unwrap();
         let queue = MotoQueue::create(&server.url()).unwrap();

@@ -1,28 +1,28 @@
-//! Services that fail, and come back: an instance that is kept goes on.
+//! SQS servers that fail and recover: a reused instance recovers as well.
 
 use std::time::Duration;
 
 use chargegate_servers::{MotoServer, moto};
 use tokio::net::TcpListener;
 
-use super::super::host::Spin;
+use super::super::host::SpinHost;
 use super::super::support::{assert_accepted, assert_refused, assert_refuses_in, post};
-use super::peer::{Does, Peer, answers, dated};
+use super::peer::{ScriptedSqs, SqsBehavior, answers, dated};
 use super::{MotoQueue, endpoint, queue, up};
 use crate::host::support::bounded;
 
-/// What hangs is given this, of the 50 s of the edge.
+/// Timeout of the queue in tests with a hung server; the edge gives up after 50 s.
 const LIMIT: (&str, &str) = ("queue_timeout_ms", "2000");
-/// Long before the edge would give up.
-const IN_TIME: Duration = Duration::from_secs(20);
+/// Less than the 50 s after which the edge itself gives up.
+const EDGE_TIMEOUT: Duration = Duration::from_secs(40);
 const TAKEN: &str = r#"{"MD5OfMessageBody":"0","MessageId":"5fea7756-0ea4-451a-a703-a558b933e274"}"#;
 
-async fn over(peer: &Peer) -> Spin {
+async fn over(peer: &ScriptedSqs) -> SpinHost {
     up(&peer.url(), "/1/q", &[]).await
 }
 
 #[test]
-fn a_dead_server_is_503_and_found_again_after_its_restart() {
+fn a_killed_server_is_503_and_is_used_again_after_its_restart() {
     bounded(async {
         let mut server = MotoServer::start(&moto()).unwrap();
         let queue = MotoQueue::create(&server.url()).unwrap();
@@ -30,11 +30,11 @@ fn a_dead_server_is_503_and_found_again_after_its_restart() {
         assert_accepted(&post(&mut spin.connect().await).await);
         server.kill().unwrap();
         for _ in 0..2 {
-            assert_refuses_in(&spin, IN_TIME, "the queue is unavailable").await;
+            assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
         }
         server.restart().unwrap();
-        // It has lost the queue.
-        assert_refuses_in(&spin, IN_TIME, "the queue is unavailable").await;
+        // Moto lost the queue.
+        assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
         queue.create_again().unwrap();
         assert_accepted(&post(&mut spin.connect().await).await);
         assert_eq!((queue.receive_all().unwrap().len(), spin.instances()), (1, 1));
@@ -42,25 +42,25 @@ fn a_dead_server_is_503_and_found_again_after_its_restart() {
 }
 
 #[test]
-fn whatever_hangs_is_503_in_time() {
+fn a_server_that_hangs_at_any_point_is_503_in_time() {
     bounded(async {
         let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", deaf.local_addr().unwrap());
         let spin = up(&url, "/1/q", &[LIMIT]).await;
-        assert_refuses_in(&spin, IN_TIME, "did not confirm in time").await;
-        let peer = Peer::that(Does::Begins("")).await;
+        assert_refuses_in(&spin, EDGE_TIMEOUT, "did not confirm in time").await;
+        let peer = ScriptedSqs::that(SqsBehavior::Begins("")).await;
         let spin = up(&peer.url(), "/1/q", &[LIMIT]).await;
         for beginning in [
             "",
             "HTTP/1.1 200 OK\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{\"MessageId\":\"5fea\"",
         ] {
-            peer.set(Does::Begins(beginning));
-            assert_refuses_in(&spin, IN_TIME, "did not confirm in time").await;
+            peer.set(SqsBehavior::Begins(beginning));
+            assert_refuses_in(&spin, EDGE_TIMEOUT, "did not confirm in time").await;
         }
         assert_eq!(spin.instances(), 1);
-        // What is to be taken after a hang is given more than the hangs are.
-        peer.set(Does::Begins(""));
+        // A request that must succeed after a hang gets the long timeout.
+        peer.set(SqsBehavior::Begins(""));
         let spin = over(&peer).await;
         assert_refused(&post(&mut spin.connect().await).await, "did not confirm in time");
         peer.set(answers(200, TAKEN));
@@ -70,16 +70,18 @@ fn whatever_hangs_is_503_in_time() {
 }
 
 #[test]
-fn whatever_is_no_confirmation_is_503() {
+fn any_response_but_a_confirmation_is_503() {
     bounded(async {
-        let peer = Peer::that(Does::Ends).await;
+        let peer = ScriptedSqs::that(SqsBehavior::Ends).await;
         let spin = over(&peer).await;
         let error = |code: &str| format!(r#"{{"__type":"com.amazonaws.sqs#{code}","message":"said"}}"#);
         let xml = "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>";
         for does in [
-            Does::Ends,
-            Does::Answers("no HTTP at all".into()),
-            Does::Answers("HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{\"MessageId\":\"5fea7756\"}".into()),
+            SqsBehavior::Ends,
+            SqsBehavior::Answers("no HTTP at all".into()),
+            SqsBehavior::Answers(
+                "HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{\"MessageId\":\"5fea7756\"}".into(),
+            ),
             answers(500, &error("InternalFailure")),
             answers(503, "<html>busy</html>"),
             answers(400, &error("RequestThrottled")),
@@ -104,10 +106,10 @@ fn whatever_is_no_confirmation_is_503() {
 }
 
 #[test]
-fn an_answer_that_is_too_large_is_no_confirmation() {
+fn an_oversized_response_is_not_a_confirmation() {
     bounded(async {
         let padded = |length: usize| format!("{TAKEN:<length$}");
-        let peer = Peer::that(answers(200, &padded(16 * 1024))).await;
+        let peer = ScriptedSqs::that(answers(200, &padded(16 * 1024))).await;
         let spin = over(&peer).await;
         assert_accepted(&post(&mut spin.connect().await).await);
         peer.set(answers(200, &padded(16 * 1024 + 1)));
@@ -116,7 +118,7 @@ fn an_answer_that_is_too_large_is_no_confirmation() {
 }
 
 #[test]
-fn malformed_settings_of_the_queue_confirm_nothing() {
+fn malformed_queue_settings_confirm_nothing() {
     bounded(async {
         let queue = queue();
         for wrong in [
@@ -129,7 +131,7 @@ fn malformed_settings_of_the_queue_confirm_nothing() {
             ("aws_secret_access_key", ""),
         ] {
             let spin = up(&endpoint(), &queue.path(), &[wrong]).await;
-            assert_refuses_in(&spin, IN_TIME, "the queue is unavailable").await;
+            assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
         }
         assert_eq!(queue.receive_all().unwrap(), []);
     });

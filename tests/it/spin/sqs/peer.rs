@@ -1,4 +1,4 @@
-//! A server that answers every request as it is told.
+//! A scripted SQS server.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,45 +7,45 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What it does with a request.
+/// Reaction of the server to a request.
 #[derive(Clone, Debug)]
-pub(super) enum Does {
-    /// It answers, and the connection ends.
+pub(super) enum SqsBehavior {
+    /// Responds and closes the connection.
     Answers(String),
-    /// It begins with that, and then hangs.
+    /// Sends this beginning and hangs.
     Begins(&'static str),
-    /// It ends the connection.
+    /// Closes the connection.
     Ends,
 }
 
-/// Answers with a status and a body, as of this date.
-pub(super) fn dated(status: u16, date: &str, body: &str) -> Does {
+/// Returns a response with a status, a date and a body.
+pub(super) fn dated(status: u16, date: &str, body: &str) -> SqsBehavior {
     let length = body.len();
-    Does::Answers(format!(
+    SqsBehavior::Answers(format!(
         "HTTP/1.1 {status} Said\r\ndate: {date}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     ))
 }
 
-pub(super) fn answers(status: u16, body: &str) -> Does {
+pub(super) fn answers(status: u16, body: &str) -> SqsBehavior {
     dated(status, "", body)
 }
 
-pub(super) struct Peer {
+pub(super) struct ScriptedSqs {
     address: SocketAddr,
-    does: Arc<Mutex<Does>>,
+    does: Arc<Mutex<SqsBehavior>>,
     served: JoinHandle<()>,
 }
 
-impl Peer {
-    pub(super) async fn that(does: Does) -> Self {
+impl ScriptedSqs {
+    pub(super) async fn that(does: SqsBehavior) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let does = Arc::new(Mutex::new(does));
-        let told = Arc::clone(&does);
+        let current = Arc::clone(&does);
         let served = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, Arc::clone(&told)));
+                tokio::spawn(serve(stream, Arc::clone(&current)));
             }
         });
         Self { address, does, served }
@@ -55,20 +55,20 @@ impl Peer {
         format!("http://{}", self.address)
     }
 
-    /// From now on.
-    pub(super) fn set(&self, does: Does) {
+    /// Sets the reaction to further requests.
+    pub(super) fn set(&self, does: SqsBehavior) {
         *self.does.lock().unwrap() = does;
     }
 }
 
-impl Drop for Peer {
+impl Drop for ScriptedSqs {
     fn drop(&mut self) {
         self.served.abort();
     }
 }
 
-/// One request, which is small; then the connection ends with the task.
-async fn serve(mut stream: TcpStream, does: Arc<Mutex<Does>>) {
+/// Serves one small request; the connection closes with the task.
+async fn serve(mut stream: TcpStream, does: Arc<Mutex<SqsBehavior>>) {
     let mut request = Vec::new();
     while !is_whole(&request) {
         if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
@@ -76,14 +76,14 @@ async fn serve(mut stream: TcpStream, does: Arc<Mutex<Does>>) {
         }
     }
     let does = does.lock().unwrap().clone();
-    // What the other side no longer reads is its matter.
+    // The client may have closed the connection on purpose.
     match does {
-        Does::Answers(text) => drop(stream.write_all(text.as_bytes()).await),
-        Does::Begins(text) => {
+        SqsBehavior::Answers(text) => drop(stream.write_all(text.as_bytes()).await),
+        SqsBehavior::Begins(text) => {
             let _ = stream.write_all(text.as_bytes()).await;
             while stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
         }
-        Does::Ends => {}
+        SqsBehavior::Ends => {}
     }
 }
 

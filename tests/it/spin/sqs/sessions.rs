@@ -1,4 +1,4 @@
-//! Requests that go well.
+//! Accepted requests.
 
 use chargegate_core::SessionMessage;
 use chargegate_queue_sqs::message_group;
@@ -8,7 +8,7 @@ use super::{endpoint, queue, up};
 use crate::host::support::bounded;
 
 #[test]
-fn a_message_is_on_its_queue_to_the_byte_and_in_its_group_when_it_is_acknowledged() {
+fn an_acknowledged_message_is_on_its_queue_byte_for_byte_and_in_its_group() {
     bounded(async {
         let queue = queue();
         let spin = up(&endpoint(), &queue.path(), &[]).await;
@@ -34,7 +34,7 @@ fn a_message_is_on_its_queue_to_the_byte_and_in_its_group_when_it_is_acknowledge
 }
 
 #[test]
-fn requests_beside_each_other_are_all_confirmed() {
+fn concurrent_requests_are_all_confirmed() {
     bounded(async {
         let queue = queue();
         let spin = up(&endpoint(), &queue.path(), &[]).await;

@@ -7,19 +7,19 @@ mod rate;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_cloudflare_emulator::{Emulator, QueueView};
+use chargegate_cloudflare_emulator::{CloudflareEmulator, QueueSnapshot};
 use chargegate_pull::cloudflare::{Engine, Settings};
 use tokio::time::Instant;
 
 use crate::queues::cloudflare::{QUEUE, emulated, settings};
 use chargegate_storage::conformance::queues::{PATIENCE, QueueHandle};
 
-async fn emulator() -> Emulator {
-    Emulator::start(emulated()).await.unwrap()
+async fn emulator() -> CloudflareEmulator {
+    CloudflareEmulator::start(emulated()).await.unwrap()
 }
 
 /// Settings under which tests need not wait for long.
-fn quick(emulator: &Emulator) -> Settings {
+fn quick(emulator: &CloudflareEmulator) -> Settings {
     let message_lease = Duration::from_secs(3);
     Settings { message_lease, idle_pause: Duration::from_millis(250), ..settings(emulator) }
 }
@@ -28,7 +28,7 @@ fn worker(engine: &Engine) -> QueueHandle {
     Arc::new(engine.clone())
 }
 
-fn view(emulator: &Emulator) -> QueueView {
+fn view(emulator: &CloudflareEmulator) -> QueueSnapshot {
     emulator.queue(QUEUE).unwrap()
 }
 

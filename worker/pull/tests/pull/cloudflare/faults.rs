@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_cloudflare_emulator::{Emulator, Endpoint, Fault, Garbage, JsonBodies, Message};
+use chargegate_cloudflare_emulator::{
+    CloudflareEmulator, EmulatorEndpoint, EmulatorFault, EmulatorMessage, GarbageBody, JsonBodyForm,
+};
 use chargegate_core::UnixMillis;
 use chargegate_pull::cloudflare::{Engine, Settings};
 use chargegate_storage::queue::EnqueueFailure;
@@ -22,7 +24,7 @@ const MESSAGES: usize = 400;
 
 /// Puts messages into the queue while things go wrong, and takes them out; all of them come, and the queue is empty in
 /// the end.
-async fn nothing_is_lost_through(emulator: &Emulator, faults: impl AsyncFnOnce()) {
+async fn nothing_is_lost_through(emulator: &CloudflareEmulator, faults: impl AsyncFnOnce()) {
     let settings = quick(emulator);
     let engine = open(&settings).await;
     let (stop, stopped) = watch::channel(false);
@@ -99,14 +101,14 @@ impl Consumer {
 }
 
 /// Puts so many messages into the queue, past the API.
-fn put(emulator: &Emulator, count: usize) {
+fn put(emulator: &CloudflareEmulator, count: usize) {
     for n in 0..count {
-        assert!(emulator.put(QUEUE, Message::text(n.to_string())));
+        assert!(emulator.put(QUEUE, EmulatorMessage::text(n.to_string())));
     }
 }
 
 /// Waits until all faults of an endpoint have come.
-async fn all_come(emulator: &Emulator, endpoint: Endpoint) {
+async fn all_come(emulator: &CloudflareEmulator, endpoint: EmulatorEndpoint) {
     eventually("the faults come", async || (emulator.faults_left(endpoint) == 0).then_some(())).await;
 }
 
@@ -118,20 +120,22 @@ async fn the_service_is_gone_and_comes_back() {
             emulator.stop_listening().await;
             tokio::time::sleep(Duration::from_millis(700)).await;
             eventually("the port is free", async || emulator.listen_again().await.ok()).await;
-            let pulls = emulator.calls(Endpoint::Pull).calls;
-            eventually("it is pulled", async || (emulator.calls(Endpoint::Pull).calls > pulls).then_some(()))
-                .await;
+            let pulls = emulator.calls(EmulatorEndpoint::Pull).calls;
+            eventually("it is pulled", async || {
+                (emulator.calls(EmulatorEndpoint::Pull).calls > pulls).then_some(())
+            })
+            .await;
         }
     })
     .await;
 }
 
 /// Each fault of pulls and acknowledgements, several times.
-async fn each_of(faults: &[Fault], times: u32) {
+async fn each_of(faults: &[EmulatorFault], times: u32) {
     let emulator = emulator().await;
     nothing_is_lost_through(&emulator, async || {
         for fault in faults {
-            for endpoint in [Endpoint::Pull, Endpoint::Ack, Endpoint::Send] {
+            for endpoint in [EmulatorEndpoint::Pull, EmulatorEndpoint::Ack, EmulatorEndpoint::Send] {
                 emulator.inject(endpoint, *fault, times);
                 all_come(&emulator, endpoint).await;
             }
@@ -142,32 +146,32 @@ async fn each_of(faults: &[Fault], times: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_fail() {
-    each_of(&[Fault::Internal, Fault::Forbidden], 4).await;
+    each_of(&[EmulatorFault::Internal, EmulatorFault::Forbidden], 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_are_lost() {
-    each_of(&[Fault::CutBefore, Fault::CutAfter, Fault::CutWithin], 2).await;
+    each_of(&[EmulatorFault::CutBefore, EmulatorFault::CutAfter, EmulatorFault::CutWithin], 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_are_garbage() {
-    let garbage = [Garbage::NotJson, Garbage::OtherShape, Garbage::Half, Garbage::Endless];
-    each_of(&garbage.map(Fault::Garbage), 1).await;
+    let garbage = [GarbageBody::NotJson, GarbageBody::OtherShape, GarbageBody::Half, GarbageBody::Endless];
+    each_of(&garbage.map(EmulatorFault::Garbage), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_are_slow() {
-    each_of(&[Fault::Slow(Duration::from_millis(800))], 2).await;
+    each_of(&[EmulatorFault::Slow(Duration::from_millis(800))], 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_are_duplicated_and_leases_are_wrong() {
     let emulator = emulator().await;
     nothing_is_lost_through(&emulator, async || {
-        for fault in [Fault::Duplicate, Fault::WrongLeases] {
-            emulator.inject(Endpoint::Pull, fault, 3);
-            all_come(&emulator, Endpoint::Pull).await;
+        for fault in [EmulatorFault::Duplicate, EmulatorFault::WrongLeases] {
+            emulator.inject(EmulatorEndpoint::Pull, fault, 3);
+            all_come(&emulator, EmulatorEndpoint::Pull).await;
         }
     })
     .await;
@@ -178,7 +182,7 @@ async fn a_call_that_hangs_ends() {
     let emulator = emulator().await;
     let engine = open(&quick(&emulator)).await;
     put(&emulator, 1);
-    emulator.inject(Endpoint::Pull, Fault::Hang, 1);
+    emulator.inject(EmulatorEndpoint::Pull, EmulatorFault::Hang, 1);
     let began = Instant::now();
     let mut leased = Vec::new();
     eventually("it comes", async || {
@@ -197,12 +201,13 @@ async fn a_service_that_asks_to_wait_is_left_alone() {
     let worker = worker(&engine);
     put(&emulator, 2);
     let held = lease(&worker, 1).await;
-    emulator.inject(Endpoint::Pull, Fault::Throttled(Some(Duration::from_secs(2))), 1);
+    emulator.inject(EmulatorEndpoint::Pull, EmulatorFault::Throttled(Some(Duration::from_secs(2))), 1);
     let failed = worker.lease(1, Duration::from_millis(500)).await;
     let began = Instant::now();
     assert!(matches!(failed, Err(QueueError::Unavailable(_))), "{failed:?}");
     let calls = || {
-        [Endpoint::Pull, Endpoint::Ack, Endpoint::Send, Endpoint::Metrics].map(|at| emulator.calls(at).calls)
+        [EmulatorEndpoint::Pull, EmulatorEndpoint::Ack, EmulatorEndpoint::Send, EmulatorEndpoint::Metrics]
+            .map(|at| emulator.calls(at).calls)
     };
     let before = calls();
     assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueFailure::Unavailable(_))));
@@ -236,21 +241,21 @@ async fn while_acknowledgements_are_refused_nothing_more_is_pulled() {
     let worker = worker(&open(&settings).await);
     put(&emulator, MESSAGES);
     let held = lease(&worker, 1).await;
-    emulator.inject(Endpoint::Ack, Fault::Forbidden, 6);
+    emulator.inject(EmulatorEndpoint::Ack, EmulatorFault::Forbidden, 6);
     let acknowledging = {
         let (worker, held) = (Arc::clone(&worker), keys(&held));
         tokio::spawn(async move { worker.ack(held).await })
     };
-    eventually("it fails", async || (emulator.faults_left(Endpoint::Ack) < 6).then_some(())).await;
+    eventually("it fails", async || (emulator.faults_left(EmulatorEndpoint::Ack) < 6).then_some(())).await;
     // What was on its way then aside.
     eventually("it is told of", async || worker.lease(1, NO_WAIT).await.err()).await;
-    let pulls = emulator.calls(Endpoint::Pull).calls;
+    let pulls = emulator.calls(EmulatorEndpoint::Pull).calls;
     let waiting = {
         let worker = Arc::clone(&worker);
         tokio::spawn(async move { worker.lease(100, PATIENCE * 3).await })
     };
     acknowledging.await.unwrap().unwrap();
-    assert_eq!(emulator.calls(Endpoint::Pull).calls, pulls);
+    assert_eq!(emulator.calls(EmulatorEndpoint::Pull).calls, pulls);
     assert!(!waiting.await.unwrap().unwrap().is_empty());
 }
 
@@ -261,11 +266,11 @@ async fn a_held_message_whose_lease_ended_is_not_given_out_twice_and_can_be_ackn
     put(&emulator, 1);
     let held = lease(&worker, 1).await;
     emulator.advance_clock(Duration::from_mins(1));
-    let pulled = emulator.calls(Endpoint::Pull).messages;
+    let pulled = emulator.calls(EmulatorEndpoint::Pull).messages;
     eventually("it is pulled again", async || {
         let again = worker.lease(1, Duration::from_millis(300)).await.unwrap();
         assert!(again.is_empty(), "{again:?}");
-        (emulator.calls(Endpoint::Pull).messages > pulled).then_some(())
+        (emulator.calls(EmulatorEndpoint::Pull).messages > pulled).then_some(())
     })
     .await;
     ack(&worker, &held).await;
@@ -276,11 +281,11 @@ async fn a_held_message_whose_lease_ended_is_not_given_out_twice_and_can_be_ackn
 async fn every_form_of_a_body_comes_out_as_it_went_in() {
     let emulator = emulator().await;
     let worker = worker(&open(&quick(&emulator)).await);
-    for form in [JsonBodies::Base64, JsonBodies::Text, JsonBodies::Value] {
+    for form in [JsonBodyForm::Base64, JsonBodyForm::Text, JsonBodyForm::Value] {
         emulator.set_json_bodies(form);
         let json = r#"{"v":1}"#;
         let kind = chargegate_cloudflare_emulator::ContentType::Json;
-        assert!(emulator.put(QUEUE, Message::new(kind, json).unwrap()));
+        assert!(emulator.put(QUEUE, EmulatorMessage::new(kind, json).unwrap()));
         let leased = lease(&worker, 1).await;
         assert_eq!(bodies(&leased), [json], "{form:?}");
         ack(&worker, &leased).await;

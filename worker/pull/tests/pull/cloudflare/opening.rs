@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chargegate_cloudflare_emulator::{
-    Access, Consumer, Emulator, Endpoint, Fault, Garbage, PullSettings, QueueSettings, Settings as Emulated,
-    TokenSettings,
+    ApiTokenSettings, CloudflareEmulator, EmulatedQueueSettings, EmulatorEndpoint, EmulatorFault,
+    EmulatorSettings as Emulated, GarbageBody, PullConsumerSettings, QueueConsumer, TokenPermission,
 };
 use chargegate_pull::cloudflare::{Engine, OpenError, Settings, Warning};
 use chargegate_storage::Effects;
@@ -16,10 +16,10 @@ async fn opened(settings: Settings) -> Result<Vec<Warning>, OpenError> {
     Engine::open(settings, Effects::system()).await.map(|(_, warnings)| warnings)
 }
 
-async fn with(change: impl FnOnce(&mut Emulated)) -> (Emulator, Result<Vec<Warning>, OpenError>) {
+async fn with(change: impl FnOnce(&mut Emulated)) -> (CloudflareEmulator, Result<Vec<Warning>, OpenError>) {
     let mut start = emulated();
     change(&mut start);
-    let emulator = Emulator::start(start).await.unwrap();
+    let emulator = CloudflareEmulator::start(start).await.unwrap();
     let result = opened(settings(&emulator)).await;
     (emulator, result)
 }
@@ -33,8 +33,8 @@ fn names(result: Result<Vec<Warning>, OpenError>, texts: &[&str]) {
     assert!(!said.contains(TOKEN) || said.contains("the token"), "{said}");
 }
 
-fn access(access: Access) -> impl FnOnce(&mut Emulated) {
-    move |start| start.tokens = vec![TokenSettings::new(ACCOUNT, TOKEN, access)]
+fn access(access: TokenPermission) -> impl FnOnce(&mut Emulated) {
+    move |start| start.tokens = vec![ApiTokenSettings::new(ACCOUNT, TOKEN, access)]
 }
 
 #[tokio::test]
@@ -47,14 +47,14 @@ async fn a_queue_as_readme_has_it_needs_no_warning() {
 async fn a_token_that_is_wrong_or_may_too_little_is_named() {
     let wanted = ["does not accept the token", "Queues Edit"];
     names(with(|start| start.tokens.clear()).await.1, &wanted);
-    names(with(access(Access::Read)).await.1, &wanted);
-    names(with(access(Access::Pull)).await.1, &wanted);
+    names(with(access(TokenPermission::Read)).await.1, &wanted);
+    names(with(access(TokenPermission::Pull)).await.1, &wanted);
 }
 
 #[tokio::test]
 async fn a_queue_that_is_not_there_or_cannot_be_pulled_is_named() {
     names(with(|start| start.queues.clear()).await.1, &["no queue of that id", "queues create"]);
-    for consumer in [Consumer::None, Consumer::Worker { script: "w".to_owned() }] {
+    for consumer in [QueueConsumer::None, QueueConsumer::Worker { script: "w".to_owned() }] {
         let (_emulator, result) = with(|start| start.queues[0].consumer = consumer).await;
         names(result, &["jobs", "queues consumer http add jobs"]);
     }
@@ -70,12 +70,16 @@ async fn a_service_that_is_not_there_is_named() {
 #[tokio::test]
 async fn only_what_lacks_for_acknowledging_is_a_reason_not_to_start() {
     let emulator = emulator().await;
-    for fault in [Fault::Throttled(None), Fault::Internal, Fault::Garbage(Garbage::OtherShape)] {
-        emulator.inject(Endpoint::Ack, fault, 1);
+    for fault in [
+        EmulatorFault::Throttled(None),
+        EmulatorFault::Internal,
+        EmulatorFault::Garbage(GarbageBody::OtherShape),
+    ] {
+        emulator.inject(EmulatorEndpoint::Ack, fault, 1);
         assert_eq!(opened(settings(&emulator)).await.unwrap(), [], "{fault:?}");
-        assert_eq!(emulator.faults_left(Endpoint::Ack), 0, "it was asked");
+        assert_eq!(emulator.faults_left(EmulatorEndpoint::Ack), 0, "it was asked");
     }
-    emulator.inject(Endpoint::Ack, Fault::Forbidden, 1);
+    emulator.inject(EmulatorEndpoint::Ack, EmulatorFault::Forbidden, 1);
     names(opened(settings(&emulator)).await, &["does not accept the token"]);
 }
 
@@ -83,8 +87,8 @@ async fn only_what_lacks_for_acknowledging_is_a_reason_not_to_start() {
 async fn a_queue_that_would_lose_messages_is_warned_of() {
     let (_emulator, result) = with(|start| {
         let jobs = &mut start.queues[0];
-        *jobs = QueueSettings::new(ACCOUNT, QUEUE, "jobs");
-        jobs.consumer = Consumer::HttpPull(PullSettings::default());
+        *jobs = EmulatedQueueSettings::new(ACCOUNT, QUEUE, "jobs");
+        jobs.consumer = QueueConsumer::HttpPull(PullConsumerSettings::default());
         jobs.retention = Duration::from_mins(1);
         jobs.delivery_paused = true;
         jobs.delivery_delay = Duration::from_secs(3);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_cloudflare_emulator::{Emulator, Endpoint, Fault, Message};
+use chargegate_cloudflare_emulator::{CloudflareEmulator, EmulatorEndpoint, EmulatorFault, EmulatorMessage};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -18,8 +18,8 @@ const WINDOW: usize = 4_096;
 /// What a record takes.
 const RECORD: Duration = Duration::from_millis(20);
 
-fn calls(emulator: &Emulator) -> u64 {
-    emulator.calls(Endpoint::Pull).calls + emulator.calls(Endpoint::Ack).calls
+fn calls(emulator: &CloudflareEmulator) -> u64 {
+    emulator.calls(EmulatorEndpoint::Pull).calls + emulator.calls(EmulatorEndpoint::Ack).calls
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,11 +31,11 @@ async fn rate_of_pulls_and_acknowledgements() {
         let worker = worker(&engine);
         let body = "x".repeat(400);
         for _ in 0..MESSAGES {
-            assert!(emulator.put(QUEUE, Message::text(body.clone())));
+            assert!(emulator.put(QUEUE, EmulatorMessage::text(body.clone())));
         }
         if !round_trip.is_zero() {
-            for endpoint in [Endpoint::Pull, Endpoint::Ack] {
-                emulator.inject(endpoint, Fault::Slow(round_trip), u32::MAX);
+            for endpoint in [EmulatorEndpoint::Pull, EmulatorEndpoint::Ack] {
+                emulator.inject(endpoint, EmulatorFault::Slow(round_trip), u32::MAX);
             }
         }
         let before = calls(&emulator);
@@ -76,7 +76,7 @@ async fn pulls_of_an_idle_worker() {
     let emulator = emulator().await;
     let engine = open(&settings(&emulator)).await;
     let worker = worker(&engine);
-    let pulls = || emulator.calls(Endpoint::Pull).calls;
+    let pulls = || emulator.calls(EmulatorEndpoint::Pull).calls;
     for time in [20, 60].map(Duration::from_secs) {
         let (began, before) = (Instant::now(), pulls());
         while began.elapsed() < time {

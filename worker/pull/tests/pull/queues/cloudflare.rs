@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chargegate_cloudflare_emulator::{
-    Access, Consumer, ContentType, Emulator, Message, PullSettings, QueueSettings, Settings as Emulated,
-    TokenSettings,
+    ApiTokenSettings, CloudflareEmulator, EmulatedQueueSettings, EmulatorMessage,
+    EmulatorSettings as Emulated, MessageContentType, PullConsumerSettings, QueueConsumer, TokenPermission,
 };
 use chargegate_pull::cloudflare::{Engine, Settings};
 use chargegate_storage::queue::EnqueueFailure;
@@ -22,23 +22,23 @@ pub(crate) const TOKEN: &str = "token";
 
 /// A queue as README has it created, with a token for it.
 pub(crate) fn emulated() -> Emulated {
-    let dead = QueueSettings::new(ACCOUNT, DEAD, "jobs-dead");
-    let mut jobs = QueueSettings::new(ACCOUNT, QUEUE, "jobs");
-    jobs.consumer = Consumer::HttpPull(PullSettings {
+    let dead = EmulatedQueueSettings::new(ACCOUNT, DEAD, "jobs-dead");
+    let mut jobs = EmulatedQueueSettings::new(ACCOUNT, QUEUE, "jobs");
+    jobs.consumer = QueueConsumer::HttpPull(PullConsumerSettings {
         dead_letter_queue: Some(dead.name.clone()),
         max_retries: 100,
-        ..PullSettings::default()
+        ..PullConsumerSettings::default()
     });
     Emulated {
         queues: vec![jobs, dead],
-        tokens: vec![TokenSettings::new(ACCOUNT, TOKEN, Access::Edit)],
+        tokens: vec![ApiTokenSettings::new(ACCOUNT, TOKEN, TokenPermission::Edit)],
         messages_per_second: None,
         ..Emulated::default()
     }
 }
 
 /// Settings for that queue.
-pub(crate) fn settings(emulator: &Emulator) -> Settings {
+pub(crate) fn settings(emulator: &CloudflareEmulator) -> Settings {
     let url = format!("cloudflare://{ACCOUNT}/{QUEUE}").parse().unwrap();
     let base_url = emulator.api_url().parse().unwrap();
     Settings { base_url, ..Settings::new(url, TOKEN.parse().unwrap()) }
@@ -50,7 +50,7 @@ pub(crate) async fn open(settings: &Settings) -> Engine {
 
 /// The queue of one test on an emulator of its own.
 pub(crate) struct Cloudflare {
-    emulator: Emulator,
+    emulator: CloudflareEmulator,
     settings: Settings,
     edge: Engine,
     /// The workers that were not killed, to close by.
@@ -68,7 +68,7 @@ impl QueueFixture for Cloudflare {
     const FEWER: usize = 4;
 
     async fn start(QueueOptions { depth_limit: _, message_lease }: QueueOptions) -> Self {
-        let emulator = Emulator::start(emulated()).await.unwrap();
+        let emulator = CloudflareEmulator::start(emulated()).await.unwrap();
         let idle_pause = Self::PAUSE / 4;
         let settings = Settings { message_lease, idle_pause, ..settings(&emulator) };
         let edge = open(&settings).await;
@@ -87,7 +87,7 @@ impl QueueFixture for Cloudflare {
     }
 
     async fn enqueue_no_message(&self) {
-        let message = Message::new(ContentType::Bytes, Self::NO_MESSAGE.to_vec()).unwrap();
+        let message = EmulatorMessage::new(MessageContentType::Bytes, Self::NO_MESSAGE.to_vec()).unwrap();
         assert!(self.emulator.put(QUEUE, message));
     }
 
