@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "a key of spin.toml")]
 pub(super) struct SpinManifest {
     spin_manifest_version: u32,
     application: ManifestApplication,

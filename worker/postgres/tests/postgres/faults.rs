@@ -1,4 +1,4 @@
-//! SessionPool that fail while the server goes on.
+//! Sessions that fail while the server goes on.
 
 use std::time::Duration;
 

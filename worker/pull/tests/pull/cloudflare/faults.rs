@@ -284,7 +284,7 @@ async fn every_form_of_a_body_comes_out_as_it_went_in() {
     for form in [JsonBodyForm::Base64, JsonBodyForm::Text, JsonBodyForm::Value] {
         emulator.set_json_bodies(form);
         let json = r#"{"v":1}"#;
-        let kind = chargegate_cloudflare_emulator::ContentType::Json;
+        let kind = chargegate_cloudflare_emulator::MessageContentType::Json;
         assert!(emulator.put(QUEUE, EmulatorMessage::new(kind, json).unwrap()));
         let leased = lease(&worker, 1).await;
         assert_eq!(bodies(&leased), [json], "{form:?}");
