@@ -113,7 +113,7 @@ impl PostgresStore {
     }
 
     /// Closes idle sessions at once, and busy ones when their operation ends. Later calls on any clone get
-    /// [`StoreError::Closed`](crate::StoreError::Closed).
+    /// [`StoreError::Closed`](chargegate_storage::StoreError::Closed).
     pub async fn close(&self) {
         self.shared.sessions.close().await;
     }
