@@ -48,7 +48,7 @@ pub trait CountedStore: Send + Sync {
 pub struct QueueSnapshot {
     /// Messages ever enqueued, by the server's own counters.
     pub enqueued: u64,
-    /// The latest heartbeat it knows, and its counter at that heartbeat: see [`chargegate_storage::history::QueueObservation`].
+    /// The latest heartbeat it knows, and its counter at that heartbeat: see [`QueueObservation`].
     pub heartbeat: (u64, u64),
     /// By stream, a bound between the messages it had and those it takes later, of the form of a message's key: also
     /// where a stream is empty, or has forgotten newer messages than it has.
