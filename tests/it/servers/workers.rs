@@ -80,7 +80,8 @@ async fn a_worker_that_resumes_after_its_messages_were_reclaimed_contradicts_not
 
 #[tokio::test]
 async fn a_stopped_worker_releases_messages_that_it_had_not_started() {
-    let mut system = TestSystem::start(&["--acl-slots", "1", "--acl-timeout", "10s"]).await;
+    let mut system =
+        TestSystem::start(&["--acl-slots", "1", "--acl-timeout", "10s", "--decision-deadline", "60s"]).await;
     system.authorizer.set_answer(AuthorizerAnswer::Delayed { delay: Duration::from_secs(1), capacity: 1 });
     for n in 0..6 {
         system.ask(&format!("/{n}")).await.request_id();
