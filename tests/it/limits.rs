@@ -31,6 +31,9 @@ async fn a_hung_authorization_service_does_not_delay_decisions_beyond_the_deadli
         let reason = callback.header("chargegate-decision-reason");
         assert!(["acl_timeout", "expired"].contains(&reason), "{reason}");
         expired += u32::from(reason == "expired");
+        let at = |name| callback.header(name).parse::<u64>().unwrap();
+        let age = at("chargegate-decided-at") - at("chargegate-accepted-at");
+        assert!(age <= 2000, "decided after {age} ms");
     }
     assert!(expired > 0, "no request was decided by the deadline");
 }
