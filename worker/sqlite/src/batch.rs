@@ -1,4 +1,4 @@
-//! What is written in one transaction: the waiting operations, sorted by kind, each kind applied at once.
+//! The batch of operations that one transaction writes, grouped by kind.
 
 use std::error::Error;
 use std::fmt;
@@ -18,42 +18,42 @@ pub(super) use super::purge::Purge;
 pub(super) use super::record::Record;
 pub(super) use super::report::{HandBack, Report};
 
-/// Where an operation's caller waits.
+/// The channel on which an operation's caller waits.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Failure>>;
 
-/// Something to write. All waiting operations of a kind are applied together.
+/// A write operation. All pending operations of a kind are applied together.
 pub(super) trait Operation: Sized + Send + Sync + 'static {
-    /// What its statements gave, before the commit.
+    /// The result of its statements, before the commit.
     type Outcome: Send;
-    /// What its caller gets, after the commit.
+    /// The result for its caller, after the commit.
     type Answer: Send;
 
-    /// Applies all of `operations`, and says what each gave, in the same order. It may be called again after
-    /// its transaction was rolled back.
+    /// Applies all of `operations` and returns their results in the same order. It may be called again after its
+    /// transaction was rolled back.
     fn apply(
         operations: &[Self],
         transaction: &mut Transaction<'_>,
     ) -> impl Future<Output = Result<Vec<Self::Outcome>, Failure>> + Send;
 
-    /// The caller's answer.
+    /// Returns the result for the caller.
     fn answer(self, outcome: Self::Outcome) -> Self::Answer;
 
-    /// The operation as it travels to the writer.
+    /// Converts the operation into a command to the writer.
     fn into_command(self, reply: Reply<Self::Answer>) -> Command;
 }
 
-/// What operations are applied with.
+/// An open transaction, to which operations are applied.
 pub(super) struct Transaction<'a> {
     pub(super) connection: &'a mut SqliteConnection,
     pub(super) now: UnixMillis,
     pub(super) settings: &'a SqliteSettings,
-    /// Messages in the queue, as this transaction leaves them.
+    /// Messages in the queue at the end of this transaction.
     pub(super) depth: u64,
-    /// Whether messages became visible.
+    /// Set if messages became visible.
     pub(super) arrivals: bool,
 }
 
-/// Why a transaction failed; every one of its callers is told.
+/// Error of a transaction, sent to each of its callers.
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
     Full,
@@ -63,7 +63,7 @@ pub(super) enum Failure {
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        // SQLITE_FULL: the disk has no room, or the database may have no more pages.
+        // SQLITE_FULL: the disk is full, or the database reached its page limit.
         match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
             Some("13") => Self::Full,
             _ => Self::Unavailable(Arc::new(error)),
@@ -91,7 +91,7 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// One cause for many callers.
+/// One cause, shared by many callers.
 #[derive(Debug)]
 struct SharedCause(Arc<sqlx::Error>);
 
@@ -107,7 +107,7 @@ impl Error for SharedCause {
     }
 }
 
-/// The waiting operations of one kind.
+/// The pending operations of one kind.
 pub(super) struct Waiting<O: Operation> {
     operations: Vec<O>,
     replies: Vec<Reply<O::Answer>>,
@@ -137,7 +137,7 @@ impl<O: Operation> Waiting<O> {
     fn succeed(self) {
         for ((operation, reply), outcome) in self.operations.into_iter().zip(self.replies).zip(self.outcomes)
         {
-            // A caller that stopped waiting is nobody to tell.
+            // The caller may have stopped waiting.
             let _ = reply.send(Ok(operation.answer(outcome)));
         }
     }
@@ -149,10 +149,10 @@ impl<O: Operation> Waiting<O> {
     }
 }
 
-/// All that is written in one transaction.
+/// The operations of one transaction.
 ///
-/// Its callers wait for each other's answers only where they chose to, so the kinds may be applied in any order.
-/// What frees room comes first, and a lease last, so that it sees what arrived together with it.
+/// Concurrent callers expect no order between their operations, so the kinds may be applied in any order. Operations
+/// that free space come first, and leases last, so that they see the messages that arrived in the same transaction.
 #[derive(Default)]
 pub(super) struct Group {
     acknowledge: Waiting<Acknowledge>,
@@ -167,7 +167,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Adds a command; gives back the one that is no operation.
+    /// Adds a command; returns the reply channel of a request to close, which is not an operation.
     pub(super) fn push(&mut self, command: Command) -> Option<oneshot::Sender<()>> {
         match command {
             Command::Acknowledge(it) => self.acknowledge.push(it),
@@ -220,7 +220,7 @@ impl Group {
         self.lease.fail(failure);
     }
 
-    /// One group for each kind: in a full database what frees room must not fail with what needs it.
+    /// Splits the group by kind: in a full database, operations that free space must not fail with those that need it.
     pub(super) fn into_kinds(self) -> Vec<Self> {
         let none = Self::default;
         let kinds = [

@@ -1,7 +1,7 @@
-//! Claiming due callbacks, hosts taking turns.
+//! Claiming of due callbacks, with a fair share for each host.
 //!
-//! A search gives the hosts whose turn it is, and no more callbacks of any host than it may have. It runs on a reader;
-//! only the leases themselves are written.
+//! A search returns due callbacks within the limits of each host. It runs on a read connection; only the leases
+//! themselves are written.
 
 mod index;
 
@@ -30,15 +30,15 @@ pub(super) const DUE: &str = "SELECT turn.value AS host, callback.request_id \
         SELECT request_id FROM callback WHERE state = 'pending' AND host = turn.value AND due_at <= ?2 \
         ORDER BY due_at LIMIT ?3)";
 
-/// What a search found.
+/// Result of a search for due callbacks.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) ids: Vec<RequestId>,
-    /// The host after which the next search begins, where it is another than before.
+    /// The host after which the next search begins, if it differs from the previous one.
     pub(super) last: Option<String>,
 }
 
-/// Looks for due callbacks without leasing them.
+/// Finds due callbacks without leasing them.
 pub(super) async fn search(
     readers: &SqlitePool,
     now: UnixMillis,
@@ -74,11 +74,11 @@ pub(super) async fn search(
         }
     }
     let (ids, last) = deal(&hosts, due, limits.total);
-    // A search that did not come round goes on where it ended, whoever had a turn.
+    // The next search continues where an incomplete scan ended, not at the host that was served last.
     Ok(Found { ids, last: ended_at.or(last) })
 }
 
-/// One callback of each host in turn, until there are `total`; and whose turn was last.
+/// Takes one callback of each host in turn, up to `total`, and returns them with the host served last.
 fn deal(
     hosts: &[String],
     mut due: HashMap<String, VecDeque<RequestId>>,
@@ -103,7 +103,7 @@ fn deal(
     }
 }
 
-/// Leases callbacks that a search found, where they are still due.
+/// Leases the callbacks that a search found, if they are still due.
 pub(super) struct Claim {
     pub(super) ids: Vec<RequestId>,
     pub(super) now: UnixMillis,
@@ -158,7 +158,7 @@ fn number(row: &SqliteRow, column: &'static str) -> Result<NonZeroU32, sqlx::Err
     Ok(NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN))
 }
 
-/// Reads what claimed callbacks are to say. It was written once and never changes.
+/// Reads the decisions of claimed callbacks. A decision never changes once written.
 pub(super) async fn load_jobs(
     readers: &SqlitePool,
     claimed: Vec<ClaimedCallback>,

@@ -1,4 +1,4 @@
-//! What operators may read, with or without an engine that has the file open.
+//! Read-only access for operators, with or without an engine that has the file open.
 
 mod decisions;
 mod ledger;
@@ -9,17 +9,17 @@ use sqlx::SqlitePool;
 
 use super::open::{self, SqliteOpenError};
 
-/// A view of a data folder that cannot change it.
+/// Read-only access to a data folder.
 #[derive(Clone, Debug)]
 pub struct SqliteInspector {
     readers: SqlitePool,
 }
 
 impl SqliteInspector {
-    /// Opens the view of a folder. It takes no lock: an engine may have the folder open, or open it later.
+    /// Opens a data folder for reading, without its lock: an engine may have the folder open, or open it later.
     ///
     /// # Errors
-    /// [`SqliteOpenError`] when there is no database of ours, or it cannot be read.
+    /// [`SqliteOpenError`] if the folder has no chargegate database, or it cannot be read.
     pub async fn open(data_dir: &Path) -> Result<Self, SqliteOpenError> {
         open::open_readers(data_dir).await.map(Self::new)
     }

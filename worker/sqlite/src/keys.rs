@@ -1,4 +1,4 @@
-//! How values stand in the file: times, message keys, request ids.
+//! Representation of times, message keys and request ids in the file.
 
 use std::fmt::{self, Display, Write as _};
 
@@ -26,14 +26,14 @@ pub(super) fn request_id(row: &SqliteRow) -> Result<RequestId, sqlx::Error> {
     Ok(RequestId::from_bytes(bytes))
 }
 
-/// The number of a message of our own queue, by its key.
+/// Returns the sequence number in a key of this queue, or `None` for the key of another engine.
 pub(super) fn sequence(key: &MessageKey) -> Option<i64> {
     let number: i64 = key.as_str().parse().ok()?;
     // Only the canonical form: "+7" and "07" are other engines' keys.
     (number > 0 && number.to_string() == key.as_str()).then_some(number)
 }
 
-/// A message key as it stands in the file: a number where it is one of ours.
+/// A message key as stored in the file: a number if it belongs to this queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum StoredKey {
     Number(i64),
@@ -88,12 +88,12 @@ impl sqlx::Decode<'_, Sqlite> for StoredKey {
     }
 }
 
-/// A JSON array of numbers, for `json_each`.
+/// Formats numbers as a JSON array for `json_each`.
 pub(super) fn numbers(numbers: impl IntoIterator<Item = i64>) -> String {
     list(numbers, "")
 }
 
-/// A JSON array of request ids in the form 8-4-4-4-12, for `unhex(value, '-')`.
+/// Formats request ids in the form 8-4-4-4-12 as a JSON array for `unhex(value, '-')`.
 pub(super) fn ids<'a>(ids: impl IntoIterator<Item = &'a RequestId>) -> String {
     list(ids, "\"")
 }

@@ -1,9 +1,9 @@
-//! The embedded engine: queue and store in one `SQLite` file, for a single machine.
+//! Queue and store in one `SQLite` file, for a single machine.
 //!
-//! One task owns the one connection that writes. Whatever callers want written waits in a bounded channel; the
-//! task takes all that waits, applies it in one transaction, commits with one sync to disk, and only then
-//! answers. So a caller that was told `Ok` has its write on disk, and many callers share the price of it.
-//! Readers have connections of their own and never wait for the writer.
+//! A single task owns the only connection that writes. Write operations wait in a bounded channel; the task applies
+//! all pending operations in one transaction, commits with one sync to disk, and only then replies. After `Ok` a
+//! write is on disk, and concurrent callers share the cost of one sync. Readers have separate connections and never
+//! wait for the writer.
 
 mod batch;
 mod claim;
@@ -40,14 +40,14 @@ use chargegate_storage::QueueError;
 use chargegate_storage::metric;
 pub use chargegate_storage::queue::EnqueueFailure;
 
-/// How the engine behaves.
+/// Settings of a [`SqliteEngine`].
 #[derive(Clone, Debug)]
 pub struct SqliteSettings {
-    /// Messages that may wait, leased ones included; more are refused.
+    /// Maximum number of messages in the queue, including leased ones; further messages are rejected.
     pub depth_limit: u64,
-    /// How long a leased message stays its holder's.
+    /// Duration of the lease of a message.
     pub message_lease: Duration,
-    /// How long a leased callback stays its holder's: longer than the longest attempt.
+    /// Duration of the lease of a callback; longer than the longest attempt.
     pub callback_lease: Duration,
 }
 
@@ -61,7 +61,7 @@ impl Default for SqliteSettings {
     }
 }
 
-/// The engine, open on its data folder; clones share it.
+/// An engine on an open data folder; clones share it.
 #[derive(Clone)]
 pub struct SqliteEngine {
     shared: Arc<Shared>,
@@ -70,23 +70,23 @@ pub struct SqliteEngine {
 struct Shared {
     commands: mpsc::Sender<Command>,
     readers: SqlitePool,
-    /// Told after each commit that made messages visible.
+    /// Notified after each commit that made messages visible.
     arrivals: Arc<Notify>,
     depth: Arc<AtomicU64>,
-    /// The host served last, so that hosts take turns. Claims take turns as well.
+    /// The host served last, for the fair share between hosts. The lock also serializes claims.
     turn: Mutex<String>,
     settings: SqliteSettings,
     effects: Effects,
 }
 
 impl SqliteEngine {
-    /// Opens the engine in `data_dir`, which is created when missing, and locks the folder until the engine and
-    /// its clones are closed or dropped.
+    /// Opens the engine in `data_dir`, which is created if missing, and locks the folder until the engine and its
+    /// clones are closed or dropped.
     ///
-    /// Nobody else can hold a lease in a folder that was not locked, so all leases end here.
+    /// No other process can hold a lease in a folder that was not locked, so all leases end here.
     ///
     /// # Errors
-    /// [`SqliteOpenError`] says what is in the way and what to do about it.
+    /// [`SqliteOpenError`] states the cause and the remedy.
     pub async fn open(
         data_dir: &Path,
         settings: SqliteSettings,
@@ -129,9 +129,9 @@ impl SqliteEngine {
         })
     }
 
-    /// Puts a message into the queue. `Ok` comes after the commit that wrote it was synced to disk.
+    /// Enqueues a message; returns `Ok` after its commit was synced to disk.
     ///
-    /// A caller that stops waiting does not know whether the message was enqueued.
+    /// A caller that drops the future does not know whether the message was enqueued.
     ///
     /// # Errors
     /// [`EnqueueFailure`]; the message was not enqueued then, except that after
@@ -153,13 +153,13 @@ impl SqliteEngine {
         }
     }
 
-    /// What operators may read of this engine.
+    /// Returns read-only access for operators.
     #[must_use]
     pub fn inspector(&self) -> SqliteInspector {
         SqliteInspector::new(self.shared.readers.clone())
     }
 
-    /// Writes what still waits, closes the file and gives the folder free. Later calls on any clone get
+    /// Writes the pending operations, closes the file and unlocks the folder. Later calls on any clone return
     /// [`QueueError::Closed`].
     pub async fn close(&self) {
         let (reply, done) = tokio::sync::oneshot::channel();
@@ -169,7 +169,7 @@ impl SqliteEngine {
         }
     }
 
-    /// Has the writer task do `operation`, and waits for the commit.
+    /// Sends `operation` to the writer task and waits for the commit.
     async fn write<O: batch::Operation>(&self, operation: O) -> Result<O::Answer, batch::Failure> {
         let (reply, answer) = tokio::sync::oneshot::channel();
         let command = operation.into_command(reply);

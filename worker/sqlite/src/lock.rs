@@ -6,13 +6,13 @@ use std::path::Path;
 
 use super::open::SqliteOpenError;
 
-/// The lock on a data folder, held while this lives.
+/// The lock on a data folder, released when dropped.
 #[derive(Debug)]
 pub(super) struct FolderLock {
     _file: File,
 }
 
-/// Creates the folder, readable by its owner only, and locks it.
+/// Creates the folder, readable only by its owner, and locks it.
 pub(super) fn lock(data_dir: &Path) -> Result<FolderLock, SqliteOpenError> {
     let failed = |source| SqliteOpenError::Folder { path: data_dir.into(), source };
     create_folder(data_dir).map_err(failed)?;
@@ -35,8 +35,8 @@ fn create_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Opens a file, created when missing, that only its owner may read: it holds secrets. `SQLite` gives the files
-/// beside its database the same mode.
+/// Opens a file, created if missing, that only its owner may read, since it holds secrets. `SQLite` creates the files
+/// beside its database with the same mode.
 pub(super) fn private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

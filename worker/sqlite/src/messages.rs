@@ -1,4 +1,4 @@
-//! What is written to the queue.
+//! Write operations of the queue.
 
 use std::sync::LazyLock;
 
@@ -12,8 +12,8 @@ use super::rows::Rows;
 use super::writer::Command;
 use chargegate_storage::queue::{LeasedMessage, MessageKey};
 
-/// `visible_at` of a message nobody holds: long past, and as wide in the file as a present time. A row that grew
-/// when it is leased would need room, and a full database could not be drained.
+/// `visible_at` of a message without a lease: long past, and as wide in the file as a present time. If a row grew when
+/// it is leased, it would need space, and a full database could not be drained.
 pub(super) const NOT_HELD: i64 = 1 << 32;
 
 static INSERT: LazyLock<Rows> = LazyLock::new(|| {
@@ -21,7 +21,7 @@ static INSERT: LazyLock<Rows> = LazyLock::new(|| {
     Rows::new(head, &format!("(?, {NOT_HELD}, 0, ?)"), "")
 });
 
-/// Puts a message into the queue, unless it is full; says whether it did.
+/// Enqueues a message unless the queue is full; returns whether it did.
 pub(super) struct Enqueue {
     pub(super) body: String,
 }
@@ -59,10 +59,10 @@ pub(super) struct Lease {
     pub(super) max: i64,
 }
 
-/// What a [`Lease`] got.
+/// Result of a [`Lease`].
 pub(super) struct Leased {
     pub(super) messages: Vec<LeasedMessage>,
-    /// When no message was visible: when the first lease ends.
+    /// End of the first lease, if no message was visible.
     pub(super) next_end: Option<UnixMillis>,
 }
 
@@ -104,7 +104,7 @@ impl Operation for Lease {
 }
 
 async fn next_end(transaction: &mut Transaction<'_>) -> Result<Option<UnixMillis>, Failure> {
-    // Nothing is visible, so the table holds no more than what is leased.
+    // No message is visible, so every message in the table is leased.
     let at: Option<i64> = sqlx::query_scalar("SELECT min(visible_at) FROM queue")
         .fetch_one(&mut *transaction.connection)
         .await?;
@@ -116,14 +116,14 @@ fn leased(row: &SqliteRow) -> Result<(i64, LeasedMessage), sqlx::Error> {
     let message = LeasedMessage {
         key: MessageKey::from(sequence.to_string()),
         body: row.try_get("body")?,
-        // Edge and engine share one clock: the difference is how long the commit took, which counts as age.
+        // Edge and engine share one clock: the difference is the duration of the commit, which counts as age.
         enqueued_at: None,
         deliveries: u32::try_from(count(row, "deliveries")?).unwrap_or(u32::MAX),
     };
     Ok((sequence, message))
 }
 
-/// Removes messages for good.
+/// Deletes messages.
 pub(super) struct Acknowledge {
     pub(super) sequences: Vec<i64>,
 }
@@ -150,7 +150,7 @@ impl Operation for Acknowledge {
     }
 }
 
-/// Makes messages visible again, as if this delivery had not been.
+/// Makes messages visible again; this delivery does not count.
 pub(super) struct Release {
     pub(super) sequences: Vec<i64>,
 }

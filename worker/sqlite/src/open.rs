@@ -1,4 +1,4 @@
-//! Opening: the folder, the file, its PRAGMAs and its schema, and the end of leases that nobody holds any more.
+//! Opening of a data folder: lock, file, PRAGMAs, schema, and release of the leases of an ended process.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,15 +16,15 @@ use super::schema::{self, Kind};
 const FILE: &str = "chargegate.db";
 const READERS: u32 = 4;
 const BUSY: Duration = Duration::from_secs(5);
-/// Pages of write-ahead log (4 KiB each) after which a commit also moves them into the database. A larger log
-/// means fewer moves, which write a page that changed often only once.
+/// Pages of write-ahead log (4 KiB each) after which a commit also checkpoints. A larger log means fewer checkpoints,
+/// and a checkpoint writes a page that changed often only once.
 const CHECKPOINT_PAGES: &str = "4000";
-/// No database is smaller than one page; `SQLite` would take a smaller file for an empty one.
+/// Size of the smallest database, one page; `SQLite` treats a smaller file as empty.
 const SMALLEST: u64 = 512;
 const LOG_BYTES_KEPT: &str = "67108864";
 const WRITER_CACHE_KIB: &str = "-32768";
 
-/// What a test may set otherwise.
+/// Overrides for tests.
 #[derive(Clone, Debug)]
 pub(crate) struct Tuning {
     pub(crate) synchronous: SqliteSynchronous,
@@ -37,7 +37,7 @@ impl Default for Tuning {
     }
 }
 
-/// What opening gives.
+/// An opened data folder.
 pub(super) struct Opened {
     pub(super) writer: SqliteConnection,
     pub(super) connect: SqliteConnectOptions,
@@ -46,10 +46,10 @@ pub(super) struct Opened {
     pub(super) depth: u64,
 }
 
-/// Why a data folder cannot be used.
+/// Error of opening a data folder.
 #[derive(Debug, thiserror::Error)]
 pub enum SqliteOpenError {
-    /// There is no such folder, or no database in it.
+    /// The folder does not exist, or has no database.
     #[error("there is no database in {}", path.display())]
     Missing {
         /// The data folder.
@@ -60,11 +60,11 @@ pub enum SqliteOpenError {
     Folder {
         /// The data folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// Another process holds its lock.
+    /// Another process has locked the folder.
     #[error(
         "the data folder {} is in use by another process",
         path.display()
@@ -73,7 +73,7 @@ pub enum SqliteOpenError {
         /// The data folder.
         path: PathBuf,
     },
-    /// The file is no database of this program.
+    /// The file is not a database of this program.
     #[error("{} is not a chargegate database", path.display())]
     Foreign {
         /// The file.
@@ -92,7 +92,7 @@ pub enum SqliteOpenError {
         /// The newest version known here.
         known: usize,
     },
-    /// `SQLite` did not take the setting that an acknowledged write's durability rests on.
+    /// `SQLite` did not apply a setting that is required for durable writes.
     #[error(
         "{} would not be durable: PRAGMA {pragma} is {found} and must be {expected}",
         path.display()
@@ -102,9 +102,9 @@ pub enum SqliteOpenError {
         path: PathBuf,
         /// The setting.
         pragma: &'static str,
-        /// What it must be.
+        /// The required value.
         expected: &'static str,
-        /// What it is.
+        /// The value found.
         found: String,
     },
     /// The database failed.
@@ -112,7 +112,7 @@ pub enum SqliteOpenError {
     Database {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: sqlx::Error,
     },
@@ -148,7 +148,7 @@ pub(super) async fn open(
     Ok(Opened { writer, connect, readers, lock, depth })
 }
 
-/// Opens a file for reading only, whether or not an engine has it open.
+/// Opens a file for reading, whether or not an engine has it open.
 pub(super) async fn open_readers(data_dir: &Path) -> Result<SqlitePool, SqliteOpenError> {
     let path = data_dir.join(FILE);
     if !path.is_file() {
@@ -162,7 +162,7 @@ pub(super) async fn open_readers(data_dir: &Path) -> Result<SqlitePool, SqliteOp
     readers(&path).await.map_err(|source| SqliteOpenError::Database { path, source })
 }
 
-/// Messages in the queue.
+/// Counts the messages in the queue.
 pub(super) async fn depth(connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM queue").fetch_one(connection).await?;
     Ok(u64::try_from(count).unwrap_or_default())
@@ -181,7 +181,7 @@ async fn readers(path: &Path) -> Result<SqlitePool, sqlx::Error> {
     SqlitePoolOptions::new().max_connections(READERS).test_before_acquire(false).connect_with(options).await
 }
 
-/// Refuses a file that is not ours before anything is changed in it.
+/// Rejects a foreign file before anything is changed in it.
 async fn check_kind(path: &Path) -> Result<Kind, SqliteOpenError> {
     let failed = |source| SqliteOpenError::Database { path: path.into(), source };
     let mut connection = match base(path).read_only(true).connect().await {
@@ -205,7 +205,8 @@ async fn check_kind(path: &Path) -> Result<Kind, SqliteOpenError> {
     }
 }
 
-/// Reads back what a sync per commit rests on: a file system may refuse the log, and a build other defaults.
+/// Reads back the settings behind one sync per commit: a file system may not support the write-ahead log, and a build
+/// may have other defaults.
 pub(super) async fn check_durability(
     connection: &mut SqliteConnection,
     path: &Path,

@@ -1,4 +1,4 @@
-//! Retention: deleting what is finished, and keeping the books.
+//! Retention: deletion of finished requests, with their counts kept for reconciliation.
 
 use chargegate_core::UnixMillis;
 use sqlx::Row as _;
@@ -7,10 +7,11 @@ use super::batch::{Failure, Operation, Reply, Transaction};
 use super::keys::{StoredKey, ids, millis, request_id};
 use super::writer::Command;
 
-/// Decisions, repeats and poison messages, of each so many, deleted at once: others wait for their writes meanwhile.
-const AT_ONCE: i64 = 500;
+/// Maximum number of decisions, of duplicates and of poison messages that one transaction deletes: other writes wait
+/// meanwhile.
+const MAX_PURGE_BATCH: i64 = 500;
 
-/// Deletes what was finished before a moment; says whether more is left.
+/// Deletes requests finished before a moment; returns whether more are left.
 pub(super) struct Purge {
     pub(super) before: UnixMillis,
 }
@@ -22,11 +23,11 @@ impl Operation for Purge {
     async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<bool>, Failure> {
         let mut all = Vec::with_capacity(operations.len());
         for Self { before } in operations {
-            let mut gone = Gone::default();
+            let mut gone = PurgedRows::default();
             let decisions = purge_decisions(*before, transaction, &mut gone).await?;
             let poison = purge_poison(*before, transaction, &mut gone).await?;
             gone.enter(transaction).await?;
-            all.push(decisions >= AT_ONCE || poison >= AT_ONCE);
+            all.push(decisions >= MAX_PURGE_BATCH || poison >= MAX_PURGE_BATCH);
         }
         Ok(all)
     }
@@ -40,9 +41,9 @@ impl Operation for Purge {
     }
 }
 
-/// What a purge deleted.
+/// The rows that a purge deleted.
 #[derive(Default)]
-struct Gone {
+struct PurgedRows {
     decided: i64,
     duplicates: i64,
     poison: i64,
@@ -54,9 +55,9 @@ struct Gone {
 async fn purge_decisions(
     before: UnixMillis,
     transaction: &mut Transaction<'_>,
-    gone: &mut Gone,
+    gone: &mut PurgedRows,
 ) -> Result<i64, Failure> {
-    // A message that was never acknowledged will be delivered again: without its decision it would get a second.
+    // A message that was not acknowledged is delivered again: without its decision it would get a second one.
     let rows = sqlx::query(
         "SELECT callback.request_id, callback.state, decision.message_key \
          FROM callback JOIN decision USING (request_id) \
@@ -65,7 +66,7 @@ async fn purge_decisions(
          ORDER BY callback.finished_at LIMIT ?2",
     )
     .bind(millis(before))
-    .bind(AT_ONCE)
+    .bind(MAX_PURGE_BATCH)
     .fetch_all(&mut *transaction.connection)
     .await?;
     let finished = rows.iter().map(request_id).collect::<Result<Vec<_>, _>>()?;
@@ -77,14 +78,14 @@ async fn purge_decisions(
          RETURNING message_key",
     )
     .bind(&finished)
-    .bind(AT_ONCE)
+    .bind(MAX_PURGE_BATCH)
     .fetch_all(&mut *transaction.connection)
     .await?;
     let deleted = i64::try_from(duplicates.len()).unwrap_or(i64::MAX);
     gone.duplicates += deleted;
     gone.sequences.extend(duplicates.iter().filter_map(own_sequence));
-    if deleted == AT_ONCE {
-        // There may be more of them, and their decisions stay as long.
+    if deleted == MAX_PURGE_BATCH {
+        // There may be more duplicates; their decisions are kept until all are deleted.
         return Ok(deleted);
     }
     for row in &rows {
@@ -108,7 +109,7 @@ async fn purge_decisions(
 async fn purge_poison(
     before: UnixMillis,
     transaction: &mut Transaction<'_>,
-    gone: &mut Gone,
+    gone: &mut PurgedRows,
 ) -> Result<i64, Failure> {
     let keys: Vec<StoredKey> = sqlx::query_scalar(
         "DELETE FROM poison WHERE message_key IN ( \
@@ -117,7 +118,7 @@ async fn purge_poison(
          RETURNING message_key",
     )
     .bind(millis(before))
-    .bind(AT_ONCE)
+    .bind(MAX_PURGE_BATCH)
     .fetch_all(&mut *transaction.connection)
     .await?;
     let deleted = i64::try_from(keys.len()).unwrap_or(i64::MAX);
@@ -133,8 +134,8 @@ fn own_sequence(key: &StoredKey) -> Option<i64> {
     }
 }
 
-impl Gone {
-    /// Enters what was deleted into the books.
+impl PurgedRows {
+    /// Adds the deleted rows to the ledger.
     async fn enter(mut self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
         if self.decided + self.duplicates + self.poison == 0 {
             return Ok(());
@@ -159,7 +160,7 @@ impl Gone {
     }
 }
 
-/// Sorted numbers as ranges.
+/// Merges sorted numbers into ranges.
 pub(super) fn ranges(numbers: &[i64]) -> Vec<(i64, i64)> {
     let mut ranges: Vec<(i64, i64)> = Vec::new();
     for number in numbers.iter().copied() {
@@ -171,7 +172,7 @@ pub(super) fn ranges(numbers: &[i64]) -> Vec<(i64, i64)> {
     ranges
 }
 
-/// Adds a range to those purged, joined with the ones it touches.
+/// Adds a range to the purged ranges and merges it with adjacent ones.
 async fn enter_range(first: i64, last: i64, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
     let before: Option<i64> = sqlx::query_scalar("DELETE FROM purged WHERE last = ?1 RETURNING first")
         .bind(first - 1)

@@ -1,4 +1,4 @@
-//! The engine as a queue.
+//! Implementation of the queue traits.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ impl Queue for SqliteEngine {
         let max = i64::try_from(max).unwrap_or(i64::MAX);
         let until = Instant::now() + wait;
         loop {
-            // Registered before looking, so that nothing arrives unseen in between.
+            // Registered before the lease, so that no arrival in between is missed.
             let mut arrival = std::pin::pin!(self.shared.arrivals.notified());
             arrival.as_mut().enable();
             let Leased { messages, next_end } = self.write(Lease { max }).await?;
@@ -26,7 +26,7 @@ impl Queue for SqliteEngine {
                 return Ok(messages);
             }
             let now = self.shared.effects.clock.now();
-            // A lease ends when the clock reaches its end: a whole millisecond at least, or this would spin.
+            // A lease ends when the clock reaches its end: wait at least one millisecond, or this would spin.
             let look_again =
                 next_end.map_or(until, |end| Instant::now() + end.since(now).max(Duration::from_millis(1)));
             tokio::select! {
@@ -56,7 +56,7 @@ impl Producer for SqliteEngine {
     }
 }
 
-/// The numbers of messages that can be in this queue; others are gone, or never were.
+/// Returns the sequence numbers of the keys that can be in this queue; other keys never were.
 fn sequences(keys: &[MessageKey]) -> Vec<i64> {
     keys.iter().filter_map(keys::sequence).collect()
 }

@@ -1,4 +1,4 @@
-//! Recording outcomes: a decision and its callback in one transaction, once.
+//! Recording of outcomes: a decision and its callback in one transaction, once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
@@ -49,7 +49,7 @@ impl Operation for Record {
         for operation in operations {
             let mut verdicts = Vec::with_capacity(operation.outcomes.len());
             for outcome in &operation.outcomes {
-                // A message has one outcome, wherever it was recorded and however often it is delivered.
+                // A message has one outcome, however often it is delivered.
                 let new = known.insert(key(outcome));
                 verdicts.push(match outcome {
                     _ if !new => RecordOutcome::Redelivered,
@@ -152,7 +152,7 @@ async fn decide<'a>(
     Ok(candidates.into_iter().map(|(key, decided)| (decided.message.id, key)).collect())
 }
 
-/// A decision that was not inserted: its message or its request has one already.
+/// Records a repeat: its message or its request has a decision already.
 async fn repeat(
     decided: &DecidedMessage,
     transaction: &mut Transaction<'_>,

@@ -1,4 +1,4 @@
-//! What attempts came to, fenced: only the holder of a callback's newest attempt is heard.
+//! Recording of attempts, fenced: only the lease of a callback's newest attempt may report.
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
@@ -11,7 +11,7 @@ use super::keys::{millis, request_id};
 use super::writer::Command;
 use chargegate_storage::store::{AfterAttempt, AttemptReport, AttemptResult};
 
-/// Records what attempts came to.
+/// Records the results of attempts.
 pub(super) struct Report {
     pub(super) reports: Vec<AttemptReport>,
 }
@@ -25,8 +25,8 @@ impl Operation for Report {
         let reports: Vec<_> = operations
             .iter()
             .flat_map(|operation| &operation.reports)
-            // One report per callback: of two, one at most has the newest attempt, and the fence would let a
-            // second of the same attempt pass, since both are compared with the row as it was.
+            // One report per attempt: the fence would let a second report of the same attempt pass, since both are
+            // compared with the row before the update.
             .filter(|report| seen.insert((report.request_id, report.attempt)))
             .collect();
         let accepted: HashSet<RequestId> = update(&reports, transaction).await?;
@@ -42,7 +42,7 @@ impl Operation for Report {
     }
 }
 
-/// Moves the callbacks on, and says for which the report counted.
+/// Updates the callbacks and returns those whose report was accepted.
 async fn update(
     reports: &[&AttemptReport],
     transaction: &mut Transaction<'_>,
@@ -63,7 +63,7 @@ async fn update(
     rows.iter().map(|row| request_id(row).map_err(Failure::from)).collect()
 }
 
-/// Id, attempt, state, when due, when finished, why given up.
+/// Returns the id, attempt, state, due time, finish time and give-up reason as a JSON array.
 fn after(report: &AttemptReport) -> Value {
     let id = report.request_id.to_string();
     let attempt = report.attempt.get();
@@ -109,7 +109,7 @@ fn log_entry(report: &AttemptReport) -> Value {
     ])
 }
 
-/// Hands callbacks back unattempted.
+/// Releases the leases of callbacks that were not attempted.
 pub(super) struct HandBack {
     pub(super) jobs: Vec<(RequestId, NonZeroU32)>,
 }

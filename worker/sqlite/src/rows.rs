@@ -1,18 +1,18 @@
-//! Statements that insert many rows at once: the round trip to the connection's thread costs more than a row.
+//! Statements that insert several rows: the round trip to the connection's thread costs more than a row.
 
-/// Rows one statement may take, largest first. Few sizes, so that all of them stay prepared.
+/// Rows per statement, largest first. The sizes are few, so that all statements stay prepared.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
 
-/// An `INSERT .. VALUES` for each size.
+/// An `INSERT .. VALUES` statement for each size.
 pub(super) struct Rows([String; SIZES.len()]);
 
 impl Rows {
-    /// `head` ends before `VALUES`; `row` is one row with its parentheses; `tail` follows the rows.
+    /// Creates the statements: `head` ends before `VALUES`, `row` is one row with parentheses, `tail` follows the rows.
     pub(super) fn new(head: &str, row: &str, tail: &str) -> Self {
         Self(SIZES.map(|size| format!("{head} VALUES {} {tail}", vec![row; size].join(","))))
     }
 
-    /// Cuts `items` into chunks, each with its statement.
+    /// Splits `items` into chunks, each with its statement.
     pub(super) fn chunks<'a, T>(&'static self, mut items: &'a [T]) -> Vec<(&'static str, &'a [T])> {
         let mut chunks = Vec::new();
         for (size, sql) in SIZES.into_iter().zip(&self.0) {

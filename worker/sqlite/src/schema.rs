@@ -1,27 +1,27 @@
-//! The schema's versions. A released migration never changes: a change is one more file at the end.
+//! Versions of the schema. A released migration never changes: a change is a new file at the end.
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-/// `PRAGMA application_id` of our files: "CGAT".
+/// `PRAGMA application_id` of chargegate's files: "CGAT".
 pub(super) const APPLICATION_ID: i64 = 0x4347_4154;
 
 const MIGRATIONS: [&str; 2] =
     [include_str!("../migrations/0001_init.sql"), include_str!("../migrations/0002_due.sql")];
 
-/// The newest schema this program knows.
+/// The newest schema version that this program knows.
 pub(super) const NEWEST: usize = MIGRATIONS.len();
 
-/// What kind of file a database is.
+/// The origin of a database file.
 pub(super) enum Kind {
-    /// Nothing was ever written to it.
+    /// An empty file.
     Empty,
-    /// One of ours, at this schema version.
+    /// A chargegate database at this schema version.
     Ours(i64),
-    /// Somebody else's.
+    /// A file of another program.
     Foreign,
 }
 
-/// Looks at a file without changing it.
+/// Determines the origin of a file without changing it.
 pub(super) async fn kind(connection: &mut SqliteConnection) -> Result<Kind, sqlx::Error> {
     let result = read_header(connection).await;
     match result {
@@ -41,7 +41,7 @@ async fn read_header(connection: &mut SqliteConnection) -> Result<(i64, i64, i64
     Ok((id, version, tables))
 }
 
-/// Brings a file of ours, or an empty one, to the newest schema, each step in a transaction of its own.
+/// Migrates a chargegate database, or an empty file, to the newest schema, each step in its own transaction.
 pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let current: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;
     let done = usize::try_from(current).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The engine as a store.
+//! Implementation of the store.
 
 use std::error::Error;
 use std::num::NonZeroU32;
@@ -22,7 +22,7 @@ impl Store for SqliteEngine {
 
     async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError> {
         let readers = &self.shared.readers;
-        // Held until the leases are written, so that two claims do not find the same.
+        // Held until the leases are written, so that two claims do not find the same callbacks.
         let mut turn = self.shared.turn.lock().await;
         let found = claim::search(readers, now, &limits, &turn).await.map_err(read_failure)?;
         if let Some(last) = found.last {

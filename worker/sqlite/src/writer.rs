@@ -1,4 +1,4 @@
-//! The one task that writes.
+//! The task that owns the write connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,14 +16,14 @@ use super::lock::FolderLock;
 use super::open;
 use chargegate_storage::Clock;
 
-/// Commands that may wait; callers wait for a place.
-const WAITING: usize = 1024;
-/// Commands in one transaction at most: it bounds how long a caller waits for others.
-const GROUP: usize = 256;
+/// Capacity of the command channel; callers wait when it is full.
+const COMMAND_CAPACITY: usize = 1024;
+/// Maximum number of commands in one transaction, which bounds the wait of a caller for others.
+const MAX_GROUP: usize = 256;
 
 type Asked<O> = (O, Reply<<O as Operation>::Answer>);
 
-/// What the writer is asked.
+/// A command to the writer.
 pub(super) enum Command {
     Acknowledge(Asked<Acknowledge>),
     Purge(Asked<Purge>),
@@ -37,9 +37,9 @@ pub(super) enum Command {
     Close(oneshot::Sender<()>),
 }
 
-/// The task's state.
+/// State of the writer task.
 pub(super) struct Writer {
-    /// None after a failure, until it is opened again.
+    /// `None` after a failure, until it is reopened.
     pub(super) connection: Option<SqliteConnection>,
     pub(super) connect: SqliteConnectOptions,
     /// Held until the connection is closed.
@@ -53,18 +53,18 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the task, which ends with the last sender or when it is told to close.
+    /// Spawns the task, which ends with the last sender or after [`Command::Close`].
     pub(super) fn spawn(self) -> mpsc::Sender<Command> {
-        let (commands, waiting) = mpsc::channel(WAITING);
+        let (commands, waiting) = mpsc::channel(COMMAND_CAPACITY);
         tokio::spawn(self.run(waiting));
         commands
     }
 
     async fn run(mut self, mut waiting: mpsc::Receiver<Command>) {
-        let mut commands = Vec::with_capacity(GROUP);
+        let mut commands = Vec::with_capacity(MAX_GROUP);
         let mut closing = Vec::new();
-        // Zero: every sender is gone, or the channel is closed and empty.
-        while waiting.recv_many(&mut commands, GROUP).await > 0 {
+        // Zero means that all senders are dropped, or the channel is closed and empty.
+        while waiting.recv_many(&mut commands, MAX_GROUP).await > 0 {
             let mut group = Group::default();
             let asked_to_close = commands.drain(..).filter_map(|command| group.push(command));
             closing.extend(asked_to_close);
@@ -74,7 +74,7 @@ impl Writer {
             self.write_group(group).await;
         }
         if let Some(connection) = self.connection.take() {
-            // Closing moves the log into the database; should that fail, the next opening does it.
+            // Closing checkpoints the log; if that fails, the next opening does it.
             let _ = connection.close().await;
         }
         drop(self.lock);
@@ -98,8 +98,8 @@ impl Writer {
         }
     }
 
-    /// Applies a group and commits it. After an error nothing of it is in the file, except that a commit that
-    /// failed halfway may yet turn out to be there after a crash.
+    /// Applies a group and commits it. After an error none of it is in the file, except that a failed commit may still
+    /// be found there after a crash.
     async fn transact(&mut self, group: &mut Group) -> Result<(), Failure> {
         if group.is_empty() {
             return Ok(());
@@ -118,7 +118,7 @@ impl Writer {
         let result = apply_and_commit(group, &mut transaction).await;
         let Transaction { depth, arrivals, .. } = transaction;
         if let Err(failure) = result {
-            // Some errors roll back by themselves, and then this fails: a new connection is surely clean.
+            // Some errors roll back automatically, and then this statement fails: a new connection is clean.
             if sqlx::query("ROLLBACK").execute(&mut connection).await.is_ok() {
                 self.connection = Some(connection);
             }
@@ -139,7 +139,7 @@ impl Writer {
             .map_err(|error| sqlx::Error::Configuration(error.into()))?;
         let depth = open::depth(&mut connection).await?;
         self.publish(depth);
-        tracing::debug!("the database connection was opened again");
+        tracing::debug!("reopened the database connection");
         Ok(connection)
     }
 

@@ -1,4 +1,4 @@
-//! The suites that every engine passes.
+//! Conformance suites that every engine passes.
 
 pub mod queues;
 pub mod stores;

@@ -1,4 +1,4 @@
-//! The clock and the random source, passed in from the composition root so that tests can hold them.
+//! The clock and the random source, passed in from the composition root so that tests can control them.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -6,24 +6,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chargegate_core::UnixMillis;
 
-/// Tells the time of day. What measures durations inside a process uses tokio's monotonic clock instead.
+/// A wall clock. Durations inside a process are measured by tokio's monotonic clock instead.
 pub trait Clock: Send + Sync + Debug {
-    /// Now, by this machine's clock; it may jump.
+    /// Returns the current time of this machine; it may jump.
     fn now(&self) -> UnixMillis;
 }
 
-/// Gives random numbers.
+/// A source of random numbers.
 pub trait Random: Send + Sync + Debug {
-    /// 64 random bits.
+    /// Returns 64 random bits.
     fn bits(&self) -> u64;
 
-    /// 32 random bits, for jitter.
+    /// Returns 32 random bits, for jitter.
     fn jitter(&self) -> u32 {
         u32::try_from(self.bits() >> 32).unwrap_or(u32::MAX)
     }
 }
 
-/// What a part of the worker needs from outside besides its own settings.
+/// The clock and the random source of a component.
 #[derive(Clone, Debug)]
 pub struct Effects {
     /// The time of day.
@@ -33,7 +33,7 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// The machine's clock and the operating system's random numbers.
+    /// Returns the machine's clock and the operating system's random numbers.
     #[must_use]
     pub fn system() -> Self {
         Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
@@ -63,7 +63,7 @@ impl Random for SystemRandom {
             reason = "the one place where the system's random source is read"
         )]
         let bits = getrandom::u64();
-        // Without the system's source only the spread of waits suffers: nothing secret is drawn here.
+        // Without the system's source only the jitter of delays suffers: no secret depends on these bits.
         bits.unwrap_or(0x9e37_79b9_7f4a_7c15)
     }
 }

@@ -1,61 +1,61 @@
-//! Whether a queue still knows what it was told.
+//! Detection of messages that a queue confirmed and then lost.
 //!
-//! A queue on another server can lose what it confirmed: emptied by hand, restarted without its last writes, or
-//! replaced by a replica that lagged. Its counter of messages goes back then, or not even that, where new messages
-//! came in since. So each worker has the queue advance a *heartbeat* every second, and notes the heartbeat in the store: a
-//! queue whose heartbeat is behind the store's note has forgotten, and its counter at that heartbeat tells how much.
+//! A queue on another server can lose confirmed messages: it was emptied by hand, restarted without its last writes, or
+//! replaced by a replica that lagged. Its message counter goes back then, or not even that, if new messages have
+//! arrived since. So each worker advances a *heartbeat* in the queue every second and records it in the store: a queue
+//! whose heartbeat is behind the recorded one has lost messages, and its counter at that heartbeat shows how many.
 //!
-//! What was enqueued after the last noted heartbeat, and was lost with it, nobody can count: about a second's worth, or
-//! more where no worker, or no store, was there to take note.
+//! Messages that were enqueued after the last recorded heartbeat and lost with it cannot be counted: about one second of
+//! traffic, or more if no worker, or no store, was available to record heartbeats.
 
 mod monitor;
 
 pub use self::monitor::{HistoryMonitor, HistorySource, HistoryStore};
 
-/// What the store remembers of a queue's history.
+/// The recorded state of a queue's history, kept in the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HistoryWatermark {
-    /// Counts the changes of this record, so that of two concurrent ones only the first is made.
+    /// Version of this record: of two concurrent changes only the first succeeds.
     pub version: u64,
-    /// The heartbeat last noted.
+    /// The last recorded heartbeat.
     pub heartbeat: u64,
-    /// The queue's counter of messages at that heartbeat.
+    /// The queue's message counter at that heartbeat.
     pub enqueued: u64,
-    /// Messages counted once that the queue's counter has since forgotten.
+    /// Messages that were counted once and that the queue's counter has lost since.
     pub forgotten: u64,
 }
 
-/// What a queue says of its history.
+/// The history of a queue at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueObservation {
-    /// The latest heartbeat it knows, and its counter of messages at that heartbeat. Both are zero in a new queue.
+    /// The latest heartbeat in the queue; zero in a new queue.
     pub kept_heartbeat: u64,
-    /// See `kept_heartbeat`.
+    /// The message counter at that heartbeat; zero in a new queue.
     pub kept_enqueued: u64,
-    /// Its counter of messages now.
+    /// The message counter now.
     pub enqueued: u64,
-    /// The heartbeat it has begun with this observation, unless it knows a lower one than the observer: then it began none.
+    /// The heartbeat that this observation began; `None` if the queue knows only a lower one than the observer.
     pub begun_heartbeat: Option<u64>,
 }
 
-/// What an observation means for the watermark.
+/// The consequence of an observation for the watermark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatermarkAdvance {
-    /// What to remember now.
+    /// The new watermark.
     pub watermark: HistoryWatermark,
-    /// How many messages the queue has forgotten since the last note, if it has; some may have been decided before.
+    /// The number of messages that the queue has lost since the last record, if any; some may have been decided before.
     pub forgotten: Option<u64>,
 }
 
 impl HistoryWatermark {
-    /// What follows from `seen`, which was observed knowing `self`.
+    /// Returns the consequence of `seen`, an observation made with the knowledge of `self`.
     #[must_use]
     pub fn advance(self, seen: QueueObservation) -> WatermarkAdvance {
         let version = self.version.saturating_add(1);
         let (heartbeat, forgotten) = match seen.begun_heartbeat {
-            // A counter only grows, unless a part of the queue was deleted.
+            // The counter only grows, unless a part of the queue was deleted.
             Some(heartbeat) => (heartbeat, self.enqueued.checked_sub(seen.enqueued).filter(|lost| *lost > 0)),
-            // The queue begins the next heartbeat only when it is observed knowing this one: if this note is not written,
+            // The queue begins the next heartbeat only when the observer knows this one: if this record is not written,
             // the loss is found again.
             None => (seen.kept_heartbeat, Some(self.enqueued.saturating_sub(seen.kept_enqueued))),
         };
@@ -68,7 +68,7 @@ impl HistoryWatermark {
         WatermarkAdvance { watermark, forgotten }
     }
 
-    /// Messages ever enqueued, when the queue's counter stands at `counter`.
+    /// Returns the number of messages ever enqueued, given the queue's `counter`.
     #[must_use]
     pub fn total(self, counter: u64) -> u64 {
         self.forgotten.saturating_add(counter)
@@ -81,13 +81,13 @@ mod tests {
 
     /// A queue that keeps its history as the engines do.
     #[derive(Clone, Copy, Default)]
-    struct Queue {
+    struct ScriptedQueue {
         heartbeat: u64,
         at_heartbeat: u64,
         enqueued: u64,
     }
 
-    impl Queue {
+    impl ScriptedQueue {
         fn observe(&mut self, known: HistoryWatermark) -> QueueObservation {
             let Self { heartbeat, at_heartbeat, enqueued } = *self;
             let begins = heartbeat >= known.heartbeat;
@@ -104,15 +104,15 @@ mod tests {
         }
     }
 
-    fn tick(queue: &mut Queue, known: &mut HistoryWatermark) -> Option<u64> {
+    fn tick(queue: &mut ScriptedQueue, known: &mut HistoryWatermark) -> Option<u64> {
         let advance = known.advance(queue.observe(*known));
         *known = advance.watermark;
         advance.forgotten
     }
 
     #[test]
-    fn what_is_kept_is_never_counted_as_forgotten() {
-        let (mut queue, mut known) = (Queue::default(), HistoryWatermark::default());
+    fn kept_messages_are_never_counted_as_lost() {
+        let (mut queue, mut known) = (ScriptedQueue::default(), HistoryWatermark::default());
         for enqueued in [0, 5, 5, 90] {
             queue.enqueued = enqueued;
             assert_eq!(tick(&mut queue, &mut known), None);
@@ -121,10 +121,11 @@ mod tests {
     }
 
     #[test]
-    fn an_emptied_queue_has_forgotten_all() {
-        let (mut queue, mut known) = (Queue { enqueued: 7, ..Queue::default() }, HistoryWatermark::default());
+    fn an_emptied_queue_has_lost_all_messages() {
+        let (mut queue, mut known) =
+            (ScriptedQueue { enqueued: 7, ..ScriptedQueue::default() }, HistoryWatermark::default());
         tick(&mut queue, &mut known);
-        queue = Queue { enqueued: 2, ..Queue::default() };
+        queue = ScriptedQueue { enqueued: 2, ..ScriptedQueue::default() };
         assert_eq!(tick(&mut queue, &mut known), Some(7));
         assert_eq!(known.total(queue.enqueued), 9);
         queue.enqueued = 3;
@@ -135,19 +136,20 @@ mod tests {
     #[test]
     fn a_lost_tail_is_found_even_when_newer_messages_outnumber_it() {
         let (mut queue, mut known) =
-            (Queue { enqueued: 10, ..Queue::default() }, HistoryWatermark::default());
+            (ScriptedQueue { enqueued: 10, ..ScriptedQueue::default() }, HistoryWatermark::default());
         tick(&mut queue, &mut known);
         let replica = queue;
         queue.enqueued = 14;
         tick(&mut queue, &mut known);
-        queue = Queue { enqueued: 30, ..replica };
+        queue = ScriptedQueue { enqueued: 30, ..replica };
         assert_eq!(tick(&mut queue, &mut known), Some(4));
         assert_eq!(known.total(queue.enqueued), 34);
     }
 
     #[test]
-    fn a_deleted_part_of_a_queue_that_keeps_its_beat_is_forgotten() {
-        let (mut queue, mut known) = (Queue { enqueued: 8, ..Queue::default() }, HistoryWatermark::default());
+    fn a_deleted_part_of_a_queue_counts_as_lost() {
+        let (mut queue, mut known) =
+            (ScriptedQueue { enqueued: 8, ..ScriptedQueue::default() }, HistoryWatermark::default());
         tick(&mut queue, &mut known);
         queue.enqueued = 3;
         assert_eq!(tick(&mut queue, &mut known), Some(5));
@@ -156,12 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn an_observation_whose_note_was_never_written_loses_nothing() {
-        let (mut queue, mut known) = (Queue { enqueued: 3, ..Queue::default() }, HistoryWatermark::default());
+    fn an_observation_that_was_not_recorded_changes_nothing() {
+        let (mut queue, mut known) =
+            (ScriptedQueue { enqueued: 3, ..ScriptedQueue::default() }, HistoryWatermark::default());
         let _crashed = queue.observe(known);
         queue.enqueued = 5;
         assert_eq!(tick(&mut queue, &mut known), None);
-        queue = Queue { enqueued: 0, ..Queue::default() };
+        queue = ScriptedQueue { enqueued: 0, ..ScriptedQueue::default() };
         let _crashed = queue.observe(known);
         assert_eq!(tick(&mut queue, &mut known), Some(5), "nor is a loss overlooked");
     }

@@ -1,4 +1,4 @@
-//! What operators may read of a store, the same whichever store it is: tokens masked, of callback URLs the host.
+//! Read-only access to a store for operators: tokens are masked, and only the host of a callback URL is shown.
 
 mod mask;
 
@@ -11,10 +11,10 @@ use chargegate_core::{RequestId, UnixMillis};
 pub use self::mask::MaskedToken;
 use crate::error::StoreError;
 
-/// A view of a store that cannot change it.
+/// Read-only access to the decisions of a store.
 #[async_trait]
 pub trait Inspect: Send + Sync {
-    /// Lists decisions, newest first, `limit` at most, from `cursor` on.
+    /// Lists at most `limit` decisions from `cursor` on, newest first.
     ///
     /// # Errors
     /// [`StoreError`]; a cursor of another store is [`StoreError::Unreadable`].
@@ -25,36 +25,36 @@ pub trait Inspect: Send + Sync {
         cursor: Option<DecisionCursor>,
     ) -> Result<DecisionPage, StoreError>;
 
-    /// Looks one decision up.
+    /// Looks up a decision.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, StoreError>;
 }
 
-/// Which decisions to list. Names are compared as they stand in the store, so that a newer version's are found too.
+/// Filter of decisions. Names are compared as stored, so that those of a newer version are found too.
 #[derive(Clone, Default)]
 pub struct DecisionFilter {
-    /// Of this station, in the case it was received in.
+    /// The station, in the case as received.
     pub station_id: Option<String>,
-    /// With this status.
+    /// The status.
     pub status: Option<String>,
-    /// For this reason.
+    /// The reason.
     pub reason: Option<String>,
-    /// Decided then or later.
+    /// Earliest time of the decision.
     pub since: Option<UnixMillis>,
-    /// Of exactly this driver token.
+    /// The exact driver token.
     pub driver_token: Option<String>,
-    /// Whose callback is in this state: pending, delivered or dead.
+    /// State of the callback: pending, delivered or dead.
     pub callback: Option<String>,
 }
 
-/// Where the next page begins: a text that only the store which gave it can read.
+/// Start of the next page: a text that only the store that returned it can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecisionCursor(Box<str>);
 
 impl DecisionCursor {
-    /// The cursor as text, to be handed back later.
+    /// Returns the cursor as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -67,83 +67,83 @@ impl From<String> for DecisionCursor {
     }
 }
 
-/// Some decisions, newest first.
+/// A page of decisions, newest first.
 #[derive(Clone, Debug)]
 pub struct DecisionPage {
     /// The decisions.
     pub decisions: Vec<DecisionSummary>,
-    /// Where older ones begin, if there may be any.
+    /// Start of the next page, if there may be one.
     pub next: Option<DecisionCursor>,
 }
 
-/// One decision.
+/// A decision in a list.
 #[derive(Clone, Debug)]
 pub struct DecisionSummary {
     /// The request.
     pub request_id: RequestId,
-    /// Where the driver wanted to charge.
+    /// The station.
     pub station_id: String,
-    /// Who the driver is, masked.
+    /// The masked driver token.
     pub driver_token: MaskedToken,
-    /// What was decided.
+    /// The status.
     pub status: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// When the request was accepted.
+    /// Time at which the request was accepted.
     pub accepted_at: UnixMillis,
-    /// When it was decided.
+    /// Time of the decision.
     pub decided_at: UnixMillis,
-    /// Whether that was after the deadline.
+    /// Set if the decision was after the deadline.
     pub late: bool,
-    /// How far the callback is.
+    /// The state of the callback.
     pub callback: CallbackSummary,
 }
 
-/// How far a callback is.
+/// State of a callback.
 #[derive(Clone, Debug)]
 pub struct CallbackSummary {
-    /// `pending`, `delivered`, `dead`, or `missing` where there is none.
+    /// `pending`, `delivered`, `dead`, or `missing` if there is none.
     pub state: String,
-    /// Where it goes.
+    /// The host.
     pub host: String,
-    /// Attempts begun.
+    /// Number of attempts begun.
     pub attempts: u64,
-    /// When pending: when it is due, or when the lease on it ends.
+    /// Due time or end of the lease, while pending.
     pub due_at: Option<UnixMillis>,
-    /// Whether an attempt is under way.
+    /// Set while an attempt is in flight.
     pub leased: bool,
-    /// When it arrived or was given up.
+    /// Time of delivery or of giving up.
     pub finished_at: Option<UnixMillis>,
-    /// Why it was given up.
+    /// Reason for giving up.
     pub give_up: Option<String>,
 }
 
-/// One decision with all that is known of it.
+/// A decision with its details.
 #[derive(Clone, Debug)]
 pub struct DecisionDetail {
     /// The decision.
     pub decision: DecisionSummary,
-    /// The trace it belongs to.
+    /// The trace.
     pub traceparent: Option<String>,
-    /// The message that asked.
+    /// Key of the message.
     pub message_key: String,
-    /// How often it was asked again.
+    /// Number of duplicate requests.
     pub duplicates: u64,
-    /// The attempts to call back, oldest first.
+    /// The callback attempts, oldest first.
     pub attempts: Vec<AttemptRecord>,
 }
 
-/// One attempt to call back.
+/// A callback attempt.
 #[derive(Clone, Debug)]
 pub struct AttemptRecord {
-    /// Its number.
+    /// The number.
     pub number: NonZeroU32,
-    /// When it began.
+    /// Start time.
     pub started_at: UnixMillis,
-    /// How long it took.
+    /// Duration.
     pub took: Duration,
-    /// What it came to.
+    /// The result.
     pub result: String,
-    /// What the receiver answered.
+    /// HTTP status of the response.
     pub http_status: Option<u16>,
 }

@@ -1,6 +1,7 @@
-//! The interfaces between the worker and its engines: what a queue and a store must do, and what both sides share.
+//! Interfaces between the worker and its engines: the traits of a queue and a store, and the parts that both sides
+//! share.
 //!
-//! No engine is named here. With the feature `testing` come fakes, and the conformance suites that every engine runs.
+//! This crate depends on no engine. The feature `testing` adds fakes and the conformance suites that every engine runs.
 
 mod batcher;
 mod effects;

@@ -1,4 +1,4 @@
-//! What the worker needs from a queue engine.
+//! The queue traits and their types.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use tracing::debug;
 
 use crate::error::QueueError;
 
-/// A message's name within its engine, the same at every delivery.
+/// The key of a message within its engine, the same at every delivery.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageKey(Box<str>);
 
 impl MessageKey {
-    /// The key as text.
+    /// Returns the key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -34,16 +34,16 @@ impl fmt::Debug for MessageKey {
     }
 }
 
-/// A message that is this worker's until its lease ends.
+/// A message leased to this worker.
 #[derive(Clone)]
 pub struct LeasedMessage {
-    /// Its name.
+    /// The key.
     pub key: MessageKey,
-    /// What was enqueued, not yet decoded.
+    /// The body, not yet decoded.
     pub body: Vec<u8>,
-    /// When the engine took it, by the engine's clock, where it says so.
+    /// Time of the enqueue by the engine's clock, if the engine provides it.
     pub enqueued_at: Option<UnixMillis>,
-    /// How often it was delivered, this time included.
+    /// Number of deliveries, including this one.
     pub deliveries: u32,
 }
 
@@ -53,38 +53,38 @@ impl fmt::Debug for LeasedMessage {
     }
 }
 
-/// How full a queue is.
+/// Number of messages in a queue, and its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueDepth {
-    /// Messages not yet acknowledged, leased ones included.
+    /// Messages not yet acknowledged, including leased ones.
     pub waiting: u64,
-    /// More than this many are refused.
+    /// Maximum number of messages.
     pub limit: u64,
 }
 
-/// A queue of undecided work: at least once, roughly in order, under leases that the engine keeps.
+/// The receiving side of a queue: delivery is at least once, roughly in order, under leases that the engine keeps.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Leases up to `max` of the oldest messages nobody holds, waiting up to `wait` for the first one.
+    /// Leases up to `max` of the oldest available messages, waiting up to `wait` for the first one.
     ///
     /// # Errors
-    /// [`QueueError`]; nothing is leased then, or the lease ends by itself.
+    /// [`QueueError`]; nothing is leased, or the leases expire.
     async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, QueueError>;
 
-    /// Removes messages for good. One that is already gone is no error.
+    /// Deletes messages. A key that is not in the queue is ignored.
     ///
     /// # Errors
-    /// [`QueueError`]; the messages may come again.
+    /// [`QueueError`]; the messages may be delivered again.
     async fn ack(&self, keys: Vec<MessageKey>) -> Result<(), QueueError>;
 
-    /// Hands messages back at once, because the worker stops: never because of what is in them. This delivery does not
-    /// count.
+    /// Returns undecided messages to the queue, because the worker stops; never because of their content. This delivery
+    /// does not count.
     ///
     /// # Errors
-    /// [`QueueError`]; the messages come again when their leases end.
+    /// [`QueueError`]; the messages are delivered again when their leases end.
     async fn release(&self, keys: Vec<MessageKey>) -> Result<(), QueueError>;
 
-    /// How full the queue is.
+    /// Returns the number of messages and the limit.
     ///
     /// # Errors
     /// [`QueueError`].
@@ -106,25 +106,25 @@ pub trait Producer: Send + Sync {
 /// The reason why an engine did not enqueue a message, with its cause. [`EnqueueError`] is its public form.
 #[derive(Debug, thiserror::Error)]
 pub enum EnqueueFailure {
-    /// As many messages as allowed wait already.
+    /// The queue is at its depth limit.
     #[error("the queue is at its depth limit")]
     DepthLimit,
-    /// The disk, the memory or the engine's own limit is reached.
-    #[error("there is no room left in the queue")]
+    /// The disk, the memory or the engine's own limit is exhausted.
+    #[error("the queue is out of storage space")]
     Full,
     /// The body is longer than [`chargegate_core::MAX_MESSAGE_BYTES`].
     #[error("the message is too large")]
     TooLarge,
-    /// The engine failed in a way that may pass.
-    #[error("the queue failed")]
+    /// The queue failed in a way that may pass.
+    #[error("the queue is unavailable")]
     Unavailable(#[source] QueueError),
-    /// The engine was shut down.
-    #[error("the queue is shut down")]
+    /// The queue was closed in this process.
+    #[error("the queue is closed")]
     Closed,
 }
 
 impl EnqueueFailure {
-    /// The name in metrics.
+    /// Returns the name in metrics.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {

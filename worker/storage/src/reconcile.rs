@@ -1,4 +1,4 @@
-//! The books: every message that was ever enqueued is accounted for, and every decision has its callback.
+//! Reconciliation: every enqueued message is accounted for, and every decision has its callback.
 
 use async_trait::async_trait;
 use chargegate_core::RequestId;
@@ -7,8 +7,8 @@ use crate::error::{EngineError, QueueError, StoreError};
 use crate::history::{HistoryWatermark, QueueObservation};
 use crate::queue::MessageKey;
 
-/// A loss that is noted while the books are read has them read again, this often at most.
-const LOOKS: u32 = 5;
+/// Maximum number of reads: a loss that is recorded during a read makes it start over.
+const MAX_READS: u32 = 5;
 
 /// A queue that counts its messages.
 #[async_trait]
@@ -29,13 +29,13 @@ pub trait CountedQueue: Send + Sync {
 /// A store that can account for messages and decisions.
 #[async_trait]
 pub trait CountedStore: Send + Sync {
-    /// Returns the last noted watermark of the queue's history.
+    /// Returns the last recorded watermark of the queue's history.
     ///
     /// # Errors
     /// [`EngineError`].
     async fn watermark(&self) -> Result<HistoryWatermark, StoreError>;
 
-    /// Returns the books at one moment, given the messages `waiting` in the queue and the newest message of each of its
+    /// Returns the totals at one moment, given the messages `waiting` in the queue and the newest message of each of its
     /// streams.
     ///
     /// # Errors
@@ -50,31 +50,31 @@ pub struct QueueSnapshot {
     pub enqueued: u64,
     /// The latest heartbeat it knows, and its counter at that heartbeat: see [`QueueObservation`].
     pub heartbeat: (u64, u64),
-    /// By stream, a bound between the messages it had and those it takes later, of the form of a message's key: also
-    /// where a stream is empty, or has forgotten newer messages than it has.
+    /// By stream, a bound in the form of a message key between the messages so far and later ones; also if the stream is
+    /// empty, or has lost newer messages than it has.
     pub newest: Vec<MessageKey>,
 }
 
-/// What became of all messages that left the queue, at one moment; counts include what retention deleted.
+/// Totals of a store at one moment, including the rows that retention deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreTotals {
     /// Requests decided.
     pub decided: u64,
-    /// Messages that asked again what was decided.
+    /// Messages whose request was decided already.
     pub duplicates: u64,
-    /// Messages nobody can read.
+    /// Messages that cannot be decoded.
     pub poison: u64,
-    /// Decisions whose callback arrived.
+    /// Decisions whose callback was delivered.
     pub delivered: u64,
     /// Decisions whose callback was given up.
     pub dead: u64,
-    /// Decisions whose callback is on its way.
+    /// Decisions whose callback is pending.
     pub in_flight: u64,
-    /// Of the messages said to be waiting in the queue, those that have no outcome yet.
+    /// Messages waiting in the queue that have no recorded outcome.
     pub unrecorded: u64,
-    /// Messages recorded within the last hour that are newer than the newest the queue knows of their stream.
+    /// Messages recorded within the last hour that are newer than the newest in their stream.
     pub newer: u64,
-    /// How far the queue's history is known.
+    /// The recorded history of the queue.
     pub watermark: HistoryWatermark,
     /// Requests whose decision has no callback, at most 100.
     pub decisions_without_callback: Vec<RequestId>,
@@ -82,32 +82,30 @@ pub struct StoreTotals {
     pub callbacks_without_decision: Vec<RequestId>,
 }
 
-/// Where all messages are, at one moment.
+/// The state of all messages at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reconciliation {
-    /// Messages ever enqueued, by the queue's own counter and by what is remembered of it; `None` where the queue does
-    /// not count: what it loses by itself cannot be seen then.
+    /// Messages ever enqueued, by the queue's counter and its recorded history; `None` if the queue does not count, so
+    /// that its losses cannot be detected.
     pub enqueued: Option<u64>,
     /// Requests decided.
     pub decided: u64,
-    /// Messages that asked again what was decided.
+    /// Messages whose request was decided already.
     pub duplicates: u64,
-    /// Messages nobody can read.
+    /// Messages that cannot be decoded.
     pub poison: u64,
-    /// Messages in the queue with no outcome yet; as many as it holds, where it does not count and tells only about
-    /// how many those are.
+    /// Messages in the queue with no outcome yet; if the queue does not count, its approximate depth.
     pub waiting: u64,
-    /// Decisions whose callback arrived.
+    /// Decisions whose callback was delivered.
     pub delivered: u64,
     /// Decisions whose callback was given up.
     pub dead: u64,
-    /// Decisions whose callback is on its way.
+    /// Decisions whose callback is pending.
     pub in_flight: u64,
-    /// Of the messages enqueued, those the queue has forgotten since: its server was emptied, or lost its last writes.
-    /// Those that had no outcome yet are missing.
+    /// Enqueued messages that the queue has lost since: its server was emptied, or lost its last writes. Those without
+    /// an outcome are missing.
     pub forgotten: u64,
-    /// Messages that were enqueued and are nowhere, where the queue numbers its messages; oldest first, at most 100
-    /// ranges.
+    /// Enqueued messages that cannot be found, if the queue numbers its messages; oldest first, at most 100 ranges.
     pub missing: Vec<SequenceRange>,
     /// Requests whose decision has no callback, at most 100.
     pub decisions_without_callback: Vec<RequestId>,
@@ -115,7 +113,7 @@ pub struct Reconciliation {
     pub callbacks_without_decision: Vec<RequestId>,
 }
 
-/// Messages by their numbers, both ends included.
+/// An inclusive range of message numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SequenceRange {
     /// The first.
@@ -125,7 +123,7 @@ pub struct SequenceRange {
 }
 
 impl SequenceRange {
-    /// How many messages.
+    /// Returns the number of messages.
     #[must_use]
     pub fn count(self) -> u64 {
         (self.last + 1).saturating_sub(self.first)
@@ -133,7 +131,7 @@ impl SequenceRange {
 }
 
 impl Reconciliation {
-    /// Whether every message and every decision is accounted for.
+    /// Returns whether every message and every decision is accounted for.
     #[must_use]
     pub fn balanced(&self) -> bool {
         self.enqueued.is_none_or(|enqueued| enqueued == self.accounted())
@@ -143,13 +141,13 @@ impl Reconciliation {
             && self.callbacks_without_decision.is_empty()
     }
 
-    /// How many messages were enqueued and are nowhere; `None` where the queue does not count.
+    /// Returns the number of enqueued messages that cannot be found; `None` if the queue does not count.
     #[must_use]
     pub fn lost(&self) -> Option<u64> {
         self.enqueued.map(|enqueued| enqueued.saturating_sub(self.accounted()))
     }
 
-    /// How many messages have an outcome, or wait, that the queue never had; `None` where it does not count.
+    /// Returns the number of messages beyond those ever enqueued; `None` if the queue does not count.
     #[must_use]
     pub fn unexplained(&self) -> Option<u64> {
         self.enqueued.map(|enqueued| self.accounted().saturating_sub(enqueued))
@@ -160,12 +158,13 @@ impl Reconciliation {
     }
 }
 
-/// Balances the books of a queue and a store on servers of their own, exactly, while workers go on.
+/// Reconciles a queue and a store on separate servers, exactly, while workers run.
 ///
-/// Looks at different moments give one answer. First the store tells what is known of the queue's history; a loss that
-/// nobody has noted yet shows against it. Then the queue tells how many messages it ever had, and the newest of them. Then what still waits of those is listed: whatever is not on that list was acknowledged before, so
-/// it was recorded before. Last, the store tells in one snapshot what it has recorded, and which of the listed messages
-/// it has not; what it recorded of newer messages is set against the first look.
+/// Reads at different moments give one consistent result. First the store returns the recorded history of the queue; a
+/// loss that is not recorded yet shows against it. Then the queue returns its message counter and its newest messages,
+/// and lists those of them that still wait: any message not on that list was acknowledged before, so it was recorded
+/// before. Last, the store returns its totals in one snapshot, with the listed messages that it has not recorded; the
+/// messages it recorded that are newer than the first read are counted on both sides.
 ///
 /// # Errors
 /// [`EngineError`] of either.
@@ -173,16 +172,16 @@ pub async fn reconcile(
     queue: &dyn CountedQueue,
     store: &dyn CountedStore,
 ) -> Result<Reconciliation, EngineError> {
-    let mut looks = 1;
+    let mut reads = 1;
     loop {
         let known = store.watermark().await?;
         let seen = queue.snapshot().await?;
         let waiting = queue.waiting(&seen).await?;
         let books = store.totals(&waiting, &seen.newest).await?;
-        if books.watermark.forgotten == known.forgotten || looks == LOOKS {
+        if books.watermark.forgotten == known.forgotten || reads == MAX_READS {
             return Ok(balance(known, &seen, books));
         }
-        looks += 1;
+        reads += 1;
     }
 }
 
@@ -200,7 +199,7 @@ fn balance(known: HistoryWatermark, seen: &QueueSnapshot, books: StoreTotals) ->
     }
 }
 
-/// What a store knows, of a queue that does not count its messages and holds about so many.
+/// Reconciles a store with a queue that does not count its messages and holds about `waiting`.
 ///
 /// # Errors
 /// [`EngineError`].
@@ -213,7 +212,7 @@ pub async fn reconcile_uncounted(
 }
 
 impl From<StoreTotals> for Reconciliation {
-    /// What the store knows by itself.
+    /// Returns the totals of the store alone.
     fn from(books: StoreTotals) -> Self {
         Self {
             enqueued: None,

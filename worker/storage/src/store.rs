@@ -1,4 +1,4 @@
-//! What the worker needs from a store: one decision per request, and the callbacks that follow.
+//! The store trait and its types: one decision per request, and the callbacks that follow.
 
 pub mod fair_share;
 mod record_outcome;
@@ -19,17 +19,17 @@ pub use self::record_outcome::RecordOutcome;
 use crate::error::StoreError;
 use crate::queue::MessageKey;
 
-/// What the worker made of one message, to be recorded before the message is acknowledged.
+/// The outcome of a message, recorded before the message is acknowledged.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// It was decided.
+    /// The message was decided.
     Decided(DecidedMessage),
-    /// It could not be decoded.
+    /// The message cannot be decoded.
     Poison(PoisonMessage),
 }
 
 impl Outcome {
-    /// The message's name in the queue.
+    /// Returns the key of the message in the queue.
     #[must_use]
     pub fn key(&self) -> &MessageKey {
         match self {
@@ -42,28 +42,28 @@ impl Outcome {
 /// A message and its decision.
 #[derive(Clone, Debug)]
 pub struct DecidedMessage {
-    /// The message's name in the queue.
+    /// The key of the message in the queue.
     pub key: MessageKey,
-    /// What it asked.
+    /// The request.
     pub message: SessionMessage,
-    /// What was decided.
+    /// The decision.
     pub decision: Decision,
-    /// When, by the worker's clock.
+    /// Time of the decision by the worker's clock.
     pub decided_at: UnixMillis,
-    /// Whether that was after the deadline.
+    /// Set if the decision was after the deadline.
     pub late: bool,
 }
 
-/// A message nobody can read.
+/// A message that cannot be decoded.
 #[derive(Clone)]
 pub struct PoisonMessage {
-    /// The message's name in the queue.
+    /// The key of the message in the queue.
     pub key: MessageKey,
-    /// What was enqueued. It may hold secrets: it is masked wherever shown.
+    /// The body. It may hold secrets: it is masked wherever shown.
     pub body: Vec<u8>,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: MessageDecodeError,
-    /// When it was found, by the worker's clock.
+    /// Time of the attempt to decode it, by the worker's clock.
     pub found_at: UnixMillis,
 }
 
@@ -73,48 +73,47 @@ impl fmt::Debug for PoisonMessage {
     }
 }
 
-/// What became of an [`Outcome`]. Whichever it is, the message may now be acknowledged.
+/// Result of recording an [`Outcome`]. The message may be acknowledged in every case.
 #[derive(Debug)]
 pub enum Recorded {
-    /// This was the request's first decision. Its callback is due, and leased to the caller.
+    /// The first decision of the request. Its callback is due, and leased to the caller.
     Decided(CallbackJob),
-    /// The same message was recorded before: it was delivered again because its acknowledgement was lost.
+    /// The same message was recorded before and delivered again, because its acknowledgement was lost.
     Redelivered,
-    /// Another message asked the same before, and its decision stands. The callback is sent again when it is
+    /// The request was decided by an earlier message, whose decision stands. The callback is sent again if it is
     /// finished and was last sent more than a minute ago.
     Duplicate {
-        /// Whether the callback is due again.
+        /// Set if the callback is due again.
         resent: bool,
     },
-    /// It was put aside.
+    /// The message was moved to the poison table.
     Poison,
 }
 
 /// A callback to attempt, leased to the caller.
 #[derive(Clone)]
 pub struct CallbackJob {
-    /// The request it reports on: `webhook-id`.
+    /// The request: `webhook-id`.
     pub request_id: RequestId,
-    /// The attempt's number over the callback's whole life. It fences the lease: only the holder of the newest
-    /// attempt may report.
+    /// Number of the attempt since the decision. It fences the lease: only the newest attempt may report.
     pub attempt: NonZeroU32,
-    /// The attempt's number since the callback was last (re)started: what the retry policy counts.
+    /// Number of the attempt since the callback was last (re)started, which the retry policy counts.
     pub round_attempt: NonZeroU32,
-    /// When the callback was last (re)started: the decision, or a repeat of the request.
+    /// Time of the last (re)start: the decision, or a repeat of the request.
     pub round_started_at: UnixMillis,
-    /// Where it goes.
+    /// The callback URL.
     pub callback_url: CallbackUrl,
     /// The station, for the body.
     pub station_id: StationId,
     /// The token as received, for the body. A secret.
     pub driver_token: Box<str>,
-    /// What it reports.
+    /// The decision.
     pub decision: Decision,
-    /// When the edge accepted the request.
+    /// Time at which the edge accepted the request.
     pub accepted_at: UnixMillis,
-    /// When it was decided.
+    /// Time of the decision.
     pub decided_at: UnixMillis,
-    /// The trace the request belongs to.
+    /// The trace of the request.
     pub traceparent: Option<Traceparent>,
 }
 
@@ -124,53 +123,53 @@ impl fmt::Debug for CallbackJob {
     }
 }
 
-/// How many callbacks may be claimed: in all, and for each host what is not under way already.
+/// Limits of a claim, in total and per host.
 #[derive(Clone, Debug)]
 pub struct ClaimLimits {
-    /// In all.
+    /// Maximum number of callbacks.
     pub total: usize,
-    /// Under way at once for one host.
+    /// Maximum number of attempts in flight per host.
     pub per_host: usize,
-    /// Under way now, by host ([`CallbackUrl::host_str`]).
+    /// Attempts in flight now, by host ([`CallbackUrl::host_str`]).
     pub under_way: HashMap<Box<str>, usize>,
 }
 
-/// What one attempt came to, and what follows.
+/// Report of an attempt.
 #[derive(Clone, Debug)]
 pub struct AttemptReport {
     /// The request.
     pub request_id: RequestId,
-    /// The attempt; a report of an older attempt than the newest is ignored.
+    /// The attempt; a report of any but the newest attempt is ignored.
     pub attempt: NonZeroU32,
-    /// When it began.
+    /// Start time.
     pub started_at: UnixMillis,
-    /// How long it took.
+    /// Duration.
     pub took: Duration,
-    /// What it came to.
+    /// The result.
     pub result: AttemptResult,
-    /// What follows.
+    /// The next step.
     pub next: AfterAttempt,
 }
 
-/// What one attempt came to, for the attempt log.
+/// Result of an attempt, for the attempt log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptResult {
-    /// The receiver answered with this status.
+    /// The receiver responded with this status.
     Answered(u16),
     /// The name did not resolve.
     Unresolved,
-    /// The address is forbidden.
+    /// The address is blocked.
     Blocked,
     /// No connection, or TLS failed.
     Unreachable,
-    /// No whole answer in time.
+    /// No complete response in time.
     TimedOut,
-    /// The answer was cut, no HTTP, or too large.
+    /// The response was truncated, not HTTP, or too large.
     BadAnswer,
 }
 
 impl AttemptResult {
-    /// The name in the store and in metrics.
+    /// Returns the name in the store and in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -185,24 +184,24 @@ impl AttemptResult {
     }
 }
 
-/// What follows an attempt, at which moment.
+/// The step after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterAttempt {
-    /// Nothing: the callback has arrived.
+    /// The callback is delivered.
     Delivered {
-        /// When.
+        /// Time of the step.
         at: UnixMillis,
     },
-    /// Another attempt.
+    /// The attempt is repeated.
     Retry {
-        /// Not before this.
+        /// Earliest time of the next attempt.
         due_at: UnixMillis,
     },
-    /// Nothing: it is a dead letter.
+    /// The callback is a dead letter.
     Dead {
-        /// When.
+        /// Time of the step.
         at: UnixMillis,
-        /// Why.
+        /// The reason.
         reason: GiveUpReason,
     },
 }
@@ -210,48 +209,48 @@ pub enum AfterAttempt {
 /// Decisions and their callbacks.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Records outcomes, each decision together with its callback in one transaction, and says in the same order
-    /// what became of each. Recording again is harmless.
+    /// Records outcomes, each decision together with its callback in one transaction, and returns their results in the
+    /// same order. Recording again is harmless.
     ///
     /// # Errors
-    /// [`StoreError`]; none of them is recorded then, or all are.
+    /// [`StoreError`]; either none of the outcomes is recorded, or all are.
     async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, StoreError>;
 
-    /// Leases callbacks that are due at `now`, hosts taking turns.
+    /// Leases callbacks that are due at `now`, with a fair share for each host.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError>;
 
-    /// Hands callbacks back unattempted: they are due at once, and the attempt does not count.
+    /// Releases callbacks that were not attempted: they are due at once, and the attempt does not count.
     ///
     /// # Errors
-    /// [`StoreError`]; the callbacks come again when their leases end.
+    /// [`StoreError`]; the callbacks are due again when their leases end.
     async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), StoreError>;
 
-    /// Records what attempts came to.
+    /// Records the results of attempts.
     ///
     /// # Errors
-    /// [`StoreError`]; the callbacks come again when their leases end.
+    /// [`StoreError`]; the callbacks are due again when their leases end.
     async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), StoreError>;
 
-    /// Deletes what was finished before `before`, a bounded number of rows, and says whether more is left.
+    /// Deletes a bounded number of requests finished before `before` and returns whether more are left.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn purge(&self, before: UnixMillis) -> Result<bool, StoreError>;
 
-    /// Callbacks not finished yet, and dead letters.
+    /// Counts pending callbacks and dead letters.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn backlog(&self) -> Result<CallbackBacklog, StoreError>;
 }
 
-/// How much is left to deliver: a store that would have to count beyond 10,000 may give an estimate.
+/// Number of pending callbacks and dead letters; a store may estimate counts above 10,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallbackBacklog {
-    /// Callbacks neither delivered nor given up.
+    /// Pending callbacks.
     pub in_flight: u64,
     /// Dead letters kept.
     pub dead: u64,

@@ -1,5 +1,5 @@
-//! In-memory engines and peers for the tests of this crate, all on tokio's clock: under a paused clock, minutes
-//! pass in milliseconds and every run is the same.
+//! In-memory engines, hostile servers and proxies for tests, all on tokio's clock: under a paused clock, minutes pass
+//! in milliseconds and every run is the same.
 
 mod fault_proxy;
 mod hostile_server;
@@ -22,7 +22,7 @@ pub use self::store::{CallbackState, MemoryStore};
 use crate::effects::{Clock, Effects, Random};
 use crate::error::{QueueError, StoreError};
 
-/// A token every fake takes for valid.
+/// A token that every fake accepts.
 pub const TOKEN: &str = "driver-allowed-0000000001";
 /// A station.
 pub const STATION: &str = "123e4567-e89b-12d3-a456-426614174000";
@@ -35,7 +35,7 @@ pub struct TokioClock {
 }
 
 impl TokioClock {
-    /// A clock that shows `epoch` now.
+    /// Creates a clock that shows `epoch` now.
     pub fn starting_at(epoch: u64) -> Self {
         Self { zero: Instant::now(), epoch: UnixMillis(epoch) }
     }
@@ -60,7 +60,7 @@ impl Random for SeededRandom {
     }
 }
 
-/// Tokio's clock, showing a day in 2026, and the same random numbers in every run.
+/// Returns tokio's clock, showing a day in 2026, and the same random numbers in every run.
 pub fn effects() -> Effects {
     Effects {
         clock: Arc::new(TokioClock::starting_at(1_780_000_000_000)),
@@ -68,7 +68,7 @@ pub fn effects() -> Effects {
     }
 }
 
-/// The `n`th request, accepted at `accepted_at`.
+/// Returns the `n`th request, accepted at `accepted_at`.
 pub fn message(n: u32, accepted_at: UnixMillis) -> SessionMessage {
     let mut number = [0; 10];
     number[..4].copy_from_slice(&n.to_be_bytes());

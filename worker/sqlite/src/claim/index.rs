@@ -1,4 +1,4 @@
-//! The indexes of pending callbacks.
+//! Queries over the indexes of pending callbacks.
 
 use chargegate_core::UnixMillis;
 use sqlx::sqlite::SqliteRow;
@@ -12,9 +12,8 @@ pub(crate) const OLDEST: &str = "SELECT host, count(*) AS callbacks FROM ( \
         SELECT host, due_at FROM callback WHERE state = 'pending' AND due_at <= ?1 ORDER BY due_at LIMIT ?2) \
     GROUP BY host ORDER BY min(due_at), host";
 
-/// Steps over the hosts after ?1, up to and with ?2, in the order of their names, over ?5 at most. Gives those with
-/// something due at ?3, without the hosts in ?4, a JSON array, ?6 at most; and the one it ended at, or none where there
-/// are no more.
+/// Scans the hosts after ?1 up to and including ?2 by name, ?5 at most. Returns at most ?6 hosts with a callback due at
+/// ?3 that are not in the JSON array ?4, and the host at which the scan ended; NULL if there are no further hosts.
 pub(crate) const STEP: &str = "WITH RECURSIVE walk (host, step) AS ( \
         SELECT (SELECT min(host) FROM callback WHERE state = 'pending' AND host > ?1 AND host <= ?2), 1 \
         UNION ALL \
@@ -27,11 +26,11 @@ pub(crate) const STEP: &str = "WITH RECURSIVE walk (host, step) AS ( \
         FROM walk) \
     SELECT host, step, due FROM turn WHERE due OR host IS NULL OR step = ?5 LIMIT ?6";
 
-/// What is due at a moment, as it stands in the file.
+/// The callbacks due at one moment, read from the file.
 pub(super) struct Index<'a> {
     pub(super) connection: &'a mut SqliteConnection,
     pub(super) now: UnixMillis,
-    /// Hosts at their limit, a JSON array.
+    /// Hosts at their limit, as a JSON array.
     pub(super) saturated: String,
 }
 

@@ -1,4 +1,4 @@
-//! Decisions as operators see them: the token masked, of the callback URL the host.
+//! Decisions for operators: the token is masked, and only the host of the callback URL is shown.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

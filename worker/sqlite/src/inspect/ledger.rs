@@ -1,4 +1,4 @@
-//! The books: every message that was ever enqueued is accounted for, and every decision.
+//! Reconciliation: every enqueued message and every decision is accounted for.
 
 use chargegate_core::RequestId;
 use sqlx::sqlite::SqliteRow;
@@ -10,10 +10,11 @@ use crate::store::read_failure;
 use chargegate_storage::StoreError;
 use chargegate_storage::reconcile::{Reconciliation, SequenceRange};
 
-/// Gaps, and ids, that are named at most.
+/// Maximum number of gaps and of ids in a report.
 const NAMED: i64 = 100;
 
-/// All counts, with what retention deleted. AUTOINCREMENT keeps its counter through deletions and restarts.
+/// All counts, including the rows that retention deleted. AUTOINCREMENT keeps its counter through deletions and
+/// restarts.
 const COUNTS: &str = "SELECT \
     coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'queue'), 0) AS enqueued, \
     ledger.decided + (SELECT count(*) FROM decision) AS decided, \
@@ -42,9 +43,9 @@ const GAPS: &str = "WITH accounted (first, last) AS ( \
     ORDER BY first LIMIT ?1";
 
 impl SqliteInspector {
-    /// Balances the books in one read transaction, so that it is exact at any moment.
+    /// Reconciles in one read transaction, so that the result is exact at any moment.
     ///
-    /// It reads an index entry for every row kept: about a second for a million.
+    /// It reads an index entry of every stored row: about one second per million rows.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -124,22 +124,13 @@ async fn the_books_balance_after_retention() {
     let after = books(&bench).await;
     assert_eq!(after, before);
     assert!(after.balanced());
-    // Left are what is in flight and what was not acknowledged.
+    // Only pending callbacks and unacknowledged messages are left.
     assert_eq!(bench.number("SELECT count(*) FROM decision").await, 2);
     assert_eq!(bench.number("SELECT count(*) FROM duplicate").await, 0);
     assert_eq!(bench.number("SELECT count(*) FROM poison").await, 0);
     assert_eq!(bench.number("SELECT count(*) FROM attempt").await, 0);
     bench.execute("DELETE FROM queue WHERE seq = 6").await;
     assert_eq!(books(&bench).await.missing, [SequenceRange { first: 6, last: 6 }]);
-}
-
-#[tokio::test]
-async fn what_is_not_old_enough_stays() {
-    let bench = Bench::new().await;
-    one_of_each(&bench).await;
-    assert!(!bench.engine.purge(bench.now()).await.unwrap());
-    assert_eq!(bench.number("SELECT count(*) FROM decision").await, 4);
-    assert_eq!(bench.number("SELECT count(*) FROM poison").await, 1);
 }
 
 #[tokio::test]

@@ -21,59 +21,6 @@ async fn fill(bench: &Bench, host: &str, from: u32, count: u32) {
 }
 
 #[tokio::test]
-async fn a_retry_is_claimed_when_it_is_due() {
-    let bench = Bench::new().await;
-    let job = bench.decide(1, "a.example").await;
-    let due = bench.now().plus(Duration::from_secs(5));
-    bench.report(&job, AttemptResult::Answered(503), retry_at(due)).await;
-    bench.clock.advance(Duration::from_millis(4999));
-    assert!(bench.claim(limits(10, 10)).await.is_empty());
-    bench.clock.advance(Duration::from_millis(1));
-    let claimed = bench.claim(limits(10, 10)).await;
-    assert_eq!(claimed[0].attempt, attempt(2));
-    assert!(bench.claim(limits(10, 10)).await.is_empty());
-    bench.deliver(&claimed[0]).await;
-    assert_eq!(bench.engine.backlog().await.unwrap(), CallbackBacklog { in_flight: 0, dead: 0 });
-    assert_eq!(bench.number("SELECT count(*) FROM attempt").await, 2);
-}
-
-#[tokio::test]
-async fn a_stale_report_is_ignored() {
-    let bench = Bench::new().await;
-    let stale = bench.decide(1, "a.example").await;
-    bench.clock.advance(bench.settings.callback_lease);
-    let newest = bench.claim(limits(10, 10)).await.remove(0);
-    bench.give_up(&stale).await;
-    assert_eq!(bench.engine.backlog().await.unwrap(), CallbackBacklog { in_flight: 1, dead: 0 });
-    assert_eq!(bench.number("SELECT count(*) FROM attempt").await, 0);
-    bench.deliver(&newest).await;
-    bench.give_up(&newest).await;
-    assert_eq!(bench.engine.backlog().await.unwrap(), CallbackBacklog { in_flight: 0, dead: 0 });
-    assert_eq!(bench.number("SELECT count(*) FROM attempt").await, 1);
-}
-
-#[tokio::test]
-async fn a_stale_release_is_ignored() {
-    let bench = Bench::new().await;
-    let stale = bench.decide(1, "a.example").await;
-    bench.clock.advance(bench.settings.callback_lease);
-    let newest = bench.claim(limits(10, 10)).await.remove(0);
-    Store::release(&bench.engine, vec![(stale.request_id, stale.attempt)]).await.unwrap();
-    assert!(bench.claim(limits(10, 10)).await.is_empty());
-    Store::release(&bench.engine, vec![(newest.request_id, newest.attempt)]).await.unwrap();
-    assert_eq!(bench.claim(limits(10, 10)).await[0].attempt, newest.attempt);
-}
-
-#[tokio::test]
-async fn a_report_after_the_lease_counts_while_nobody_else_has_begun() {
-    let bench = Bench::new().await;
-    let job = bench.decide(1, "a.example").await;
-    bench.clock.advance(bench.settings.callback_lease * 2);
-    bench.deliver(&job).await;
-    assert!(bench.claim(limits(10, 10)).await.is_empty());
-}
-
-#[tokio::test]
 async fn many_reports_in_one_batch_all_count() {
     let bench = Bench::new().await;
     let mut reports = Vec::new();
@@ -86,67 +33,6 @@ async fn many_reports_in_one_batch_all_count() {
     bench.engine.report(reports).await.unwrap();
     assert_eq!(bench.engine.backlog().await.unwrap().in_flight, 0);
     assert_eq!(bench.number("SELECT count(*) FROM attempt WHERE http_status IS NULL").await, 100);
-}
-
-#[tokio::test]
-async fn dead_letters_are_counted() {
-    let bench = Bench::new().await;
-    let job = bench.decide(1, "a.example").await;
-    bench.give_up(&job).await;
-    assert_eq!(bench.engine.backlog().await.unwrap(), CallbackBacklog { in_flight: 0, dead: 1 });
-}
-
-#[tokio::test]
-async fn hosts_take_turns() {
-    let bench = Bench::new().await;
-    for (at, host) in ["a.example", "b.example", "c.example"].into_iter().enumerate() {
-        fill(&bench, host, 1 + 10 * u32::try_from(at).unwrap(), 4).await;
-    }
-    let mut turns = Vec::new();
-    for _ in 0..6 {
-        let claimed = bench.claim(limits(2, 10)).await;
-        turns.extend(claimed.iter().map(|job| job.callback_url.host_str().to_owned()));
-    }
-    for round in turns.chunks(6) {
-        let mut counts: HashMap<&str, usize> = HashMap::new();
-        for host in round {
-            *counts.entry(host).or_default() += 1;
-        }
-        assert_eq!(counts.len(), 3, "{turns:?}");
-        assert!(counts.values().all(|count| *count == 2), "{turns:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_host_gets_no_more_than_its_share() {
-    let bench = Bench::new().await;
-    fill(&bench, "a.example", 1, 10).await;
-    fill(&bench, "b.example", 100, 2).await;
-    let under_way = HashMap::from([("a.example".into(), 1)]);
-    let claimed = bench.claim(ClaimLimits { total: 100, per_host: 4, under_way }).await;
-    let of = |host: &str| claimed.iter().filter(|job| job.callback_url.host_str() == host).count();
-    assert_eq!((of("a.example"), of("b.example")), (3, 2));
-}
-
-#[tokio::test]
-async fn nothing_is_claimed_when_nothing_is_allowed() {
-    let bench = Bench::new().await;
-    fill(&bench, "a.example", 1, 3).await;
-    assert!(bench.claim(limits(0, 5)).await.is_empty());
-    assert!(bench.claim(limits(5, 0)).await.is_empty());
-    assert_eq!(bench.claim(limits(5, 5)).await.len(), 3);
-}
-
-#[tokio::test]
-async fn a_saturated_host_with_a_long_backlog_keeps_nobody_waiting() {
-    let bench = Bench::new().await;
-    fill(&bench, "busy.example", 1, 20_000).await;
-    fill(&bench, "quiet.example", 50_000, 1).await;
-    fill(&bench, "zebra.example", 60_000, 1).await;
-    let under_way = HashMap::from([("busy.example".into(), 8)]);
-    let claimed = bench.claim(ClaimLimits { total: 64, per_host: 8, under_way }).await;
-    let hosts: Vec<&str> = claimed.iter().map(|job| job.callback_url.host_str()).collect();
-    assert_eq!(hosts, ["quiet.example", "zebra.example"]);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ async fn small(pages: u32) -> (TempDir, SqliteEngine) {
     (folder, engine)
 }
 
-/// Enqueues until there is no room; gives how many messages fitted.
+/// Enqueues until the database is full; returns the number of messages that fitted.
 async fn fill(engine: &SqliteEngine) -> usize {
     for taken in 0..10_000 {
         match engine.enqueue("x".repeat(1000)).await {

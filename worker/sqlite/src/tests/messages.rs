@@ -7,38 +7,6 @@ use chargegate_storage::queue::QueueDepth;
 use chargegate_storage::{QueueError, StoreError};
 
 #[tokio::test]
-async fn messages_come_oldest_first_and_once() {
-    let bench = Bench::new().await;
-    for body in ["a", "b", "c"] {
-        bench.enqueue(body).await;
-    }
-    let first = bench.lease(2).await;
-    assert_eq!(keys(&first), ["1", "2"]);
-    assert_eq!(first[0].body, b"a");
-    assert_eq!(first[0].enqueued_at, None, "the time of the commit is no other clock's");
-    assert_eq!(first[0].deliveries, 1);
-    assert_eq!(keys(&bench.lease(2).await), ["3"]);
-    assert!(bench.lease(2).await.is_empty());
-}
-
-#[tokio::test]
-async fn any_text_comes_out_as_it_went_in() {
-    let bench = Bench::new().await;
-    for body in ["", "\0 and \u{1f50c}", &"x".repeat(16 * 1024)] {
-        bench.enqueue(body).await;
-        let leased = bench.lease(1).await;
-        assert_eq!(leased[0].body, body.as_bytes());
-    }
-}
-
-#[tokio::test]
-async fn a_message_that_is_too_large_is_refused() {
-    let bench = Bench::new().await;
-    let refused = bench.engine.enqueue("x".repeat(16 * 1024 + 1)).await;
-    assert!(matches!(refused, Err(EnqueueFailure::TooLarge)));
-}
-
-#[tokio::test]
 async fn an_acknowledged_message_is_gone() {
     let mut bench = Bench::new().await;
     bench.enqueue("a").await;
@@ -78,15 +46,6 @@ async fn a_lease_ends_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn a_waiting_lease_gets_the_message_that_arrives() {
-    let bench = Bench::new().await;
-    let engine = bench.engine.clone();
-    let waiting = tokio::spawn(async move { engine.lease(10, Duration::from_mins(1)).await });
-    bench.enqueue("a").await;
-    assert_eq!(keys(&waiting.await.unwrap().unwrap()), ["1"]);
-}
-
-#[tokio::test]
 async fn a_waiting_lease_gets_the_message_whose_lease_ends() {
     let folder = tempfile::tempdir().unwrap();
     let settings = SqliteSettings { message_lease: Duration::from_millis(30), ..SqliteSettings::default() };
@@ -95,44 +54,6 @@ async fn a_waiting_lease_gets_the_message_whose_lease_ends() {
     engine.enqueue("a".to_owned()).await.unwrap();
     assert_eq!(engine.lease(1, NO_WAIT).await.unwrap()[0].deliveries, 1);
     assert_eq!(engine.lease(1, Duration::from_mins(1)).await.unwrap()[0].deliveries, 2);
-}
-
-#[tokio::test]
-async fn an_empty_queue_gives_nothing_when_the_wait_is_over() {
-    let bench = Bench::new().await;
-    assert!(bench.engine.lease(1, Duration::from_millis(5)).await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn the_depth_limit_is_exact_among_concurrent_callers() {
-    let mut bench = Bench::with(SqliteSettings { depth_limit: 100, ..SqliteSettings::default() }).await;
-    let callers: Vec<_> = (0..150)
-        .map(|n| {
-            let engine = bench.engine.clone();
-            tokio::spawn(async move { engine.enqueue(n.to_string()).await })
-        })
-        .collect();
-    let mut taken = 0;
-    for caller in callers {
-        match caller.await.unwrap() {
-            Ok(()) => taken += 1,
-            Err(EnqueueFailure::DepthLimit) => {}
-            Err(other) => panic!("{other}"),
-        }
-    }
-    assert_eq!(taken, 100);
-    assert_eq!(bench.number("SELECT count(*) FROM queue").await, 100);
-    assert_eq!(bench.engine.depth().await.unwrap(), QueueDepth { waiting: 100, limit: 100 });
-
-    let leased = bench.lease(3).await;
-    assert!(matches!(bench.engine.enqueue(String::new()).await, Err(EnqueueFailure::DepthLimit)));
-    bench.engine.ack(leased.into_iter().map(|message| message.key).collect()).await.unwrap();
-    bench.reopen().await;
-    assert_eq!(bench.engine.depth().await.unwrap().waiting, 97);
-    for _ in 0..3 {
-        bench.enqueue("more").await;
-    }
-    assert!(matches!(bench.engine.enqueue(String::new()).await, Err(EnqueueFailure::DepthLimit)));
 }
 
 #[tokio::test]
@@ -148,15 +69,4 @@ async fn a_caller_that_stops_waiting_harms_nobody() {
     assert_eq!(leased.iter().filter(|message| message.body == b"kept").count(), 20);
     let waiting = bench.engine.depth().await.unwrap().waiting;
     assert_eq!(waiting, u64::try_from(leased.len()).unwrap());
-}
-
-#[tokio::test]
-async fn a_closed_engine_says_so() {
-    let bench = Bench::new().await;
-    bench.enqueue("a").await;
-    bench.engine.close().await;
-    bench.engine.close().await;
-    assert!(matches!(bench.engine.enqueue("b".to_owned()).await, Err(EnqueueFailure::Closed)));
-    assert!(matches!(bench.engine.lease(1, NO_WAIT).await, Err(QueueError::Closed)));
-    assert!(matches!(bench.engine.backlog().await, Err(StoreError::Closed)));
 }

@@ -1,4 +1,4 @@
-//! How fast it is: `cargo test --release -p chargegate-worker rate -- --ignored --nocapture`.
+//! Throughput: `cargo test --release -p chargegate-sqlite rate -- --ignored --nocapture`.
 
 use tokio::time::Instant;
 

@@ -1,4 +1,4 @@
-//! One decision per request, whatever comes twice.
+//! One decision per request, also under repeats.
 
 use super::*;
 
@@ -76,16 +76,6 @@ async fn one_batch_may_hold_the_same_request_and_the_same_message_twice() {
 }
 
 #[tokio::test]
-async fn a_large_batch_is_recorded_in_its_order() {
-    let bench = Bench::new().await;
-    let outcomes = (1..=203).map(|n| decided(&n.to_string(), message(n, "a.example"), bench.now()));
-    let recorded = bench.record(outcomes.collect()).await;
-    let ids: Vec<RequestId> = recorded.into_iter().map(|recorded| job(recorded).request_id).collect();
-    assert_eq!(ids, (1..=203).map(request_id).collect::<Vec<_>>());
-    assert_eq!(bench.number("SELECT count(*) FROM callback WHERE leased = 1").await, 203);
-}
-
-#[tokio::test]
 async fn a_message_is_never_both_decided_and_poison() {
     let bench = Bench::new().await;
     bench.record(vec![decided("1", message(1, "a.example"), bench.now()), poison("2")]).await;
@@ -95,32 +85,4 @@ async fn a_message_is_never_both_decided_and_poison() {
     assert!(swapped.iter().all(|recorded| matches!(recorded, Recorded::Redelivered)), "{swapped:?}");
     assert_eq!(bench.number("SELECT count(*) FROM poison").await, 1);
     assert_eq!(bench.number("SELECT count(*) FROM decision").await, 1);
-}
-
-#[tokio::test]
-async fn a_repeat_sends_a_finished_callback_again_after_a_minute() {
-    for finish_dead in [true, false] {
-        let bench = Bench::new().await;
-        let job = bench.decide(1, "a.example").await;
-        if finish_dead {
-            bench.give_up(&job).await;
-        } else {
-            bench.deliver(&job).await;
-        }
-
-        bench.clock.advance(Duration::from_mins(1));
-        let soon = bench.record(vec![decided("50", message(1, "a.example"), bench.now())]).await;
-        assert!(matches!(soon[..], [Recorded::Duplicate { resent: false }]), "{soon:?}");
-        assert!(bench.claim(limits(10, 10)).await.is_empty());
-
-        bench.clock.advance(Duration::from_millis(1));
-        let later = bench.record(vec![decided("51", message(1, "a.example"), bench.now())]).await;
-        assert!(matches!(later[..], [Recorded::Duplicate { resent: true }]), "{later:?}");
-        let again = bench.record(vec![decided("52", message(1, "a.example"), bench.now())]).await;
-        assert!(matches!(again[..], [Recorded::Duplicate { resent: false }]), "{again:?}");
-
-        let claimed = bench.claim(limits(10, 10)).await;
-        assert_eq!((claimed[0].attempt, claimed[0].round_attempt), (attempt(2), attempt(1)));
-        assert_eq!(claimed[0].round_started_at, bench.now());
-    }
 }

@@ -1,4 +1,4 @@
-//! The conformance suites on the embedded engine.
+//! The conformance suites on the SQLite engine.
 #![cfg(test)]
 
 mod queue;

@@ -1,4 +1,4 @@
-//! The behaviour that all queue engines share.
+//! Conformance suite of queues.
 
 mod delivery;
 mod fixture;

@@ -1,4 +1,4 @@
-//! The behaviour that all stores share. Each test gets two workers on one fresh store, and a clock it moves.
+//! Conformance suite of stores. Each test has two workers on one fresh store, and a manual clock.
 
 mod books;
 mod callbacks;
@@ -11,7 +11,8 @@ mod samples;
 pub use self::fixture::*;
 pub use self::samples::*;
 
-/// Runs every test of the store suite, each over a [`StoreFixture`](crate::conformance::stores::StoreFixture) that the expression makes.
+/// Runs every test of the store suite, each over the
+/// [`StoreFixture`](crate::conformance::stores::StoreFixture) that the expression returns.
 #[macro_export]
 macro_rules! store_suite {
     ($fixture:expr) => {

@@ -1,4 +1,4 @@
-//! Watching a queue for what it forgets.
+//! Periodic check of a queue for lost messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,34 +15,34 @@ use crate::error::{EngineError, QueueError, StoreError};
 use crate::metric;
 use crate::task_end::spawn_signalling_end;
 
-/// How often the queue is observed, and the jitter on top, so that workers do not move in step.
+/// Interval of observations, and the jitter on top, so that workers do not observe in step.
 const EVERY: Duration = Duration::from_secs(1);
 const JITTER: Duration = Duration::from_millis(250);
 
-/// A queue that can tell whether it forgot what it was told.
+/// A queue that records its history, so that lost messages are detected.
 #[async_trait]
 pub trait HistorySource: Send + Sync {
-    /// Begins the next heartbeat, unless the queue knows only a lower one than `known_heartbeat`: then it has forgotten.
-    /// All that it tells is of one moment.
+    /// Returns the history at one moment, and begins the next heartbeat unless the queue knows only a lower one than
+    /// `known_heartbeat`, which means that it lost messages.
     ///
     /// # Errors
-    /// [`EngineError`]; a heartbeat may have begun, which is harmless.
+    /// [`QueueError`]; a heartbeat may have begun, which is harmless.
     async fn observe(&self, known_heartbeat: u64) -> Result<QueueObservation, QueueError>;
 }
 
-/// A store that remembers how far a queue was.
+/// A store that records the history of a queue.
 #[async_trait]
 pub trait HistoryStore: Send + Sync {
-    /// What was noted last; all zero when nothing was.
+    /// Returns the last recorded watermark; all zero if there is none.
     ///
     /// # Errors
-    /// [`EngineError`].
+    /// [`StoreError`].
     async fn watermark(&self) -> Result<HistoryWatermark, StoreError>;
 
-    /// Notes `now` if `was` is still what was noted last, and says whether it was.
+    /// Replaces the watermark by `now` if it is still `was`, and returns whether it did.
     ///
     /// # Errors
-    /// [`EngineError`]; it may have been noted.
+    /// [`StoreError`]; the watermark may have been replaced.
     async fn replace_watermark(
         &self,
         was: HistoryWatermark,
@@ -50,7 +50,7 @@ pub trait HistoryStore: Send + Sync {
     ) -> Result<bool, StoreError>;
 }
 
-/// Observes a queue about every second. Any number of workers may do so.
+/// A task that observes a queue about every second. Any number of workers may run one.
 #[derive(Debug)]
 pub struct HistoryMonitor {
     stop: CancellationToken,
@@ -59,7 +59,7 @@ pub struct HistoryMonitor {
 }
 
 impl HistoryMonitor {
-    /// Starts to observe.
+    /// Starts the task.
     #[must_use]
     pub fn start(queue: Arc<dyn HistorySource>, store: Arc<dyn HistoryStore>, effects: Effects) -> Self {
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
@@ -71,12 +71,12 @@ impl HistoryMonitor {
         Self { stop, ended, task }
     }
 
-    /// Comes back once it observes no longer: a fault if nobody stopped it.
+    /// Waits until the task has ended, which is a fault unless it was stopped.
     pub async fn ended(&self) {
         self.ended.cancelled().await;
     }
 
-    /// Stops at once.
+    /// Stops the task.
     pub async fn stop(self) {
         self.stop.cancel();
         let _ = self.task.await;
@@ -95,7 +95,7 @@ async fn watch(queue: Arc<dyn HistorySource>, store: Arc<dyn HistoryStore>, effe
                      `chargegate reconcile` counts them"
                 );
             }
-            // Whoever works with the engine reports its outage.
+            // The users of the engine report its outage.
             Err(error) => {
                 debug!(error = %error, cause = metric::cause(&error), "could not observe the queue");
             }
@@ -104,7 +104,7 @@ async fn watch(queue: Arc<dyn HistorySource>, store: Arc<dyn HistoryStore>, effe
     }
 }
 
-/// Observes once; how many messages the queue has forgotten, if this observer was the first to note it.
+/// Observes once and returns the number of lost messages, if this observer was the first to record the loss.
 async fn look(queue: &dyn HistorySource, store: &dyn HistoryStore) -> Result<Option<u64>, EngineError> {
     let known = store.watermark().await?;
     let seen = queue.observe(known.heartbeat).await?;
@@ -119,16 +119,16 @@ mod tests {
 
     use super::*;
 
-    /// A queue and what a store remembers of it.
+    /// A queue and the record of its history.
     #[derive(Default)]
-    struct Fake {
+    struct FakeHistory {
         heartbeat: Mutex<(u64, u64)>,
         enqueued: Mutex<u64>,
         watermark: Mutex<HistoryWatermark>,
     }
 
     #[async_trait]
-    impl HistorySource for Fake {
+    impl HistorySource for FakeHistory {
         async fn observe(&self, known_heartbeat: u64) -> Result<QueueObservation, QueueError> {
             let mut heartbeat = self.heartbeat.lock().unwrap();
             let enqueued = *self.enqueued.lock().unwrap();
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[async_trait]
-    impl HistoryStore for Fake {
+    impl HistoryStore for FakeHistory {
         async fn watermark(&self) -> Result<HistoryWatermark, StoreError> {
             Ok(*self.watermark.lock().unwrap())
         }
@@ -163,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_loss_is_reported_once() {
-        let fake = Fake { enqueued: Mutex::new(12), ..Fake::default() };
+        let fake = FakeHistory { enqueued: Mutex::new(12), ..FakeHistory::default() };
         assert_eq!(look(&fake, &fake).await.unwrap(), None);
         *fake.heartbeat.lock().unwrap() = (0, 0);
         *fake.enqueued.lock().unwrap() = 0;
@@ -173,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_two_observers_only_the_first_reports_a_loss() {
-        let fake = Fake { enqueued: Mutex::new(12), ..Fake::default() };
+        let fake = FakeHistory { enqueued: Mutex::new(12), ..FakeHistory::default() };
         look(&fake, &fake).await.unwrap();
         *fake.heartbeat.lock().unwrap() = (0, 0);
         let known = fake.watermark().await.unwrap();
@@ -181,29 +181,35 @@ mod tests {
         assert_eq!(look(&fake, &fake).await.unwrap(), Some(12));
         let advance = known.advance(seen);
         assert_eq!(advance.forgotten, Some(12));
-        assert!(!fake.replace_watermark(known, advance.watermark).await.unwrap(), "another was first");
+        assert!(
+            !fake.replace_watermark(known, advance.watermark).await.unwrap(),
+            "another observer was first"
+        );
     }
 
-    /// A queue whose observation is a defect.
-    struct Broken;
+    /// A queue that panics.
+    struct PanickingQueue;
 
     #[async_trait]
-    impl HistorySource for Broken {
+    impl HistorySource for PanickingQueue {
         async fn observe(&self, _: u64) -> Result<QueueObservation, QueueError> {
             panic!("a defect")
         }
     }
 
     #[tokio::test]
-    async fn an_end_by_a_fault_is_noticed() {
-        let watch =
-            HistoryMonitor::start(Arc::new(Broken), Arc::new(Fake::default()), crate::testing::effects());
+    async fn a_panic_ends_the_monitor() {
+        let watch = HistoryMonitor::start(
+            Arc::new(PanickingQueue),
+            Arc::new(FakeHistory::default()),
+            crate::testing::effects(),
+        );
         tokio::time::timeout(Duration::from_secs(10), watch.ended()).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_observes_until_it_is_stopped() {
-        let fake = Arc::new(Fake::default());
+        let fake = Arc::new(FakeHistory::default());
         let watch = HistoryMonitor::start(fake.clone(), fake.clone(), crate::testing::effects());
         tokio::time::sleep(Duration::from_secs(10)).await;
         watch.stop().await;

@@ -1,19 +1,18 @@
-//! Which hosts have their turn.
+//! Fair share of claims between hosts.
 //!
-//! A host with a long backlog must cost the others nothing, and neither may a million hosts with nothing due: clients
-//! choose the hosts. So a search first looks at the callbacks that have been due longest, so many at most. Where that is
-//! all that is due, their hosts are all that can have a turn. Otherwise it steps from host to host in the index (a loose
-//! index scan), over so many at most, and the next search goes on where it ended. Hosts that are at their limit are
-//! skipped.
+//! Clients choose the hosts: neither a host with a long backlog nor a million hosts with nothing due may slow down the
+//! others. So a search first reads a bounded number of the callbacks that have been due longest. If those are all that
+//! is due, their hosts are the candidates. Otherwise it steps from host to host in the index (a loose index scan) up to
+//! a limit, and the next search continues where it ended. Hosts at their limit are skipped.
 
 use std::collections::HashSet;
 
-/// Callbacks looked at for their hosts.
-const WINDOW: i64 = 1000;
-/// Hosts stepped over.
-const STEPS: i64 = 2000;
-/// The name of no host, and greater than each.
-const BEHIND_ALL: &str = "\u{10ffff}";
+/// Maximum number of oldest callbacks read for their hosts.
+const MAX_OLDEST: i64 = 1000;
+/// Maximum number of hosts that one search scans.
+const MAX_SCANNED: i64 = 2000;
+/// An upper bound of all host names.
+const MAX_HOST: &str = "\u{10ffff}";
 
 /// Indexes of pending callbacks, by due time and by host.
 pub trait DueIndex: Send {
@@ -23,37 +22,37 @@ pub trait DueIndex: Send {
     /// Returns the hosts of the `most` callbacks that have been due longest, each with its number of them.
     fn oldest(&mut self, most: i64) -> impl Future<Output = Result<Vec<(String, i64)>, Self::Error>> + Send;
 
-    /// Steps over hosts in the order of their names.
+    /// Scans hosts by name.
     ///
-    /// Gives those that have something due and are not at their limit; and the one it ended at, or one without a name
-    /// where there are no more.
+    /// Returns the hosts that have a due callback and are not at their limit, and the host at which the scan ended;
+    /// that one has no name if there are no further hosts.
     fn step(
         &mut self,
         walk: HostScan<'_>,
     ) -> impl Future<Output = Result<Vec<ScannedHost>, Self::Error>> + Send;
 }
 
-/// Which hosts to step over.
+/// Range and limits of a scan over hosts.
 #[derive(Clone, Copy, Debug)]
 pub struct HostScan<'a> {
-    /// The names behind this one,
+    /// Lower bound of the names, exclusive.
     pub after: &'a str,
-    /// up to and with this one,
+    /// Upper bound of the names, inclusive.
     pub upto: &'a str,
-    /// so many at most,
+    /// Maximum number of scanned hosts.
     pub steps: i64,
-    /// until so many have something due.
+    /// Maximum number of hosts with a due callback.
     pub most: i64,
 }
 
-/// A host that was stepped on.
+/// A host in the result of a scan.
 #[derive(Clone, Debug)]
 pub struct ScannedHost {
-    /// Its name.
+    /// The name.
     pub host: Option<String>,
-    /// The number of the step, from 1 on.
+    /// Its position in the scan, from 1.
     pub number: i64,
-    /// Whether it may have a turn.
+    /// Set if it has a due callback and is not at its limit.
     pub due: bool,
 }
 
@@ -70,27 +69,27 @@ pub struct DueHosts {
 /// # Errors
 /// An error of the index.
 pub async fn find_due_hosts<I: DueIndex>(index: &mut I, last: &str, most: i64) -> Result<DueHosts, I::Error> {
-    let rows = index.oldest(WINDOW).await?;
+    let rows = index.oldest(MAX_OLDEST).await?;
     let seen: i64 = rows.iter().map(|(_, callbacks)| callbacks).sum();
     let mut oldest: Vec<String> = rows.into_iter().map(|(host, _)| host).collect();
-    if seen < WINDOW {
+    if seen < MAX_OLDEST {
         oldest.sort_unstable();
         let next = oldest.partition_point(|host| host.as_str() <= last);
         oldest.rotate_left(next);
         return Ok(DueHosts { hosts: oldest, ended_at: None });
     }
     let mut found = scan_hosts(index, last, most).await?;
-    // The walk's hosts come first: what was due longest may be a few hosts' again and again.
+    // The scanned hosts come first: the oldest callbacks may belong to the same few hosts each time.
     let mut known: HashSet<String> = found.hosts.iter().cloned().collect();
     found.hosts.extend(oldest.into_iter().filter(|host| known.insert(host.clone())));
     Ok(found)
 }
 
-/// Steps from host to host, from the one after `last` on and round to it again.
+/// Scans the hosts after `last`, and then those up to it.
 async fn scan_hosts<I: DueIndex>(index: &mut I, last: &str, most: i64) -> Result<DueHosts, I::Error> {
     let mut hosts = Vec::new();
-    let mut steps = STEPS;
-    for (after, upto) in [(last, BEHIND_ALL), ("", last)] {
+    let mut steps = MAX_SCANNED;
+    for (after, upto) in [(last, MAX_HOST), ("", last)] {
         let missing = most.saturating_sub(i64::try_from(hosts.len()).unwrap_or(i64::MAX));
         let (mut ended_at, mut left) = (None, 0);
         for step in index.step(HostScan { after, upto, steps, most: missing }).await? {

@@ -1,22 +1,22 @@
-//! What a store makes of an outcome, and what its caller is told.
+//! Results of recording, as a store computes them.
 
 use std::num::NonZeroU32;
 
 use super::{CallbackJob, DecidedMessage, Outcome, Recorded};
 
-/// What became of an outcome.
+/// Result of recording an outcome, without its callback job.
 #[derive(Clone, Copy, Debug)]
 pub enum RecordOutcome {
-    /// This was the first decision of the request.
+    /// The first decision of the request.
     Decided,
     /// The same message was recorded before.
     Redelivered,
-    /// Another message had asked for the same request before.
+    /// The request was decided by an earlier message.
     Duplicate {
-        /// Whether the callback is due again.
+        /// Set if the callback is due again.
         resent: bool,
     },
-    /// The message was put aside.
+    /// The message was moved to the poison table.
     Poison,
 }
 

@@ -1,4 +1,4 @@
-//! From claimed callbacks and the decisions they report to what is sent.
+//! Conversion of claimed callbacks and their decision rows to callback jobs.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -10,15 +10,15 @@ use tracing::error;
 
 use super::CallbackJob;
 
-/// A callback that is the caller's now.
+/// A callback leased to the caller.
 pub struct ClaimedCallback {
     /// The request.
     pub request_id: RequestId,
-    /// The number of the attempt that the claim begins.
+    /// Number of the attempt that the claim begins.
     pub attempt: NonZeroU32,
-    /// The attempt's number since the callback was last (re)started.
+    /// Number of the attempt since the callback was last (re)started.
     pub round_attempt: NonZeroU32,
-    /// When the callback was last (re)started.
+    /// Time of the last (re)start.
     pub round_started_at: UnixMillis,
 }
 
@@ -52,12 +52,12 @@ pub fn callback_jobs<S: BuildHasher>(
     let readable = claimed.into_iter().filter_map(|claimed| {
         let id = claimed.request_id;
         let Some(decision) = decisions.get(&id) else {
-            error!(request.id = %id, "a callback has no decision");
+            error!(request.id = %id, "callback without a decision");
             return None;
         };
         let job = job(&claimed, decision);
         job.inspect_err(
-            |error| error!(request.id = %id, column = error.column, "a decision cannot be read by this version"),
+            |error| error!(request.id = %id, column = error.column, "decision not readable by this version"),
         )
         .ok()
     });

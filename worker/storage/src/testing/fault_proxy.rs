@@ -1,4 +1,4 @@
-//! A TCP proxy that fails as networks do.
+//! A TCP proxy that injects network faults.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -8,28 +8,28 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 
-/// Between an engine and a server.
+/// A TCP proxy between an engine and a server.
 pub struct FaultProxy {
     port: u16,
-    state: Arc<State>,
+    state: Arc<ProxyState>,
 }
 
-struct State {
-    /// Where connections lead.
+struct ProxyState {
+    /// Target port of new connections.
     target: AtomicU16,
-    /// Commands are taken from clients and go nowhere.
+    /// Set while commands of clients are dropped.
     swallows_commands: AtomicBool,
-    /// Answers are taken from the server and go nowhere.
+    /// Set while responses of the server are dropped.
     swallows_answers: AtomicBool,
     cut: broadcast::Sender<()>,
 }
 
 impl FaultProxy {
-    /// To a port on loopback.
+    /// Starts a proxy to a port on loopback.
     pub async fn to(target: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(State {
+        let state = Arc::new(ProxyState {
             target: AtomicU16::new(target),
             swallows_commands: AtomicBool::new(false),
             swallows_answers: AtomicBool::new(false),
@@ -57,23 +57,23 @@ impl FaultProxy {
         let _ = self.state.cut.send(());
     }
 
-    /// Leads later connections elsewhere.
+    /// Changes the target of later connections.
     pub fn lead_to(&self, target: u16) {
         self.state.target.store(target, Ordering::SeqCst);
     }
 
-    /// Takes what clients send and passes none of it on, or all again.
+    /// Drops or forwards the commands of clients.
     pub fn swallow_commands(&self, swallows: bool) {
         self.state.swallows_commands.store(swallows, Ordering::SeqCst);
     }
 
-    /// Takes the server's answers and passes none of them on, or all again.
+    /// Drops or forwards the responses of the server.
     pub fn swallow_answers(&self, swallows: bool) {
         self.state.swallows_answers.store(swallows, Ordering::SeqCst);
     }
 }
 
-async fn connect(client: TcpStream, state: Arc<State>) {
+async fn connect(client: TcpStream, state: Arc<ProxyState>) {
     let mut cut = state.cut.subscribe();
     let target = state.target.load(Ordering::SeqCst);
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else { return };

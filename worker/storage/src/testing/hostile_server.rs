@@ -1,4 +1,4 @@
-//! A peer that speaks raw bytes, so that it can be as hostile as it likes.
+//! A TCP server that writes raw bytes, so that its responses can be invalid.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// A listener on a port of its own; it ends when dropped.
+/// A TCP server on a free port; it stops when dropped.
 pub struct HostileServer {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -17,7 +17,7 @@ pub struct HostileServer {
 }
 
 impl HostileServer {
-    /// Each connection, numbered from zero, is given to `serve`.
+    /// Starts a server that calls `serve` for each connection, numbered from zero.
     pub async fn start<F>(serve: impl Fn(TcpStream, usize) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -25,7 +25,7 @@ impl HostileServer {
         Self::start_at(([127, 0, 0, 1], 0).into(), serve).await
     }
 
-    /// Like [`HostileServer::start`], at an address of the test's choice.
+    /// Like [`HostileServer::start`], at a given address.
     pub async fn start_at<F>(
         address: SocketAddr,
         serve: impl Fn(TcpStream, usize) -> F + Send + 'static,
@@ -45,7 +45,7 @@ impl HostileServer {
         Self { address, connections, accepting }
     }
 
-    /// A peer that reads one request of each connection, writes `answer` and closes.
+    /// Starts a server that reads one request of each connection, writes `answer` and closes.
     pub async fn answering(answer: impl Into<Vec<u8>>) -> Self {
         let answer: Arc<[u8]> = answer.into().into();
         Self::start(move |mut stream, _| {
@@ -58,7 +58,7 @@ impl HostileServer {
         .await
     }
 
-    /// A peer that reads one request of each connection and never answers.
+    /// Starts a server that reads one request of each connection and never responds.
     pub async fn hanging() -> Self {
         Self::start(async |mut stream, _| {
             let _ = read_request(&mut stream).await;
@@ -68,7 +68,8 @@ impl HostileServer {
         .await
     }
 
-    /// A peer that pours `chunk` after `head` until it is cut off, and how much that was.
+    /// Starts a server that writes `head` and then `chunk` without end; the receiver gets the number of bytes written
+    /// before the connection closed.
     pub async fn pouring(head: &'static str, chunk: Vec<u8>) -> (Self, oneshot::Receiver<usize>) {
         let (tell, poured) = oneshot::channel();
         let tell = Arc::new(Mutex::new(Some(tell)));
@@ -88,7 +89,7 @@ impl HostileServer {
         (peer, poured)
     }
 
-    /// A port nobody listens on.
+    /// Returns a port on which nothing listens.
     pub async fn refusing() -> u16 {
         Self::answering("").await.port()
     }
@@ -97,7 +98,7 @@ impl HostileServer {
         self.address.port()
     }
 
-    /// Connections taken so far.
+    /// Returns the number of accepted connections.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }

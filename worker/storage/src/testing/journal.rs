@@ -1,19 +1,19 @@
-//! The order in which things happened across the fakes.
+//! The order of events across the fakes.
 
 use std::sync::{Arc, Mutex};
 
-/// Something an engine did.
+/// An action of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalEvent {
     /// The store recorded the outcome of this message.
     Recorded(String),
-    /// The queue removed this message.
+    /// The queue deleted this message.
     Acknowledged(String),
-    /// The queue took this message back.
+    /// This message was released.
     Released(String),
 }
 
-/// What happened so far, in order.
+/// The events so far, in order.
 #[derive(Clone, Debug, Default)]
 pub struct EventJournal(Arc<Mutex<Vec<JournalEvent>>>);
 

@@ -1,4 +1,4 @@
-//! A queue in memory.
+//! An in-memory queue.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -12,24 +12,24 @@ use super::{EventJournal, JournalEvent};
 use crate::error::QueueError;
 use crate::queue::{LeasedMessage, MessageKey, Queue, QueueDepth};
 
-/// A queue in memory: oldest first, leases that end only when a test says so.
+/// An in-memory queue: oldest first, with leases that end only on request.
 #[derive(Default)]
 pub struct MemoryQueue {
-    state: Mutex<State>,
+    state: Mutex<MemoryQueueState>,
     arrived: Notify,
     journal: EventJournal,
 }
 
 #[derive(Default)]
-struct State {
-    messages: BTreeMap<String, Entry>,
+struct MemoryQueueState {
+    messages: BTreeMap<String, MemoryQueueEntry>,
     enqueued: u32,
     most_leased: usize,
     lease_failures: VecDeque<QueueError>,
     acknowledge_failures: VecDeque<QueueError>,
 }
 
-struct Entry {
+struct MemoryQueueEntry {
     body: Vec<u8>,
     enqueued_at: Option<UnixMillis>,
     deliveries: u32,
@@ -49,12 +49,12 @@ impl MemoryQueue {
         let mut state = self.state.lock().unwrap();
         let key = format!("{:06}", state.enqueued);
         state.enqueued += 1;
-        state.messages.insert(key, Entry { body, enqueued_at, deliveries: 0, leased: false });
+        state.messages.insert(key, MemoryQueueEntry { body, enqueued_at, deliveries: 0, leased: false });
         drop(state);
         self.arrived.notify_one();
     }
 
-    /// Enqueues a message whose next delivery is this one.
+    /// Enqueues a message whose next delivery has this number.
     pub fn enqueue_redelivered(&self, message: &SessionMessage, delivery: u32) {
         self.enqueue(message);
         if let Some(mut last) = self.state.lock().unwrap().messages.last_entry() {
@@ -62,17 +62,17 @@ impl MemoryQueue {
         }
     }
 
-    /// The next operations fail, one after the other.
+    /// Makes the next operations fail with these errors.
     pub fn fail_leases(&self, errors: impl IntoIterator<Item = QueueError>) {
         self.state.lock().unwrap().lease_failures.extend(errors);
     }
 
-    /// The next acknowledgements fail, one after the other.
+    /// Makes the next acks fail with these errors.
     pub fn fail_acks(&self, errors: impl IntoIterator<Item = QueueError>) {
         self.state.lock().unwrap().acknowledge_failures.extend(errors);
     }
 
-    /// Ends every lease, as time or a crash does: the messages are delivered again.
+    /// Ends every lease, as after a timeout or a crash: the messages are delivered again.
     pub fn end_leases(&self) {
         for entry in self.state.lock().unwrap().messages.values_mut() {
             entry.leased = false;
@@ -80,17 +80,17 @@ impl MemoryQueue {
         self.arrived.notify_one();
     }
 
-    /// Messages not yet acknowledged.
+    /// Returns the number of messages not yet acknowledged.
     pub fn len(&self) -> usize {
         self.state.lock().unwrap().messages.len()
     }
 
-    /// Messages leased now.
+    /// Returns the number of leased messages.
     pub fn leased(&self) -> usize {
         self.state.lock().unwrap().leased()
     }
 
-    /// The most messages that were leased at once.
+    /// Returns the maximum number of messages leased at the same time.
     pub fn most_leased(&self) -> usize {
         self.state.lock().unwrap().most_leased
     }
@@ -118,7 +118,7 @@ impl MemoryQueue {
     }
 }
 
-impl State {
+impl MemoryQueueState {
     fn leased(&self) -> usize {
         self.messages.values().filter(|entry| entry.leased).count()
     }

@@ -1,4 +1,4 @@
-//! A store in memory.
+//! An in-memory store.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::num::NonZeroU32;
@@ -16,30 +16,30 @@ use crate::store::{
     PoisonMessage, Recorded, Store,
 };
 
-/// Where a callback stands.
+/// State of a callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallbackState {
-    /// To be attempted, not before this.
+    /// Due at this time.
     Due(UnixMillis),
-    /// Being attempted.
+    /// Leased for an attempt.
     Leased,
-    /// It has arrived.
+    /// Delivered.
     Delivered,
-    /// It is a dead letter.
+    /// Dead letter.
     Dead(GiveUpReason),
 }
 
-/// A store in memory, that notes the order of things and fails when told to.
+/// An in-memory store that records the order of its operations and fails on request.
 pub struct MemoryStore {
-    state: Mutex<State>,
+    state: Mutex<MemoryStoreState>,
     journal: EventJournal,
-    /// Passed by `record`, `report` and `backlog`: while it has no permit, the store hangs.
+    /// Acquired by `record`, `report` and `backlog`: without a permit the store hangs.
     gate: Semaphore,
     broken: AtomicBool,
 }
 
 #[derive(Default)]
-struct State {
+struct MemoryStoreState {
     recorded: HashSet<String>,
     decisions: BTreeMap<RequestId, DecidedMessage>,
     duplicates: usize,
@@ -58,27 +58,27 @@ impl MemoryStore {
         Self { state: Mutex::default(), journal, gate: Semaphore::new(1), broken: AtomicBool::new(false) }
     }
 
-    /// Deleting what is past retention panics from now on.
+    /// Makes `purge` panic.
     pub fn break_purge(&self) {
         self.broken.store(true, Ordering::SeqCst);
     }
 
-    /// The next operations fail, one after the other.
+    /// Makes the next records fail with these errors.
     pub fn fail_records(&self, errors: impl IntoIterator<Item = StoreError>) {
         self.state.lock().unwrap().record_failures.extend(errors);
     }
 
-    /// How many of these failures are still to come.
+    /// Returns the number of these errors that are left.
     pub fn failures_left(&self) -> usize {
         self.state.lock().unwrap().record_failures.len()
     }
 
-    /// The next reports fail, one after the other.
+    /// Makes the next reports fail with these errors.
     pub fn fail_reports(&self, errors: impl IntoIterator<Item = StoreError>) {
         self.state.lock().unwrap().report_failures.extend(errors);
     }
 
-    /// No `record`, `report` or `backlog` ends until [`MemoryStore::go_on`].
+    /// Makes `record`, `report` and `backlog` hang until [`MemoryStore::go_on`].
     pub fn hang(&self) {
         self.gate.forget_permits(1);
     }
@@ -87,12 +87,12 @@ impl MemoryStore {
         self.gate.add_permits(1);
     }
 
-    /// A callback that is due, as a crash or a retry left it.
+    /// Adds a due callback, as after a crash or before a retry.
     pub fn leave(&self, job: CallbackJob, due: UnixMillis) {
         self.state.lock().unwrap().callbacks.insert(job.request_id, (job, CallbackState::Due(due)));
     }
 
-    /// A callback that somebody attempts now.
+    /// Adds a callback that another worker has leased.
     pub fn leave_leased(&self, job: CallbackJob) {
         self.state.lock().unwrap().callbacks.insert(job.request_id, (job, CallbackState::Leased));
     }
@@ -109,7 +109,7 @@ impl MemoryStore {
         self.state.lock().unwrap().poison.clone()
     }
 
-    /// Messages recorded as duplicates, and as redelivered.
+    /// Returns the numbers of duplicates and of redelivered messages.
     pub fn repeats(&self) -> (usize, usize) {
         let state = self.state.lock().unwrap();
         (state.duplicates, state.redelivered)
@@ -119,28 +119,28 @@ impl MemoryStore {
         self.state.lock().unwrap().callbacks.get(&id).map(|(_, state)| *state)
     }
 
-    /// Callbacks in this state.
+    /// Counts the callbacks in a state.
     pub fn count(&self, wanted: impl Fn(CallbackState) -> bool) -> usize {
         self.state.lock().unwrap().callbacks.values().filter(|(_, state)| wanted(*state)).count()
     }
 
-    /// The batches of reports that were written.
+    /// Returns the batches of reports.
     pub fn reports(&self) -> Vec<Vec<AttemptReport>> {
         self.state.lock().unwrap().reports.clone()
     }
 
-    /// Callbacks handed back unattempted.
+    /// Returns the number of released callbacks.
     pub fn released(&self) -> usize {
         self.state.lock().unwrap().released
     }
 
-    /// How often callbacks were claimed.
+    /// Returns the number of claims.
     pub fn claims(&self) -> usize {
         self.state.lock().unwrap().claims
     }
 }
 
-impl State {
+impl MemoryStoreState {
     fn record(&mut self, outcome: Outcome) -> Recorded {
         if !self.recorded.insert(outcome.key().as_str().to_owned()) {
             self.redelivered += 1;
@@ -251,7 +251,7 @@ impl Store for MemoryStore {
     }
 
     async fn purge(&self, _: UnixMillis) -> Result<bool, StoreError> {
-        assert!(!self.broken.load(Ordering::SeqCst), "a bug of the store");
+        assert!(!self.broken.load(Ordering::SeqCst), "injected panic");
         Ok(false)
     }
 

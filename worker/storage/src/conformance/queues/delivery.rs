@@ -1,4 +1,4 @@
-//! Messages come, once, until they are acknowledged.
+//! Delivery and acknowledgement.
 
 use std::collections::HashSet;
 use std::sync::Arc;

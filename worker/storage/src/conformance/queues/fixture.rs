@@ -1,4 +1,4 @@
-//! What the suite needs of an engine.
+//! Fixture of the queue suite.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 pub const NO_WAIT: Duration = Duration::ZERO;
-/// The longest that a test waits for what must happen.
+/// Maximum wait for an expected event.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
-/// The lease of messages whose holder dies, where only its end gives them free.
+/// Lease of messages whose worker dies, on engines where only the end of the lease releases them.
 const UNNOTICED: Duration = Duration::from_secs(8);
 
-/// What a test sets.
+/// Settings of a test queue.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueOptions {
     pub depth_limit: u64,
@@ -27,52 +27,52 @@ impl Default for QueueOptions {
     }
 }
 
-/// A worker's access to the queue.
+/// A worker's handle of the queue.
 pub type QueueHandle = Arc<dyn Queue>;
 
-/// An engine with a queue of its own.
+/// An engine with a fresh queue.
 #[async_trait]
 pub trait QueueFixture: Send + Sync + Sized + 'static {
-    /// Whether messages come strictly in the order in which they were enqueued.
+    /// Set if messages are delivered strictly in the order of their enqueue.
     const ORDERED: bool;
-    /// Whether there is a limit to what the queue holds.
+    /// Set if the queue enforces a depth limit.
     const DEPTH_LIMIT: bool = true;
-    /// Whether a delivery counts although its message was handed back.
+    /// Set if a delivery counts although its message was released.
     const RELEASE_COUNTS: bool = false;
-    /// Whether a message is done with when a worker says so whose lease has ended and passed to another.
+    /// Set if an ack deletes a message although its lease has ended and passed to another worker.
     const LATE_IS_BELIEVED: bool = true;
-    /// Whether it is noticed that a holder died, before its leases end.
+    /// Set if the death of a worker is detected before its leases end.
     const DEATH_IS_NOTICED: bool = true;
-    /// How long an engine that found the queue empty may leave it alone.
+    /// Maximum pause of an engine after it found the queue empty.
     const PAUSE: Duration = Duration::ZERO;
-    /// The shortest lease there is.
+    /// The shortest possible lease.
     const SHORTEST_LEASE: Duration = Duration::ZERO;
-    /// As far from a message as the queue can hold.
+    /// A body that cannot be decoded.
     const NO_MESSAGE: &[u8] = b"\xff\xfe { not \0 json";
-    /// Large numbers of messages are divided by this, where the server is slow.
+    /// Divisor of large message counts for slow servers.
     const FEWER: usize = 1;
 
     async fn start(options: QueueOptions) -> Self;
 
-    /// A worker of its own where the engine allows several at a time, else the one again.
+    /// Returns a new worker if the engine allows several at a time, else the same one again.
     async fn worker(&self) -> QueueHandle;
 
     async fn enqueue(&self, body: &str) -> Result<(), EnqueueFailure>;
 
-    /// Whether the queue takes a text.
+    /// Returns whether the queue accepts a text.
     fn takes(_body: &str) -> bool {
         true
     }
 
-    /// Puts [`Self::NO_MESSAGE`] into the queue, as no edge does.
+    /// Enqueues [`Self::NO_MESSAGE`], which no edge does.
     async fn enqueue_no_message(&self);
 
-    /// Ends a worker as SIGKILL does, and gives one that goes on.
+    /// Ends a worker as SIGKILL does, and returns another one.
     async fn kill(&self, worker: QueueHandle) -> QueueHandle;
 
     async fn close(&self, worker: &QueueHandle);
 
-    /// The server's time, in milliseconds since 1970, where it notes when a message was enqueued.
+    /// Returns the server's time in milliseconds since 1970, if the server records the time of an enqueue.
     async fn server_time(&self) -> Option<u64>;
 
     async fn enqueue_all<'a>(&self, bodies: impl IntoIterator<Item = &'a str> + Send) {
@@ -81,31 +81,31 @@ pub trait QueueFixture: Send + Sync + Sized + 'static {
         }
     }
 
-    /// So many messages: "0", "1" and so on.
+    /// Enqueues `count` messages: "0", "1" and so on.
     async fn enqueue_numbers(&self, count: usize) {
         let bodies: Vec<_> = (0..count).map(|number| number.to_string()).collect();
         self.enqueue_all(bodies.iter().map(String::as_str)).await;
     }
 }
 
-/// A lease that ends while a test looks on.
+/// Returns options with a lease that ends during a test.
 pub fn short<F: QueueFixture>() -> QueueOptions {
     let message_lease = Duration::from_millis(400).max(F::SHORTEST_LEASE);
     QueueOptions { message_lease, ..QueueOptions::default() }
 }
 
-/// Leases that nobody outlives unnoticed for long.
+/// Returns options for tests in which a worker dies.
 pub fn deadly<F: QueueFixture>() -> QueueOptions {
     let long = QueueOptions::default();
     if F::DEATH_IS_NOTICED { long } else { QueueOptions { message_lease: UNNOTICED, ..long } }
 }
 
-/// Longer than that lease.
+/// Returns a duration longer than that lease.
 pub fn past<F: QueueFixture>() -> Duration {
     short::<F>().message_lease * 2
 }
 
-/// Leases until `count` messages came, however many leases it takes.
+/// Leases until `count` messages were delivered.
 pub async fn lease(worker: &QueueHandle, count: usize) -> Vec<LeasedMessage> {
     let deadline = Instant::now() + PATIENCE;
     let mut all = Vec::new();
@@ -117,7 +117,7 @@ pub async fn lease(worker: &QueueHandle, count: usize) -> Vec<LeasedMessage> {
     all
 }
 
-/// Fails if any message comes within `time`.
+/// Asserts that no message is delivered within `time`.
 pub async fn nothing_comes(worker: &QueueHandle, time: Duration) {
     let came = worker.lease(10, time).await.unwrap();
     assert!(came.is_empty(), "{came:?}");
@@ -139,7 +139,7 @@ pub fn deliveries(messages: &[LeasedMessage]) -> Vec<u32> {
     messages.iter().map(|message| message.deliveries).collect()
 }
 
-/// The bodies, as text, in the order of the messages.
+/// Returns the bodies as text, in the order of the messages.
 pub fn bodies(messages: &[LeasedMessage]) -> Vec<String> {
     messages.iter().map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect()
 }

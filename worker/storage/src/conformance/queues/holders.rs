@@ -108,7 +108,7 @@ pub(super) async fn a_holder_that_wakes_up_and_acknowledges_is_believed<F: Queue
 pub(super) async fn released_messages_come_at_once<F: QueueFixture>() {
     let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
-    // Whatever connections it takes are there then.
+    // All connections are established then.
     assert!(worker.lease(1, Duration::from_millis(300)).await.unwrap().is_empty());
     fixture.enqueue_all(["a", "b"]).await;
     let counted = |times: u32| if F::RELEASE_COUNTS { times } else { 1 };
@@ -150,7 +150,7 @@ pub(super) async fn a_dropped_lease_loses_nothing<F: QueueFixture>() {
         };
         fixture.enqueue(&round.to_string()).await.unwrap();
         leasing.abort();
-        // Whoever was quicker, the message or the end of the lease.
+        // Either the message or the end of the lease came first.
         if let Ok(leased) = leasing.await {
             release(&worker, &leased.unwrap()).await;
         }

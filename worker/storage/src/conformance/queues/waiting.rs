@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::QueueFixture;
 use super::fixture::{PATIENCE, QueueHandle, QueueOptions, bodies, lease, release};
 
-/// What a machine under load may add to a wait.
+/// Tolerance for a machine under load.
 const SLACK: Duration = Duration::from_secs(2);
 
 fn waiting(worker: &QueueHandle) -> JoinHandle<Vec<LeasedMessage>> {
@@ -32,7 +32,7 @@ pub(super) async fn an_empty_queue_gives_nothing_when_the_wait_is_over<F: QueueF
 pub(super) async fn a_message_that_is_there_comes_without_a_wait<F: QueueFixture>() {
     let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
-    // Whatever connections it takes are there then.
+    // All connections are established then.
     assert!(worker.lease(1, Duration::from_millis(300)).await.unwrap().is_empty());
     for body in ["a", "b", "c", "d"] {
         fixture.enqueue(body).await.unwrap();

@@ -132,7 +132,7 @@ pub(super) async fn a_released_callback_is_due_at_once_and_its_attempt_does_not_
     fixture.store.release(vec![(first.request_id, first.attempt)]).await.unwrap();
     let claimed = fixture.other.claim(fixture.now(), limits(10, 10)).await.unwrap();
     assert_eq!((claimed[0].attempt, claimed[0].round_attempt), (attempt(1), attempt(1)));
-    // What was handed back is no longer its former holder's, though the number is the same again.
+    // A released callback is no longer leased to its former worker, though the attempt number is the same again.
     assert_eq!(claimed.len(), 1);
 }
 

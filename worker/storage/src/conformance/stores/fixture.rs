@@ -14,7 +14,7 @@ use crate::{Clock, Effects, SystemRandom};
 use async_trait::async_trait;
 use chargegate_core::{GiveUpReason, UnixMillis};
 
-/// A clock that a test moves.
+/// A clock that a test advances.
 #[derive(Debug)]
 pub struct ManualClock(AtomicU64);
 
@@ -66,7 +66,7 @@ impl From<&Reconciliation> for OutcomeCounts {
     }
 }
 
-/// What the books say, however the store keeps them.
+/// Counts of a store, independent of its representation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutcomeCounts {
     pub decided: u64,
@@ -75,21 +75,21 @@ pub struct OutcomeCounts {
     pub delivered: u64,
     pub dead: u64,
     pub in_flight: u64,
-    /// Halves of decisions.
+    /// Decisions without a callback, and callbacks without a decision.
     pub torn: usize,
 }
 
-/// The parts of a store under test that its interface does not show.
+/// Access to a store under test beyond its interface.
 #[async_trait]
 pub trait StoreBackend: Send + Sync {
-    /// Makes everything in the store older, where the store goes by a clock of its own.
+    /// Ages all rows, if the store uses its own clock.
     async fn age(&self, by: Duration);
 
-    /// Counts what the store holds.
+    /// Returns the counts.
     async fn totals(&self) -> OutcomeCounts;
 }
 
-/// A fresh store with two workers on it. Time stands still unless a test moves it.
+/// A fresh store with two workers. Time stands still unless a test advances it.
 pub struct StoreFixture {
     pub store: Arc<dyn Store>,
     pub other: Arc<dyn Store>,
@@ -104,7 +104,7 @@ impl StoreFixture {
         self.clock.now()
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub async fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.backend.age(by).await;
@@ -124,7 +124,7 @@ impl StoreFixture {
         job(self.record(vec![outcome]).await.remove(0))
     }
 
-    /// Callbacks of one host that are due.
+    /// Adds due callbacks of one host.
     pub async fn fill(&self, host: &str, from: u32, count: u32) {
         let numbers: Vec<u32> = (from..from + count).collect();
         for chunk in numbers.chunks(2500) {
@@ -158,7 +158,7 @@ impl StoreFixture {
         (in_flight, dead)
     }
 
-    /// Purges until nothing is left; says in how many steps.
+    /// Purges until nothing is left; returns the number of steps.
     pub async fn purge(&self, before: UnixMillis) -> usize {
         let mut steps = 1;
         while self.store.purge(before).await.unwrap() {

@@ -1,4 +1,4 @@
-//! What operators see.
+//! Read-only access for operators.
 
 use std::time::Duration;
 

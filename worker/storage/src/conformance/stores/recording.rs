@@ -1,4 +1,4 @@
-//! One decision per request, whoever asks again.
+//! One decision per request, also under repeats.
 
 use std::time::Duration;
 

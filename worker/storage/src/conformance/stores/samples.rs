@@ -10,7 +10,7 @@ use crate::store::{
 };
 use chargegate_core::{Decision, DecisionStatus, MessageDecodeError, RequestId, SessionMessage, UnixMillis};
 
-/// Where a test's clock begins: years apart from any server's.
+/// Start of the manual clock: years apart from any server's clock.
 pub const START: u64 = 1_700_000_000_000;
 pub const TOKEN: &str = "driver-allowed-0000000001";
 
