@@ -72,7 +72,7 @@ fn with_remedy(error: OpenError) -> EngineOpenError {
     EngineOpenError::new(error, remedy)
 }
 
-/// Returns the settings behind a refusal. Its text already says what is wrong with them.
+/// Returns the settings behind a refusal. The text of the refusal names the fault.
 fn refusal_remedy(failure: &ApiFailure) -> String {
     match failure {
         ApiFailure::Token { .. } => format!("see CLOUDFLARE_API_TOKEN, and the account in {QUEUE_URL}"),

@@ -57,7 +57,7 @@ fn with_remedy(error: OpenError) -> EngineOpenError {
     EngineOpenError::new(error, remedy)
 }
 
-/// Returns the settings behind a refusal. Its text already says what is wrong with them.
+/// Returns the settings behind a refusal. The text of the refusal names the fault.
 fn refusal_remedy(refusal: &Refusal) -> String {
     match refusal {
         Refusal::NoCredentials(_) => {
