@@ -16,9 +16,8 @@ use sqlx::{Row as _, SqlitePool};
 use self::index::Index;
 #[cfg(test)]
 pub(super) use self::index::{OLDEST, STEP};
-use super::batch::{Failure, Operation, Reply, Transaction};
 use super::keys::{count, ids, millis, moment, request_id};
-use super::writer::Command;
+use super::operation::{Failure, Operation, Transaction};
 use chargegate_storage::store::fair_share;
 use chargegate_storage::store::row::{self, ClaimedCallback, DecisionRow, UnreadableColumn};
 use chargegate_storage::store::{CallbackJob, ClaimLimits};
@@ -137,10 +136,6 @@ impl Operation for Claim {
 
     fn answer(self, outcome: Vec<ClaimedCallback>) -> Vec<ClaimedCallback> {
         outcome
-    }
-
-    fn into_command(self, reply: Reply<Vec<ClaimedCallback>>) -> Command {
-        Command::Claim((self, reply))
     }
 }
 

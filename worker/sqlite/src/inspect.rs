@@ -7,7 +7,8 @@ use std::path::Path;
 
 use sqlx::SqlitePool;
 
-use super::open::{self, SqliteOpenError};
+use super::open;
+use super::open_error::SqliteOpenError;
 
 /// Read-only access to a data folder.
 #[derive(Clone, Debug)]

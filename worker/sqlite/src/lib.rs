@@ -12,6 +12,8 @@ mod keys;
 mod lock;
 mod messages;
 mod open;
+mod open_error;
+mod operation;
 mod purge;
 mod queue;
 mod record;
@@ -31,10 +33,12 @@ use chargegate_core::MAX_MESSAGE_BYTES;
 use sqlx::SqlitePool;
 use tokio::sync::{Mutex, Notify, mpsc};
 
+use self::batch::Command;
 pub use self::inspect::SqliteInspector;
-pub use self::open::SqliteOpenError;
 use self::open::{Opened, Tuning};
-use self::writer::{Command, Writer};
+pub use self::open_error::SqliteOpenError;
+use self::operation::{Failure, Operation, Reply};
+use self::writer::Writer;
 use chargegate_storage::Effects;
 use chargegate_storage::QueueError;
 use chargegate_storage::metric;
@@ -146,7 +150,7 @@ impl SqliteEngine {
         if body.len() > MAX_MESSAGE_BYTES {
             return Err(EnqueueFailure::TooLarge);
         }
-        if self.write(batch::Enqueue { body }).await.map_err(QueueError::from)? {
+        if self.write(messages::Enqueue { body }).await.map_err(QueueError::from)? {
             Ok(())
         } else {
             Err(EnqueueFailure::DepthLimit)
@@ -170,11 +174,13 @@ impl SqliteEngine {
     }
 
     /// Sends `operation` to the writer task and waits for the commit.
-    async fn write<O: batch::Operation>(&self, operation: O) -> Result<O::Answer, batch::Failure> {
+    async fn write<O: Operation>(&self, operation: O) -> Result<O::Answer, Failure>
+    where
+        Command: From<(O, Reply<O::Answer>)>,
+    {
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let command = operation.into_command(reply);
-        self.shared.commands.send(command).await.map_err(|_| batch::Failure::Closed)?;
-        answer.await.map_err(|_| batch::Failure::Closed)?
+        self.shared.commands.send((operation, reply).into()).await.map_err(|_| Failure::Closed)?;
+        answer.await.map_err(|_| Failure::Closed)?
     }
 
     fn waiting(&self) -> u64 {

@@ -4,7 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
-use super::open::SqliteOpenError;
+use super::open_error::SqliteOpenError;
 
 /// The lock on a data folder, released when dropped.
 #[derive(Debug)]

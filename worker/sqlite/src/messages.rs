@@ -6,10 +6,9 @@ use chargegate_core::UnixMillis;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::batch::{Failure, Operation, Reply, Transaction};
 use super::keys::{count, millis, numbers};
+use super::operation::{Failure, Operation, Transaction};
 use super::rows::Rows;
-use super::writer::Command;
 use chargegate_storage::queue::{LeasedMessage, MessageKey};
 
 /// `visible_at` of a message without a lease: long past, and as wide in the file as a present time. If a row grew when
@@ -47,10 +46,6 @@ impl Operation for Enqueue {
 
     fn answer(self, outcome: bool) -> bool {
         outcome
-    }
-
-    fn into_command(self, reply: Reply<bool>) -> Command {
-        Command::Enqueue((self, reply))
     }
 }
 
@@ -97,10 +92,6 @@ impl Operation for Lease {
     fn answer(self, outcome: Leased) -> Leased {
         outcome
     }
-
-    fn into_command(self, reply: Reply<Leased>) -> Command {
-        Command::Lease((self, reply))
-    }
 }
 
 async fn next_end(transaction: &mut Transaction<'_>) -> Result<Option<UnixMillis>, Failure> {
@@ -144,10 +135,6 @@ impl Operation for Acknowledge {
     }
 
     fn answer(self, (): ()) {}
-
-    fn into_command(self, reply: Reply<()>) -> Command {
-        Command::Acknowledge((self, reply))
-    }
 }
 
 /// Makes messages visible again; this delivery does not count.
@@ -174,8 +161,4 @@ impl Operation for Release {
     }
 
     fn answer(self, (): ()) {}
-
-    fn into_command(self, reply: Reply<()>) -> Command {
-        Command::Release((self, reply))
-    }
 }

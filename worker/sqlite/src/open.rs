@@ -1,7 +1,6 @@
 //! Opening of a data folder: lock, file, PRAGMAs, schema, and release of the leases of an ended process.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use chargegate_core::UnixMillis;
@@ -11,6 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool};
 use super::keys::millis;
 use super::lock::{self, FolderLock};
 use super::messages::NOT_HELD;
+use super::open_error::SqliteOpenError;
 use super::schema::{self, Kind};
 
 const FILE: &str = "chargegate.db";
@@ -44,78 +44,6 @@ pub(super) struct Opened {
     pub(super) readers: SqlitePool,
     pub(super) lock: FolderLock,
     pub(super) depth: u64,
-}
-
-/// Error of opening a data folder.
-#[derive(Debug, thiserror::Error)]
-pub enum SqliteOpenError {
-    /// The folder does not exist, or has no database.
-    #[error("there is no database in {}", path.display())]
-    Missing {
-        /// The data folder.
-        path: PathBuf,
-    },
-    /// The folder or its files cannot be created or opened.
-    #[error("the data folder {} cannot be used", path.display())]
-    Folder {
-        /// The data folder.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-    /// Another process has locked the folder.
-    #[error(
-        "the data folder {} is in use by another process",
-        path.display()
-    )]
-    InUse {
-        /// The data folder.
-        path: PathBuf,
-    },
-    /// The file is not a database of this program.
-    #[error("{} is not a chargegate database", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file was written by a newer version of this program.
-    #[error(
-        "{} has schema version {found}, and this program knows {known}",
-        path.display()
-    )]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-        /// The newest version known here.
-        known: usize,
-    },
-    /// `SQLite` did not apply a setting that is required for durable writes.
-    #[error(
-        "{} would not be durable: PRAGMA {pragma} is {found} and must be {expected}",
-        path.display()
-    )]
-    NotDurable {
-        /// The file.
-        path: PathBuf,
-        /// The setting.
-        pragma: &'static str,
-        /// The required value.
-        expected: &'static str,
-        /// The value found.
-        found: String,
-    },
-    /// The database failed.
-    #[error("the database {} cannot be opened", path.display())]
-    Database {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: sqlx::Error,
-    },
 }
 
 pub(super) async fn open(

@@ -3,9 +3,8 @@
 use chargegate_core::UnixMillis;
 use sqlx::Row as _;
 
-use super::batch::{Failure, Operation, Reply, Transaction};
 use super::keys::{StoredKey, ids, millis, request_id};
-use super::writer::Command;
+use super::operation::{Failure, Operation, Transaction};
 
 /// Maximum number of decisions, of duplicates and of poison messages that one transaction deletes: other writes wait
 /// meanwhile.
@@ -34,10 +33,6 @@ impl Operation for Purge {
 
     fn answer(self, outcome: bool) -> bool {
         outcome
-    }
-
-    fn into_command(self, reply: Reply<bool>) -> Command {
-        Command::Purge((self, reply))
     }
 }
 

@@ -6,8 +6,7 @@ use async_trait::async_trait;
 use chargegate_core::EnqueueError;
 use tokio::time::Instant;
 
-use super::batch::{Acknowledge, Lease, Release};
-use super::messages::Leased;
+use super::messages::{Acknowledge, Lease, Leased, Release};
 use super::{SqliteEngine, keys};
 use chargegate_storage::QueueError;
 use chargegate_storage::queue::{LeasedMessage, MessageKey, Producer, Queue, QueueDepth};

@@ -6,10 +6,9 @@ use std::sync::LazyLock;
 use chargegate_core::{CALLBACK_RESEND_INTERVAL, RequestId};
 use sqlx::Row as _;
 
-use super::batch::{Failure, Operation, Reply, Transaction};
 use super::keys::{StoredKey, millis, request_id};
+use super::operation::{Failure, Operation, Transaction};
 use super::rows::Rows;
-use super::writer::Command;
 use chargegate_storage::store::{DecidedMessage, Outcome, PoisonMessage, RecordOutcome, Recorded};
 
 static INSERT_DECISION: LazyLock<Rows> = LazyLock::new(|| {
@@ -67,10 +66,6 @@ impl Operation for Record {
 
     fn answer(self, verdicts: Vec<RecordOutcome>) -> Vec<Recorded> {
         self.outcomes.into_iter().zip(verdicts).map(|(outcome, verdict)| verdict.answer(outcome)).collect()
-    }
-
-    fn into_command(self, reply: Reply<Vec<Recorded>>) -> Command {
-        Command::Record((self, reply))
     }
 }
 

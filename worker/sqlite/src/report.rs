@@ -6,9 +6,8 @@ use std::num::NonZeroU32;
 use chargegate_core::RequestId;
 use serde_json::{Value, json};
 
-use super::batch::{Failure, Operation, Reply, Transaction};
 use super::keys::{millis, request_id};
-use super::writer::Command;
+use super::operation::{Failure, Operation, Transaction};
 use chargegate_storage::store::{AfterAttempt, AttemptReport, AttemptResult};
 
 /// Records the results of attempts.
@@ -36,10 +35,6 @@ impl Operation for Report {
     }
 
     fn answer(self, (): ()) {}
-
-    fn into_command(self, reply: Reply<()>) -> Command {
-        Command::Report((self, reply))
-    }
 }
 
 /// Updates the callbacks and returns those whose report was accepted.
@@ -136,8 +131,4 @@ impl Operation for HandBack {
     }
 
     fn answer(self, (): ()) {}
-
-    fn into_command(self, reply: Reply<()>) -> Command {
-        Command::HandBack((self, reply))
-    }
 }

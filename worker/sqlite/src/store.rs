@@ -6,8 +6,11 @@ use std::num::NonZeroU32;
 use async_trait::async_trait;
 use chargegate_core::{RequestId, UnixMillis};
 
-use super::batch::{Claim, HandBack, Purge, Record, Report};
+use super::claim::Claim;
 use super::keys::count;
+use super::purge::Purge;
+use super::record::Record;
+use super::report::{HandBack, Report};
 use super::{SqliteEngine, claim};
 use chargegate_storage::StoreError;
 use chargegate_storage::store::{

@@ -5,37 +5,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
 use super::SqliteSettings;
-use super::batch::{
-    Acknowledge, Claim, Enqueue, Failure, Group, HandBack, Lease, Operation, Purge, Record, Release, Reply,
-    Report, Transaction,
-};
+use super::batch::{Command, OperationGroup};
 use super::lock::FolderLock;
 use super::open;
+use super::operation::{Failure, Transaction};
 use chargegate_storage::Clock;
 
 /// Capacity of the command channel; callers wait when it is full.
 const COMMAND_CAPACITY: usize = 1024;
 /// Maximum number of commands in one transaction, which bounds the wait of a caller for others.
 const MAX_GROUP: usize = 256;
-
-type Asked<O> = (O, Reply<<O as Operation>::Answer>);
-
-/// A command to the writer.
-pub(super) enum Command {
-    Acknowledge(Asked<Acknowledge>),
-    Purge(Asked<Purge>),
-    Report(Asked<Report>),
-    HandBack(Asked<HandBack>),
-    Claim(Asked<Claim>),
-    Release(Asked<Release>),
-    Record(Asked<Record>),
-    Enqueue(Asked<Enqueue>),
-    Lease(Asked<Lease>),
-    Close(oneshot::Sender<()>),
-}
 
 /// State of the writer task.
 pub(super) struct Writer {
@@ -65,7 +47,7 @@ impl Writer {
         let mut closing = Vec::new();
         // Zero means that all senders are dropped, or the channel is closed and empty.
         while waiting.recv_many(&mut commands, MAX_GROUP).await > 0 {
-            let mut group = Group::default();
+            let mut group = OperationGroup::default();
             let asked_to_close = commands.drain(..).filter_map(|command| group.push(command));
             closing.extend(asked_to_close);
             if !closing.is_empty() {
@@ -83,7 +65,7 @@ impl Writer {
         }
     }
 
-    async fn write_group(&mut self, mut group: Group) {
+    async fn write_group(&mut self, mut group: OperationGroup) {
         match self.transact(&mut group).await {
             Ok(()) => group.succeed(),
             Err(Failure::Full) => {
@@ -100,7 +82,7 @@ impl Writer {
 
     /// Applies a group and commits it. After an error none of it is in the file, except that a failed commit may still
     /// be found there after a crash.
-    async fn transact(&mut self, group: &mut Group) -> Result<(), Failure> {
+    async fn transact(&mut self, group: &mut OperationGroup) -> Result<(), Failure> {
         if group.is_empty() {
             return Ok(());
         }
@@ -149,7 +131,10 @@ impl Writer {
     }
 }
 
-async fn apply_and_commit(group: &mut Group, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
+async fn apply_and_commit(
+    group: &mut OperationGroup,
+    transaction: &mut Transaction<'_>,
+) -> Result<(), Failure> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *transaction.connection).await?;
     group.apply(transaction).await?;
     sqlx::query("COMMIT").execute(&mut *transaction.connection).await?;

@@ -4,11 +4,6 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::claim::{DUE, OLDEST, STEP};
-use chargegate_storage::store::CallbackBacklog;
-
-fn retry_at(at: UnixMillis) -> AfterAttempt {
-    AfterAttempt::Retry { due_at: at }
-}
 
 /// Ten thousand due callbacks of one host, without the way through the queue.
 async fn fill(bench: &Bench, host: &str, from: u32, count: u32) {

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::{SqliteInspector, SqliteOpenError};
-use chargegate_storage::inspect::{DecisionFilter, DecisionPage, Inspect};
 
 async fn three(bench: &Bench) {
     for n in 1..=3 {
@@ -12,11 +11,6 @@ async fn three(bench: &Bench) {
         }
         bench.clock.advance(Duration::from_secs(1));
     }
-}
-
-#[track_caller]
-fn ids(page: &DecisionPage) -> Vec<RequestId> {
-    page.decisions.iter().map(|line| line.request_id).collect()
 }
 
 #[tokio::test]

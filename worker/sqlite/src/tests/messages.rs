@@ -1,10 +1,7 @@
 //! The queue.
 
 use super::*;
-use crate::EnqueueFailure;
 use chargegate_storage::SystemClock;
-use chargegate_storage::queue::QueueDepth;
-use chargegate_storage::{QueueError, StoreError};
 
 #[tokio::test]
 async fn an_acknowledged_message_is_gone() {
