@@ -29,6 +29,7 @@ mod problem;
 mod request;
 mod request_id;
 mod retry;
+mod retry_after;
 mod retry_budget;
 mod station_id;
 mod time;
@@ -52,6 +53,7 @@ pub use request_id::{RequestId, RequestIdError};
 pub use retry::{
     AttemptOutcome, CALLBACK_RESEND_INTERVAL, GiveUpReason, NextAttempt, RetryPolicy, full_jitter,
 };
+pub use retry_after::parse_retry_after;
 pub use retry_budget::RetryBudget;
 pub use station_id::{StationId, StationIdError};
 pub use time::{UnixMillis, UtcDateTime};

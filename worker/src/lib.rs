@@ -9,7 +9,6 @@ mod fake_authorizer;
 mod metric;
 mod ops;
 mod pipeline;
-mod retry_after;
 mod retry_until_done;
 mod worker;
 

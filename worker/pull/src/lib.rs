@@ -5,6 +5,5 @@
 pub mod cloudflare;
 mod connect_timeout;
 pub mod engine;
-mod retry_after;
 #[cfg(feature = "sqs")]
 pub mod sqs;

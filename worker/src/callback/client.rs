@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chargegate_core::{AddressPolicy, CallbackScheme, CallbackUrl, Traceparent, callback_body};
-use http::header::{CONTENT_TYPE, USER_AGENT};
+use chargegate_core::{
+    AddressPolicy, CallbackScheme, CallbackUrl, Traceparent, callback_body, parse_retry_after,
+};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -17,7 +19,6 @@ use tokio::time::Instant;
 
 use super::connector::{ConnectError, GuardedConnector, HostResolver};
 use crate::connect_timeout::ConnectTimeout;
-use crate::retry_after::retry_after;
 use chargegate_storage::store::{AttemptResult, CallbackJob};
 
 /// Most bytes read of a response body, so that the connection can be reused; a longer body closes the connection. Only
@@ -94,7 +95,10 @@ impl CallbackClient {
                 drain(body, end).await;
                 AttemptResponse {
                     result: AttemptResult::Answered(head.status.as_u16()),
-                    retry_after: retry_after(&head.headers),
+                    retry_after: head
+                        .headers
+                        .get(RETRY_AFTER)
+                        .and_then(|value| parse_retry_after(value.as_bytes())),
                 }
             }
         }

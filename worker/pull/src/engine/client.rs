@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::USER_AGENT;
+use chargegate_core::parse_retry_after;
+use http::header::{RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -12,7 +13,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::connect_timeout::ConnectTimeout;
-use crate::retry_after::retry_after;
 
 /// Time limit of connecting, including name resolution and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -103,7 +103,10 @@ impl ServiceResponse {
     /// Returns the wait that the service asks for (RFC 9110 section 10.2.3), bounded by [`MAX_RETRY_AFTER`]. The date
     /// form is ignored.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        retry_after(&self.headers).map(|wait| wait.min(MAX_RETRY_AFTER))
+        self.headers
+            .get(RETRY_AFTER)
+            .and_then(|value| parse_retry_after(value.as_bytes()))
+            .map(|wait| wait.min(MAX_RETRY_AFTER))
     }
 }
 
