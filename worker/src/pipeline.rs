@@ -115,7 +115,7 @@ impl Pipeline {
         !self.lease_task.is_finished() && !self.record_task.is_finished()
     }
 
-    /// Waits until leasing has ended, whatever the cause.
+    /// Waits until leasing has ended for any reason.
     pub(crate) async fn ended(&self) {
         self.stop.cancelled().await;
     }

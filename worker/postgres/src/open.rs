@@ -22,7 +22,7 @@ pub enum PostgresOpenError {
     Unreachable {
         /// Host and port, or socket.
         place: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: Option<sqlx::Error>,
     },
@@ -31,7 +31,7 @@ pub enum PostgresOpenError {
     Credentials {
         /// Host and port, or socket.
         place: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: sqlx::Error,
     },

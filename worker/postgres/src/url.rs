@@ -48,7 +48,7 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// The text is no URL of a PostgreSQL database.
+/// Text that is not the URL of a PostgreSQL database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a URL like postgres://user:password@host:5432/database")]
 pub struct DatabaseUrlError;

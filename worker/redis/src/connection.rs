@@ -23,7 +23,7 @@ const CONNECT: Duration = Duration::from_millis(1_500);
 const BASE: Duration = Duration::from_millis(50);
 const CAP: Duration = Duration::from_secs(1);
 
-/// Why a command was not done, or is not known to have been.
+/// Failure of a command, which may have been executed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
     /// The server said so. What it says is kept only where it cannot repeat what it was sent.
@@ -47,12 +47,12 @@ pub(super) enum CommandError {
 }
 
 impl CommandError {
-    /// Whether the server refused with this code.
+    /// Returns whether the server refused with this code.
     pub(super) fn is(&self, expected: &str) -> bool {
         matches!(self, Self::Refused { code, .. } if code == expected)
     }
 
-    /// Whether another connection may do better.
+    /// Returns whether a new connection may help.
     fn breaks(&self) -> bool {
         match self {
             // A replica now, or someone changed the passwords: the address may lead elsewhere.
@@ -106,7 +106,7 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 struct Slot {
     connection: Option<MultiplexedConnection>,
-    /// How many connections there were.
+    /// Number of connections so far.
     generation: u64,
     /// Attempts to connect that failed since the last one that did not.
     failures: u32,
@@ -131,7 +131,7 @@ impl Link {
         Ok(Self { client, config, deadline: DEADLINE + block, effects, slot: Mutex::default() })
     }
 
-    /// Connects where there is no connection, and says its number.
+    /// Connects if disconnected, and returns the number of the connection.
     pub(super) async fn connect(&self) -> Result<u64, CommandError> {
         let connecting = async { self.connection().await.map(|(generation, _)| generation) };
         tokio::time::timeout(self.deadline, connecting).await.unwrap_or(Err(CommandError::TimedOut))

@@ -1,4 +1,4 @@
-//! Who this worker is to the server, and how others see that it lives.
+//! Identity of this worker on the server, and its heartbeat.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::streams::Streams;
 use chargegate_storage::Effects;
 use chargegate_storage::metric;
 
-/// How often a worker says that it lives.
+/// Interval of heartbeats.
 const BEAT: Duration = Duration::from_secs(1);
 /// For how long that holds: its messages are taken over when it has said nothing for so long.
 const ALIVE: Duration = Duration::from_secs(5);

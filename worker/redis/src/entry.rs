@@ -22,7 +22,7 @@ impl EntryId {
         Self { milliseconds: milliseconds.saturating_sub(1), sequence: u64::MAX >> 1 }
     }
 
-    /// When the server took the entry, by its clock.
+    /// Returns when the server added the entry, by its clock.
     pub(super) fn time(self) -> UnixMillis {
         UnixMillis(self.milliseconds).min(UnixMillis::MAX)
     }
@@ -34,7 +34,7 @@ impl fmt::Display for EntryId {
     }
 }
 
-/// The text is no id.
+/// Text that is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoEntryId;
 

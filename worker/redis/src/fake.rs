@@ -14,9 +14,9 @@ use chargegate_storage::Effects;
 const INFO: &str =
     "redis_version:7.0.0\r\nredis_mode:standalone\r\nrole:master\r\nmaxmemory:0\r\naof_enabled:0\r\n";
 
-/// What comes back for a command.
+/// Reply to a command.
 pub(super) enum Answer {
-    /// What a healthy, empty server says.
+    /// Replies of a healthy, empty server.
     Usual,
     /// These bytes.
     Bytes(String),
@@ -46,7 +46,7 @@ impl Fake {
         Self { port, _serving: AbortOnDropHandle::new(serving) }
     }
 
-    /// An engine with so many streams here.
+    /// Opens an engine with `streams` streams on this server.
     pub(super) async fn open(&self, streams: u16, effects: Effects) -> Engine {
         let url = format!("redis://127.0.0.1:{}", self.port).parse().unwrap();
         let settings = Settings { streams: streams.try_into().unwrap(), ..Settings::new(url) };

@@ -1,4 +1,4 @@
-//! What this worker holds.
+//! Entries leased by this worker.
 
 use std::collections::{HashMap, hash_map};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -48,7 +48,7 @@ impl Held {
         }
     }
 
-    /// Whether an entry is held.
+    /// Returns whether an entry is leased.
     pub(super) fn contains(&self, stream: usize, id: EntryId) -> bool {
         self.stream(stream).is_some_and(|held| held.get(&id).is_some_and(|hold| !self.is_over(hold)))
     }
@@ -57,12 +57,12 @@ impl Held {
         hold.since.elapsed() >= self.lease
     }
 
-    /// How many entries of a stream are held.
+    /// Returns the number of leased entries of a stream.
     pub(super) fn count(&self, stream: usize) -> usize {
         self.stream(stream).map_or(0, |held| held.len())
     }
 
-    /// How often an entry that is held was delivered.
+    /// Returns the deliveries of a leased entry.
     pub(super) fn deliveries(&self, stream: usize, id: EntryId) -> Option<u32> {
         Some(self.stream(stream)?.get(&id)?.deliveries)
     }

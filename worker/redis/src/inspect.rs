@@ -1,4 +1,4 @@
-//! What reconciling reads.
+//! Read-only access for reconciliation.
 
 use async_trait::async_trait;
 use redis::cmd;

@@ -1,4 +1,4 @@
-//! Where leases ask and readers bring.
+//! Exchange between leases, which ask for messages, and readers, which deliver them.
 //!
 //! A lease says how many messages it wants; what is wanted and not yet on its way is dealt out to the readers that
 //! have nothing to do. A reader reads no more than it was dealt, so that no message leaves its stream that nobody
@@ -25,12 +25,12 @@ const TURN: Duration = Duration::from_millis(100);
 const GLANCE: Duration = Duration::from_millis(20);
 const FAR: Duration = Duration::from_hours(24);
 
-/// What a reader is to bring.
+/// Demand that a reader serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Demand {
     /// Messages at most.
     pub(super) count: usize,
-    /// When to come back if there are none; long ago for at once.
+    /// Deadline of the read; a deadline in the past means "do not block".
     pub(super) until: Instant,
 }
 
@@ -47,12 +47,12 @@ pub(super) struct Intake {
 #[derive(Debug)]
 struct State {
     closed: bool,
-    /// What the leases that wait want.
+    /// Messages wanted by waiting leases.
     wanted: usize,
-    /// What was read and not yet leased.
+    /// Messages read and not yet leased.
     ready: VecDeque<LeasedMessage>,
     seats: Vec<Seat>,
-    /// Who is dealt to first.
+    /// Reader that is assigned first.
     next: usize,
     /// Ticks since the last lease asked.
     quiet: u32,
@@ -61,7 +61,7 @@ struct State {
 #[derive(Debug)]
 struct Seat {
     standing: Standing,
-    /// How often this reader came back.
+    /// Number of returns of this reader.
     returns: u64,
 }
 
@@ -75,12 +75,12 @@ enum Standing {
 }
 
 impl State {
-    /// What readers are out for.
+    /// Returns the number of messages that readers are reading for leases.
     fn under_way(&self) -> usize {
         self.seats.iter().map(|seat| seat.standing.demand()).sum()
     }
 
-    /// Deals what is wanted to the idle readers among `eligible`; says to whom.
+    /// Assigns the demand to idle readers among `eligible`; returns them.
     fn deal(&mut self, until: Instant, eligible: impl Fn(usize, &Seat) -> bool) -> Vec<usize> {
         let mut free = self.wanted.saturating_sub(self.under_way() + self.ready.len());
         let size = self.seats.len();
@@ -121,7 +121,7 @@ impl State {
         }
     }
 
-    /// Why nothing can be leased, when no reader has a connection.
+    /// Error of leases while no reader has a connection.
     fn failure(&self) -> Option<QueueError> {
         let mut last = None;
         for seat in &self.seats {
@@ -284,7 +284,7 @@ impl Intake {
         if state.quiet > 2 { mem::take(&mut state.ready).into() } else { Vec::new() }
     }
 
-    /// Ends every lease, and takes out what was read for them.
+    /// Ends every lease, and removes the messages read for them.
     pub(super) fn close(&self) -> Vec<LeasedMessage> {
         let mut state = self.lock();
         state.closed = true;
@@ -294,7 +294,7 @@ impl Intake {
         ready.into()
     }
 
-    /// Whether it is over.
+    /// Returns whether the intake is closed.
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
     }
@@ -304,7 +304,7 @@ impl Intake {
     }
 }
 
-/// A lease's part in what is wanted, taken back when it ends or is dropped.
+/// A lease's part of the demand, withdrawn when the lease ends or is dropped.
 struct Wanting<'a> {
     intake: &'a Intake,
     max: usize,

@@ -1,4 +1,4 @@
-//! What was left behind in a stream: by workers that are gone, by ourselves, and by whoever took too long.
+//! Reclaims stale entries: of dead workers, of this worker, and of workers that took too long.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use super::script;
 use chargegate_storage::metric;
 use chargegate_storage::queue::LeasedMessage;
 
-/// How often a stream is looked over, at most and at least.
+/// Shortest and longest interval between searches for stale entries.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
-/// How often consumers that are gone are deleted.
+/// Interval at which consumers of dead workers are deleted.
 const TIDY_EVERY: Duration = Duration::from_mins(1);
 /// Entries taken over by one command.
 const STEP: usize = 256;
@@ -29,10 +29,10 @@ pub(super) const RELEASED: &str = "released";
 /// An entry that was delivered and not acknowledged: its id, whose it is, for how many milliseconds it has been, and how
 /// often it was delivered.
 type Pending = (EntryId, Vec<u8>, u64, u32);
-/// How much is pending, the lowest and the highest id, and each consumer's part.
+/// Pending entries: number, lowest and highest id, and number by consumer.
 type PendingSummary = (u64, Option<EntryId>, Option<EntryId>, Option<Vec<(String, usize)>>);
 
-/// Why an entry was found left behind.
+/// Cause of reclaiming an entry.
 #[derive(Clone, Copy, Debug)]
 enum Cause {
     /// Its holder is gone, or handed it back.
@@ -71,7 +71,7 @@ impl Reader {
             if found.is_empty() {
                 return Err(error);
             }
-            // What was found is held: it must go on its way. The next turn looks again.
+            // Entries found so far are leased and must be delivered. The next turn searches again.
             debug!(stream = self.key, error = %error, "could not look for everything left behind");
             return Ok(found);
         }
@@ -145,7 +145,7 @@ impl Reader {
         let alive = self.shared.streams.alive_key(name);
         while found.len() < room {
             let left = self.pending(room, found, |all| all.arg("-").arg("+"), Some(name)).await?;
-            // Whatever another worker took meanwhile is not among the claimed.
+            // Entries that another worker claimed meanwhile are not returned.
             if left.is_empty() || self.claim(name, Some(&alive), left, Cause::Abandoned, found).await? == 0 {
                 break;
             }

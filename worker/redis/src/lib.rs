@@ -59,18 +59,18 @@ use chargegate_storage::spawn_signalling_end;
 /// The longest that taking leave of the server takes.
 const LEAVE: Duration = Duration::from_secs(2);
 
-/// How the engine behaves.
+/// Settings of the queue on Redis.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where the server is.
+    /// URL of the server.
     pub url: RedisUrl,
-    /// How many streams the messages spread over: the same number for all who write and read.
+    /// Number of streams; the same for all writers and readers.
     pub streams: NonZeroU16,
-    /// What the names of all keys begin with.
+    /// Prefix of all keys.
     pub prefix: String,
     /// Messages that may wait in all streams together, leased ones included; more are refused.
     pub depth_limit: u64,
-    /// How long a leased message stays its holder's, while this one lives.
+    /// Lease of a message while its worker is alive.
     pub message_lease: Duration,
 }
 
@@ -219,7 +219,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Has the reader of a stream look for what was left behind, at once.
+    /// Makes the reader of a stream search for stale entries at once.
     fn hint(&self, stream: usize) {
         if let Some(hint) = self.hints.get(stream) {
             hint.store(true, Ordering::Relaxed);

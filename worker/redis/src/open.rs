@@ -13,38 +13,38 @@ use super::warning::Warning;
 /// The oldest version that counts what was ever added to a stream, and claims no deleted entries.
 const OLDEST: (u32, u32) = (7, 0);
 
-/// Why a server cannot be used.
+/// Obstacle to using a server.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// There is no connection to be had.
+    /// No connection can be opened.
     #[error("the server at {address} cannot be reached")]
     Unreachable {
-        /// Where it should be.
+        /// Expected address.
         address: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The user or the password is wrong, or missing.
     #[error("the server at {address} rejects the user or the password")]
     Credentials {
-        /// Where it is.
+        /// Address of the server.
         address: String,
     },
-    /// The user may not do what is needed.
+    /// The user lacks permissions.
     #[error("the user lacks a permission at {address}, which says: {detail}")]
     NotPermitted {
-        /// Where the server is.
+        /// URL of the server.
         address: String,
-        /// What the names of our keys begin with.
+        /// Prefix of the keys.
         prefix: String,
-        /// What the server says.
+        /// Error text of the server.
         detail: String,
     },
     /// The server is of an older version than is supported.
     #[error("the server at {address} has version {found}, which is too old")]
     TooOld {
-        /// Where it is.
+        /// Address of the server.
         address: String,
         /// Its version.
         found: String,
@@ -54,7 +54,7 @@ pub enum OpenError {
         "the server at {address} would delete messages when memory runs out, since its maxmemory-policy is {policy}"
     )]
     Evicts {
-        /// Where it is.
+        /// Address of the server.
         address: String,
         /// Its policy.
         policy: String,
@@ -62,45 +62,45 @@ pub enum OpenError {
     /// The server is a replica.
     #[error("the server at {address} is a replica")]
     Replica {
-        /// Where it is.
+        /// Address of the server.
         address: String,
     },
     /// The server is part of a cluster.
     #[error("the server at {address} is part of a cluster, which is not supported")]
     Cluster {
-        /// Where it is.
+        /// Address of the server.
         address: String,
     },
     /// A key of ours is used for something else.
     #[error("the key {key} at {address} is a {found} and must be a {expected}")]
     WrongType {
-        /// Where the server is.
+        /// URL of the server.
         address: String,
         /// The key.
         key: String,
-        /// What it must be.
+        /// Required value.
         expected: &'static str,
-        /// What it is.
+        /// Value found.
         found: String,
     },
     /// Others spread messages over another number of streams.
     #[error("the queue at {address} has {found} streams, and {given} were requested")]
     Streams {
-        /// Where the server is.
+        /// URL of the server.
         address: String,
-        /// What the names of our keys begin with.
+        /// Prefix of the keys.
         prefix: String,
-        /// How many it has.
+        /// Streams found.
         found: String,
-        /// How many were asked for.
+        /// Streams configured.
         given: u16,
     },
     /// The server refused for another reason.
     #[error("the server at {address} cannot serve as a queue")]
     Refused {
-        /// Where it is.
+        /// Address of the server.
         address: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -157,7 +157,7 @@ pub(super) async fn check(link: &Link, settings: &Settings) -> Result<Vec<Warnin
     }
 }
 
-/// Creates what is missing of the streams and their groups.
+/// Creates missing streams and groups.
 pub(super) async fn prepare(link: &Link, settings: &Settings, streams: &Streams) -> Result<(), OpenError> {
     check_types(link, settings, streams).await?;
     check_count(link, settings, streams).await?;
@@ -174,12 +174,12 @@ pub(super) async fn prepare(link: &Link, settings: &Settings, streams: &Streams)
     check_count(link, settings, streams).await
 }
 
-/// Whether the server has no memory left. Workers go on then: they are who makes room.
+/// Returns whether the server is out of memory. Workers continue then, since they free memory.
 pub(super) fn is_full(error: &CommandError) -> bool {
     error.is("OOM")
 }
 
-/// Looks whether the messages are spread over as many streams as asked for: what is in others is never read.
+/// Checks the number of streams: messages in others would never be read.
 pub(super) async fn check_count(
     link: &Link,
     settings: &Settings,
@@ -237,7 +237,7 @@ pub(super) async fn create_group(link: &Link, stream: &str) -> Result<(), Comman
     }
 }
 
-/// What a server says of itself.
+/// Facts that a server reports.
 struct Info<'a>(HashMap<&'a str, &'a str>);
 
 impl<'a> Info<'a> {

@@ -65,7 +65,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Hands back what is still ours, as if this delivery had not been.
+    /// Releases entries that are still leased here; this delivery does not count.
     pub(super) async fn release(&self, keys: &[MessageKey]) -> Result<(), QueueError> {
         for let_go in self.let_go(keys) {
             let stream = let_go.stream;
@@ -83,7 +83,7 @@ impl Shared {
                     Ok(()) | Err(_) => {}
                 }
             }
-            // The reader passes over what is held.
+            // The reader skips leased entries.
             drop(let_go);
             self.hint(stream);
         }

@@ -34,7 +34,7 @@ pub(super) struct Reader {
     pub(super) schedule: Schedule,
 }
 
-/// When to look for what others left, or we lost.
+/// Schedule of searches for stale entries.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     /// The connection that was looked over last.
@@ -121,7 +121,7 @@ impl Reader {
             let wait = if messages.is_empty() { self.wait(demand) } else { Duration::ZERO };
             match self.read(room, wait).await {
                 Ok(new) => messages.extend(new),
-                // What was found counts; the next turn meets the error again.
+                // Entries found so far count; the next turn meets the error again.
                 Err(_) if !messages.is_empty() => {}
                 Err(error) => return Err(error),
             }
@@ -129,7 +129,7 @@ impl Reader {
         Ok(messages)
     }
 
-    /// How long a read may wait: not past the next look.
+    /// Returns the wait of a read, which ends before the next search.
     fn wait(&self, demand: Demand) -> Duration {
         let now = Instant::now();
         let end = self.schedule.next_look.map_or(demand.until, |look| look.min(demand.until));

@@ -1,4 +1,4 @@
-//! What the server does in one step, so that no other worker comes between.
+//! Scripts that the server runs atomically.
 
 use std::sync::LazyLock;
 

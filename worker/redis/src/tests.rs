@@ -61,7 +61,7 @@ async fn a_server_that_hangs_is_left_in_time() {
     engine.ended().await;
 }
 
-/// Fails whoever draws jitter.
+/// Random source that must not be used.
 #[derive(Debug)]
 struct NoJitter;
 

@@ -1,4 +1,4 @@
-//! Where the server is.
+//! URL of a server.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,14 +19,14 @@ pub struct RedisUrl(ConnectionInfo);
 pub struct RedisUrlError;
 
 impl RedisUrl {
-    /// What the client connects by. No small packet waits for a larger one.
+    /// Returns the connection settings of the client, with TCP_NODELAY.
     pub(super) fn connection_info(&self) -> ConnectionInfo {
         let settings = self.0.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
         let tcp = TcpSettings::default().set_nodelay(true);
         self.0.clone().set_redis_settings(settings).set_tcp_settings(tcp)
     }
 
-    /// Whether connections are encrypted.
+    /// Returns whether connections are encrypted.
     pub(super) fn is_tls(&self) -> bool {
         matches!(self.0.addr(), ConnectionAddr::TcpTls { .. })
     }

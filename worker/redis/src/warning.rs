@@ -1,4 +1,4 @@
-//! What works and should not stay so.
+//! Risky settings of a server.
 
 use std::fmt;
 

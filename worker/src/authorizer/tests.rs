@@ -11,7 +11,7 @@ use chargegate_storage::testing::{HostileServer, STATION, TOKEN, read_request};
 
 /// Longer than any test takes: what ends before ended for another reason.
 const LONG: Duration = Duration::from_mins(1);
-/// For what must run out of time.
+/// Timeout of operations that must time out.
 const SHORT: Duration = Duration::from_millis(100);
 
 async fn ask(port: u16, timeout: Duration) -> Result<DecisionStatus, AclCallError> {

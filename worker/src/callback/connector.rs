@@ -119,7 +119,7 @@ impl GuardedConnector {
         let stream = connected
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(ConnectError::Unreachable)?;
-        // A second line of defence: judges the address at the other end, whatever happened on the way.
+        // A second line of defence: judges the address of the connected peer.
         let peer = stream.peer_addr().map_err(ConnectError::Unreachable)?;
         self.policy.judge(peer.ip()).map_err(ConnectError::Blocked)?;
         stream.set_nodelay(true).map_err(ConnectError::Unreachable)?;

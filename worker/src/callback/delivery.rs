@@ -68,7 +68,7 @@ struct DeliveryState {
     retry: RetryPolicy,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// Whether a job without a permit waits in the store.
+    /// Set when a job without a permit waits in the store.
     overflowed: AtomicBool,
     permit_freed: Notify,
 }

@@ -22,7 +22,7 @@ use chargegate_storage::testing::{STATION, TOKEN};
 
 /// Longer than any test takes: what ends before ended for another reason.
 pub(super) const LONG: Duration = Duration::from_mins(1);
-/// For what must run out of time.
+/// Timeout of operations that must time out.
 pub(super) const SHORT: Duration = Duration::from_millis(100);
 
 /// Idle connections that a client keeps to a host.

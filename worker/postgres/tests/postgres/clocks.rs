@@ -28,7 +28,7 @@ async fn workers_whose_clocks_differ_by_minutes_do_no_harm() {
     assert!(fast.claim(late.now(), limits(9, 9)).await.unwrap().is_empty());
     assert!(slow.claim(early.now(), limits(9, 9)).await.unwrap().is_empty());
 
-    // A retry is due after the delay that was meant, whoever asked for it.
+    // A retry is due after the requested delay, regardless of the worker's clock.
     for (engine, clock, job) in [(slow, &early, &of_slow), (&fast, &late, &of_fast)] {
         let next = AfterAttempt::Retry { due_at: clock.now().plus(Duration::from_mins(1)) };
         engine.report(vec![report(job, clock.now(), AttemptResult::TimedOut, next)]).await.unwrap();

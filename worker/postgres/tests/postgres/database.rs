@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 const TEMPLATE: &str = "chargegate_template";
 const ROLE: &str = "chargegate_worker";
-/// What the documentation tells an owner to run.
+/// Statements that the documentation asks an owner to run.
 const ROLE_MD: &str = include_str!("../../migrations/ROLE.md");
 
 /// A server that tests share.

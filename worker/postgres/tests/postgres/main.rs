@@ -1,4 +1,4 @@
-//! What only PostgreSQL can suffer, and what is promised of it alone.
+//! Faults of a PostgreSQL server, and guarantees of this store alone.
 #![cfg(test)]
 
 mod answers;
@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use self::database::{OLDEST, TestDatabase, parsed};
 use chargegate_storage::conformance::stores::{ManualClock, START, decided, effects, message};
 
-/// How long anything may take that is waited for.
+/// Longest wait for any event.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A worker's store on a database of its own.

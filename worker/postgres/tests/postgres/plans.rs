@@ -1,4 +1,4 @@
-//! Statements stay cheap as tables grow, whatever the planner was told.
+//! Statements stay cheap as tables grow, regardless of the planner's statistics.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -30,7 +30,7 @@ async fn start(database: &TestDatabase) -> PostgresStore {
     PostgresStore::open(settings, effects(&ManualClock::at(START))).await.unwrap().0
 }
 
-/// Closes it, so that its sessions tell what they counted.
+/// Closes the store, so that its sessions report their statistics.
 async fn end(engine: PostgresStore, database: &TestDatabase) {
     engine.close().await;
     let start = Instant::now();
@@ -71,7 +71,7 @@ async fn no_hot_statement_scans_a_table() {
         let engine = start(&database).await;
         work(&engine, 1).await;
         end(engine, &database).await;
-        // The planner is told that the tables are tiny, plans for that, and is asked no more.
+        // The planner sees statistics of tiny tables once, and keeps the plan.
         database.execute("ALTER TABLE callback SET (autovacuum_enabled = off)").await;
         database.execute("VACUUM ANALYZE").await;
         let (scans, before) = (database.number(SCANS).await, database.number(READ).await);

@@ -1,5 +1,5 @@
-//! How fast it is, and what it writes:
-//! `cargo test --release -p chargegate-engine-tests rate -- --ignored --nocapture --test-threads 1`.
+//! Measures throughput and write volume:
+//! `cargo test --release -p chargegate-postgres rate -- --ignored --nocapture --test-threads 1`.
 
 use std::time::Duration;
 

@@ -182,7 +182,7 @@ async fn a_repeat_waits_for_retention_and_is_decided_anew() {
     wait_for_a_lock(&rig, || assert!(!repeat.is_finished(), "the repeat does not wait for retention")).await;
     execute(&mut passing, "DELETE FROM request").await;
     passing.commit().await.unwrap();
-    // What was forgotten under it is an error to repeat, and then a first decision.
+    // A request deleted meanwhile fails once as a repeat, and is then decided for the first time.
     unavailable(&repeat.await.unwrap());
     assert!(matches!(rig.record(1, 1).await.unwrap()[..], [Recorded::Decided(_)]));
 }

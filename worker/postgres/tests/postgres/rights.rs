@@ -1,4 +1,4 @@
-//! What the worker's role may not do. That it may do all it needs is shown by every other test, which runs as it.
+//! Operations that the worker's role is denied. Every other test runs as this role and shows that its rights suffice.
 
 use sqlx::AssertSqlSafe;
 

@@ -1,4 +1,4 @@
-//! What stands in the way of a start, in words that name the variable and the remedy.
+//! Obstacles to a start, reported as facts.
 
 use chargegate_postgres::{
     MigrateError, MigrationResult, PostgresInspector, PostgresOpenError, PostgresStore, PostgresWarning,

@@ -51,7 +51,7 @@ impl From<ApiFailure> for OpenError {
     }
 }
 
-/// What the API tells of a queue.
+/// Description of a queue by the API.
 #[derive(Deserialize)]
 struct Queue {
     #[serde(rename = "queue_name")]

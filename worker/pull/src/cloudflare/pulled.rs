@@ -64,7 +64,7 @@ fn body_bytes(body: &RawValue, content_type: Option<&str>) -> Vec<u8> {
         Some("text") => None,
         // Base64 can look like plain JSON only where that is a number or a word.
         Some(_) => decoded(),
-        // Without a word about it, only what comes out as one of our messages was in base64.
+        // Without a content type, a body counts as base64 only if it decodes to a message of this program.
         None => decoded().filter(|bytes| bytes.starts_with(b"{")),
     };
     bytes.unwrap_or_else(|| text.into_bytes())

@@ -31,13 +31,13 @@ struct InFlightMessage {
     since: Instant,
     /// Number of deliveries since the first.
     redeliveries: u8,
-    /// Whether the service says that the lease has ended.
+    /// Set when the service reports the lease as ended.
     lease_ended: bool,
-    /// How the lease is being ended, if it is.
+    /// Pending end of the lease, if any.
     ending: Option<LeaseOutcome>,
 }
 
-/// How a worker ends a lease.
+/// Way in which a worker ends a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LeaseOutcome {
     /// The message is removed.
@@ -54,7 +54,7 @@ pub(super) struct MessageLease {
     pub(super) until: Instant,
 }
 
-/// How a received message relates to those in flight.
+/// Relation of a received message to those in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ArrivalKind {
     /// It is not in flight and is to be handed out.

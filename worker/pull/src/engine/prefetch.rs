@@ -58,9 +58,9 @@ struct PrefetchState {
     short_since: Option<Instant>,
     /// Messages acked or released since the last call began: capacity that waiting leases do not ask for yet.
     freed: usize,
-    /// Number of times that leases were told to return, so that they ask again with all their capacity.
+    /// Number of times that waiting leases were asked to return, so that they ask again with all their capacity.
     recalls: u64,
-    /// Whether they were told so since the last call began.
+    /// Set when they were asked to since the last call began.
     recalled: bool,
     /// Ticks since the last lease.
     quiet_ticks: u32,

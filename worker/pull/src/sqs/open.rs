@@ -28,9 +28,9 @@ pub enum OpenError {
     /// The service does not respond, or not as SQS does.
     #[error("the service at {address} cannot be reached")]
     Unreachable {
-        /// Where it should be.
+        /// Expected address.
         address: String,
-        /// Why.
+        /// Cause.
         #[source]
         source: Arc<dyn Error + Send + Sync>,
     },

@@ -86,7 +86,7 @@ pub(super) struct SucceededEntry {
 pub(super) struct FailedEntry {
     pub(super) id: String,
     pub(super) code: String,
-    /// Whether repeating the entry cannot succeed.
+    /// Set when repeating the entry cannot succeed.
     #[serde(default)]
     pub(super) sender_fault: bool,
 }

@@ -1,4 +1,4 @@
-//! What only a queue behind Cloudflare's API can suffer, each on an emulator of its own.
+//! Faults of a queue behind Cloudflare's API, each test on its own emulator.
 
 mod faults;
 mod opening;

@@ -1,4 +1,4 @@
-//! What only an engine on Amazon SQS can suffer, on servers and peers of a test's own.
+//! Faults of a queue on Amazon SQS, each test with its own servers and peers.
 
 mod answers;
 pub(crate) mod by_hand;

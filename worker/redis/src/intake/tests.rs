@@ -52,7 +52,7 @@ async fn what_is_wanted_is_dealt_out_and_no_more() {
     assert_eq!([one.count, two.count, three.count], [3, 3, 2]);
     intake.bring(1, messages(3));
     assert_eq!(count(leasing).await, 3);
-    // The next lease wants what is free beside the three it got: all that is out already.
+    // The next lease wants the remaining capacity, all of which is assigned already.
     let leasing = lease(&intake, 5, LONG);
     let nothing = tokio::time::timeout(LONG / 2, intake.demand(1)).await;
     assert!(nothing.is_err(), "{nothing:?} beside what the others are out for");

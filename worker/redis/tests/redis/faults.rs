@@ -21,7 +21,7 @@ use chargegate_storage::conformance::queues::{
 };
 use chargegate_storage::testing::FaultProxy;
 
-/// Enqueues until told to stop; gives what was confirmed.
+/// Enqueues until stopped; returns the confirmed messages.
 fn produce(engine: &Engine, stop: &Arc<AtomicBool>) -> JoinHandle<HashSet<String>> {
     let (engine, stop) = (engine.clone(), Arc::clone(stop));
     tokio::spawn(async move {
@@ -61,7 +61,7 @@ fn consume(worker: &QueueHandle, stop: &Arc<AtomicBool>) -> JoinHandle<HashSet<S
     })
 }
 
-/// What was confirmed came, while `faults` went on.
+/// Asserts that every confirmed message was delivered during `faults`.
 async fn nothing_is_lost_through(engine: &Engine, faults: impl Future<Output = ()>) {
     let (stop_edge, stop_worker) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let edge = produce(engine, &stop_edge);
@@ -76,7 +76,7 @@ async fn nothing_is_lost_through(engine: &Engine, faults: impl Future<Output = (
     assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), confirmed.len());
 }
 
-/// So many messages, through whatever errors.
+/// Enqueues `count` messages, retrying errors.
 async fn eventually_leased(worker: &QueueHandle, count: usize) -> Vec<LeasedMessage> {
     let mut all = Vec::new();
     eventually("they come", async || {

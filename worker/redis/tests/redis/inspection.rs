@@ -1,4 +1,4 @@
-//! What reconciling reads.
+//! Read-only access for reconciliation.
 
 use chargegate_storage::reconcile::CountedQueue as _;
 use std::num::NonZeroU16;

@@ -1,4 +1,4 @@
-//! What workers leave behind.
+//! Messages of workers that died or stopped.
 
 use std::time::Duration;
 

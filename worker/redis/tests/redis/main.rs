@@ -1,4 +1,4 @@
-//! What only an engine on another server can suffer, each on servers of its own.
+//! Faults of a Redis server, each test on its own servers.
 #![cfg(test)]
 
 mod faults;
@@ -37,7 +37,7 @@ fn worker(engine: &Engine) -> QueueHandle {
     Arc::new(engine.clone())
 }
 
-/// What a command by hand answers.
+/// Runs a command and returns its reply.
 async fn ask<T: FromRedisValue>(url: &str, command: &Cmd) -> T {
     let mut connection: MultiplexedConnection = by_hand(url).await;
     command.query_async(&mut connection).await.unwrap()

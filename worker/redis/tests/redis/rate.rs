@@ -1,4 +1,4 @@
-//! How fast it is: `cargo test --release -p chargegate-engine-tests rate -- --ignored --nocapture`.
+//! Measures throughput: `cargo test --release -p chargegate-redis rate -- --ignored --nocapture`.
 
 use std::sync::Arc;
 use std::time::Duration;

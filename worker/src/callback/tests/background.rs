@@ -15,7 +15,7 @@ use super::{CallbackClient, HostResolver, KEPT, LONG, client, job};
 use chargegate_storage::store::AttemptResult;
 use chargegate_storage::testing::{HostileServer, eventually, read_request};
 
-/// Answers the first look-up; the others never end, and tell when they are given up.
+/// Answers the first look-up; the others never end, and report when they are abandoned.
 struct OnceResolver {
     asked: AtomicUsize,
     given_up: mpsc::UnboundedSender<()>,

@@ -1,4 +1,4 @@
-//! What a receiver sees, and what its status means.
+//! Requests as a receiver sees them, and the meaning of its status.
 
 use std::time::Duration;
 

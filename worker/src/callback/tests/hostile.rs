@@ -27,7 +27,7 @@ async fn a_receiver_that_refuses_is_unreachable() {
     assert_eq!(post(HostileServer::refusing().await, LONG).await, AttemptResult::Unreachable);
 }
 
-/// Writes `beginning`, then waits until the other side closes, and tells so.
+/// Writes `beginning`, then waits until the other side closes, and reports it.
 async fn assert_times_out(beginning: &'static str) {
     let (tell, mut told) = mpsc::unbounded_channel();
     let peer = HostileServer::start(move |mut stream, _| {

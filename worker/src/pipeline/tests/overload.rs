@@ -16,7 +16,7 @@ const CAPACITY_PER_SECOND: u32 = 100;
 struct Goodput {
     /// Decisions `allowed` by the deadline.
     allowed: u32,
-    /// Decisions after the deadline, whatever they say.
+    /// Decisions after the deadline, with any status.
     late: u32,
 }
 
@@ -60,7 +60,7 @@ async fn nearly_all_of_the_services_capacity_becomes_answers_in_time() {
     assert!(share >= 90, "{share} % of the capacity");
 }
 
-/// What the margin is for. These rules begin calls up to the age of ten seconds, as if there were none.
+/// Shows the purpose of the margin: these rules begin calls up to the age of ten seconds, as if there were none.
 #[tokio::test(start_paused = true)]
 async fn without_the_shed_margin_most_of_the_capacity_would_be_wasted() {
     let no_margin =

@@ -1,4 +1,4 @@
-//! Stopping: what was begun is finished, the rest is handed back.
+//! Shutdown: work in progress is finished, the rest is released.
 
 use crate::fake_authorizer::FakeAuthorizer;
 use std::time::Duration;

@@ -45,7 +45,7 @@ async fn one_lease_is_ended_at_once() {
     let begun = Instant::now();
     engine.ack(keys(&held)).await.unwrap();
     assert_eq!((begun.elapsed(), fake.remaining()), (ROUND_TRIP, 0));
-    // Twice, or something foreign, is no error and no call.
+    // A repeated or unknown key causes neither an error nor a call.
     fake.calls();
     engine.ack(keys(&held)).await.unwrap();
     engine.release(vec![MessageKey::from("foreign".to_owned())]).await.unwrap();

@@ -1,4 +1,4 @@
-//! How much is asked for, and how often.
+//! Size and number of receive calls.
 
 use std::time::Duration;
 

@@ -9,10 +9,10 @@ use chargegate_storage::testing::{effects, eventually};
 
 const MOMENT: Duration = Duration::from_secs(30);
 
-/// What comes after a wait; `None` is a failure.
+/// Result after a wait; `None` is a failure.
 type Answer = (Duration, Option<FetchedCredentials>);
 
-/// Gives what it is told to; then nothing ever.
+/// Source that returns scripted results, and then never completes.
 #[derive(Clone, Default)]
 struct Script {
     answers: Arc<Mutex<VecDeque<Answer>>>,

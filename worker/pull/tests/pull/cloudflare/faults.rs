@@ -31,7 +31,7 @@ async fn nothing_is_lost_through(emulator: &CloudflareEmulator, faults: impl Asy
     let edge = produce(&engine, stopped.clone());
     let consumer = consume(&worker(&engine));
     faults().await;
-    // What goes on afterwards is as it was before.
+    // Asserts that the queue works as before.
     eventually("something is confirmed", async || engine.enqueue("in between".to_owned()).await.ok()).await;
     stop.send(true).unwrap();
     let confirmed = edge.await.unwrap();
@@ -45,7 +45,7 @@ async fn nothing_is_lost_through(emulator: &CloudflareEmulator, faults: impl Asy
     engine.close().await;
 }
 
-/// Enqueues until told to stop; gives what was confirmed.
+/// Enqueues until stopped; returns the confirmed messages.
 fn produce(engine: &Engine, stopped: watch::Receiver<bool>) -> JoinHandle<HashSet<String>> {
     let engine = engine.clone();
     tokio::spawn(async move {
@@ -65,7 +65,7 @@ fn produce(engine: &Engine, stopped: watch::Receiver<bool>) -> JoinHandle<HashSe
     })
 }
 
-/// Leases and acknowledges through whatever errors.
+/// Leases and acknowledges, ignoring errors.
 struct Consumer {
     stop: watch::Sender<bool>,
     task: JoinHandle<HashSet<String>>,
@@ -100,7 +100,7 @@ impl Consumer {
     }
 }
 
-/// Puts so many messages into the queue, past the API.
+/// Puts `count` messages into the queue directly.
 fn put(emulator: &CloudflareEmulator, count: usize) {
     for n in 0..count {
         assert!(emulator.put(QUEUE, EmulatorMessage::text(n.to_string())));
@@ -247,7 +247,7 @@ async fn while_acknowledgements_are_refused_nothing_more_is_pulled() {
         tokio::spawn(async move { worker.ack(held).await })
     };
     eventually("it fails", async || (emulator.faults_left(EmulatorEndpoint::Ack) < 6).then_some(())).await;
-    // What was on its way then aside.
+    // Without the messages in flight at that time.
     eventually("it is told of", async || worker.lease(1, NO_WAIT).await.err()).await;
     let pulls = emulator.calls(EmulatorEndpoint::Pull).calls;
     let waiting = {

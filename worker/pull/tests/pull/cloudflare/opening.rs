@@ -1,4 +1,4 @@
-//! What is looked at before a queue is trusted.
+//! Checks before a queue is used.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How fast it is: `cargo test --release -p chargegate-engine-tests cloudflare::rate -- --ignored --nocapture`.
+//! Measures throughput: `cargo test --release -p chargegate-pull cloudflare::rate -- --ignored --nocapture`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const MESSAGES: usize = 50_000;
 /// To Cloudflare and back.
 const ROUND_TRIP: Duration = Duration::from_millis(100);
 const WINDOW: usize = 4_096;
-/// What a record takes.
+/// Duration of a record call.
 const RECORD: Duration = Duration::from_millis(20);
 
 fn calls(emulator: &CloudflareEmulator) -> u64 {

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use crate::sqs::by_hand::Queue;
 use chargegate_storage::conformance::queues::{QueueFixture, QueueHandle, QueueOptions};
 
-/// Where all but those who disturb it find Moto.
+/// Endpoint of the shared Moto, for tests that do not disturb it.
 pub(crate) fn endpoint() -> String {
     let variable = "CHARGEGATE_SQS_ENDPOINT";
     env::var(variable)

@@ -8,7 +8,7 @@ use super::proxy::Reply;
 use super::{Setting, all_come, body, cannot_be_had, enqueue, said, some_bodies};
 use chargegate_storage::conformance::queues::keys;
 
-/// What a service may answer that cannot serve.
+/// Responses of a service that cannot serve.
 fn failures() -> [Reply; 10] {
     let truncated = "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"Messages\":[{\"MessageId\":";
     let text = |body: &str| Reply::Answer { status: 200, headers: String::new(), body: body.to_owned() };

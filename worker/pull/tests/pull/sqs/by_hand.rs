@@ -50,7 +50,7 @@ impl Drop for Queue {
     }
 }
 
-/// What SQS answers to `operation`.
+/// Calls `operation` and returns the response of SQS.
 fn call(endpoint: &str, operation: &str, question: &Value) -> Value {
     let answer = try_call(endpoint, operation, question).unwrap();
     if answer.is_empty() { Value::Null } else { serde_json::from_str(&answer).unwrap() }
@@ -61,12 +61,12 @@ fn try_call(endpoint: &str, operation: &str, question: &Value) -> io::Result<Str
     post(endpoint, "sqs", &headers, &question.to_string())
 }
 
-/// What another service, like `iam`, answers to the parameters of an action.
+/// Calls an action of another service, such as `iam`, and returns the response.
 pub(crate) fn form(endpoint: &str, service: &str, parameters: &str) -> String {
     post(endpoint, service, "content-type: application/x-www-form-urlencoded", parameters).unwrap()
 }
 
-/// The signature is not looked at; it tells which service is meant.
+/// The signature is not checked; it names the service.
 fn post(endpoint: &str, service: &str, headers: &str, body: &str) -> io::Result<String> {
     let host = endpoint.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(host)?;

@@ -1,4 +1,4 @@
-//! What an engine asks of the service, which bills each call.
+//! Number of calls to the service, which bills each one.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Who signs: on a Moto that checks every signature and what its user may do.
+//! Credentials, on a Moto that checks signatures and permissions.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -24,14 +24,14 @@ use super::{Setting, all_come, body, enqueue, eventually, some_bodies};
 use crate::queues::sqs::{ACCOUNT, REGION, endpoint, open, settings};
 use chargegate_storage::conformance::queues::keys;
 
-/// What a role may do, as it travels in a form.
+/// Policy of a role, form-encoded.
 const POLICY: &str = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%7B%22Effect%22%3A%22Allow%22%2C\
                       %22Action%22%3A%22sqs%3A*%22%2C%22Resource%22%3A%22*%22%7D%5D%7D";
-/// What the container's endpoint wants to hear.
+/// Authorization token that the container's endpoint expects.
 const TOKEN: &str = "t0ken";
 /// The queue's URL, for the child.
 const CHILDS_QUEUE: &str = "CHARGEGATE_TEST_QUEUE_URL";
-/// What tells the child to end.
+/// Line that ends the child process.
 const END: &str = "end";
 
 /// A session of a role.
@@ -110,12 +110,12 @@ async fn every_call_is_signed_as_the_service_wants_it() {
     assert!(!format!("{refusal} {refusal:?}").contains("s3cret"));
 }
 
-/// What the endpoint of a container does.
+/// Behaviour of the endpoint of a container.
 #[derive(Default)]
 struct Endpoint {
     /// What it gives now, and how long it says that this lasts; `None` while it fails.
     given: Mutex<Option<(Session, Duration)>>,
-    /// How often it failed.
+    /// Number of failures.
     failures: AtomicUsize,
 }
 

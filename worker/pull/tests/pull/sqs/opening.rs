@@ -1,4 +1,4 @@
-//! What is in the way is said at the start, in one line that names the variable and the remedy; and so at run time.
+//! Obstacles are reported in one line, at the start and at run time.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -55,7 +55,7 @@ async fn a_queue_that_is_not_there() {
     setting.queue.create_again(&json!({}));
 }
 
-/// What the service says, and what the operator reads.
+/// Response of the service, and the resulting text.
 fn refusals() -> [(Reply, &'static str); 9] {
     let at = |reply: Reply, date: &str| match reply {
         Reply::Answer { status, headers, body } => {

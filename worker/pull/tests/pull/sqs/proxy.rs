@@ -1,4 +1,4 @@
-//! Between an engine and Moto: counts calls, and answers in Moto's place as it is told.
+//! Proxy between an engine and Moto: counts calls, and responds in place of Moto where a test says so.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What becomes of a call.
+/// Treatment of a call.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// Moto does it.
@@ -55,11 +55,11 @@ pub(crate) struct Proxy {
 }
 
 struct State {
-    /// Where Moto is.
+    /// Address of Moto.
     target: String,
     rule: Mutex<Rule>,
     calls: Mutex<HashMap<String, usize>>,
-    /// What the last call was signed by.
+    /// Access key of the last call.
     last_authorization: Mutex<String>,
 }
 
@@ -106,7 +106,7 @@ impl Proxy {
         });
     }
 
-    /// How often an operation was called.
+    /// Returns the number of calls of an operation.
     pub(crate) fn calls(&self, operation: &str) -> usize {
         self.state.calls.lock().unwrap().get(operation).copied().unwrap_or_default()
     }
@@ -185,7 +185,7 @@ async fn fail_first(
     Some(answer(200, "", &said.to_string()))
 }
 
-/// What Moto answers, which then closes the connection.
+/// Returns the response of Moto, which then closes the connection.
 async fn forward(target: &str, head: &str, body: &[u8]) -> Option<Vec<u8>> {
     let mut server = TcpStream::connect(target).await.ok()?;
     let mut request = String::from("POST / HTTP/1.0\r\n");

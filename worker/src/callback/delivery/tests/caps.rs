@@ -1,4 +1,4 @@
-//! Attempts under way at once: so many in all, so many for one host.
+//! Limits of concurrent attempts, in all and for one host.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ async fn a_hanging_host_takes_its_share_and_no_other_host_waits() {
     eventually(PATIENCE, || post.store.count(delivered) == 20).await;
     eventually(PATIENCE, || slow.connections() == 3).await;
     assert_eq!(post.store.released(), 0, "no more are claimed than there are places for");
-    // What was not claimed for the slow host all this while is not claimed later either.
+    // Callbacks of the slow host that were not claimed so far are not claimed later either.
     assert_eq!(post.store.count(|state| state == CallbackState::Leased), 3);
     assert_eq!(post.store.count(|state| state == CallbackState::Due(UnixMillis(0))), 17);
     assert_eq!(slow.connections(), 3);
