@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chargegate_redis::{Engine, Inspector, OpenError, Settings};
+use chargegate_redis::{RedisInspector, RedisOpenError, RedisQueue, RedisSettings};
 use chargegate_storage::Effects;
 use chargegate_storage::reconcile::CountedQueue;
 use tracing::warn;
@@ -16,16 +16,16 @@ use crate::settings::{QUEUE_URL, QueueArgs, SettingError, WorkerTuningArgs};
 pub(super) fn connector(url: &str, args: &QueueArgs) -> Result<Box<dyn QueueConnector>, SettingError> {
     let url =
         url.parse().map_err(|error: chargegate_redis::RedisUrlError| SettingError::QueueUrl(error.into()))?;
-    Ok(Box::new(RedisConnector(Settings {
+    Ok(Box::new(RedisConnector(RedisSettings {
         streams: args.queue_streams,
         prefix: args.checked_prefix()?.to_owned(),
         // Only an edge enforces the limit.
         depth_limit: u64::MAX,
-        ..Settings::new(url)
+        ..RedisSettings::new(url)
     })))
 }
 
-struct RedisConnector(Settings);
+struct RedisConnector(RedisSettings);
 
 #[async_trait]
 impl QueueConnector for RedisConnector {
@@ -38,7 +38,7 @@ impl QueueConnector for RedisConnector {
     }
 
     async fn open(self: Box<Self>, effects: &Effects) -> Result<OpenQueue, EngineOpenError> {
-        let (engine, warnings) = Engine::open(self.0, effects.clone()).await.map_err(with_remedy)?;
+        let (engine, warnings) = RedisQueue::open(self.0, effects.clone()).await.map_err(with_remedy)?;
         for warning in warnings {
             warn!("{QUEUE_URL}: {warning}");
         }
@@ -50,51 +50,51 @@ impl QueueConnector for RedisConnector {
         &self,
         effects: &Effects,
     ) -> Result<Option<Box<dyn CountedQueue>>, EngineOpenError> {
-        let inspector = Inspector::open(&self.0, effects.clone()).await.map_err(with_remedy)?;
+        let inspector = RedisInspector::open(&self.0, effects.clone()).await.map_err(with_remedy)?;
         Ok(Some(Box::new(inspector)))
     }
 }
 
 #[async_trait]
-impl EngineHandle for Engine {
+impl EngineHandle for RedisQueue {
     async fn ended(&self) {
-        Engine::ended(self).await;
+        RedisQueue::ended(self).await;
     }
 
     async fn close(&self) {
-        Engine::close(self).await;
+        RedisQueue::close(self).await;
     }
 }
 
 /// Adds the setting to change and the remedy.
-fn with_remedy(error: OpenError) -> EngineOpenError {
+fn with_remedy(error: RedisOpenError) -> EngineOpenError {
     let remedy = match &error {
-        OpenError::Unreachable { .. } => format!(
+        RedisOpenError::Unreachable { .. } => format!(
             "check {QUEUE_URL}, with rediss:// if the server requires TLS, and that the server is running"
         ),
-        OpenError::Credentials { .. } => {
+        RedisOpenError::Credentials { .. } => {
             format!("put a valid user and password into {QUEUE_URL}, as redis://user:password@host")
         }
-        OpenError::NotPermitted { prefix, .. } => format!(
+        RedisOpenError::NotPermitted { prefix, .. } => format!(
             "let an ACL rule allow the user in {QUEUE_URL} the keys {prefix}:*, and scripts, streams, strings, hashes \
              and INFO"
         ),
-        OpenError::TooOld { .. } => format!("use Redis 7.0 or later, or any Valkey, in {QUEUE_URL}"),
-        OpenError::Evicts { .. } => {
+        RedisOpenError::TooOld { .. } => format!("use Redis 7.0 or later, or any Valkey, in {QUEUE_URL}"),
+        RedisOpenError::Evicts { .. } => {
             format!("set its maxmemory-policy to noeviction, or use another server in {QUEUE_URL}")
         }
-        OpenError::Replica { .. } => format!("use its primary in {QUEUE_URL}"),
-        OpenError::Cluster { .. } => {
+        RedisOpenError::Replica { .. } => format!("use its primary in {QUEUE_URL}"),
+        RedisOpenError::Cluster { .. } => {
             format!("use a server in {QUEUE_URL} that is standalone or has replicas")
         }
-        OpenError::WrongType { .. } => {
+        RedisOpenError::WrongType { .. } => {
             format!("use another database in {QUEUE_URL}, as redis://host/1, or delete the key")
         }
-        OpenError::Streams { prefix, .. } => format!(
+        RedisOpenError::Streams { prefix, .. } => format!(
             "give every edge and worker the same --queue-streams (CHARGEGATE_QUEUE_STREAMS, queue_streams); to change \
              it, drain the queue and delete the keys {prefix}:*"
         ),
-        OpenError::Refused { .. } => format!("check {QUEUE_URL}"),
+        RedisOpenError::Refused { .. } => format!("check {QUEUE_URL}"),
     };
     EngineOpenError::new(error, remedy)
 }

@@ -17,11 +17,11 @@ use chargegate_storage::QueueError;
 use chargegate_storage::metric;
 
 /// The longest a command takes, a connection included.
-pub(super) const DEADLINE: Duration = Duration::from_secs(2);
+pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest that connecting and introducing oneself takes.
-const CONNECT: Duration = Duration::from_millis(1_500);
-const BASE: Duration = Duration::from_millis(50);
-const CAP: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+const RECONNECT_BASE: Duration = Duration::from_millis(50);
+const RECONNECT_CAP: Duration = Duration::from_secs(1);
 
 /// Failure of a command, which may have been executed.
 #[derive(Debug, thiserror::Error)]
@@ -95,16 +95,16 @@ impl From<CommandError> for QueueError {
 
 /// A connection that is made again, after jittered waits, when it breaks; callers share it.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct RedisConnection {
     client: Client,
     config: AsyncConnectionConfig,
     deadline: Duration,
     effects: Effects,
-    slot: Mutex<Slot>,
+    slot: Mutex<ConnectionSlot>,
 }
 
 #[derive(Debug, Default)]
-struct Slot {
+struct ConnectionSlot {
     connection: Option<MultiplexedConnection>,
     /// Number of connections so far.
     generation: u64,
@@ -113,7 +113,7 @@ struct Slot {
     not_before: Option<Instant>,
 }
 
-impl Link {
+impl RedisConnection {
     /// A link whose commands block on the server for at most `block`; nothing is connected yet.
     ///
     /// # Errors
@@ -124,11 +124,11 @@ impl Link {
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(Some(CONNECT + block))
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(CONNECT_TIMEOUT + block))
             .set_pipeline_buffer_size(1_024);
         let client = Client::open(url.connection_info())?;
-        Ok(Self { client, config, deadline: DEADLINE + block, effects, slot: Mutex::default() })
+        Ok(Self { client, config, deadline: COMMAND_TIMEOUT + block, effects, slot: Mutex::default() })
     }
 
     /// Connects if disconnected, and returns the number of the connection.
@@ -185,11 +185,16 @@ impl Link {
                     metric::queue_reconnected();
                 }
                 let generation = slot.generation.saturating_add(1);
-                *slot = Slot { connection: Some(connection.clone()), generation, ..Slot::default() };
+                *slot = ConnectionSlot {
+                    connection: Some(connection.clone()),
+                    generation,
+                    ..ConnectionSlot::default()
+                };
                 Ok((generation, connection))
             }
             Err(error) => {
-                let wait = full_jitter(BASE, slot.failures, CAP, self.effects.random.jitter());
+                let wait =
+                    full_jitter(RECONNECT_BASE, slot.failures, RECONNECT_CAP, self.effects.random.jitter());
                 slot.not_before = Some(Instant::now() + wait);
                 slot.failures = slot.failures.saturating_add(1);
                 Err(error.into())

@@ -36,26 +36,26 @@ impl fmt::Display for EntryId {
 
 /// Text that is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NoEntryId;
+pub(super) struct EntryIdError;
 
 impl FromStr for EntryId {
-    type Err = NoEntryId;
+    type Err = EntryIdError;
 
-    fn from_str(text: &str) -> Result<Self, NoEntryId> {
-        let (milliseconds, sequence) = text.split_once('-').ok_or(NoEntryId)?;
+    fn from_str(text: &str) -> Result<Self, EntryIdError> {
+        let (milliseconds, sequence) = text.split_once('-').ok_or(EntryIdError)?;
         let id = Self {
-            milliseconds: milliseconds.parse().map_err(|_| NoEntryId)?,
-            sequence: sequence.parse().map_err(|_| NoEntryId)?,
+            milliseconds: milliseconds.parse().map_err(|_| EntryIdError)?,
+            sequence: sequence.parse().map_err(|_| EntryIdError)?,
         };
         // One spelling for each id.
-        if id.to_string() == text { Ok(id) } else { Err(NoEntryId) }
+        if id.to_string() == text { Ok(id) } else { Err(EntryIdError) }
     }
 }
 
 impl FromRedisValue for EntryId {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         let text = String::from_redis_value(value)?;
-        text.parse().map_err(|NoEntryId| ParsingError::from("not the id of an entry"))
+        text.parse().map_err(|EntryIdError| ParsingError::from("not the id of an entry"))
     }
 }
 
@@ -69,7 +69,7 @@ impl redis::ToSingleRedisArg for EntryId {}
 
 /// An entry as it was read.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct StreamEntry {
     pub(super) id: EntryId,
     /// The message's bytes; empty where the entry is none of ours.
     pub(super) body: Vec<u8>,
@@ -78,9 +78,9 @@ pub(super) struct Entry {
 /// The entries in a reply, whoever wrote them: what is no message has an empty body, which is poison, and never
 /// fails the entries beside it.
 #[derive(Default)]
-pub(super) struct Entries(pub(super) Vec<Entry>);
+pub(super) struct StreamEntries(pub(super) Vec<StreamEntry>);
 
-impl FromRedisValue for Entries {
+impl FromRedisValue for StreamEntries {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         let entries = match value {
             Value::Array(entries) => entries,
@@ -91,14 +91,14 @@ impl FromRedisValue for Entries {
         for entry in entries {
             // Nothing stands where an entry was deleted.
             if entry != Value::Nil {
-                read.push(Entry::from_redis_value(entry)?);
+                read.push(StreamEntry::from_redis_value(entry)?);
             }
         }
         Ok(Self(read))
     }
 }
 
-impl FromRedisValue for Entry {
+impl FromRedisValue for StreamEntry {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         let Value::Array(parts) = value else { return Err("not an entry".into()) };
         let mut parts = parts.into_iter();
@@ -113,14 +113,14 @@ impl FromRedisValue for Entry {
 
 /// The reply of a read of one stream: its entries, none when nothing came in time.
 #[derive(Default)]
-pub(super) struct Read(pub(super) Entries);
+pub(super) struct ReadReply(pub(super) StreamEntries);
 
-impl FromRedisValue for Read {
+impl FromRedisValue for ReadReply {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         match value {
             Value::Nil => Ok(Self::default()),
             value => {
-                let streams = Vec::<(Value, Entries)>::from_redis_value(value)?;
+                let streams = Vec::<(Value, StreamEntries)>::from_redis_value(value)?;
                 Ok(streams.into_iter().next().map(|(_, entries)| Self(entries)).unwrap_or_default())
             }
         }
@@ -159,7 +159,7 @@ mod tests {
     #[track_caller]
     fn check(fields: Vec<Value>, body: &[u8]) {
         let entry = Value::Array(vec![text("5-1"), Value::Array(fields)]);
-        assert_eq!(Entry::from_redis_value(entry).unwrap().body, body);
+        assert_eq!(StreamEntry::from_redis_value(entry).unwrap().body, body);
     }
 
     #[test]
@@ -188,15 +188,15 @@ mod tests {
             assert_eq!(text.parse::<EntryId>().unwrap().to_string(), text);
         }
         for text in ["", "1", "1-", "-1", "01-1", "+1-1", "1-1-1", "1-18446744073709551616"] {
-            assert_eq!(text.parse::<EntryId>(), Err(NoEntryId), "{text}");
+            assert_eq!(text.parse::<EntryId>(), Err(EntryIdError), "{text}");
         }
     }
 
     #[test]
     fn nothing_stands_for_what_was_deleted() {
         let reply = Value::Array(vec![Value::Nil, Value::Array(vec![text("5-1"), Value::Nil])]);
-        let Entries(entries) = Entries::from_redis_value(reply).unwrap();
+        let StreamEntries(entries) = StreamEntries::from_redis_value(reply).unwrap();
         assert_eq!(entries.len(), 1);
-        assert!(Read::from_redis_value(Value::Nil).unwrap().0.0.is_empty());
+        assert!(ReadReply::from_redis_value(Value::Nil).unwrap().0.0.is_empty());
     }
 }

@@ -8,14 +8,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Engine, Settings};
+use super::{RedisQueue, RedisSettings};
 use chargegate_storage::Effects;
 
 const INFO: &str =
     "redis_version:7.0.0\r\nredis_mode:standalone\r\nrole:master\r\nmaxmemory:0\r\naof_enabled:0\r\n";
 
 /// Reply to a command.
-pub(super) enum Answer {
+pub(super) enum FakeReply {
     /// Replies of a healthy, empty server.
     Usual,
     /// These bytes.
@@ -24,19 +24,19 @@ pub(super) enum Answer {
     Never,
 }
 
-type Script = dyn Fn(&[String]) -> Answer + Send + Sync;
+type FakeScript = dyn Fn(&[String]) -> FakeReply + Send + Sync;
 
 /// Serves while it lives.
-pub(super) struct Fake {
+pub(super) struct FakeServer {
     port: u16,
     _serving: AbortOnDropHandle<()>,
 }
 
-impl Fake {
-    pub(super) async fn start(script: impl Fn(&[String]) -> Answer + Send + Sync + 'static) -> Self {
+impl FakeServer {
+    pub(super) async fn start(script: impl Fn(&[String]) -> FakeReply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let script: Arc<Script> = Arc::new(script);
+        let script: Arc<FakeScript> = Arc::new(script);
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((connection, _)) = listener.accept().await {
@@ -47,20 +47,20 @@ impl Fake {
     }
 
     /// Opens an engine with `streams` streams on this server.
-    pub(super) async fn open(&self, streams: u16, effects: Effects) -> Engine {
+    pub(super) async fn open(&self, streams: u16, effects: Effects) -> RedisQueue {
         let url = format!("redis://127.0.0.1:{}", self.port).parse().unwrap();
-        let settings = Settings { streams: streams.try_into().unwrap(), ..Settings::new(url) };
-        Engine::open(settings, effects).await.unwrap().0
+        let settings = RedisSettings { streams: streams.try_into().unwrap(), ..RedisSettings::new(url) };
+        RedisQueue::open(settings, effects).await.unwrap().0
     }
 }
 
-async fn serve(connection: TcpStream, script: Arc<Script>) {
+async fn serve(connection: TcpStream, script: Arc<FakeScript>) {
     let mut connection = BufReader::new(connection);
     while let Some(command) = command(&mut connection).await {
         let answer = match script(&command) {
-            Answer::Usual => usual(&command),
-            Answer::Bytes(bytes) => bytes,
-            Answer::Never => continue,
+            FakeReply::Usual => usual(&command),
+            FakeReply::Bytes(bytes) => bytes,
+            FakeReply::Never => continue,
         };
         if connection.write_all(answer.as_bytes()).await.is_err() {
             return;

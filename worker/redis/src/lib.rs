@@ -10,13 +10,13 @@ mod consumer;
 mod entry;
 #[cfg(test)]
 mod fake;
-mod held;
+mod in_flight;
 mod inspect;
-mod intake;
-mod left;
 mod open;
+mod prefetch;
 mod queue;
 mod reader;
+mod reclaim;
 mod script;
 mod streams;
 #[cfg(test)]
@@ -37,16 +37,16 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use self::connection::{CommandError, Link};
-use self::consumer::Consumer;
-use self::held::Held;
-pub use self::inspect::Inspector;
-use self::intake::Intake;
-pub use self::open::OpenError;
-use self::reader::{BLOCK, Reader, Schedule};
-use self::streams::Streams;
+use self::connection::{CommandError, RedisConnection};
+use self::consumer::StreamConsumer;
+use self::in_flight::InFlightEntries;
+pub use self::inspect::RedisInspector;
+pub use self::open::RedisOpenError;
+use self::prefetch::Prefetcher;
+use self::reader::{READ_BLOCK, ReclaimSchedule, StreamReader};
+use self::streams::StreamSet;
 pub use self::url::{RedisUrl, RedisUrlError};
-pub use self::warning::Warning;
+pub use self::warning::RedisWarning;
 use async_trait::async_trait;
 use chargegate_storage::Effects;
 use chargegate_storage::QueueError;
@@ -57,11 +57,11 @@ use chargegate_storage::queue::MessageKey;
 use chargegate_storage::spawn_signalling_end;
 
 /// The longest that taking leave of the server takes.
-const LEAVE: Duration = Duration::from_secs(2);
+const DEREGISTER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Settings of the queue on Redis.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct RedisSettings {
     /// URL of the server.
     pub url: RedisUrl,
     /// Number of streams; the same for all writers and readers.
@@ -74,7 +74,7 @@ pub struct Settings {
     pub message_lease: Duration,
 }
 
-impl Settings {
+impl RedisSettings {
     /// The usual settings.
     #[must_use]
     pub fn new(url: RedisUrl) -> Self {
@@ -90,8 +90,8 @@ impl Settings {
 
 /// The engine, connected to its server; clones share it.
 #[derive(Clone)]
-pub struct Engine {
-    shared: Arc<Shared>,
+pub struct RedisQueue {
+    shared: Arc<RedisState>,
     tasks: TaskTracker,
     stop: CancellationToken,
     ended: CancellationToken,
@@ -99,44 +99,48 @@ pub struct Engine {
     _end: Arc<DropGuard>,
 }
 
-struct Shared {
-    settings: Settings,
-    streams: Streams,
-    consumer: Consumer,
-    link: Link,
-    intake: Intake,
-    held: Held,
+struct RedisState {
+    settings: RedisSettings,
+    streams: StreamSet,
+    consumer: StreamConsumer,
+    link: RedisConnection,
+    prefetch: Prefetcher,
+    in_flight: InFlightEntries,
     /// By stream: something was left behind just now.
     hints: Box<[AtomicBool]>,
     effects: Effects,
 }
 
 /// A link for commands that do not block.
-fn link(settings: &Settings, effects: Effects) -> Result<Link, OpenError> {
-    Link::new(&settings.url, Duration::ZERO, effects).map_err(|error| open::describe(settings)(error.into()))
+fn link(settings: &RedisSettings, effects: Effects) -> Result<RedisConnection, RedisOpenError> {
+    RedisConnection::new(&settings.url, Duration::ZERO, effects)
+        .map_err(|error| open::describe(settings)(error.into()))
 }
 
-impl Engine {
+impl RedisQueue {
     /// Connects to the server, looks whether it can be trusted, creates what is missing and begins to read when asked.
     ///
     /// The warnings are for the operator.
     ///
     /// # Errors
-    /// [`OpenError`] says what is in the way and what to do about it.
-    pub async fn open(settings: Settings, effects: Effects) -> Result<(Self, Vec<Warning>), OpenError> {
+    /// [`RedisOpenError`] says what is in the way and what to do about it.
+    pub async fn open(
+        settings: RedisSettings,
+        effects: Effects,
+    ) -> Result<(Self, Vec<RedisWarning>), RedisOpenError> {
         let link = link(&settings, effects.clone())?;
         let warnings = open::check(&link, &settings).await?;
-        let streams = Streams::new(&settings.prefix, settings.streams);
+        let streams = StreamSet::new(&settings.prefix, settings.streams);
         open::prepare(&link, &settings, &streams).await?;
-        let consumer = Consumer::new(&streams, &effects).await;
-        match consumer.say_alive(&link).await {
+        let consumer = StreamConsumer::new(&streams, &effects).await;
+        match consumer.send_heartbeat(&link).await {
             Err(error) if !open::is_full(&error) => return Err(open::describe(&settings)(error)),
             Ok(()) | Err(_) => {}
         }
         let count = streams.keys().len();
-        let shared = Arc::new(Shared {
-            intake: Intake::new(count),
-            held: Held::new(count, settings.message_lease),
+        let shared = Arc::new(RedisState {
+            prefetch: Prefetcher::new(count),
+            in_flight: InFlightEntries::new(count, settings.message_lease),
             settings,
             consumer,
             link,
@@ -148,10 +152,15 @@ impl Engine {
         let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         for (stream, key) in shared.streams.keys().iter().cloned().enumerate() {
             let settings = &shared.settings;
-            let link = Link::new(&settings.url, BLOCK, shared.effects.clone())
+            let link = RedisConnection::new(&settings.url, READ_BLOCK, shared.effects.clone())
                 .map_err(|error| open::describe(settings)(error.into()))?;
-            let reader =
-                Reader { shared: Arc::clone(&shared), stream, key, link, schedule: Schedule::default() };
+            let reader = StreamReader {
+                shared: Arc::clone(&shared),
+                stream,
+                key,
+                link,
+                schedule: ReclaimSchedule::default(),
+            };
             spawn_signalling_end(&ended, tasks.track_future(reader.run(stop.clone())));
         }
         let live = consumer::live(Arc::clone(&shared));
@@ -195,24 +204,24 @@ impl Engine {
     /// Stops reading, hands back what no lease came for, and takes leave of the server. What is still leased then
     /// goes to other workers at once, or soon if the server does not answer within two seconds. Later calls on any clone get [`QueueError::Closed`].
     pub async fn close(&self) {
-        let unclaimed: Vec<_> = self.shared.intake.close().into_iter().map(|message| message.key).collect();
+        let unclaimed: Vec<_> = self.shared.prefetch.close().into_iter().map(|message| message.key).collect();
         self.stop.cancel();
         self.tasks.wait().await;
         let leaving = self.shared.leave(&unclaimed);
-        let left = tokio::time::timeout(LEAVE, leaving).await;
+        let left = tokio::time::timeout(DEREGISTER_TIMEOUT, leaving).await;
         if let Err(error) = left.unwrap_or_else(|_| Err(CommandError::TimedOut.into())) {
             warn!(error = %error, cause = metric::cause(&error), "could not take leave of the queue; others will notice");
         }
     }
 }
 
-impl Shared {
+impl RedisState {
     /// Hands messages back, says that this worker no longer lives, and deletes its consumers that have nothing pending.
     async fn leave(&self, unclaimed: &[MessageKey]) -> Result<(), QueueError> {
         self.release(unclaimed).await?;
         self.link.run::<()>(cmd("DEL").arg(&self.consumer.alive_key)).await?;
         for stream in self.streams.keys() {
-            let mut call = script::TIDY.key(stream);
+            let mut call = script::DELETE_IDLE_CONSUMERS.key(stream);
             call.arg(STREAM_GROUP).arg(self.streams.alive_key(""));
             self.link.call::<()>(&call).await?;
         }
@@ -231,7 +240,7 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Engine {
+impl fmt::Debug for RedisQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
             .field("settings", &self.shared.settings)
@@ -241,7 +250,7 @@ impl fmt::Debug for Engine {
 }
 
 #[async_trait]
-impl HistorySource for Engine {
+impl HistorySource for RedisQueue {
     async fn observe(&self, known_heartbeat: u64) -> Result<QueueObservation, QueueError> {
         self.shared.check_open()?;
         let mut call = script::OBSERVE.prepare_invoke();

@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use chargegate_redis_layout::{STREAM_COUNT, STREAM_GROUP, stream_key};
 use redis::cmd;
 
-use super::Settings;
-use super::connection::{CommandError, Link};
-use super::streams::Streams;
-use super::warning::Warning;
+use super::RedisSettings;
+use super::connection::{CommandError, RedisConnection};
+use super::streams::StreamSet;
+use super::warning::RedisWarning;
 
 /// The oldest version that counts what was ever added to a stream, and claims no deleted entries.
-const OLDEST: (u32, u32) = (7, 0);
+const MIN_VERSION: (u32, u32) = (7, 0);
 
 /// Obstacle to using a server.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum RedisOpenError {
     /// No connection can be opened.
     #[error("the server at {address} cannot be reached")]
     Unreachable {
@@ -107,58 +107,68 @@ pub enum OpenError {
 }
 
 /// Turns what went wrong with a server into what to do about it.
-pub(super) fn describe(settings: &Settings) -> impl Fn(CommandError) -> OpenError {
+pub(super) fn describe(settings: &RedisSettings) -> impl Fn(CommandError) -> RedisOpenError {
     move |error| {
         let address = settings.url.to_string();
         match error {
             CommandError::Refused { code, detail } => match code.as_str() {
-                "NOAUTH" | "WRONGPASS" => OpenError::Credentials { address },
-                "NOPERM" => OpenError::NotPermitted { address, prefix: settings.prefix.clone(), detail },
-                "READONLY" => OpenError::Replica { address },
-                "MOVED" | "CROSSSLOT" | "CLUSTERDOWN" => OpenError::Cluster { address },
-                _ => OpenError::Refused { address, source: Box::new(CommandError::Refused { code, detail }) },
+                "NOAUTH" | "WRONGPASS" => RedisOpenError::Credentials { address },
+                "NOPERM" => RedisOpenError::NotPermitted { address, prefix: settings.prefix.clone(), detail },
+                "READONLY" => RedisOpenError::Replica { address },
+                "MOVED" | "CROSSSLOT" | "CLUSTERDOWN" => RedisOpenError::Cluster { address },
+                _ => RedisOpenError::Refused {
+                    address,
+                    source: Box::new(CommandError::Refused { code, detail }),
+                },
             },
-            CommandError::Unreadable => OpenError::Refused { address, source: Box::new(error) },
+            CommandError::Unreadable => RedisOpenError::Refused { address, source: Box::new(error) },
             CommandError::Broken(_) | CommandError::TimedOut => {
-                OpenError::Unreachable { address, source: Box::new(error) }
+                RedisOpenError::Unreachable { address, source: Box::new(error) }
             }
         }
     }
 }
 
 /// Looks whether the server can be trusted with messages.
-pub(super) async fn check(link: &Link, settings: &Settings) -> Result<Vec<Warning>, OpenError> {
+pub(super) async fn check(
+    link: &RedisConnection,
+    settings: &RedisSettings,
+) -> Result<Vec<RedisWarning>, RedisOpenError> {
     let failed = describe(settings);
     let info: String = link.run(&cmd("INFO")).await.map_err(&failed)?;
-    let info = Info::read(&info);
+    let info = ServerInfo::read(&info);
     let address = settings.url.to_string();
     let version = info.get("redis_version");
     if !is_supported(version) {
-        return Err(OpenError::TooOld { address, found: version.to_owned() });
+        return Err(RedisOpenError::TooOld { address, found: version.to_owned() });
     }
     if info.get("redis_mode") == "cluster" {
-        return Err(OpenError::Cluster { address });
+        return Err(RedisOpenError::Cluster { address });
     }
     if info.get("role") == "slave" {
-        return Err(OpenError::Replica { address });
+        return Err(RedisOpenError::Replica { address });
     }
     let policy = info.get("maxmemory_policy");
     if info.get("maxmemory") != "0" && policy != "noeviction" {
-        return Err(OpenError::Evicts { address, policy: policy.to_owned() });
+        return Err(RedisOpenError::Evicts { address, policy: policy.to_owned() });
     }
     if info.get("aof_enabled") == "0" {
-        return Ok(vec![Warning::NoAppendOnlyFile]);
+        return Ok(vec![RedisWarning::NoAppendOnlyFile]);
     }
     // Hosted servers often forbid the question; they are not the ones that never sync.
     let synced: Result<Vec<String>, _> = link.run(cmd("CONFIG").arg("GET").arg("appendfsync")).await;
     match synced {
-        Ok(setting) if setting.get(1).is_some_and(|when| when == "no") => Ok(vec![Warning::NeverSynced]),
+        Ok(setting) if setting.get(1).is_some_and(|when| when == "no") => Ok(vec![RedisWarning::NeverSynced]),
         _ => Ok(Vec::new()),
     }
 }
 
 /// Creates missing streams and groups.
-pub(super) async fn prepare(link: &Link, settings: &Settings, streams: &Streams) -> Result<(), OpenError> {
+pub(super) async fn prepare(
+    link: &RedisConnection,
+    settings: &RedisSettings,
+    streams: &StreamSet,
+) -> Result<(), RedisOpenError> {
     check_types(link, settings, streams).await?;
     check_count(link, settings, streams).await?;
     for stream in streams.keys() {
@@ -181,10 +191,10 @@ pub(super) fn is_full(error: &CommandError) -> bool {
 
 /// Checks the number of streams: messages in others would never be read.
 pub(super) async fn check_count(
-    link: &Link,
-    settings: &Settings,
-    streams: &Streams,
-) -> Result<(), OpenError> {
+    link: &RedisConnection,
+    settings: &RedisSettings,
+    streams: &StreamSet,
+) -> Result<(), RedisOpenError> {
     let given = settings.streams.get();
     let mut question = cmd("HGET");
     question.arg(streams.history_key()).arg(STREAM_COUNT);
@@ -198,22 +208,22 @@ pub(super) async fn check_count(
         _ => return Ok(()),
     };
     let address = settings.url.to_string();
-    Err(OpenError::Streams { address, prefix: settings.prefix.clone(), found, given })
+    Err(RedisOpenError::Streams { address, prefix: settings.prefix.clone(), found, given })
 }
 
 /// Looks whether each key that exists is of its type.
 pub(super) async fn check_types(
-    link: &Link,
-    settings: &Settings,
-    streams: &Streams,
-) -> Result<(), OpenError> {
+    link: &RedisConnection,
+    settings: &RedisSettings,
+    streams: &StreamSet,
+) -> Result<(), RedisOpenError> {
     let history = streams.history_key();
     let expected = streams.keys().iter().map(|stream| (stream, "stream")).chain([(&history, "hash")]);
     for (key, expected) in expected {
         let found: String = link.run(cmd("TYPE").arg(key)).await.map_err(describe(settings))?;
         if found != expected && found != "none" {
             let address = settings.url.to_string();
-            return Err(OpenError::WrongType { address, key: key.clone(), expected, found });
+            return Err(RedisOpenError::WrongType { address, key: key.clone(), expected, found });
         }
     }
     Ok(())
@@ -221,7 +231,7 @@ pub(super) async fn check_types(
 
 /// Creates a stream and its group, where there is none. The group begins with the oldest entry: what was added before
 /// it was there is delivered as well.
-pub(super) async fn create_group(link: &Link, stream: &str) -> Result<(), CommandError> {
+pub(super) async fn create_group(link: &RedisConnection, stream: &str) -> Result<(), CommandError> {
     // Where memory is full, the server refuses even to say that the group is there.
     let mut groups = cmd("XINFO");
     groups.arg("GROUPS").arg(stream);
@@ -238,9 +248,9 @@ pub(super) async fn create_group(link: &Link, stream: &str) -> Result<(), Comman
 }
 
 /// Facts that a server reports.
-struct Info<'a>(HashMap<&'a str, &'a str>);
+struct ServerInfo<'a>(HashMap<&'a str, &'a str>);
 
-impl<'a> Info<'a> {
+impl<'a> ServerInfo<'a> {
     fn read(text: &'a str) -> Self {
         Self(text.lines().filter_map(|line| line.split_once(':')).collect())
     }
@@ -254,7 +264,7 @@ impl<'a> Info<'a> {
 /// Valkey says which Redis it equals.
 fn is_supported(version: &str) -> bool {
     let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
-    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) >= OLDEST
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) >= MIN_VERSION
 }
 
 #[cfg(test)]

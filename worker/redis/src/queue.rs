@@ -7,19 +7,19 @@ use chargegate_core::EnqueueError;
 use chargegate_redis_layout::STREAM_GROUP;
 use redis::pipe;
 
-use super::held::LetGo;
-use super::left::RELEASED;
-use super::{Engine, Shared, script};
+use super::in_flight::ReleasedEntries;
+use super::reclaim::RELEASED_CONSUMER;
+use super::{RedisQueue, RedisState, script};
 use chargegate_storage::QueueError;
 use chargegate_storage::queue::{LeasedMessage, MessageKey, Producer, Queue, QueueDepth};
 
 /// Messages acknowledged or handed back by one command.
-const CHUNK: usize = 512;
+const MAX_KEYS_PER_CALL: usize = 512;
 
 #[async_trait]
-impl Queue for Engine {
+impl Queue for RedisQueue {
     async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, QueueError> {
-        self.shared.intake.lease(max, wait).await
+        self.shared.prefetch.lease(max, wait).await
     }
 
     async fn ack(&self, keys: Vec<MessageKey>) -> Result<(), QueueError> {
@@ -44,21 +44,21 @@ impl Queue for Engine {
 }
 
 #[async_trait]
-impl Producer for Engine {
+impl Producer for RedisQueue {
     async fn enqueue(&self, body: String) -> Result<(), EnqueueError> {
-        Ok(Engine::enqueue(self, body).await?)
+        Ok(RedisQueue::enqueue(self, body).await?)
     }
 }
 
-impl Shared {
+impl RedisState {
     pub(super) fn check_open(&self) -> Result<(), QueueError> {
-        if self.intake.is_closed() { Err(QueueError::Closed) } else { Ok(()) }
+        if self.prefetch.is_closed() { Err(QueueError::Closed) } else { Ok(()) }
     }
 
     async fn ack(&self, keys: &[MessageKey]) -> Result<(), QueueError> {
-        for let_go in self.let_go(keys) {
-            let Some(key) = self.streams.keys().get(let_go.stream) else { continue };
-            for ids in let_go.ids.chunks(CHUNK) {
+        for remove_in_flight in self.remove_in_flight(keys) {
+            let Some(key) = self.streams.keys().get(remove_in_flight.stream) else { continue };
+            for ids in remove_in_flight.ids.chunks(MAX_KEYS_PER_CALL) {
                 self.link.call::<()>(script::ACKNOWLEDGE.key(key).arg(STREAM_GROUP).arg(ids)).await?;
             }
         }
@@ -67,14 +67,14 @@ impl Shared {
 
     /// Releases entries that are still leased here; this delivery does not count.
     pub(super) async fn release(&self, keys: &[MessageKey]) -> Result<(), QueueError> {
-        for let_go in self.let_go(keys) {
-            let stream = let_go.stream;
+        for remove_in_flight in self.remove_in_flight(keys) {
+            let stream = remove_in_flight.stream;
             let Some(key) = self.streams.keys().get(stream) else { continue };
-            for ids in let_go.ids.chunks(CHUNK) {
+            for ids in remove_in_flight.ids.chunks(MAX_KEYS_PER_CALL) {
                 let mut call = script::RELEASE.key(key);
-                call.arg(STREAM_GROUP).arg(&self.consumer.name).arg(RELEASED);
+                call.arg(STREAM_GROUP).arg(&self.consumer.name).arg(RELEASED_CONSUMER);
                 for id in ids {
-                    let deliveries = self.held.deliveries(stream, *id).unwrap_or(1);
+                    let deliveries = self.in_flight.deliveries(stream, *id).unwrap_or(1);
                     call.arg(id).arg(deliveries.saturating_sub(1));
                 }
                 match self.link.call::<()>(&call).await {
@@ -84,7 +84,7 @@ impl Shared {
                 }
             }
             // The reader skips leased entries.
-            drop(let_go);
+            drop(remove_in_flight);
             self.hint(stream);
         }
         Ok(())
@@ -92,8 +92,8 @@ impl Shared {
 
     /// What is to be let go of in each stream: all of it, however far the calls for it come. Where one fails, the
     /// messages are found pending, and come again.
-    fn let_go(&self, keys: &[MessageKey]) -> Vec<LetGo<'_>> {
+    fn remove_in_flight(&self, keys: &[MessageKey]) -> Vec<ReleasedEntries<'_>> {
         let places = self.streams.by_stream(keys).into_iter();
-        places.map(|(stream, ids)| self.held.let_go(stream, ids)).collect()
+        places.map(|(stream, ids)| self.in_flight.remove_in_flight(stream, ids)).collect()
     }
 }

@@ -9,34 +9,34 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::Shared;
-use super::connection::{CommandError, Link};
-use super::entry::{Entry, Read};
-use super::intake::Demand;
-use super::streams::Place;
+use super::RedisState;
+use super::connection::{CommandError, RedisConnection};
+use super::entry::{ReadReply, StreamEntry};
+use super::prefetch::ReadDemand;
+use super::streams::EntryLocation;
 use chargegate_storage::FailureBackoff;
 use chargegate_storage::metric;
 use chargegate_storage::queue::LeasedMessage;
 
 /// The longest a read waits on the server.
-pub(super) const BLOCK: Duration = Duration::from_secs(1);
-const BASE: Duration = Duration::from_millis(50);
-const CAP: Duration = Duration::from_secs(1);
+pub(super) const READ_BLOCK: Duration = Duration::from_secs(1);
+const RECONNECT_BASE: Duration = Duration::from_millis(50);
+const RECONNECT_CAP: Duration = Duration::from_secs(1);
 
 /// Reads one stream on demand. All that becomes this worker's in the stream passes through here, one thing after the
 /// other, so that what is on its way to us is never mistaken for lost.
-pub(super) struct Reader {
-    pub(super) shared: Arc<Shared>,
+pub(super) struct StreamReader {
+    pub(super) shared: Arc<RedisState>,
     /// The number of the stream, and of the reader.
     pub(super) stream: usize,
     pub(super) key: String,
-    pub(super) link: Link,
-    pub(super) schedule: Schedule,
+    pub(super) link: RedisConnection,
+    pub(super) schedule: ReclaimSchedule,
 }
 
 /// Schedule of searches for stale entries.
 #[derive(Debug, Default)]
-pub(super) struct Schedule {
+pub(super) struct ReclaimSchedule {
     /// The connection that was looked over last.
     pub(super) generation: u64,
     pub(super) next_look: Option<Instant>,
@@ -44,7 +44,7 @@ pub(super) struct Schedule {
     outage: FailureBackoff,
 }
 
-impl Reader {
+impl StreamReader {
     /// Reads until `stop`. What is being read then stays pending until somebody takes it over.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
@@ -71,15 +71,15 @@ impl Reader {
         if generation != self.schedule.generation {
             // Before anything is ours, others must see that we live. Where memory is full they cannot, and it is
             // reading that makes room.
-            match self.shared.consumer.say_alive(&self.link).await {
+            match self.shared.consumer.send_heartbeat(&self.link).await {
                 Err(error) if !error.is("OOM") => return Err(error),
                 Ok(()) | Err(_) => {}
             }
         }
-        self.shared.intake.up(self.stream);
-        let demand = self.shared.intake.demand(self.stream).await;
-        let messages = self.bring(demand, generation).await?;
-        self.shared.intake.bring(self.stream, messages);
+        self.shared.prefetch.up(self.stream);
+        let demand = self.shared.prefetch.demand(self.stream).await;
+        let messages = self.deliver(demand, generation).await?;
+        self.shared.prefetch.deliver(self.stream, messages);
         Ok(())
     }
 
@@ -90,7 +90,7 @@ impl Reader {
                 Ok(()) => {
                     warn!(stream = self.key, "the server lost the stream's consumer group; created it again");
                     metric::queue_group_recreated();
-                    self.shared.intake.reset(self.stream);
+                    self.shared.prefetch.reset(self.stream);
                     return;
                 }
                 Err(error) => {
@@ -104,8 +104,8 @@ impl Reader {
         } else {
             debug!(stream = self.key, error = %error, cause = metric::cause(&*error), "still cannot read");
         }
-        self.shared.intake.down(self.stream, error);
-        let wait = self.schedule.outage.next_delay(BASE, CAP, &self.shared.effects);
+        self.shared.prefetch.down(self.stream, error);
+        let wait = self.schedule.outage.next_delay(RECONNECT_BASE, RECONNECT_CAP, &self.shared.effects);
         tokio::time::sleep(wait).await;
     }
 
@@ -114,8 +114,12 @@ impl Reader {
     }
 
     /// What is to be had of the demand: first what was left behind, then what is new.
-    async fn bring(&mut self, demand: Demand, generation: u64) -> Result<Vec<LeasedMessage>, CommandError> {
-        let mut messages = self.look_for_left(demand.count, generation).await?;
+    async fn deliver(
+        &mut self,
+        demand: ReadDemand,
+        generation: u64,
+    ) -> Result<Vec<LeasedMessage>, CommandError> {
+        let mut messages = self.reclaim(demand.count, generation).await?;
         let room = demand.count.saturating_sub(messages.len());
         if room > 0 {
             let wait = if messages.is_empty() { self.wait(demand) } else { Duration::ZERO };
@@ -130,10 +134,10 @@ impl Reader {
     }
 
     /// Returns the wait of a read, which ends before the next search.
-    fn wait(&self, demand: Demand) -> Duration {
+    fn wait(&self, demand: ReadDemand) -> Duration {
         let now = Instant::now();
         let end = self.schedule.next_look.map_or(demand.until, |look| look.min(demand.until));
-        end.saturating_duration_since(now).min(BLOCK)
+        end.saturating_duration_since(now).min(READ_BLOCK)
     }
 
     async fn read(&self, count: usize, wait: Duration) -> Result<Vec<LeasedMessage>, CommandError> {
@@ -144,15 +148,15 @@ impl Reader {
             command.arg("BLOCK").arg(u64::try_from(milliseconds).unwrap_or(u64::MAX));
         }
         command.arg("STREAMS").arg(&self.key).arg(">");
-        let Read(entries) = self.link.run(&command).await?;
+        let ReadReply(entries) = self.link.run(&command).await?;
         Ok(entries.0.into_iter().filter_map(|entry| self.hold(entry, 1)).collect())
     }
 
     /// Takes an entry that is ours now, unless it is on its way already.
-    pub(super) fn hold(&self, entry: Entry, deliveries: u32) -> Option<LeasedMessage> {
-        let Entry { id, body } = entry;
-        self.shared.held.insert(self.stream, id, deliveries).then(|| LeasedMessage {
-            key: self.shared.streams.message_key(Place { stream: self.stream, id }),
+    pub(super) fn hold(&self, entry: StreamEntry, deliveries: u32) -> Option<LeasedMessage> {
+        let StreamEntry { id, body } = entry;
+        self.shared.in_flight.insert(self.stream, id, deliveries).then(|| LeasedMessage {
+            key: self.shared.streams.message_key(EntryLocation { stream: self.stream, id }),
             body,
             enqueued_at: Some(id.time()),
             deliveries,

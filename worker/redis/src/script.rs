@@ -68,7 +68,7 @@ pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
 
 /// Deletes the consumers of `KEYS[1]` that have nothing pending and that no key says to live, its name being
 /// `ARGV[2]` and the consumer's; answers with how many.
-pub(super) static TIDY: LazyLock<Script> = LazyLock::new(|| {
+pub(super) static DELETE_IDLE_CONSUMERS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         local deleted = 0

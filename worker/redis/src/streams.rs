@@ -9,20 +9,20 @@ use chargegate_storage::queue::MessageKey;
 
 /// A message's place: the number of its stream and its id there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct EntryLocation {
     pub(super) stream: usize,
     pub(super) id: EntryId,
 }
 
 /// The names of a queue's keys.
 #[derive(Clone, Debug)]
-pub(super) struct Streams {
+pub(super) struct StreamSet {
     prefix: String,
     keys: Vec<String>,
     count: NonZeroU16,
 }
 
-impl Streams {
+impl StreamSet {
     pub(super) fn new(prefix: &str, count: NonZeroU16) -> Self {
         let keys = (0..count.get()).map(|number| stream_key(prefix, number)).collect();
         Self { prefix: prefix.to_owned(), keys, count }
@@ -49,16 +49,16 @@ impl Streams {
     }
 
     /// The name of a message.
-    pub(super) fn message_key(&self, place: Place) -> MessageKey {
+    pub(super) fn message_key(&self, place: EntryLocation) -> MessageKey {
         let stream = self.keys.get(place.stream).map_or("", String::as_str);
         MessageKey::from(format!("{stream}/{}", place.id))
     }
 
     /// The place of a message; `None` when it cannot be in this queue.
-    pub(super) fn place(&self, key: &MessageKey) -> Option<Place> {
+    pub(super) fn place(&self, key: &MessageKey) -> Option<EntryLocation> {
         let (stream, id) = key.as_str().rsplit_once('/')?;
         let stream = self.keys.iter().position(|key| key == stream)?;
-        Some(Place { stream, id: id.parse().ok()? })
+        Some(EntryLocation { stream, id: id.parse().ok()? })
     }
 
     /// The ids of messages by stream; names that cannot be in this queue are left out.
@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn a_message_is_found_by_its_name() {
-        let streams = Streams::new("a/b", NonZeroU16::new(3).unwrap());
-        let place = Place { stream: 2, id: "17-4".parse().unwrap() };
+        let streams = StreamSet::new("a/b", NonZeroU16::new(3).unwrap());
+        let place = EntryLocation { stream: 2, id: "17-4".parse().unwrap() };
         assert_eq!(streams.message_key(place).as_str(), "a/b:{2}/17-4");
         assert_eq!(streams.place(&key("a/b:{2}/17-4")), Some(place));
         for foreign in ["", "1", "a/b:{3}/17-4", "b:{2}/17-4", "a/b:{2}/17", "a/b:{2}"] {
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn names_are_sorted_by_stream() {
-        let streams = Streams::new("q", NonZeroU16::new(2).unwrap());
+        let streams = StreamSet::new("q", NonZeroU16::new(2).unwrap());
         let keys = ["q:{1}/2-0", "other", "q:{0}/3-0", "q:{1}/1-0", "q:{1}/2-0"].map(key);
         let ids = |ids: &[&str]| ids.iter().map(|id| id.parse().unwrap()).collect::<Vec<EntryId>>();
         assert_eq!(streams.by_stream(&keys), [(0, ids(&["3-0"])), (1, ids(&["1-0", "2-0"]))]);

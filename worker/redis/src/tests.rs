@@ -1,4 +1,4 @@
-use super::fake::{Answer, Fake};
+use super::fake::{FakeReply, FakeServer};
 use super::*;
 use chargegate_storage::queue::{MessageKey, Queue as _};
 use chargegate_storage::{Random, SystemClock};
@@ -6,17 +6,17 @@ use chargegate_storage::{Random, SystemClock};
 #[tokio::test]
 async fn whatever_call_fails_nothing_stays_held() {
     let refuse = "-ERR no\r\n";
-    let server = Fake::start(|command| match command[0].as_str() {
-        "EVALSHA" => Answer::Bytes(refuse.to_owned()),
-        _ => Answer::Usual,
+    let server = FakeServer::start(|command| match command[0].as_str() {
+        "EVALSHA" => FakeReply::Bytes(refuse.to_owned()),
+        _ => FakeReply::Usual,
     })
     .await;
     let engine = server.open(2, Effects::system()).await;
     let (shared, id) = (&engine.shared, "5-1".parse().unwrap());
     let keys: Vec<MessageKey> =
-        [0, 1].map(|stream| shared.streams.message_key(streams::Place { stream, id })).into();
-    let hold = || (0..2).for_each(|stream| assert!(shared.held.insert(stream, id, 1)));
-    let counts = || [0, 1].map(|stream| shared.held.count(stream));
+        [0, 1].map(|stream| shared.streams.message_key(streams::EntryLocation { stream, id })).into();
+    let hold = || (0..2).for_each(|stream| assert!(shared.in_flight.insert(stream, id, 1)));
+    let counts = || [0, 1].map(|stream| shared.in_flight.count(stream));
 
     hold();
     engine.ack(keys.clone()).await.unwrap_err();
@@ -35,9 +35,9 @@ async fn an_answer_that_is_none_leaves_no_body_in_the_error() {
         "?secret\r\n",
     ];
     for answer in answers {
-        let server = Fake::start(move |command| match command[0].as_str() {
-            "XREADGROUP" => Answer::Bytes(answer.to_owned()),
-            _ => Answer::Usual,
+        let server = FakeServer::start(move |command| match command[0].as_str() {
+            "XREADGROUP" => FakeReply::Bytes(answer.to_owned()),
+            _ => FakeReply::Usual,
         })
         .await;
         let engine = server.open(1, Effects::system()).await;
@@ -52,11 +52,13 @@ async fn a_server_that_hangs_is_left_in_time() {
     let hangs = Arc::new(AtomicBool::new(false));
     let hanging = Arc::clone(&hangs);
     let server =
-        Fake::start(move |_| if hanging.load(Ordering::SeqCst) { Answer::Never } else { Answer::Usual })
-            .await;
+        FakeServer::start(
+            move |_| if hanging.load(Ordering::SeqCst) { FakeReply::Never } else { FakeReply::Usual },
+        )
+        .await;
     let engine = server.open(8, Effects::system()).await;
     hangs.store(true, Ordering::SeqCst);
-    let close = tokio::time::timeout(LEAVE + Duration::from_secs(1), engine.close());
+    let close = tokio::time::timeout(DEREGISTER_TIMEOUT + Duration::from_secs(1), engine.close());
     close.await.unwrap();
     engine.ended().await;
 }
@@ -77,7 +79,7 @@ impl Random for NoJitter {
 
 #[tokio::test]
 async fn the_fault_of_a_reader_is_noticed() {
-    let server = Fake::start(|_| Answer::Usual).await;
+    let server = FakeServer::start(|_| FakeReply::Usual).await;
     let effects = Effects { clock: Arc::new(SystemClock), random: Arc::new(NoJitter) };
     let engine = server.open(1, effects).await;
     let leasing = engine.clone();

@@ -19,7 +19,7 @@ pub struct RedisUrl(ConnectionInfo);
 pub struct RedisUrlError;
 
 impl RedisUrl {
-    /// Returns the connection settings of the client, with TCP_NODELAY.
+    /// Returns the connection settings of the client, with `TCP_NODELAY`.
     pub(super) fn connection_info(&self) -> ConnectionInfo {
         let settings = self.0.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
         let tcp = TcpSettings::default().set_nodelay(true);

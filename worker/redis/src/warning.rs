@@ -4,14 +4,14 @@ use std::fmt;
 
 /// Something about a server that an operator should know before trusting it with messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Warning {
+pub enum RedisWarning {
     /// The server writes no append-only file.
     NoAppendOnlyFile,
     /// The server leaves it to the operating system when its append-only file reaches the disk.
     NeverSynced,
 }
 
-impl fmt::Display for Warning {
+impl fmt::Display for RedisWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoAppendOnlyFile => {

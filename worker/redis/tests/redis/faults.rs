@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chargegate_redis::{Engine, Settings};
+use chargegate_redis::{RedisQueue, RedisSettings};
 use chargegate_redis_layout::stream_key;
 use chargegate_storage::QueueError;
 use chargegate_storage::queue::{EnqueueFailure, LeasedMessage};
@@ -22,7 +22,7 @@ use chargegate_storage::conformance::queues::{
 use chargegate_storage::testing::FaultProxy;
 
 /// Enqueues until stopped; returns the confirmed messages.
-fn produce(engine: &Engine, stop: &Arc<AtomicBool>) -> JoinHandle<HashSet<String>> {
+fn produce(engine: &RedisQueue, stop: &Arc<AtomicBool>) -> JoinHandle<HashSet<String>> {
     let (engine, stop) = (engine.clone(), Arc::clone(stop));
     tokio::spawn(async move {
         let mut confirmed = HashSet::new();
@@ -62,7 +62,7 @@ fn consume(worker: &QueueHandle, stop: &Arc<AtomicBool>) -> JoinHandle<HashSet<S
 }
 
 /// Asserts that every confirmed message was delivered during `faults`.
-async fn nothing_is_lost_through(engine: &Engine, faults: impl Future<Output = ()>) {
+async fn nothing_is_lost_through(engine: &RedisQueue, faults: impl Future<Output = ()>) {
     let (stop_edge, stop_worker) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let edge = produce(engine, &stop_edge);
     let consumer = consume(&worker(engine), &stop_worker);
@@ -87,7 +87,7 @@ async fn eventually_leased(worker: &QueueHandle, count: usize) -> Vec<LeasedMess
     all
 }
 
-async fn waiting(engine: &Engine) -> Option<u64> {
+async fn waiting(engine: &RedisQueue) -> Option<u64> {
     worker(engine).depth().await.ok().map(|depth| depth.waiting)
 }
 
@@ -183,7 +183,7 @@ async fn a_server_that_hangs_costs_nobody_more_than_the_deadline() {
 async fn a_group_that_is_gone_is_created_again() {
     for program in servers() {
         let mut server = start(&program, &[]);
-        let settings = Settings { streams: NonZeroU16::new(2).unwrap(), ..on(&server) };
+        let settings = RedisSettings { streams: NonZeroU16::new(2).unwrap(), ..on(&server) };
         let engine = open(&settings).await;
         let worker = worker(&engine);
         nothing_comes(&worker, NO_WAIT).await;
@@ -261,7 +261,7 @@ async fn a_read_whose_answer_was_lost_is_made_good_at_once() {
         let server = start(&program, &[]);
         let proxy = FaultProxy::to(server.port()).await;
         let settings = settings(&proxy.url());
-        let direct = Settings { url: on(&server).url, ..settings.clone() };
+        let direct = RedisSettings { url: on(&server).url, ..settings.clone() };
         let (engine, edge) = (open(&settings).await, open(&direct).await);
         let worker = worker(&engine);
         nothing_comes(&worker, NO_WAIT).await;

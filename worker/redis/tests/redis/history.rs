@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chargegate_redis::Engine;
+use chargegate_redis::RedisQueue;
 use chargegate_storage::history::{HistorySource as _, HistoryWatermark, QueueObservation};
 use redis::cmd;
 
@@ -12,13 +12,13 @@ use chargegate_storage::conformance::queues::{ack, bodies, lease};
 use chargegate_storage::testing::FaultProxy;
 
 /// Observes as a worker does, until the server answers; what the store remembers then, and what was forgotten.
-async fn tick(engine: &Engine, known: HistoryWatermark) -> (HistoryWatermark, Option<u64>) {
+async fn tick(engine: &RedisQueue, known: HistoryWatermark) -> (HistoryWatermark, Option<u64>) {
     let seen = eventually("the server answers", async || engine.observe(known.heartbeat).await.ok()).await;
     let advance = known.advance(seen);
     (advance.watermark, advance.forgotten)
 }
 
-async fn enqueue(engine: &Engine, count: usize) {
+async fn enqueue(engine: &RedisQueue, count: usize) {
     for n in 0..count {
         eventually("the queue takes it", async || engine.enqueue(n.to_string()).await.ok()).await;
     }

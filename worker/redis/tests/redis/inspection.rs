@@ -3,7 +3,7 @@
 use chargegate_storage::reconcile::CountedQueue as _;
 use std::num::NonZeroU16;
 
-use chargegate_redis::{Inspector, Settings};
+use chargegate_redis::{RedisInspector, RedisSettings};
 use chargegate_redis_layout::stream_key;
 use chargegate_storage::Effects;
 use redis::cmd;
@@ -16,7 +16,7 @@ use chargegate_storage::conformance::queues::{ack, keys, lease, sorted};
 async fn what_waits_is_listed_up_to_the_snapshot() {
     for program in servers() {
         let server = start(&program, &[]);
-        let settings = Settings { streams: NonZeroU16::new(2).unwrap(), ..on(&server) };
+        let settings = RedisSettings { streams: NonZeroU16::new(2).unwrap(), ..on(&server) };
         let engine = open(&settings).await;
         for n in 0..2_500 {
             engine.enqueue(n.to_string()).await.unwrap();
@@ -24,7 +24,7 @@ async fn what_waits_is_listed_up_to_the_snapshot() {
         let worker = worker(&engine);
         let leased = lease(&worker, 2_500).await;
         ack(&worker, &leased[..300]).await;
-        let inspector = Inspector::open(&settings, Effects::system()).await.unwrap();
+        let inspector = RedisInspector::open(&settings, Effects::system()).await.unwrap();
         let snapshot = inspector.snapshot().await.unwrap();
         assert_eq!(snapshot.enqueued, 2_500);
         engine.enqueue("later".to_owned()).await.unwrap();
@@ -41,7 +41,7 @@ async fn what_waits_is_listed_up_to_the_snapshot() {
 async fn looking_at_a_new_queue_creates_nothing() {
     let server = start(&servers()[0], &[]);
     let settings = on(&server);
-    let inspector = Inspector::open(&settings, Effects::system()).await.unwrap();
+    let inspector = RedisInspector::open(&settings, Effects::system()).await.unwrap();
     let snapshot = inspector.snapshot().await.unwrap();
     assert_eq!(snapshot.enqueued, 0);
     assert!(inspector.waiting(&snapshot).await.unwrap().is_empty());

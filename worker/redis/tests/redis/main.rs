@@ -4,10 +4,10 @@
 mod faults;
 mod history;
 mod inspection;
-mod left;
 mod old;
 mod opening;
 mod rate;
+mod reclaim;
 mod spread;
 mod streams;
 
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_redis::{Engine, Settings};
+use chargegate_redis::{RedisQueue, RedisSettings};
 use chargegate_servers::{RedisServer, redis_server, valkey_server};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue};
@@ -33,7 +33,7 @@ fn start(program: &Path, options: &[&str]) -> RedisServer {
     RedisServer::start(program, options).unwrap()
 }
 
-fn worker(engine: &Engine) -> QueueHandle {
+fn worker(engine: &RedisQueue) -> QueueHandle {
     Arc::new(engine.clone())
 }
 
@@ -44,7 +44,7 @@ async fn ask<T: FromRedisValue>(url: &str, command: &Cmd) -> T {
 }
 
 /// Settings of a queue on a server of a test's own.
-fn on(server: &RedisServer) -> Settings {
+fn on(server: &RedisServer) -> RedisSettings {
     settings(&server.url())
 }
 

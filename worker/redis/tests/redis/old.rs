@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use chargegate_redis::{Engine, OpenError};
+use chargegate_redis::{RedisOpenError, RedisQueue};
 use chargegate_storage::Effects;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -45,7 +45,7 @@ async fn a_server_that_is_too_old() {
             tokio::spawn(play(stream));
         }
     });
-    let error = Engine::open(settings(&url), Effects::system()).await.map(|_| ()).unwrap_err();
+    let error = RedisQueue::open(settings(&url), Effects::system()).await.map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("6.2.14"), "{error}");
-    assert!(matches!(error, OpenError::TooOld { .. }), "{error}");
+    assert!(matches!(error, RedisOpenError::TooOld { .. }), "{error}");
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::num::NonZeroU16;
 
-use chargegate_redis::Settings;
+use chargegate_redis::RedisSettings;
 use chargegate_redis_layout::{stream_for, stream_key};
 use redis::cmd;
 
@@ -15,7 +15,7 @@ use chargegate_storage::conformance::queues::{NO_WAIT, bodies, keys, lease, noth
 async fn messages_go_to_the_stream_that_all_agree_on() {
     let server = start(&servers()[0], &[]);
     let streams = NonZeroU16::new(5).unwrap();
-    let settings = Settings { streams, ..on(&server) };
+    let settings = RedisSettings { streams, ..on(&server) };
     let engine = open(&settings).await;
     let mut expected = [0_u64; 5];
     for n in 0..100 {

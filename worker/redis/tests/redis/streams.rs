@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chargegate_redis::{Engine, Settings};
+use chargegate_redis::{RedisQueue, RedisSettings};
 use chargegate_redis_layout::stream_key;
 use chargegate_storage::queue::EnqueueFailure;
 use chargegate_storage::{Effects, Random as _, SystemRandom};
@@ -46,10 +46,10 @@ impl Kind for OneOnValkey {
 /// The streams of one test on a server that all share.
 pub(crate) struct Streams<K> {
     url: String,
-    settings: Settings,
-    edge: Engine,
+    settings: RedisSettings,
+    edge: RedisQueue,
     /// The workers that were not killed, to close by.
-    engines: Mutex<Vec<(QueueHandle, Engine)>>,
+    engines: Mutex<Vec<(QueueHandle, RedisQueue)>>,
     kind: PhantomData<K>,
 }
 
@@ -60,13 +60,13 @@ pub(crate) fn url(variable: &str) -> String {
 }
 
 /// Settings of a queue that no other test uses.
-pub(crate) fn settings(url: &str) -> Settings {
+pub(crate) fn settings(url: &str) -> RedisSettings {
     let prefix = format!("test-{:016x}", SystemRandom.bits());
-    Settings { prefix, ..Settings::new(url.parse().unwrap()) }
+    RedisSettings { prefix, ..RedisSettings::new(url.parse().unwrap()) }
 }
 
-pub(crate) async fn open(settings: &Settings) -> Engine {
-    Engine::open(settings.clone(), Effects::system()).await.unwrap().0
+pub(crate) async fn open(settings: &RedisSettings) -> RedisQueue {
+    RedisQueue::open(settings.clone(), Effects::system()).await.unwrap().0
 }
 
 /// Somebody who works on the server by hand.
@@ -81,7 +81,7 @@ impl<K: Kind> QueueFixture for Streams<K> {
     async fn start(QueueOptions { depth_limit, message_lease }: QueueOptions) -> Self {
         let streams = NonZeroU16::new(K::STREAMS).unwrap();
         let url = url(K::URL);
-        let settings = Settings { depth_limit, message_lease, streams, ..settings(&url) };
+        let settings = RedisSettings { depth_limit, message_lease, streams, ..settings(&url) };
         let edge = open(&settings).await;
         Self { url, settings, edge, engines: Mutex::default(), kind: PhantomData }
     }

@@ -17,17 +17,17 @@ use chargegate_storage::QueueError;
 use chargegate_storage::queue::LeasedMessage;
 
 /// How much longer than it may wait a lease stays for a reader that is just coming back.
-const GRACE: Duration = Duration::from_millis(250);
+const RECONNECT_GRACE: Duration = Duration::from_millis(250);
 /// How long a reader that is not the only one waits for messages: its share of what is wanted may be of more use in
 /// another stream.
-const TURN: Duration = Duration::from_millis(100);
+const SHARED_READ_WAIT: Duration = Duration::from_millis(100);
 /// How long it does while others have been dealt nothing.
-const GLANCE: Duration = Duration::from_millis(20);
-const FAR: Duration = Duration::from_hours(24);
+const SHORT_READ_WAIT: Duration = Duration::from_millis(20);
+const FAR_FUTURE: Duration = Duration::from_hours(24);
 
 /// Demand that a reader serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Demand {
+pub(super) struct ReadDemand {
     /// Messages at most.
     pub(super) count: usize,
     /// Deadline of the read; a deadline in the past means "do not block".
@@ -36,8 +36,8 @@ pub(super) struct Demand {
 
 /// Between the leases and the readers of a queue.
 #[derive(Debug)]
-pub(super) struct Intake {
-    state: Mutex<State>,
+pub(super) struct Prefetcher {
+    state: Mutex<PrefetchState>,
     /// Told when a reader came back, or all is over.
     changed: Notify,
     /// Told, by reader, when it was dealt something.
@@ -45,13 +45,13 @@ pub(super) struct Intake {
 }
 
 #[derive(Debug)]
-struct State {
+struct PrefetchState {
     closed: bool,
     /// Messages wanted by waiting leases.
     wanted: usize,
     /// Messages read and not yet leased.
     ready: VecDeque<LeasedMessage>,
-    seats: Vec<Seat>,
+    seats: Vec<ReaderState>,
     /// Reader that is assigned first.
     next: usize,
     /// Ticks since the last lease asked.
@@ -59,46 +59,46 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Seat {
-    standing: Standing,
+struct ReaderState {
+    standing: ReaderStatus,
     /// Number of returns of this reader.
     returns: u64,
 }
 
 #[derive(Debug)]
-enum Standing {
+enum ReaderStatus {
     Idle,
-    Dealt(Demand),
+    Dealt(ReadDemand),
     Reading(usize),
     /// Without a connection, and why, if it ever had one.
     Down(Option<Arc<CommandError>>),
 }
 
-impl State {
+impl PrefetchState {
     /// Returns the number of messages that readers are reading for leases.
-    fn under_way(&self) -> usize {
+    fn in_progress(&self) -> usize {
         self.seats.iter().map(|seat| seat.standing.demand()).sum()
     }
 
     /// Assigns the demand to idle readers among `eligible`; returns them.
-    fn deal(&mut self, until: Instant, eligible: impl Fn(usize, &Seat) -> bool) -> Vec<usize> {
-        let mut free = self.wanted.saturating_sub(self.under_way() + self.ready.len());
+    fn assign(&mut self, until: Instant, eligible: impl Fn(usize, &ReaderState) -> bool) -> Vec<usize> {
+        let mut free = self.wanted.saturating_sub(self.in_progress() + self.ready.len());
         let size = self.seats.len();
         let turn: Vec<usize> = (0..size)
             .map(|offset| (self.next + offset) % size)
             .filter(|at| {
                 self.seats
                     .get(*at)
-                    .is_some_and(|seat| matches!(seat.standing, Standing::Idle) && eligible(*at, seat))
+                    .is_some_and(|seat| matches!(seat.standing, ReaderStatus::Idle) && eligible(*at, seat))
             })
             .take(free)
             .collect();
-        let idle = self.seats.iter().filter(|seat| matches!(seat.standing, Standing::Idle)).count();
+        let idle = self.seats.iter().filter(|seat| matches!(seat.standing, ReaderStatus::Idle)).count();
         let now = Instant::now();
         let until = match size {
             1 => until,
-            _ if turn.len() < idle => until.min(now + GLANCE),
-            _ => until.min(now + TURN),
+            _ if turn.len() < idle => until.min(now + SHORT_READ_WAIT),
+            _ => until.min(now + SHARED_READ_WAIT),
         };
         let mut left = turn.len();
         for at in &turn {
@@ -106,7 +106,7 @@ impl State {
             free -= count;
             left -= 1;
             if let Some(seat) = self.seats.get_mut(*at) {
-                seat.standing = Standing::Dealt(Demand { count, until });
+                seat.standing = ReaderStatus::Dealt(ReadDemand { count, until });
             }
         }
         if let Some(last) = turn.last() {
@@ -115,7 +115,7 @@ impl State {
         turn
     }
 
-    fn seat(&mut self, reader: usize, standing: Standing) {
+    fn seat(&mut self, reader: usize, standing: ReaderStatus) {
         if let Some(seat) = self.seats.get_mut(reader) {
             seat.standing = standing;
         }
@@ -126,8 +126,11 @@ impl State {
         let mut last = None;
         for seat in &self.seats {
             match &seat.standing {
-                Standing::Down(Some(error)) => last = Some(error),
-                Standing::Down(None) | Standing::Idle | Standing::Dealt(_) | Standing::Reading(_) => {
+                ReaderStatus::Down(Some(error)) => last = Some(error),
+                ReaderStatus::Down(None)
+                | ReaderStatus::Idle
+                | ReaderStatus::Dealt(_)
+                | ReaderStatus::Reading(_) => {
                     return None;
                 }
             }
@@ -136,7 +139,7 @@ impl State {
     }
 }
 
-impl Standing {
+impl ReaderStatus {
     fn demand(&self) -> usize {
         match self {
             Self::Dealt(demand) => demand.count,
@@ -146,11 +149,13 @@ impl Standing {
     }
 }
 
-impl Intake {
+impl Prefetcher {
     /// Between any number of leases and `readers` readers, which are not there yet.
     pub(super) fn new(readers: usize) -> Self {
-        let seats = (0..readers).map(|_| Seat { standing: Standing::Down(None), returns: 0 }).collect();
-        let state = State { closed: false, wanted: 0, ready: VecDeque::new(), seats, next: 0, quiet: 0 };
+        let seats =
+            (0..readers).map(|_| ReaderState { standing: ReaderStatus::Down(None), returns: 0 }).collect();
+        let state =
+            PrefetchState { closed: false, wanted: 0, ready: VecDeque::new(), seats, next: 0, quiet: 0 };
         Self {
             state: Mutex::new(state),
             changed: Notify::new(),
@@ -161,8 +166,8 @@ impl Intake {
     /// Waits up to `wait` for the first of `max` messages; see [`chargegate_storage::queue::Queue::lease`].
     pub(super) async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, QueueError> {
         let now = Instant::now();
-        let until = now.checked_add(wait).unwrap_or(now + FAR);
-        let wanting = Wanting::new(self, max);
+        let until = now.checked_add(wait).unwrap_or(now + FAR_FUTURE);
+        let wanting = DemandGuard::new(self, max);
         let before = wanting.returns();
         loop {
             // Registered before looking, so that nobody comes back unseen in between.
@@ -171,7 +176,7 @@ impl Intake {
             if let Some(end) = self.look(max, until, &before) {
                 return end;
             }
-            let wake = if Instant::now() < until { until } else { until + GRACE };
+            let wake = if Instant::now() < until { until } else { until + RECONNECT_GRACE };
             tokio::select! {
                 () = changed => {}
                 () = tokio::time::sleep_until(wake) => {}
@@ -195,21 +200,21 @@ impl Intake {
             return Some(Ok(state.ready.drain(..count).collect()));
         }
         let now = Instant::now();
-        let came_back = |at: usize, seat: &Seat| before.get(at).is_some_and(|before| seat.returns > *before);
+        let came_back =
+            |at: usize, seat: &ReaderState| before.get(at).is_some_and(|before| seat.returns > *before);
         if now >= until {
-            let all =
-                state.seats.iter().enumerate().all(|(at, seat)| {
-                    came_back(at, seat) || matches!(seat.standing, Standing::Down(Some(_)))
-                });
-            if all || now >= until + GRACE {
+            let all = state.seats.iter().enumerate().all(|(at, seat)| {
+                came_back(at, seat) || matches!(seat.standing, ReaderStatus::Down(Some(_)))
+            });
+            if all || now >= until + RECONNECT_GRACE {
                 return Some(state.failure().map_or_else(|| Ok(Vec::new()), Err));
             }
         }
         let dealt = if now < until {
-            state.deal(until, |_, _| true)
+            state.assign(until, |_, _| true)
         } else {
             // Every stream is looked into once, however short the wait.
-            state.deal(now, |at, seat| !came_back(at, seat))
+            state.assign(now, |at, seat| !came_back(at, seat))
         };
         drop(state);
         for reader in dealt {
@@ -221,15 +226,15 @@ impl Intake {
     }
 
     /// Waits until `reader` is dealt something.
-    pub(super) async fn demand(&self, reader: usize) -> Demand {
+    pub(super) async fn demand(&self, reader: usize) -> ReadDemand {
         let notify = self.dealt.get(reader);
         loop {
             {
                 let mut state = self.lock();
                 let standing = state.seats.get(reader).map(|seat| &seat.standing);
-                if let Some(Standing::Dealt(demand)) = standing {
+                if let Some(ReaderStatus::Dealt(demand)) = standing {
                     let demand = *demand;
-                    state.seat(reader, Standing::Reading(demand.count));
+                    state.seat(reader, ReaderStatus::Reading(demand.count));
                     return demand;
                 }
             }
@@ -243,8 +248,8 @@ impl Intake {
     /// A reader has a connection.
     pub(super) fn up(&self, reader: usize) {
         let mut state = self.lock();
-        if state.seats.get(reader).is_some_and(|seat| matches!(seat.standing, Standing::Down(_))) {
-            state.seat(reader, Standing::Idle);
+        if state.seats.get(reader).is_some_and(|seat| matches!(seat.standing, ReaderStatus::Down(_))) {
+            state.seat(reader, ReaderStatus::Idle);
         }
         drop(state);
         self.changed.notify_waiters();
@@ -252,22 +257,22 @@ impl Intake {
 
     /// A reader has found nothing to read from, has mended that, and keeps no demand.
     pub(super) fn reset(&self, reader: usize) {
-        self.lock().seat(reader, Standing::Idle);
+        self.lock().seat(reader, ReaderStatus::Idle);
         self.changed.notify_waiters();
     }
 
     /// A reader has failed, and keeps no demand.
     pub(super) fn down(&self, reader: usize, error: Arc<CommandError>) {
-        self.lock().seat(reader, Standing::Down(Some(error)));
+        self.lock().seat(reader, ReaderStatus::Down(Some(error)));
         self.changed.notify_waiters();
     }
 
     /// A reader is back with what it found.
-    pub(super) fn bring(&self, reader: usize, messages: Vec<LeasedMessage>) {
+    pub(super) fn deliver(&self, reader: usize, messages: Vec<LeasedMessage>) {
         let mut state = self.lock();
         state.ready.extend(messages);
         if let Some(seat) = state.seats.get_mut(reader) {
-            seat.standing = Standing::Idle;
+            seat.standing = ReaderStatus::Idle;
             seat.returns = seat.returns.saturating_add(1);
         }
         drop(state);
@@ -294,39 +299,39 @@ impl Intake {
         ready.into()
     }
 
-    /// Returns whether the intake is closed.
+    /// Returns whether the prefetch is closed.
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PrefetchState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A lease's part of the demand, withdrawn when the lease ends or is dropped.
-struct Wanting<'a> {
-    intake: &'a Intake,
+struct DemandGuard<'a> {
+    prefetch: &'a Prefetcher,
     max: usize,
 }
 
-impl<'a> Wanting<'a> {
-    fn new(intake: &'a Intake, max: usize) -> Self {
-        let mut state = intake.lock();
+impl<'a> DemandGuard<'a> {
+    fn new(prefetch: &'a Prefetcher, max: usize) -> Self {
+        let mut state = prefetch.lock();
         state.wanted = state.wanted.saturating_add(max);
         state.quiet = 0;
         drop(state);
-        Self { intake, max }
+        Self { prefetch, max }
     }
 
     fn returns(&self) -> Vec<u64> {
-        self.intake.lock().seats.iter().map(|seat| seat.returns).collect()
+        self.prefetch.lock().seats.iter().map(|seat| seat.returns).collect()
     }
 }
 
-impl Drop for Wanting<'_> {
+impl Drop for DemandGuard<'_> {
     fn drop(&mut self) {
-        let mut state = self.intake.lock();
+        let mut state = self.prefetch.lock();
         state.wanted = state.wanted.saturating_sub(self.max);
     }
 }

@@ -10,31 +10,31 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::connection::CommandError;
-use super::entry::{Entries, Entry, EntryId};
-use super::reader::Reader;
+use super::entry::{EntryId, StreamEntries, StreamEntry};
+use super::reader::StreamReader;
 use super::script;
 use chargegate_storage::metric;
 use chargegate_storage::queue::LeasedMessage;
 
 /// Shortest and longest interval between searches for stale entries.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
+const RECLAIM_INTERVAL: Duration = Duration::from_secs(1);
+const MIN_RECLAIM_INTERVAL: Duration = Duration::from_millis(50);
 /// Interval at which consumers of dead workers are deleted.
-const TIDY_EVERY: Duration = Duration::from_mins(1);
+const CONSUMER_CLEANUP_INTERVAL: Duration = Duration::from_mins(1);
 /// Entries taken over by one command.
-const STEP: usize = 256;
+const PENDING_PAGE: usize = 256;
 /// The consumer that holds what was handed back. It never lives, so that everybody takes over from it at once.
-pub(super) const RELEASED: &str = "released";
+pub(super) const RELEASED_CONSUMER: &str = "released";
 
 /// An entry that was delivered and not acknowledged: its id, whose it is, for how many milliseconds it has been, and how
 /// often it was delivered.
-type Pending = (EntryId, Vec<u8>, u64, u32);
+type PendingEntry = (EntryId, Vec<u8>, u64, u32);
 /// Pending entries: number, lowest and highest id, and number by consumer.
 type PendingSummary = (u64, Option<EntryId>, Option<EntryId>, Option<Vec<(String, usize)>>);
 
 /// Cause of reclaiming an entry.
 #[derive(Clone, Copy, Debug)]
-enum Cause {
+enum ReclaimCause {
     /// Its holder is gone, or handed it back.
     Abandoned,
     /// Ours by the server's account, and never seen, or never acknowledged.
@@ -43,7 +43,7 @@ enum Cause {
     LeaseEnded,
 }
 
-impl Cause {
+impl ReclaimCause {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Abandoned => "abandoned",
@@ -53,9 +53,9 @@ impl Cause {
     }
 }
 
-impl Reader {
+impl StreamReader {
     /// Takes up to `room` messages that were left behind, when it is time to look.
-    pub(super) async fn look_for_left(
+    pub(super) async fn reclaim(
         &mut self,
         room: usize,
         generation: u64,
@@ -83,7 +83,7 @@ impl Reader {
 
     /// Between three quarters of the interval and all of it, so that workers do not look in step.
     fn pause(&self) -> Duration {
-        let every = (self.shared.settings.message_lease / 4).clamp(LOOK_AT_MOST_EVERY, LOOK_EVERY);
+        let every = (self.shared.settings.message_lease / 4).clamp(MIN_RECLAIM_INTERVAL, RECLAIM_INTERVAL);
         every * 3 / 4 + self.jitter(every / 4)
     }
 
@@ -103,14 +103,14 @@ impl Reader {
         for (name, pending) in parts.unwrap_or_default() {
             if name != self.shared.consumer.name {
                 others.push(name);
-            } else if connected || pending > self.shared.held.count(self.stream) {
-                self.take_own(room, found).await?;
+            } else if connected || pending > self.shared.in_flight.count(self.stream) {
+                self.recover_own_pending(room, found).await?;
             }
         }
         for name in self.gone(others).await? {
-            self.take_from(&name, room, found).await?;
+            self.claim_stale(&name, room, found).await?;
         }
-        self.take_overdue(room, found).await?;
+        self.claim_expired(room, found).await?;
         self.tidy().await
     }
 
@@ -129,14 +129,18 @@ impl Reader {
 
     /// Takes what is ours by the server's account and not in our hands: the answer of a read was lost, or an
     /// acknowledgement.
-    async fn take_own(&self, room: usize, found: &mut Vec<LeasedMessage>) -> Result<(), CommandError> {
+    async fn recover_own_pending(
+        &self,
+        room: usize,
+        found: &mut Vec<LeasedMessage>,
+    ) -> Result<(), CommandError> {
         let me = &self.shared.consumer.name;
         let lost = self.pending(room, found, |all| all.arg("-").arg("+"), Some(me)).await?;
-        self.claim(me, None, lost, Cause::LostReply, found).await.map(drop)
+        self.claim(me, None, lost, ReclaimCause::LostReply, found).await.map(drop)
     }
 
     /// Takes from a consumer that is gone, step by step.
-    async fn take_from(
+    async fn claim_stale(
         &self,
         name: &str,
         room: usize,
@@ -146,7 +150,9 @@ impl Reader {
         while found.len() < room {
             let left = self.pending(room, found, |all| all.arg("-").arg("+"), Some(name)).await?;
             // Entries that another worker claimed meanwhile are not returned.
-            if left.is_empty() || self.claim(name, Some(&alive), left, Cause::Abandoned, found).await? == 0 {
+            if left.is_empty()
+                || self.claim(name, Some(&alive), left, ReclaimCause::Abandoned, found).await? == 0
+            {
                 break;
             }
         }
@@ -154,7 +160,7 @@ impl Reader {
     }
 
     /// Takes what anybody has held for longer than a lease, unless it is in our own hands.
-    async fn take_overdue(&self, room: usize, found: &mut Vec<LeasedMessage>) -> Result<(), CommandError> {
+    async fn claim_expired(&self, room: usize, found: &mut Vec<LeasedMessage>) -> Result<(), CommandError> {
         let lease = milliseconds(self.shared.settings.message_lease);
         let overdue =
             self.pending(room, found, |all| all.arg("IDLE").arg(lease).arg("-").arg("+"), None).await?;
@@ -165,8 +171,8 @@ impl Reader {
         command.arg(&self.key).arg(STREAM_GROUP).arg(&self.shared.consumer.name);
         // Who is first has made it young again.
         command.arg(lease).arg(overdue.keys().collect::<Vec<_>>());
-        let Entries(entries) = self.link.run(&command).await?;
-        self.hold_all(entries, &overdue, Cause::LeaseEnded, found);
+        let StreamEntries(entries) = self.link.run(&command).await?;
+        self.track_all(entries, &overdue, ReclaimCause::LeaseEnded, found);
         Ok(())
     }
 
@@ -179,18 +185,18 @@ impl Reader {
         range: impl FnOnce(&mut Cmd) -> &mut Cmd,
         consumer: Option<&str>,
     ) -> Result<BTreeMap<EntryId, u32>, CommandError> {
-        let room = room.saturating_sub(found.len()).min(STEP);
+        let room = room.saturating_sub(found.len()).min(PENDING_PAGE);
         if room == 0 {
             return Ok(BTreeMap::new());
         }
         let mut command = cmd("XPENDING");
         command.arg(&self.key).arg(STREAM_GROUP);
         // What we hold may stand before what we look for.
-        range(&mut command).arg(room + self.shared.held.count(self.stream)).arg(consumer);
-        let pending: Vec<Pending> = self.link.run(&command).await?;
+        range(&mut command).arg(room + self.shared.in_flight.count(self.stream)).arg(consumer);
+        let pending: Vec<PendingEntry> = self.link.run(&command).await?;
         Ok(pending
             .into_iter()
-            .filter(|(id, ..)| !self.shared.held.contains(self.stream, *id))
+            .filter(|(id, ..)| !self.shared.in_flight.contains(self.stream, *id))
             .take(room)
             .map(|(id, _, _, deliveries)| (id, deliveries))
             .collect())
@@ -203,7 +209,7 @@ impl Reader {
         from: &str,
         alive: Option<&str>,
         ids: BTreeMap<EntryId, u32>,
-        cause: Cause,
+        cause: ReclaimCause,
         found: &mut Vec<LeasedMessage>,
     ) -> Result<usize, CommandError> {
         if ids.is_empty() {
@@ -214,17 +220,17 @@ impl Reader {
             call.key(alive);
         }
         call.arg(STREAM_GROUP).arg(from).arg(&self.shared.consumer.name).arg(ids.keys().collect::<Vec<_>>());
-        let Entries(entries) = self.link.call(&call).await?;
+        let StreamEntries(entries) = self.link.call(&call).await?;
         let claimed = entries.len();
-        self.hold_all(entries, &ids, cause, found);
+        self.track_all(entries, &ids, cause, found);
         Ok(claimed)
     }
 
-    fn hold_all(
+    fn track_all(
         &self,
-        entries: Vec<Entry>,
+        entries: Vec<StreamEntry>,
         deliveries: &BTreeMap<EntryId, u32>,
-        cause: Cause,
+        cause: ReclaimCause,
         found: &mut Vec<LeasedMessage>,
     ) {
         if entries.is_empty() {
@@ -244,8 +250,9 @@ impl Reader {
         if self.schedule.next_tidying.is_some_and(|tidying| now < tidying) {
             return Ok(());
         }
-        self.schedule.next_tidying = Some(now + TIDY_EVERY + self.jitter(TIDY_EVERY));
-        let mut call = script::TIDY.key(&self.key);
+        self.schedule.next_tidying =
+            Some(now + CONSUMER_CLEANUP_INTERVAL + self.jitter(CONSUMER_CLEANUP_INTERVAL));
+        let mut call = script::DELETE_IDLE_CONSUMERS.key(&self.key);
         call.arg(STREAM_GROUP).arg(self.shared.streams.alive_key(""));
         let deleted: u64 = self.link.call(&call).await?;
         if deleted > 0 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chargegate_redis::{Engine, Settings};
+use chargegate_redis::{RedisQueue, RedisSettings};
 use chargegate_redis_layout::stream_key;
 use chargegate_servers::RedisServer;
 use redis::cmd;
@@ -15,7 +15,7 @@ use chargegate_storage::conformance::queues::{
 };
 
 /// The names of the consumers of a queue's only stream.
-async fn consumers(url: &str, settings: &Settings) -> Vec<String> {
+async fn consumers(url: &str, settings: &RedisSettings) -> Vec<String> {
     let mut command = cmd("XINFO");
     command.arg("CONSUMERS").arg(stream_key(&settings.prefix, 0)).arg("workers");
     let all: Vec<Vec<redis::Value>> = ask(url, &command).await;
@@ -100,7 +100,7 @@ async fn a_worker_with_nothing_leaves_nothing() {
 #[tokio::test]
 async fn nobody_hands_back_what_another_holds() {
     let server = start(&servers()[0], &[]);
-    let settings = Settings { message_lease: Duration::from_millis(600), ..on(&server) };
+    let settings = RedisSettings { message_lease: Duration::from_millis(600), ..on(&server) };
     let [first, second, third] = [open(&settings).await, open(&settings).await, open(&settings).await];
     first.enqueue("a".to_owned()).await.unwrap();
     let held = lease(&worker(&first), 1).await;
@@ -114,7 +114,7 @@ async fn nobody_hands_back_what_another_holds() {
 }
 
 /// An engine whose reader has read a message that no lease waits for any more.
-async fn careless(server: &RedisServer, settings: &Settings) -> Engine {
+async fn careless(server: &RedisServer, settings: &RedisSettings) -> RedisQueue {
     let careless = open(settings).await;
     let leasing = {
         let careless = worker(&careless);

@@ -13,19 +13,19 @@ use super::entry::EntryId;
 /// What the server counts as pending for this worker and is not among them was lost on the way: its read's answer, or
 /// its acknowledgement.
 #[derive(Debug)]
-pub(super) struct Held {
-    streams: Box<[Mutex<HashMap<EntryId, Hold>>]>,
+pub(super) struct InFlightEntries {
+    streams: Box<[Mutex<HashMap<EntryId, InFlightEntry>>]>,
     lease: Duration,
 }
 
 /// An entry in our hands.
 #[derive(Clone, Copy, Debug)]
-struct Hold {
+struct InFlightEntry {
     deliveries: u32,
     since: Instant,
 }
 
-impl Held {
+impl InFlightEntries {
     /// Nothing held of so many streams yet. A hold ends with its lease, ours as anybody's.
     pub(super) fn new(streams: usize, lease: Duration) -> Self {
         Self { streams: (0..streams).map(|_| Mutex::default()).collect(), lease }
@@ -34,7 +34,7 @@ impl Held {
     /// Notes an entry that was read; `false` when it is held already.
     pub(super) fn insert(&self, stream: usize, id: EntryId, deliveries: u32) -> bool {
         let Some(mut held) = self.stream(stream) else { return false };
-        let new = Hold { deliveries, since: Instant::now() };
+        let new = InFlightEntry { deliveries, since: Instant::now() };
         match held.entry(id) {
             hash_map::Entry::Vacant(place) => {
                 place.insert(new);
@@ -53,7 +53,7 @@ impl Held {
         self.stream(stream).is_some_and(|held| held.get(&id).is_some_and(|hold| !self.is_over(hold)))
     }
 
-    fn is_over(&self, hold: &Hold) -> bool {
+    fn is_over(&self, hold: &InFlightEntry) -> bool {
         hold.since.elapsed() >= self.lease
     }
 
@@ -68,25 +68,25 @@ impl Held {
     }
 
     /// Holds these entries no longer once what it gives is dropped, however that comes.
-    pub(super) fn let_go(&self, stream: usize, ids: Vec<EntryId>) -> LetGo<'_> {
-        LetGo { held: self, stream, ids }
+    pub(super) fn remove_in_flight(&self, stream: usize, ids: Vec<EntryId>) -> ReleasedEntries<'_> {
+        ReleasedEntries { in_flight: self, stream, ids }
     }
 
-    fn stream(&self, stream: usize) -> Option<MutexGuard<'_, HashMap<EntryId, Hold>>> {
+    fn stream(&self, stream: usize) -> Option<MutexGuard<'_, HashMap<EntryId, InFlightEntry>>> {
         Some(self.streams.get(stream)?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// See [`Held::let_go`].
-pub(super) struct LetGo<'a> {
-    held: &'a Held,
+/// See [`InFlightEntries::let_go`].
+pub(super) struct ReleasedEntries<'a> {
+    in_flight: &'a InFlightEntries,
     pub(super) stream: usize,
     pub(super) ids: Vec<EntryId>,
 }
 
-impl Drop for LetGo<'_> {
+impl Drop for ReleasedEntries<'_> {
     fn drop(&mut self) {
-        if let Some(mut held) = self.held.stream(self.stream) {
+        if let Some(mut held) = self.in_flight.stream(self.stream) {
             for id in &self.ids {
                 held.remove(id);
             }
@@ -99,14 +99,14 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_hold_ends_when_it_is_let_go_or_its_lease_is_over() {
+    async fn an_entry_is_in_flight_until_it_is_removed_or_its_lease_expires() {
         let lease = Duration::from_secs(30);
-        let (held, id): (_, EntryId) = (Held::new(2, lease), "5-1".parse().unwrap());
+        let (held, id): (_, EntryId) = (InFlightEntries::new(2, lease), "5-1".parse().unwrap());
         assert!(held.insert(1, id, 3));
         assert!(!held.insert(1, id, 4));
         assert_eq!(held.deliveries(1, id), Some(3));
         assert!(held.contains(1, id) && !held.contains(0, id) && !held.contains(2, id));
-        drop(held.let_go(1, vec![id]));
+        drop(held.remove_in_flight(1, vec![id]));
         assert!(!held.contains(1, id));
 
         assert!(held.insert(1, id, 4));
