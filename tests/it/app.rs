@@ -95,7 +95,8 @@ impl TestApp {
         self.client.get(&format!("{}{path}", self.process.ops)).await
     }
 
-    /// Runs a read-only command on the same engines and returns its success and its JSON output.
+    /// Runs a read-only command on the same engines and returns its success and its JSON output, or null if it printed
+    /// only an error.
     pub(crate) async fn command(&self, args: &[&str]) -> (bool, Value) {
         let mut command = program();
         command.args(args).arg("--json").env_clear();
@@ -129,8 +130,12 @@ async fn output(mut command: Command) -> (bool, Value) {
     let output = command.output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
+    let success = output.status.success();
+    if text.is_empty() && !success {
+        return (false, Value::Null);
+    }
     let value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text} {errors}"));
-    (output.status.success(), value)
+    (success, value)
 }
 
 /// Returns the body of a session request.
