@@ -153,6 +153,8 @@ fn classify(error: &(dyn Error + 'static)) -> AttemptResult {
     while let Some(error) = cause {
         if let Some(connect) = error.downcast_ref::<ConnectError>() {
             return match connect {
+                // Impossible for a URL of core's grammar, as in `request`.
+                ConnectError::InvalidUrl(_) => AttemptResult::BadAnswer,
                 ConnectError::Unresolved(_) => AttemptResult::Unresolved,
                 ConnectError::Blocked(_) => AttemptResult::Blocked,
                 ConnectError::Unreachable(_) => AttemptResult::Unreachable,

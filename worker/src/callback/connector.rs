@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::{AddressPolicy, ForbiddenAddress};
+use chargegate_core::{AddressPolicy, CallbackHost, CallbackUrl, CallbackUrlError, ForbiddenAddress};
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -64,6 +64,9 @@ impl HostResolver for SystemResolver {
 /// Failure to connect to a receiver.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
+    /// The connection pool passed something other than the scheme and authority of a callback URL.
+    #[error("the URL is not a callback URL")]
+    InvalidUrl(#[source] CallbackUrlError),
     /// The name has no address.
     #[error("the name does not resolve")]
     Unresolved(#[source] io::Error),
@@ -87,13 +90,13 @@ impl GuardedConnector {
         Self { policy: Arc::new(policy), resolver }
     }
 
-    async fn connect(self, uri: Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
-        let host = uri.host().unwrap_or_default();
-        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-        let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let addresses = match literal.parse::<IpAddr>() {
-            Ok(address) => vec![address],
-            Err(_) => self.resolver.resolve(host).await.map_err(ConnectError::Unresolved)?,
+    /// Connects to the host and port of `url`; nothing else of it counts.
+    async fn connect(self, url: CallbackUrl) -> Result<TokioIo<TcpStream>, ConnectError> {
+        let addresses = match url.host() {
+            CallbackHost::Address(address) => vec![address],
+            CallbackHost::Name(name) => {
+                self.resolver.resolve(name).await.map_err(ConnectError::Unresolved)?
+            }
         };
 
         let mut failure = ConnectError::Unresolved(io::ErrorKind::NotFound.into());
@@ -105,7 +108,7 @@ impl GuardedConnector {
                         failure = ConnectError::Blocked(forbidden);
                     }
                 }
-                Ok(()) => match self.open(SocketAddr::new(address, port)).await {
+                Ok(()) => match self.open(SocketAddr::new(address, url.port())).await {
                     Ok(stream) => return Ok(TokioIo::new(stream)),
                     Err(error) => failure = error,
                 },
@@ -137,6 +140,9 @@ impl Service<Uri> for GuardedConnector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(self.clone().connect(uri))
+        // The pool passes the scheme and authority of the request's callback URL, which are a callback URL again.
+        let url = CallbackUrl::try_from(uri.to_string().as_str()).map_err(ConnectError::InvalidUrl);
+        let connector = self.clone();
+        Box::pin(async move { connector.connect(url?).await })
     }
 }
