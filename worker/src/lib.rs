@@ -3,7 +3,6 @@
 
 mod authorizer;
 mod callback;
-mod connect_timeout;
 #[cfg(test)]
 mod fake_authorizer;
 mod metric;

@@ -3,7 +3,6 @@
 
 #[cfg(feature = "cloudflare")]
 pub mod cloudflare;
-mod connect_timeout;
 pub mod engine;
 #[cfg(feature = "sqs")]
 pub mod sqs;

@@ -12,23 +12,29 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tower::BoxError;
+use tower::timeout::Timeout;
+use tower::util::BoxCloneSyncService;
 
 use super::connector::{ConnectError, GuardedConnector, HostResolver};
-use crate::connect_timeout::ConnectTimeout;
 use chargegate_storage::store::{AttemptResult, CallbackJob};
 
 /// Most bytes read of a response body, so that the connection can be reused; a longer body closes the connection. Only
 /// the status of a response counts.
 const MAX_RESPONSE_BODY: usize = 16 * 1024;
 
+/// Connector to receivers with a time limit on look-up, connection and TLS handshake together.
+type ReceiverConnector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
+
 /// HTTP client for callbacks: no proxy, no redirects, no forbidden address, one deadline over the whole exchange.
 #[derive(Clone)]
 pub struct CallbackClient {
-    client: Client<ConnectTimeout<HttpsConnector<GuardedConnector>>, Full<Bytes>>,
+    client: Client<ReceiverConnector, Full<Bytes>>,
     deadline: Duration,
 }
 
@@ -69,12 +75,15 @@ impl CallbackClient {
             .https_or_http()
             .enable_http1()
             .wrap_connector(GuardedConnector::new(policy, resolver));
+        // When another connection becomes free for a request, the pool continues to open the new one in the background,
+        // beyond the deadline of any attempt. Without a limit, a receiver that never completes a handshake would
+        // accumulate them. The attempt times out first, which gives the more precise result.
+        let connect_timeout = deadline.saturating_add(Duration::from_secs(1));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(15))
             .pool_max_idle_per_host(connections)
-            // The attempt times out first, which gives the more precise result.
-            .build(ConnectTimeout::new(connector, deadline.saturating_add(Duration::from_secs(1))));
+            .build(ReceiverConnector::new(Timeout::new(connector, connect_timeout)));
         Ok(Self { client, deadline })
     }
 

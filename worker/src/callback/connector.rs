@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tower_service::Service;
+use tower::Service;
 
 /// Longest wait for the connection to one address of a name.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

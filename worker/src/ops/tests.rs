@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
-use tower_service::Service;
+use tower::Service;
 
 use super::{OpsServer, metric};
 use chargegate_storage::StoreError;

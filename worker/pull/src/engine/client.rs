@@ -5,24 +5,29 @@ use std::time::Duration;
 use bytes::Bytes;
 use chargegate_core::parse_retry_after;
 use http::header::{RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-
-use crate::connect_timeout::ConnectTimeout;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tower::BoxError;
+use tower::timeout::Timeout;
+use tower::util::BoxCloneSyncService;
 
 /// Time limit of connecting, including name resolution and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Upper bound of a wait that a service asks for.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 
+/// Connector to a service with a time limit on look-up, connection and TLS handshake together.
+type ServiceConnector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
+
 /// HTTP client with a pool of connections.
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceClient {
-    pool: HyperClient<ConnectTimeout<HttpsConnector<HttpConnector>>, Full<Bytes>>,
+    pool: HyperClient<ServiceConnector, Full<Bytes>>,
     max_response: usize,
 }
 
@@ -67,7 +72,10 @@ impl ServiceClient {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(connections)
-            .build(ConnectTimeout::new(connector, CONNECT_TIMEOUT));
+            // When another connection becomes free for a request, the pool continues to open the new one in the
+            // background, beyond the deadline of any request. Without a limit, a server that never completes a handshake
+            // would accumulate them.
+            .build(ServiceConnector::new(Timeout::new(connector, CONNECT_TIMEOUT)));
         Ok(Self { pool, max_response })
     }
 
