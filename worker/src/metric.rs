@@ -8,40 +8,57 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use crate::authorizer::AclCallError;
 use chargegate_storage::store::AttemptResult;
 
+pub(crate) const ACL_IN_FLIGHT: &str = "chargegate_acl_in_flight";
+pub(crate) const CALLBACKS_PENDING: &str = "chargegate_callbacks_pending";
+pub(crate) const CALLBACKS_UNDER_WAY: &str = "chargegate_callbacks_under_way";
+pub(crate) const DEAD_LETTERS: &str = "chargegate_callbacks_dead";
+pub(crate) const QUEUE_LIMIT: &str = "chargegate_queue_limit";
+pub(crate) const QUEUE_WAITING: &str = "chargegate_queue_waiting";
+pub(crate) const WINDOW_IN_USE: &str = "chargegate_window_in_use";
+
+const ACL_CALLS: &str = "chargegate_acl_calls_total";
+const ACL_CALL_SECONDS: &str = "chargegate_acl_call_seconds";
+const ACL_RETRIES: &str = "chargegate_acl_retries_total";
+const CALLBACKS_DEAD: &str = "chargegate_callbacks_dead_total";
+const CALLBACKS_DELIVERED: &str = "chargegate_callbacks_delivered_total";
+const CALLBACK_ATTEMPTS: &str = "chargegate_callback_attempts_total";
+const CALLBACK_SECONDS: &str = "chargegate_callback_seconds";
+const CLOCK_SKEW: &str = "chargegate_clock_skew_total";
+const DECISIONS: &str = "chargegate_decisions_total";
+const DECISIONS_LATE: &str = "chargegate_decisions_late_total";
+const DECISION_AGE_SECONDS: &str = "chargegate_decision_age_seconds";
+const DUPLICATES: &str = "chargegate_duplicates_total";
+const POISON: &str = "chargegate_poison_total";
+const REDELIVERED: &str = "chargegate_redelivered_total";
+
 /// Describes every metric, so that all are present from the first scrape on.
 pub(crate) fn describe() {
     chargegate_storage::metric::describe();
-    describe_counter!("chargegate_decisions_total", "Decisions recorded, by status and reason");
-    describe_counter!("chargegate_decisions_late_total", "Decisions recorded after their deadline");
-    describe_counter!("chargegate_duplicates_total", "Messages whose request had its decision already");
-    describe_counter!("chargegate_redelivered_total", "Messages delivered again after they were recorded");
-    describe_counter!("chargegate_poison_total", "Messages that could not be decoded, by reason");
-    describe_counter!("chargegate_clock_skew_total", "Messages whose times were odd, by kind");
-    describe_counter!("chargegate_acl_calls_total", "Calls to the authorization service, by outcome");
-    describe_counter!("chargegate_acl_retries_total", "Calls that repeated one without an answer");
-    describe_gauge!("chargegate_acl_in_flight", "Calls to the authorization service in flight");
-    describe_histogram!("chargegate_acl_call_seconds", "Time of a call to the authorization service");
-    describe_histogram!("chargegate_decision_age_seconds", "Age of a request when its decision was made");
-    describe_gauge!("chargegate_window_in_use", "Messages leased and not yet acknowledged");
-    describe_counter!("chargegate_callback_attempts_total", "Attempts to deliver a callback, by result");
-    describe_counter!("chargegate_callbacks_delivered_total", "Callbacks that arrived");
-    describe_counter!("chargegate_callbacks_dead_total", "Callbacks given up, by reason");
-    describe_gauge!("chargegate_callbacks_under_way", "Attempts to deliver a callback in flight");
-    describe_histogram!("chargegate_callback_seconds", "Time of an attempt to deliver a callback");
-    describe_gauge!("chargegate_queue_waiting", "Messages in the queue");
-    describe_gauge!("chargegate_queue_limit", "Messages the queue may hold");
-    describe_gauge!("chargegate_callbacks_pending", "Callbacks neither delivered nor given up");
-    describe_gauge!("chargegate_callbacks_dead", "Dead letters kept");
-    for name in [
-        "chargegate_decisions_late_total",
-        "chargegate_duplicates_total",
-        "chargegate_redelivered_total",
-        "chargegate_acl_retries_total",
-        "chargegate_callbacks_delivered_total",
-    ] {
+    describe_counter!(DECISIONS, "Decisions recorded, by status and reason");
+    describe_counter!(DECISIONS_LATE, "Decisions recorded after their deadline");
+    describe_counter!(DUPLICATES, "Messages whose request had its decision already");
+    describe_counter!(REDELIVERED, "Messages delivered again after they were recorded");
+    describe_counter!(POISON, "Messages that could not be decoded, by reason");
+    describe_counter!(CLOCK_SKEW, "Messages whose times were odd, by kind");
+    describe_counter!(ACL_CALLS, "Calls to the authorization service, by outcome");
+    describe_counter!(ACL_RETRIES, "Calls that repeated one without an answer");
+    describe_gauge!(ACL_IN_FLIGHT, "Calls to the authorization service in flight");
+    describe_histogram!(ACL_CALL_SECONDS, "Time of a call to the authorization service");
+    describe_histogram!(DECISION_AGE_SECONDS, "Age of a request when its decision was made");
+    describe_gauge!(WINDOW_IN_USE, "Messages leased and not yet acknowledged");
+    describe_counter!(CALLBACK_ATTEMPTS, "Attempts to deliver a callback, by result");
+    describe_counter!(CALLBACKS_DELIVERED, "Callbacks that arrived");
+    describe_counter!(CALLBACKS_DEAD, "Callbacks given up, by reason");
+    describe_gauge!(CALLBACKS_UNDER_WAY, "Attempts to deliver a callback in flight");
+    describe_histogram!(CALLBACK_SECONDS, "Time of an attempt to deliver a callback");
+    describe_gauge!(QUEUE_WAITING, "Messages in the queue");
+    describe_gauge!(QUEUE_LIMIT, "Messages the queue may hold");
+    describe_gauge!(CALLBACKS_PENDING, "Callbacks neither delivered nor given up");
+    describe_gauge!(DEAD_LETTERS, "Dead letters kept");
+    for name in [DECISIONS_LATE, DUPLICATES, REDELIVERED, ACL_RETRIES, CALLBACKS_DELIVERED] {
         counter!(name).absolute(0);
     }
-    for name in ["chargegate_acl_in_flight", "chargegate_callbacks_under_way", "chargegate_window_in_use"] {
+    for name in [ACL_IN_FLIGHT, CALLBACKS_UNDER_WAY, WINDOW_IN_USE] {
         gauge!(name).set(0.0);
     }
 }
@@ -62,24 +79,24 @@ impl Drop for GaugeGuard {
 }
 
 pub(crate) fn decision(decision: Decision, age: Duration, late: bool) {
-    counter!("chargegate_decisions_total", "status" => decision.status.as_str(), "reason" => decision.reason.as_str())
+    counter!(DECISIONS, "status" => decision.status.as_str(), "reason" => decision.reason.as_str())
         .increment(1);
-    histogram!("chargegate_decision_age_seconds").record(age);
+    histogram!(DECISION_AGE_SECONDS).record(age);
     if late {
-        counter!("chargegate_decisions_late_total").increment(1);
+        counter!(DECISIONS_LATE).increment(1);
     }
 }
 
 pub(crate) fn duplicate() {
-    counter!("chargegate_duplicates_total").increment(1);
+    counter!(DUPLICATES).increment(1);
 }
 
 pub(crate) fn redelivered() {
-    counter!("chargegate_redelivered_total").increment(1);
+    counter!(REDELIVERED).increment(1);
 }
 
 pub(crate) fn poison(reason: &'static str) {
-    counter!("chargegate_poison_total", "reason" => reason).increment(1);
+    counter!(POISON, "reason" => reason).increment(1);
 }
 
 pub(crate) fn clock(check: TimestampCheck) {
@@ -88,26 +105,25 @@ pub(crate) fn clock(check: TimestampCheck) {
         TimestampCheck::Skewed => "skewed",
         TimestampCheck::Future => "future",
     };
-    counter!("chargegate_clock_skew_total", "kind" => kind).increment(1);
+    counter!(CLOCK_SKEW, "kind" => kind).increment(1);
 }
 
 pub(crate) fn acl_call(no_answer: Option<AclCallError>, took: Duration) {
-    counter!("chargegate_acl_calls_total", "outcome" => no_answer.map_or("answered", AclCallError::as_str))
-        .increment(1);
-    histogram!("chargegate_acl_call_seconds").record(took);
+    counter!(ACL_CALLS, "outcome" => no_answer.map_or("answered", AclCallError::as_str)).increment(1);
+    histogram!(ACL_CALL_SECONDS).record(took);
 }
 
 pub(crate) fn acl_retry() {
-    counter!("chargegate_acl_retries_total").increment(1);
+    counter!(ACL_RETRIES).increment(1);
 }
 
 pub(crate) fn attempt(result: AttemptResult, next: NextAttempt, took: Duration) {
-    counter!("chargegate_callback_attempts_total", "result" => result.as_str()).increment(1);
-    histogram!("chargegate_callback_seconds").record(took);
+    counter!(CALLBACK_ATTEMPTS, "result" => result.as_str()).increment(1);
+    histogram!(CALLBACK_SECONDS).record(took);
     match next {
-        NextAttempt::Delivered => counter!("chargegate_callbacks_delivered_total").increment(1),
+        NextAttempt::Delivered => counter!(CALLBACKS_DELIVERED).increment(1),
         NextAttempt::GiveUp(reason) => {
-            counter!("chargegate_callbacks_dead_total", "reason" => reason.as_str()).increment(1);
+            counter!(CALLBACKS_DEAD, "reason" => reason.as_str()).increment(1);
         }
         NextAttempt::Retry { .. } => {}
     }

@@ -102,10 +102,10 @@ impl OpsServer {
         let (depth, backlog) = tokio::join!(depth, backlog);
         let queue = match depth {
             Ok(Ok(depth)) => {
-                metric::set_gauge("chargegate_queue_waiting", depth.waiting);
+                metric::set_gauge(metric::QUEUE_WAITING, depth.waiting);
                 // A worker without an edge in its process does not know the limit.
                 if depth.limit < u64::MAX {
-                    metric::set_gauge("chargegate_queue_limit", depth.limit);
+                    metric::set_gauge(metric::QUEUE_LIMIT, depth.limit);
                 }
                 if depth.waiting < depth.limit { OK } else { "full" }
             }
@@ -113,8 +113,8 @@ impl OpsServer {
         };
         let store = backlog.map(|backlog| match backlog {
             Ok(Ok(backlog)) => {
-                metric::set_gauge("chargegate_callbacks_pending", backlog.in_flight);
-                metric::set_gauge("chargegate_callbacks_dead", backlog.dead);
+                metric::set_gauge(metric::CALLBACKS_PENDING, backlog.in_flight);
+                metric::set_gauge(metric::DEAD_LETTERS, backlog.dead);
                 OK
             }
             _ => NO_RESPONSE,

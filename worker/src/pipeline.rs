@@ -155,7 +155,7 @@ async fn lease_and_decide(
         for message in leased {
             // Messages beyond `max` are dropped, not released: their leases expire.
             let Some(permit) = permits.split(1) else { break };
-            let permit = WindowPermit { _permit: permit, _gauge: metric::track("chargegate_window_in_use") };
+            let permit = WindowPermit { _permit: permit, _gauge: metric::track(metric::WINDOW_IN_USE) };
             tasks.spawn(decide_one(
                 message,
                 permit,

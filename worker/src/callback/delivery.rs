@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::client::{AttemptResponse, CallbackClient};
-use super::permits::{HostLimits, HostPermit};
+use super::permits::{HostPermit, HostLimits};
 use crate::metric;
 use crate::retry_until_done::RetryUntilDone;
 use chargegate_storage::Batcher;
@@ -156,7 +156,7 @@ impl DeliveryState {
     async fn attempt(&self, job: &CallbackJob) -> AttemptReport {
         let started_at = self.effects.clock.now();
         let start = Instant::now();
-        let _in_flight = metric::track("chargegate_callbacks_under_way");
+        let _in_flight = metric::track(metric::CALLBACKS_UNDER_WAY);
         let traceparent = job.traceparent.map(|trace| trace.child(self.effects.random.bits().to_be_bytes()));
         let AttemptResponse { result, retry_after } = self.client.post(job, traceparent).await;
         let took = start.elapsed();

@@ -136,7 +136,7 @@ impl Decider {
                 metric::acl_retry();
             }
 
-            let in_flight = metric::track("chargegate_acl_in_flight");
+            let in_flight = metric::track(metric::ACL_IN_FLIGHT);
             let start = Instant::now();
             let traceparent = trace.child(self.effects.random.bits().to_be_bytes());
             let authorization =
