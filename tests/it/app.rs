@@ -7,11 +7,11 @@ mod engine;
 mod process;
 mod receiver;
 
-pub(crate) use authorizer::{AuthorizerAnswer, FakeAuthorizer};
+pub(crate) use authorizer::{AuthorizerAnswer, FakeAuthorizationService};
 pub(crate) use client::{HttpClient, HttpReply};
 pub(crate) use engine::{CLOUDFLARE_QUEUE_ID, TestEngine, on_every_engine};
 pub(crate) use process::{ProgramProcess, program};
-pub(crate) use receiver::{CallbackReceiver, ReceivedCallback};
+pub(crate) use receiver::{CallbackReceiver, CallbackRecord};
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(crate) const TEST_DEADLINE: Duration = Duration::from_mins(3);
 /// The running program with its peers and its data.
 pub(crate) struct TestApp {
     pub(crate) process: ProgramProcess,
-    pub(crate) authorizer: FakeAuthorizer,
+    pub(crate) authorizer: FakeAuthorizationService,
     pub(crate) receiver: CallbackReceiver,
     pub(crate) client: HttpClient,
     pub(crate) data: TempDir,
@@ -57,7 +57,7 @@ impl TestApp {
     /// Starts the program with exactly these flags and its addresses.
     pub(crate) async fn spawn_exactly(engine: TestEngine, mut flags: Vec<String>) -> Self {
         let backend = TestBackend::create(engine).await;
-        let authorizer = FakeAuthorizer::start().await;
+        let authorizer = FakeAuthorizationService::start().await;
         flags.extend(["--acl-url".to_owned(), authorizer.url()]);
         let data = tempfile::tempdir().unwrap();
         let process =

@@ -16,7 +16,7 @@ const CLIENTS: usize = 8;
 
 /// Requests sent and accepted, as seen by the clients.
 #[derive(Default)]
-struct LoadLedger {
+struct ChaosLedger {
     sent: usize,
     accepted: HashSet<String>,
 }
@@ -29,7 +29,7 @@ async fn twenty_kills_under_load_lose_no_request_and_cause_no_contradiction() {
 
     let mut app = TestApp::spawn(&["--log", "error"]).await;
     app.authorizer.set_answer(AuthorizerAnswer::Delayed { delay: Duration::from_millis(5), capacity: 64 });
-    let known = Arc::new(Mutex::new(LoadLedger::default()));
+    let known = Arc::new(Mutex::new(ChaosLedger::default()));
     let (edge, edges) = watch::channel(Some(app.process.edge.clone()));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
@@ -83,7 +83,7 @@ async fn twenty_kills_under_load_lose_no_request_and_cause_no_contradiction() {
 async fn load(
     client: crate::app::HttpClient,
     receiver: crate::app::CallbackReceiver,
-    known: Arc<Mutex<LoadLedger>>,
+    known: Arc<Mutex<ChaosLedger>>,
     mut edges: watch::Receiver<Option<String>>,
 ) {
     loop {

@@ -11,14 +11,14 @@ use chargegate_core::EnqueueError;
 use chargegate_host::HostLimits;
 use runner::{EdgeUnderTest, FixtureCase, FixtureResponse, QueueBehavior};
 
-use crate::host::support::{ScriptedQueue, TestHost, bounded, settings};
+use crate::host::support::{ScriptedProducer, TestHost, bounded, settings};
 
 /// The edge component in one host per set of variables.
 #[derive(Default)]
 struct ComponentEdge {
     hosts: BTreeMap<BTreeMap<String, String>, TestHost>,
     variables: BTreeMap<String, String>,
-    queue: Arc<ScriptedQueue>,
+    queue: Arc<ScriptedProducer>,
 }
 
 impl EdgeUnderTest for ComponentEdge {
@@ -35,7 +35,7 @@ impl EdgeUnderTest for ComponentEdge {
         if !self.hosts.contains_key(variables) {
             let mut settings = settings("CHARGEGATE_EDGE_COMPONENT", HostLimits::DEFAULT);
             settings.variables = variables.clone().into_iter().collect();
-            let host = TestHost::start(settings, Arc::<ScriptedQueue>::clone(&self.queue)).await;
+            let host = TestHost::start(settings, Arc::<ScriptedProducer>::clone(&self.queue)).await;
             self.hosts.insert(variables.clone(), host);
         }
     }

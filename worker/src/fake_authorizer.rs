@@ -9,12 +9,12 @@ use tokio::time::{sleep, timeout};
 
 use crate::authorizer::{AclCallError, AuthorizationRequest, Authorizer};
 
-type Answer = Result<DecisionStatus, AclCallError>;
+type ScriptedAnswer = Result<DecisionStatus, AclCallError>;
 
 /// Answers by a script, and watches how it is called.
 pub(crate) struct FakeAuthorizer {
     /// From the number of the call to what it takes and comes to.
-    script: Box<dyn Fn(usize) -> (Duration, Answer) + Send + Sync>,
+    script: Box<dyn Fn(usize) -> (Duration, ScriptedAnswer) + Send + Sync>,
     calls: AtomicUsize,
     in_flight: AtomicUsize,
     most_in_flight: AtomicUsize,
@@ -22,7 +22,7 @@ pub(crate) struct FakeAuthorizer {
 
 impl FakeAuthorizer {
     /// Call `n`, counted from zero, takes and comes to `script(n)`.
-    pub(crate) fn new(script: impl Fn(usize) -> (Duration, Answer) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(script: impl Fn(usize) -> (Duration, ScriptedAnswer) + Send + Sync + 'static) -> Self {
         Self {
             script: Box::new(script),
             calls: AtomicUsize::new(0),
@@ -32,7 +32,7 @@ impl FakeAuthorizer {
     }
 
     /// Every call takes `took` and comes to `answer`.
-    pub(crate) fn always(took: Duration, answer: Answer) -> Self {
+    pub(crate) fn always(took: Duration, answer: ScriptedAnswer) -> Self {
         Self::new(move |_| (took, answer))
     }
 
@@ -56,7 +56,7 @@ impl FakeAuthorizer {
 
 #[async_trait]
 impl Authorizer for FakeAuthorizer {
-    async fn authorize(&self, _: AuthorizationRequest<'_>, limit: Duration) -> Answer {
+    async fn authorize(&self, _: AuthorizationRequest<'_>, limit: Duration) -> ScriptedAnswer {
         let (took, answer) = (self.script)(self.calls.fetch_add(1, Ordering::SeqCst));
         let now = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_in_flight.fetch_max(now, Ordering::SeqCst);

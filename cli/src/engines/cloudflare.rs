@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chargegate_pull::cloudflare::{
-    ApiFailure, ApiToken, ApiTokenError, BaseUrlError, Engine, OpenError, QueueUrlError, Settings,
+    CloudflareBaseUrlError, CloudflareEngine, CloudflareFailure, CloudflareOpenError,
+    CloudflareQueueUrlError, CloudflareSettings, CloudflareToken, CloudflareTokenError,
 };
 use chargegate_storage::Effects;
 use tracing::warn;
@@ -14,19 +15,19 @@ use crate::settings::{QUEUE_URL, QueueArgs, SettingError, WorkerTuningArgs};
 
 /// Returns the connector of a queue on Cloudflare Queues.
 pub(super) fn connector(url: &str, args: &QueueArgs) -> Result<Box<dyn QueueConnector>, SettingError> {
-    let url = url.parse().map_err(|error: QueueUrlError| SettingError::QueueUrl(error.into()))?;
+    let url = url.parse().map_err(|error: CloudflareQueueUrlError| SettingError::QueueUrl(error.into()))?;
     let base_url = args
         .cloudflare_base_url
         .parse()
-        .map_err(|error: BaseUrlError| SettingError::CloudflareBaseUrl(error.into()))?;
-    let token: ApiToken = args
+        .map_err(|error: CloudflareBaseUrlError| SettingError::CloudflareBaseUrl(error.into()))?;
+    let token: CloudflareToken = args
         .cloudflare_token()?
         .parse()
-        .map_err(|error: ApiTokenError| SettingError::CloudflareToken(error.into()))?;
-    Ok(Box::new(CloudflareConnector(Settings { base_url, ..Settings::new(url, token) })))
+        .map_err(|error: CloudflareTokenError| SettingError::CloudflareToken(error.into()))?;
+    Ok(Box::new(CloudflareConnector(CloudflareSettings { base_url, ..CloudflareSettings::new(url, token) })))
 }
 
-struct CloudflareConnector(Settings);
+struct CloudflareConnector(CloudflareSettings);
 
 #[async_trait]
 impl QueueConnector for CloudflareConnector {
@@ -37,7 +38,8 @@ impl QueueConnector for CloudflareConnector {
     }
 
     async fn open(self: Box<Self>, effects: &Effects) -> Result<OpenQueue, EngineOpenError> {
-        let (engine, warnings) = Engine::open(self.0, effects.clone()).await.map_err(with_remedy)?;
+        let (engine, warnings) =
+            CloudflareEngine::open(self.0, effects.clone()).await.map_err(with_remedy)?;
         for warning in warnings {
             warn!("{QUEUE_URL}: {warning}");
         }
@@ -46,41 +48,45 @@ impl QueueConnector for CloudflareConnector {
 }
 
 #[async_trait]
-impl EngineHandle for Engine {
+impl EngineHandle for CloudflareEngine {
     async fn ended(&self) {
-        Engine::ended(self).await;
+        CloudflareEngine::ended(self).await;
     }
 
     async fn close(&self) {
-        Engine::close(self).await;
+        CloudflareEngine::close(self).await;
     }
 }
 
 /// Adds the setting to change and the remedy.
-fn with_remedy(error: OpenError) -> EngineOpenError {
+fn with_remedy(error: CloudflareOpenError) -> EngineOpenError {
     let remedy = match &error {
-        OpenError::Unreachable(_) => {
+        CloudflareOpenError::Unreachable(_) => {
             format!(
                 "check the network, and CLOUDFLARE_BASE_URL if it is set; the queue is that of {QUEUE_URL}"
             )
         }
-        OpenError::Throttled => format!("start again later; the queue is that of {QUEUE_URL}"),
-        OpenError::Refused(failure) => refusal_remedy(failure),
-        OpenError::NoPullConsumer { .. } => format!("or name another queue in {QUEUE_URL}"),
-        OpenError::Tls(_) => String::new(),
+        CloudflareOpenError::Throttled => format!("start again later; the queue is that of {QUEUE_URL}"),
+        CloudflareOpenError::Refused(failure) => refusal_remedy(failure),
+        CloudflareOpenError::NoPullConsumer { .. } => format!("or name another queue in {QUEUE_URL}"),
+        CloudflareOpenError::Tls(_) => String::new(),
     };
     EngineOpenError::new(error, remedy)
 }
 
 /// Returns the settings behind a refusal. The text of the refusal names the fault.
-fn refusal_remedy(failure: &ApiFailure) -> String {
+fn refusal_remedy(failure: &CloudflareFailure) -> String {
     match failure {
-        ApiFailure::Token { .. } => format!("see CLOUDFLARE_API_TOKEN, and the account in {QUEUE_URL}"),
-        ApiFailure::NoQueue => format!("correct {QUEUE_URL}"),
-        ApiFailure::Refused { .. } => format!("check {QUEUE_URL}, and CLOUDFLARE_BASE_URL if it is set"),
-        ApiFailure::NoAnswer(_)
-        | ApiFailure::Unreadable { .. }
-        | ApiFailure::Failed { .. }
-        | ApiFailure::Throttled { .. } => format!("see {QUEUE_URL}"),
+        CloudflareFailure::Token { .. } => {
+            format!("see CLOUDFLARE_API_TOKEN, and the account in {QUEUE_URL}")
+        }
+        CloudflareFailure::NoQueue => format!("correct {QUEUE_URL}"),
+        CloudflareFailure::Refused { .. } => {
+            format!("check {QUEUE_URL}, and CLOUDFLARE_BASE_URL if it is set")
+        }
+        CloudflareFailure::NoAnswer(_)
+        | CloudflareFailure::Unreadable { .. }
+        | CloudflareFailure::Failed { .. }
+        | CloudflareFailure::Throttled { .. } => format!("see {QUEUE_URL}"),
     }
 }

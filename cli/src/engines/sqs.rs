@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chargegate_pull::sqs::{Engine, OpenError, QueueUrlError, Refusal, Settings};
+use chargegate_pull::sqs::{SqsEngine, SqsOpenError, SqsQueueUrlError, SqsRefusal, SqsSettings};
 use chargegate_storage::Effects;
 use tracing::warn;
 
@@ -12,11 +12,11 @@ use crate::settings::{QUEUE_URL, SettingError, WorkerTuningArgs};
 
 /// Returns the connector of a queue on Amazon SQS.
 pub(super) fn connector(url: &str) -> Result<Box<dyn QueueConnector>, SettingError> {
-    let url = url.parse().map_err(|error: QueueUrlError| SettingError::QueueUrl(error.into()))?;
-    Ok(Box::new(SqsConnector(Settings::new(url))))
+    let url = url.parse().map_err(|error: SqsQueueUrlError| SettingError::QueueUrl(error.into()))?;
+    Ok(Box::new(SqsConnector(SqsSettings::new(url))))
 }
 
-struct SqsConnector(Settings);
+struct SqsConnector(SqsSettings);
 
 #[async_trait]
 impl QueueConnector for SqsConnector {
@@ -25,7 +25,7 @@ impl QueueConnector for SqsConnector {
     }
 
     async fn open(self: Box<Self>, effects: &Effects) -> Result<OpenQueue, EngineOpenError> {
-        let (engine, warnings) = Engine::open(self.0, effects.clone()).await.map_err(with_remedy)?;
+        let (engine, warnings) = SqsEngine::open(self.0, effects.clone()).await.map_err(with_remedy)?;
         for warning in warnings {
             warn!("{QUEUE_URL}: {warning}");
         }
@@ -34,42 +34,42 @@ impl QueueConnector for SqsConnector {
 }
 
 #[async_trait]
-impl EngineHandle for Engine {
+impl EngineHandle for SqsEngine {
     async fn ended(&self) {
-        Engine::ended(self).await;
+        SqsEngine::ended(self).await;
     }
 
     async fn close(&self) {
-        Engine::close(self).await;
+        SqsEngine::close(self).await;
     }
 }
 
 /// Adds the setting to change and the remedy.
-fn with_remedy(error: OpenError) -> EngineOpenError {
+fn with_remedy(error: SqsOpenError) -> EngineOpenError {
     let remedy = match &error {
-        OpenError::Unreachable { .. } => {
+        SqsOpenError::Unreachable { .. } => {
             format!("check the host in {QUEUE_URL}, and use sqs+http:// if it has no TLS")
         }
-        OpenError::Throttled => format!("it is named in {QUEUE_URL}; start again later"),
-        OpenError::Refused(refusal) => refusal_remedy(refusal),
-        OpenError::Tls(_) => String::new(),
+        SqsOpenError::Throttled => format!("it is named in {QUEUE_URL}; start again later"),
+        SqsOpenError::Refused(refusal) => refusal_remedy(refusal),
+        SqsOpenError::Tls(_) => String::new(),
     };
     EngineOpenError::new(error, remedy)
 }
 
 /// Returns the settings behind a refusal. The text of the refusal names the fault.
-fn refusal_remedy(refusal: &Refusal) -> String {
+fn refusal_remedy(refusal: &SqsRefusal) -> String {
     match refusal {
-        Refusal::NoCredentials(_) => {
+        SqsRefusal::NoCredentials(_) => {
             format!("see AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, and {QUEUE_URL}")
         }
-        Refusal::UnknownKey => format!("see AWS_ACCESS_KEY_ID and {QUEUE_URL}"),
-        Refusal::Expired => format!("see AWS_SESSION_TOKEN and {QUEUE_URL}"),
-        Refusal::Signature { .. } => {
+        SqsRefusal::UnknownKey => format!("see AWS_ACCESS_KEY_ID and {QUEUE_URL}"),
+        SqsRefusal::Expired => format!("see AWS_SESSION_TOKEN and {QUEUE_URL}"),
+        SqsRefusal::Signature { .. } => {
             format!("see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and {QUEUE_URL}")
         }
-        Refusal::Clock { .. } => String::new(),
-        Refusal::NotPermitted { .. } | Refusal::NoQueue { .. } | Refusal::Other { .. } => {
+        SqsRefusal::Clock { .. } => String::new(),
+        SqsRefusal::NotPermitted { .. } | SqsRefusal::NoQueue { .. } | SqsRefusal::Other { .. } => {
             format!("see {QUEUE_URL}")
         }
     }

@@ -29,7 +29,7 @@ pub(super) struct EdgeClient {
 
 /// A complete response.
 #[derive(Debug)]
-pub(super) struct EdgeResponse {
+pub(super) struct SubmissionResponse {
     pub(super) status: StatusCode,
     pub(super) request_id: Option<Box<str>>,
     pub(super) body: Bytes,
@@ -73,11 +73,15 @@ impl EdgeClient {
     ///
     /// # Errors
     /// The response is not complete by `deadline`, or is lost.
-    pub(super) async fn post(&self, body: Bytes, deadline: Instant) -> Result<EdgeResponse, ResponseLoss> {
+    pub(super) async fn post(
+        &self,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<SubmissionResponse, ResponseLoss> {
         timeout_at(deadline, self.exchange(body)).await.unwrap_or(Err(ResponseLoss::TimedOut))
     }
 
-    async fn exchange(&self, body: Bytes) -> Result<EdgeResponse, ResponseLoss> {
+    async fn exchange(&self, body: Bytes) -> Result<SubmissionResponse, ResponseLoss> {
         let _slot = self.slots.acquire().await.map_err(|_| ResponseLoss::Interrupted)?;
         let mut request = Request::post(&self.target.path)
             .header(HOST, &self.target.authority)
@@ -116,7 +120,7 @@ impl EdgeClient {
         };
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         let request_id = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(Box::from);
-        ExchangeOutcome::Finished(Ok(EdgeResponse {
+        ExchangeOutcome::Finished(Ok(SubmissionResponse {
             status: parts.status,
             request_id,
             body: body.to_bytes(),
@@ -147,6 +151,6 @@ impl EdgeClient {
 
 /// Outcome of one exchange over one connection.
 enum ExchangeOutcome {
-    Finished(Result<EdgeResponse, ResponseLoss>),
+    Finished(Result<SubmissionResponse, ResponseLoss>),
     NotSent(Request<Full<Bytes>>),
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::client::{EdgeClient, EdgeResponse, ResponseLoss};
+use super::client::{EdgeClient, ResponseLoss, SubmissionResponse};
 use super::ledger::{RequestAck, RequestLedger};
 use super::plan::{SendLoad, SendPlan};
 use super::receiver;
@@ -83,7 +83,7 @@ impl SendRun {
     ///
     /// # Errors
     /// The response is lost.
-    pub(super) async fn send_one(&self) -> Result<EdgeResponse, ResponseLoss> {
+    pub(super) async fn send_one(&self) -> Result<SubmissionResponse, ResponseLoss> {
         let outgoing = self.sender.prepare_request(Instant::now());
         tokio::select! {
             response = self.sender.send(outgoing) => response,
@@ -151,14 +151,14 @@ impl RequestSender {
     async fn send(
         &self,
         OutgoingRequest { number, planned, body }: OutgoingRequest,
-    ) -> Result<EdgeResponse, ResponseLoss> {
+    ) -> Result<SubmissionResponse, ResponseLoss> {
         let outcome = self.client.post(body, planned + self.timeout).await;
         let after = planned.elapsed();
         let ack = match &outcome {
-            Ok(EdgeResponse { status: StatusCode::ACCEPTED, request_id, .. }) => {
+            Ok(SubmissionResponse { status: StatusCode::ACCEPTED, request_id, .. }) => {
                 RequestAck::Accepted { after, request_id: request_id.clone() }
             }
-            Ok(EdgeResponse { status, .. }) => RequestAck::Refused { status: status.as_u16() },
+            Ok(SubmissionResponse { status, .. }) => RequestAck::Refused { status: status.as_u16() },
             Err(loss) => RequestAck::Uncertain(*loss),
         };
         self.ledger.record_ack(number, ack);

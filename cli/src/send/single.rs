@@ -5,12 +5,12 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::client::{EdgeResponse, ResponseLoss};
+use super::client::{ResponseLoss, SubmissionResponse};
 use super::ledger::{RequestAck, RequestLedger};
 use crate::output::{UntrustedText, error_line, line};
 
 /// Prints the response to the request.
-pub(super) fn show_response(ledger: &RequestLedger, response: &Result<EdgeResponse, ResponseLoss>) {
+pub(super) fn show_response(ledger: &RequestLedger, response: &Result<SubmissionResponse, ResponseLoss>) {
     ledger.for_each(|entry| {
         if let RequestAck::Accepted { after, request_id } = entry.ack() {
             let id = request_id.as_deref().unwrap_or("missing");
@@ -23,7 +23,7 @@ pub(super) fn show_response(ledger: &RequestLedger, response: &Result<EdgeRespon
         }
     });
     match response {
-        Ok(EdgeResponse { status: StatusCode::ACCEPTED, .. }) => {}
+        Ok(SubmissionResponse { status: StatusCode::ACCEPTED, .. }) => {}
         Ok(response) => show_refusal(response),
         Err(ResponseLoss::Connect) => {
             error_line("error: no connection: is the edge running at --url or CHARGEGATE_SEND_URL?");
@@ -62,7 +62,7 @@ pub(super) fn show_callback(ledger: &RequestLedger) {
 /// Problem details (RFC 9457), as far as they are printed.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct ProblemDetails {
+struct ReceivedProblem {
     title: String,
     detail: String,
     errors: Vec<FieldProblem>,
@@ -76,8 +76,8 @@ struct FieldProblem {
     detail: String,
 }
 
-fn show_refusal(response: &EdgeResponse) {
-    let problem: ProblemDetails = serde_json::from_slice(&response.body).unwrap_or_default();
+fn show_refusal(response: &SubmissionResponse) {
+    let problem: ReceivedProblem = serde_json::from_slice(&response.body).unwrap_or_default();
     let mut text = format!("error: refused with {}", response.status.as_u16());
     for part in [&problem.title, &problem.detail] {
         if !part.is_empty() {

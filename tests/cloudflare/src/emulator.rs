@@ -25,7 +25,7 @@ pub struct CloudflareEmulator {
 
 /// Number of messages in a queue by state, and the outcomes of former messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueueSnapshot {
+pub struct EmulatedQueueSnapshot {
     /// Messages that a pull would deliver now.
     pub ready: usize,
     /// Messages whose delay has not passed.
@@ -139,7 +139,7 @@ impl CloudflareEmulator {
 
     /// Returns a snapshot of the queue with this id.
     #[must_use]
-    pub fn queue(&self, id: &str) -> Option<QueueSnapshot> {
+    pub fn queue(&self, id: &str) -> Option<EmulatedQueueSnapshot> {
         let (mut state, now) = self.shared.state();
         state.queue(id).map(|queue| view(queue, now))
     }
@@ -175,8 +175,8 @@ impl CloudflareEmulator {
     }
 }
 
-fn view(queue: &EmulatedQueue, now: Duration) -> QueueSnapshot {
+fn view(queue: &EmulatedQueue, now: Duration) -> EmulatedQueueSnapshot {
     let (ready, leased) = (queue.ready(now), queue.leased());
     let delayed = queue.messages().len().saturating_sub(ready).saturating_sub(leased);
-    QueueSnapshot { ready, delayed, leased, outcomes: queue.outcomes() }
+    EmulatedQueueSnapshot { ready, delayed, leased, outcomes: queue.outcomes() }
 }

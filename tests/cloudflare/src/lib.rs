@@ -21,7 +21,7 @@ mod state;
 
 pub use broker::QUEUE_HEADER;
 pub use calls::{EmulatorEndpoint, EndpointTally};
-pub use emulator::{CloudflareEmulator, EmulatorStartError, QueueSnapshot};
+pub use emulator::{CloudflareEmulator, EmulatedQueueSnapshot, EmulatorStartError};
 pub use fault::{EmulatorFault, GarbageBody};
 pub use message::{
     EmulatorMessage, EmulatorMessageError, JsonBodyForm, MessageContentType, MessageContentTypeError,

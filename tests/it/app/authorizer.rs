@@ -28,7 +28,7 @@ pub(crate) enum AuthorizerAnswer {
 
 /// A fake authorization service.
 #[derive(Clone)]
-pub(crate) struct FakeAuthorizer {
+pub(crate) struct FakeAuthorizationService {
     shared: Arc<AuthorizerState>,
     port: u16,
 }
@@ -49,7 +49,7 @@ pub(crate) struct AuthorizerCall {
     pub(crate) traceparent: Option<String>,
 }
 
-impl FakeAuthorizer {
+impl FakeAuthorizationService {
     /// Starts on a free port with the answer `allowed`.
     pub(crate) async fn start() -> Self {
         let shared = Arc::new(AuthorizerState {

@@ -23,20 +23,20 @@ pub(crate) struct CallbackReceiver {
 }
 
 struct ReceiverState {
-    received: Mutex<HashMap<String, Vec<ReceivedCallback>>>,
+    received: Mutex<HashMap<String, Vec<CallbackRecord>>>,
     answers: Mutex<HashMap<String, VecDeque<Option<u16>>>>,
     received_count: watch::Sender<usize>,
 }
 
 /// A callback as received.
 #[derive(Clone, Debug)]
-pub(crate) struct ReceivedCallback {
+pub(crate) struct CallbackRecord {
     pub(crate) at: Instant,
     pub(crate) body: String,
     pub(crate) headers: HeaderMap,
 }
 
-impl ReceivedCallback {
+impl CallbackRecord {
     pub(crate) fn status(&self) -> String {
         let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
         body["status"].as_str().unwrap().to_owned()
@@ -72,7 +72,7 @@ impl CallbackReceiver {
     }
 
     /// Returns the callbacks to `path` so far.
-    pub(crate) fn received(&self, path: &str) -> Vec<ReceivedCallback> {
+    pub(crate) fn received(&self, path: &str) -> Vec<CallbackRecord> {
         self.shared.received.lock().unwrap().get(path).cloned().unwrap_or_default()
     }
 
@@ -81,12 +81,12 @@ impl CallbackReceiver {
         let received = self.shared.received.lock().unwrap();
         received
             .iter()
-            .map(|(path, all)| (path.clone(), all.iter().map(ReceivedCallback::status).collect()))
+            .map(|(path, all)| (path.clone(), all.iter().map(CallbackRecord::status).collect()))
             .collect()
     }
 
     /// Waits until `count` callbacks to `path` have arrived.
-    pub(crate) async fn wait(&self, path: &str, count: usize) -> Vec<ReceivedCallback> {
+    pub(crate) async fn wait(&self, path: &str, count: usize) -> Vec<CallbackRecord> {
         let mut grown = self.shared.received_count.subscribe();
         let enough = timeout(TEST_DEADLINE, grown.wait_for(|_| self.received(path).len() >= count)).await;
         assert!(enough.is_ok(), "{count} callbacks to {path} never came: {:?}", self.received(path));
@@ -101,7 +101,7 @@ async fn receive(
     body: String,
 ) -> Response {
     let path = uri.path().to_owned();
-    let callback = ReceivedCallback { at: Instant::now(), body, headers };
+    let callback = CallbackRecord { at: Instant::now(), body, headers };
     shared.received.lock().unwrap().entry(path.clone()).or_default().push(callback);
     shared.received_count.send_modify(|count| *count += 1);
     let answer = shared.answers.lock().unwrap().get_mut(&path).and_then(VecDeque::pop_front);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chargegate_host::{DrainOutcome, HostLimits};
 use tokio::net::TcpStream;
 
-use super::support::{ConfirmingQueue, GatedQueue, ScriptedQueue, TestHost, bounded};
+use super::support::{ConfirmingQueue, GatedQueue, ScriptedProducer, TestHost, bounded};
 
 #[test]
 fn a_stop_refuses_connections_and_finishes_requests_in_flight() {
@@ -49,7 +49,7 @@ fn a_stop_cuts_requests_that_exceed_the_drain_timeout() {
 #[test]
 fn the_queue_is_dropped_after_the_stop() {
     bounded(async {
-        let queue = Arc::new(ScriptedQueue::default());
+        let queue = Arc::new(ScriptedProducer::default());
         let weak: Weak<_> = Arc::downgrade(&queue);
         let limits = HostLimits { instance_idle: Duration::from_hours(1), ..HostLimits::DEFAULT };
         let host = TestHost::guest(limits, queue).await;

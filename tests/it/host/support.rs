@@ -208,20 +208,20 @@ impl Producer for GatedQueue {
 }
 
 /// Queue with a scripted answer that keeps confirmed messages.
-pub(crate) struct ScriptedQueue {
+pub(crate) struct ScriptedProducer {
     /// `None` hangs.
     pub(crate) answer: Mutex<Option<Result<(), EnqueueError>>>,
     pub(crate) messages: Mutex<Vec<String>>,
 }
 
-impl Default for ScriptedQueue {
+impl Default for ScriptedProducer {
     fn default() -> Self {
         Self { answer: Mutex::new(Some(Ok(()))), messages: Mutex::default() }
     }
 }
 
 #[async_trait]
-impl Producer for ScriptedQueue {
+impl Producer for ScriptedProducer {
     async fn enqueue(&self, message: String) -> Result<(), EnqueueError> {
         let answer = *self.answer.lock().unwrap();
         match answer {

@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::app::{
-    CallbackReceiver, FakeAuthorizer, HttpClient, HttpReply, ProgramProcess, body, eventually, program,
+    CallbackReceiver, FakeAuthorizationService, HttpClient, HttpReply, ProgramProcess, body, eventually,
+    program,
 };
 
 /// An edge, workers, and all their peers.
@@ -17,7 +18,7 @@ pub(crate) struct TestSystem {
     pub(crate) postgres: PostgresServer,
     pub(crate) edge: ProgramProcess,
     pub(crate) workers: Vec<ProgramProcess>,
-    pub(crate) authorizer: FakeAuthorizer,
+    pub(crate) authorizer: FakeAuthorizationService,
     pub(crate) receiver: CallbackReceiver,
     pub(crate) client: HttpClient,
     urls: ServerUrls,
@@ -52,7 +53,7 @@ impl TestSystem {
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
         let urls = detour(direct).await;
         let data = tempfile::tempdir().unwrap();
-        let authorizer = FakeAuthorizer::start().await;
+        let authorizer = FakeAuthorizationService::start().await;
         let flags: Vec<_> = flags.iter().map(ToString::to_string).collect();
         let edge = edge(&urls, data.path().to_owned()).await;
         let worker = worker(&urls, &authorizer, &flags).await;
@@ -147,7 +148,11 @@ async fn edge(urls: &ServerUrls, data: PathBuf) -> ProgramProcess {
     ProgramProcess::spawn(command).await.unwrap_or_else(|output| panic!("the edge did not start: {output}"))
 }
 
-async fn worker(urls: &ServerUrls, authorizer: &FakeAuthorizer, flags: &[String]) -> ProgramProcess {
+async fn worker(
+    urls: &ServerUrls,
+    authorizer: &FakeAuthorizationService,
+    flags: &[String],
+) -> ProgramProcess {
     let mut command = command(urls);
     command.args(["worker", "--acl-url", &authorizer.url(), "--callback-allow", "127.0.0.0/8"]);
     command.args(["--ops-listen", "127.0.0.1:0", "--log", "error"]).args(flags);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::load::LoadGenerator;
 use super::system::TestSystem;
-use crate::app::{AuthorizerAnswer, ReceivedCallback, eventually};
+use crate::app::{AuthorizerAnswer, CallbackRecord, eventually};
 
 #[tokio::test]
 async fn workers_killed_under_load_cause_no_loss_and_no_contradiction() {
@@ -73,7 +73,7 @@ async fn a_worker_that_resumes_after_its_messages_were_reclaimed_contradicts_not
     system.receiver.wait("/after", 1).await;
     for n in 0..IN_FLIGHT {
         let statuses: HashSet<_> =
-            system.receiver.received(&format!("/{n}")).iter().map(ReceivedCallback::status).collect();
+            system.receiver.received(&format!("/{n}")).iter().map(CallbackRecord::status).collect();
         assert_eq!(statuses.len(), 1, "{n}");
     }
 }

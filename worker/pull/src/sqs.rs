@@ -23,11 +23,11 @@ use self::api::SqsApi;
 use self::credentials::{CredentialsCache, DefaultChain};
 pub use self::credentials::{CredentialsError, CredentialsSource};
 pub use self::message_group::message_group;
-pub use self::open::OpenError;
-pub use self::refusal::Refusal;
-pub use self::service::Sqs;
-pub use self::url::{QueueUrl, QueueUrlError};
-pub use self::warning::Warning;
+pub use self::open::SqsOpenError;
+pub use self::refusal::SqsRefusal;
+pub use self::service::SqsService;
+pub use self::url::{SqsQueueUrl, SqsQueueUrlError};
+pub use self::warning::SqsWarning;
 use crate::engine::{self, ServiceClient};
 use chargegate_storage::Effects;
 pub use chargegate_storage::queue::EnqueueFailure;
@@ -41,9 +41,9 @@ const MAX_CREDENTIALS_BYTES: usize = 256 * 1024;
 
 /// Settings of the queue on Amazon SQS.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct SqsSettings {
     /// URL of the queue.
-    pub url: QueueUrl,
+    pub url: SqsQueueUrl,
     /// Source of AWS credentials.
     pub credentials: CredentialsSource,
     /// Longest time for which the lease of a message is extended.
@@ -52,26 +52,29 @@ pub struct Settings {
     pub pullers: usize,
 }
 
-impl Settings {
+impl SqsSettings {
     /// Returns the default settings.
     #[must_use]
-    pub fn new(url: QueueUrl) -> Self {
+    pub fn new(url: SqsQueueUrl) -> Self {
         let credentials = CredentialsSource::default();
         Self { url, credentials, message_lease: Duration::from_secs(30), pullers: 32 }
     }
 }
 
 /// Queue on Amazon SQS; clones share it.
-pub type Engine = engine::PullEngine<Sqs>;
+pub type SqsEngine = engine::PullEngine<SqsService>;
 
-impl engine::PullEngine<Sqs> {
+impl engine::PullEngine<SqsService> {
     /// Checks the queue and its settings, and starts the engine. Returns warnings for the operator.
     ///
     /// # Errors
-    /// [`OpenError`] names the obstacle.
-    pub async fn open(settings: Settings, effects: Effects) -> Result<(Self, Vec<Warning>), OpenError> {
-        let Settings { url, credentials, message_lease, pullers } = settings;
-        let tls = |error: rustls::Error| OpenError::Tls(error.into());
+    /// [`SqsOpenError`] names the obstacle.
+    pub async fn open(
+        settings: SqsSettings,
+        effects: Effects,
+    ) -> Result<(Self, Vec<SqsWarning>), SqsOpenError> {
+        let SqsSettings { url, credentials, message_lease, pullers } = settings;
+        let tls = |error: rustls::Error| SqsOpenError::Tls(error.into());
         let clock = Arc::clone(&effects.clock);
         let cache = match credentials {
             CredentialsSource::DefaultChain => {
@@ -85,7 +88,7 @@ impl engine::PullEngine<Sqs> {
         let address = url.to_string();
         let api = SqsApi::new(client, url, cache, clock);
         let warnings = open::check(&api, &address).await?;
-        let service = Sqs::new(api, VISIBILITY_TIMEOUT.min(message_lease), message_lease, pullers);
+        let service = SqsService::new(api, VISIBILITY_TIMEOUT.min(message_lease), message_lease, pullers);
         Ok((Self::start_with_sender(service, effects), warnings))
     }
 }

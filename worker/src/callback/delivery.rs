@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::client::{AttemptResponse, CallbackClient};
-use super::permits::{HostPermit, HostLimits};
+use super::permits::{HostPermit, HostPermits};
 use crate::metric;
 use crate::retry_until_done::RetryUntilDone;
 use chargegate_storage::Batcher;
@@ -64,7 +64,7 @@ pub(crate) struct Dispatcher {
 struct DeliveryState {
     client: CallbackClient,
     effects: Effects,
-    limits: HostLimits,
+    limits: HostPermits,
     retry: RetryPolicy,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -94,7 +94,7 @@ impl Delivery {
         let shared = Arc::new(DeliveryState {
             client,
             effects: effects.clone(),
-            limits: HostLimits::new(settings.concurrency, settings.per_host),
+            limits: HostPermits::new(settings.concurrency, settings.per_host),
             retry: settings.retry,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 /// Limits of concurrent attempts, in all and for each host.
 #[derive(Clone, Debug)]
-pub(super) struct HostLimits {
+pub(super) struct HostPermits {
     total: usize,
     per_host: usize,
     in_flight: Arc<Mutex<InFlightAttempts>>,
@@ -22,11 +22,11 @@ struct InFlightAttempts {
 /// Permission for one attempt, returned on drop.
 #[derive(Debug)]
 pub(super) struct HostPermit {
-    limits: HostLimits,
+    limits: HostPermits,
     host: Box<str>,
 }
 
-impl HostLimits {
+impl HostPermits {
     pub(super) fn new(total: usize, per_host: usize) -> Self {
         Self { total, per_host, in_flight: Arc::default() }
     }
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn both_limits_hold_and_a_dropped_permit_is_free_again() {
-        let limits = HostLimits::new(3, 2);
+        let limits = HostPermits::new(3, 2);
         let first = limits.try_acquire("a").unwrap();
         let _second = limits.try_acquire("a").unwrap();
         assert!(limits.try_acquire("a").is_none(), "two at most for one host");

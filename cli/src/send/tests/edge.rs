@@ -86,7 +86,7 @@ impl StubEdgeState {
     async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, ConnectionCut> {
+    ) -> Result<Response<Full<Bytes>>, EdgeConnectionCut> {
         assert_eq!((request.method().as_str(), request.uri().path()), ("POST", "/v1/charging-sessions"));
         assert_eq!(request.headers()["content-type"], "application/json");
         let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -119,7 +119,7 @@ impl StubEdgeState {
             }
         }
         if matches!(self.behaviour, StubEdgeBehaviour::Cutting) {
-            return Err(ConnectionCut);
+            return Err(EdgeConnectionCut);
         }
         Ok(Response::builder().status(202).header("x-request-id", id).body(Full::default()).unwrap())
     }
@@ -163,4 +163,4 @@ async fn connect(address: SocketAddr) -> client::SendRequest<Full<Bytes>> {
 
 #[derive(Debug, thiserror::Error)]
 #[error("cut")]
-struct ConnectionCut;
+struct EdgeConnectionCut;

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chargegate_cloudflare_emulator::{CloudflareEmulator, EmulatorSettings, QUEUE_HEADER, QueueSnapshot};
+use chargegate_cloudflare_emulator::{
+    CloudflareEmulator, EmulatedQueueSnapshot, EmulatorSettings, QUEUE_HEADER,
+};
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -45,7 +47,7 @@ impl EmulatorHarness {
         Self { emulator: CloudflareEmulator::start(settings).await.unwrap() }
     }
 
-    pub(crate) fn jobs(&self) -> QueueSnapshot {
+    pub(crate) fn jobs(&self) -> EmulatedQueueSnapshot {
         self.emulator.queue(JOBS).unwrap()
     }
 

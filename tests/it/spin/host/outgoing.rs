@@ -28,7 +28,7 @@ pub(super) struct OutgoingHttp {
 }
 
 type IoDriver = Box<dyn Future<Output = Result<(), Error>> + Send>;
-type SendResult = Result<(http::Response<WasiBody>, IoDriver), Error>;
+type OutgoingResult = Result<(http::Response<WasiBody>, IoDriver), Error>;
 
 impl WasiHttpHooks for OutgoingHttp {
     fn send_request(
@@ -36,7 +36,7 @@ impl WasiHttpHooks for OutgoingHttp {
         request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
         _io: IoDriver,
-    ) -> Box<dyn Future<Output = SendResult> + Send> {
+    ) -> Box<dyn Future<Output = OutgoingResult> + Send> {
         let is_allowed = self.grants.hosts.iter().any(|host| is_same_server(host, request.uri()));
         let answer = self.pool.request(request);
         Box::new(async move {

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use super::super::host::SpinHost;
 use super::super::support::{assert_accepted, assert_refused, assert_refuses_in, post};
-use super::peer::{ScriptedSqs, SqsBehavior, answers, dated};
+use super::peer::{ScriptedSqsServer, SqsBehavior, answers, dated};
 use super::{MotoQueue, endpoint, queue, up};
 use crate::host::support::bounded;
 
@@ -17,7 +17,7 @@ const LIMIT: (&str, &str) = ("queue_timeout_ms", "2000");
 const EDGE_TIMEOUT: Duration = Duration::from_secs(40);
 const TAKEN: &str = r#"{"MD5OfMessageBody":"0","MessageId":"5fea7756-0ea4-451a-a703-a558b933e274"}"#;
 
-async fn over(peer: &ScriptedSqs) -> SpinHost {
+async fn over(peer: &ScriptedSqsServer) -> SpinHost {
     up(&peer.url(), "/1/q", &[]).await
 }
 
@@ -48,7 +48,7 @@ fn a_server_that_hangs_at_any_point_is_503_in_time() {
         let url = format!("http://{}", deaf.local_addr().unwrap());
         let spin = up(&url, "/1/q", &[LIMIT]).await;
         assert_refuses_in(&spin, EDGE_TIMEOUT, "did not confirm in time").await;
-        let peer = ScriptedSqs::that(SqsBehavior::Begins("")).await;
+        let peer = ScriptedSqsServer::that(SqsBehavior::Begins("")).await;
         let spin = up(&peer.url(), "/1/q", &[LIMIT]).await;
         for beginning in [
             "",
@@ -72,7 +72,7 @@ fn a_server_that_hangs_at_any_point_is_503_in_time() {
 #[test]
 fn any_response_but_a_confirmation_is_503() {
     bounded(async {
-        let peer = ScriptedSqs::that(SqsBehavior::Ends).await;
+        let peer = ScriptedSqsServer::that(SqsBehavior::Ends).await;
         let spin = over(&peer).await;
         let error = |code: &str| format!(r#"{{"__type":"com.amazonaws.sqs#{code}","message":"said"}}"#);
         let xml = "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>";
@@ -109,7 +109,7 @@ fn any_response_but_a_confirmation_is_503() {
 fn an_oversized_response_is_not_a_confirmation() {
     bounded(async {
         let padded = |length: usize| format!("{TAKEN:<length$}");
-        let peer = ScriptedSqs::that(answers(200, &padded(16 * 1024))).await;
+        let peer = ScriptedSqsServer::that(answers(200, &padded(16 * 1024))).await;
         let spin = over(&peer).await;
         assert_accepted(&post(&mut spin.connect().await).await);
         peer.set(answers(200, &padded(16 * 1024 + 1)));

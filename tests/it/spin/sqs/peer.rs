@@ -30,13 +30,13 @@ pub(super) fn answers(status: u16, body: &str) -> SqsBehavior {
     dated(status, "", body)
 }
 
-pub(super) struct ScriptedSqs {
+pub(super) struct ScriptedSqsServer {
     address: SocketAddr,
     does: Arc<Mutex<SqsBehavior>>,
     served: JoinHandle<()>,
 }
 
-impl ScriptedSqs {
+impl ScriptedSqsServer {
     pub(super) async fn that(does: SqsBehavior) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -61,7 +61,7 @@ impl ScriptedSqs {
     }
 }
 
-impl Drop for ScriptedSqs {
+impl Drop for ScriptedSqsServer {
     fn drop(&mut self) {
         self.served.abort();
     }

@@ -15,7 +15,7 @@ const TOKEN_CODES: [u64; 6] = [6003, 6111, 9106, 9109, 10_000, 10_001];
 
 /// Failure of a call to Cloudflare's API.
 #[derive(Debug, thiserror::Error)]
-pub enum ApiFailure {
+pub enum CloudflareFailure {
     /// No complete response arrived.
     #[error("no answer of Cloudflare's API")]
     NoAnswer(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -80,29 +80,29 @@ struct ApiError {
     code: u64,
 }
 
-impl From<ServiceCallError> for ApiFailure {
+impl From<ServiceCallError> for CloudflareFailure {
     fn from(error: ServiceCallError) -> Self {
         Self::NoAnswer(error.into())
     }
 }
 
-impl From<ApiFailure> for PullServiceError {
-    fn from(failure: ApiFailure) -> Self {
+impl From<CloudflareFailure> for PullServiceError {
+    fn from(failure: CloudflareFailure) -> Self {
         match failure {
-            ApiFailure::Throttled { retry_after } => Self::Throttled { retry_after },
-            ApiFailure::NoAnswer(_) | ApiFailure::Unreadable { .. } | ApiFailure::Failed { .. } => {
-                Self::unavailable(failure)
-            }
-            ApiFailure::Token { .. } | ApiFailure::NoQueue | ApiFailure::Refused { .. } => {
-                Self::Refused(failure.to_string().into())
-            }
+            CloudflareFailure::Throttled { retry_after } => Self::Throttled { retry_after },
+            CloudflareFailure::NoAnswer(_)
+            | CloudflareFailure::Unreadable { .. }
+            | CloudflareFailure::Failed { .. } => Self::unavailable(failure),
+            CloudflareFailure::Token { .. }
+            | CloudflareFailure::NoQueue
+            | CloudflareFailure::Refused { .. } => Self::Refused(failure.to_string().into()),
         }
     }
 }
 
 /// Parses the result of a response.
-pub(super) fn read<T: DeserializeOwned>(answer: &ServiceResponse) -> Result<T, ApiFailure> {
-    let unreadable = ApiFailure::Unreadable { status: answer.status.as_u16() };
+pub(super) fn read<T: DeserializeOwned>(answer: &ServiceResponse) -> Result<T, CloudflareFailure> {
+    let unreadable = CloudflareFailure::Unreadable { status: answer.status.as_u16() };
     let envelope: Option<Envelope<'_>> = serde_json::from_slice(&answer.body).ok();
     let errors = envelope.as_ref().and_then(|envelope| envelope.errors.as_ref());
     let code = errors.and_then(|errors| errors.first()).map_or(0, |error| error.code);
@@ -117,16 +117,16 @@ pub(super) fn read<T: DeserializeOwned>(answer: &ServiceResponse) -> Result<T, A
     Err(failure(answer, code))
 }
 
-fn failure(answer: &ServiceResponse, code: u64) -> ApiFailure {
+fn failure(answer: &ServiceResponse, code: u64) -> CloudflareFailure {
     let status = answer.status.as_u16();
     match answer.status {
-        StatusCode::TOO_MANY_REQUESTS => ApiFailure::Throttled { retry_after: answer.retry_after() },
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ApiFailure::Token { code },
-        _ if TOKEN_CODES.contains(&code) => ApiFailure::Token { code },
-        StatusCode::NOT_FOUND => ApiFailure::NoQueue,
-        StatusCode::REQUEST_TIMEOUT => ApiFailure::Failed { status, code },
-        _ if answer.status.is_client_error() => ApiFailure::Refused { status, code },
-        _ => ApiFailure::Failed { status, code },
+        StatusCode::TOO_MANY_REQUESTS => CloudflareFailure::Throttled { retry_after: answer.retry_after() },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => CloudflareFailure::Token { code },
+        _ if TOKEN_CODES.contains(&code) => CloudflareFailure::Token { code },
+        StatusCode::NOT_FOUND => CloudflareFailure::NoQueue,
+        StatusCode::REQUEST_TIMEOUT => CloudflareFailure::Failed { status, code },
+        _ if answer.status.is_client_error() => CloudflareFailure::Refused { status, code },
+        _ => CloudflareFailure::Failed { status, code },
     }
 }
 
@@ -186,14 +186,14 @@ mod tests {
             check(200, body, "unavailable", "none of Cloudflare's API");
         }
         let result: Result<u8, _> = read(&answer(200, r#"{"success":true,"result":{}}"#));
-        assert!(matches!(result, Err(ApiFailure::Unreadable { status: 200 })));
+        assert!(matches!(result, Err(CloudflareFailure::Unreadable { status: 200 })));
     }
 
     #[test]
     fn a_wait_that_is_asked_for_is_kept() {
         let failure = read::<Value>(&answer(429, "")).unwrap_err();
         let expected = Some(Duration::from_secs(7));
-        assert!(matches!(failure, ApiFailure::Throttled { retry_after } if retry_after == expected));
+        assert!(matches!(failure, CloudflareFailure::Throttled { retry_after } if retry_after == expected));
     }
 
     #[test]

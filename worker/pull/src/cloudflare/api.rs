@@ -10,8 +10,8 @@ use http_body_util::Full;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::answer::{self, ApiFailure};
-use super::{ApiToken, Settings};
+use super::answer::{self, CloudflareFailure};
+use super::{CloudflareSettings, CloudflareToken};
 use crate::engine::{ServiceCallError, ServiceClient};
 
 /// Longest duration of a call.
@@ -24,7 +24,7 @@ pub(super) struct CloudflareApi {
     client: ServiceClient,
     /// URL of the queue.
     queue: String,
-    token: ApiToken,
+    token: CloudflareToken,
 }
 
 impl CloudflareApi {
@@ -32,14 +32,14 @@ impl CloudflareApi {
     ///
     /// # Errors
     /// The TLS library offers no usable protocol version.
-    pub(super) fn new(settings: &Settings) -> Result<Self, rustls::Error> {
+    pub(super) fn new(settings: &CloudflareSettings) -> Result<Self, rustls::Error> {
         let client = ServiceClient::new(settings.pullers.saturating_mul(2), MAX_RESPONSE_BYTES)?;
         let queue = format!("{}{}", settings.base_url.as_str(), settings.url.path());
         Ok(Self { client, queue, token: settings.token.clone() })
     }
 
     /// Gets the resource at `path` below the queue.
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiFailure> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CloudflareFailure> {
         self.call(Method::GET, path, Bytes::new()).await
     }
 
@@ -48,7 +48,7 @@ impl CloudflareApi {
         &self,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<T, ApiFailure> {
+    ) -> Result<T, CloudflareFailure> {
         self.call(Method::POST, path, answer::json(body)).await
     }
 
@@ -57,7 +57,7 @@ impl CloudflareApi {
         method: Method,
         path: &str,
         body: Bytes,
-    ) -> Result<T, ApiFailure> {
+    ) -> Result<T, CloudflareFailure> {
         const JSON: HeaderValue = HeaderValue::from_static("application/json");
         let request = Request::builder()
             .method(method)

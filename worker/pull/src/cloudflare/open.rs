@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use super::answer::ApiFailure;
+use super::answer::CloudflareFailure;
 use super::api::CloudflareApi;
-use super::warning::Warning;
+use super::warning::CloudflareWarning;
 
 /// Smallest number of retries: a message is decided at its eleventh delivery at the latest, and workers that stop may use as
 /// many.
@@ -14,16 +14,16 @@ const MIN_RETENTION: u64 = 24 * 60 * 60;
 
 /// Obstacle to using a queue.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum CloudflareOpenError {
     /// The API does not respond, or not as expected.
     #[error("Cloudflare's API cannot be reached")]
-    Unreachable(#[source] ApiFailure),
+    Unreachable(#[source] CloudflareFailure),
     /// The API throttles calls.
     #[error("Cloudflare's API asks for fewer calls")]
     Throttled,
     /// The API refused; an operator must act.
     #[error(transparent)]
-    Refused(ApiFailure),
+    Refused(CloudflareFailure),
     /// The queue has no HTTP pull consumer.
     #[error(
         "the queue {queue} has no HTTP pull consumer: run `npx wrangler queues consumer http add {queue} --message-retries 100 --dead-letter-queue {queue}-dead`, after `npx wrangler queues consumer worker remove {queue} SCRIPT` where a Worker consumes it"
@@ -37,33 +37,33 @@ pub enum OpenError {
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-impl From<ApiFailure> for OpenError {
-    fn from(failure: ApiFailure) -> Self {
+impl From<CloudflareFailure> for CloudflareOpenError {
+    fn from(failure: CloudflareFailure) -> Self {
         match failure {
-            ApiFailure::Throttled { .. } => Self::Throttled,
-            ApiFailure::NoAnswer(_) | ApiFailure::Unreadable { .. } | ApiFailure::Failed { .. } => {
-                Self::Unreachable(failure)
-            }
-            ApiFailure::Token { .. } | ApiFailure::NoQueue | ApiFailure::Refused { .. } => {
-                Self::Refused(failure)
-            }
+            CloudflareFailure::Throttled { .. } => Self::Throttled,
+            CloudflareFailure::NoAnswer(_)
+            | CloudflareFailure::Unreadable { .. }
+            | CloudflareFailure::Failed { .. } => Self::Unreachable(failure),
+            CloudflareFailure::Token { .. }
+            | CloudflareFailure::NoQueue
+            | CloudflareFailure::Refused { .. } => Self::Refused(failure),
         }
     }
 }
 
 /// Description of a queue by the API.
 #[derive(Deserialize)]
-struct Queue {
+struct QueueDescription {
     #[serde(rename = "queue_name")]
     name: String,
     #[serde(default)]
-    settings: QueueSettings,
+    settings: DescribedSettings,
     #[serde(default)]
-    consumers: Vec<Consumer>,
+    consumers: Vec<ConsumerDescription>,
 }
 
 #[derive(Default, Deserialize)]
-struct QueueSettings {
+struct DescribedSettings {
     #[serde(default)]
     delivery_delay: Option<f64>,
     #[serde(default)]
@@ -73,56 +73,60 @@ struct QueueSettings {
 }
 
 #[derive(Deserialize)]
-struct Consumer {
+struct ConsumerDescription {
     r#type: Option<String>,
     dead_letter_queue: Option<String>,
     #[serde(default)]
-    settings: ConsumerSettings,
+    settings: DescribedConsumerSettings,
 }
 
 #[derive(Default, Deserialize)]
-struct ConsumerSettings {
+struct DescribedConsumerSettings {
     #[serde(default)]
     max_retries: Option<f64>,
 }
 
 /// Looks at the queue and its consumer, and whether the token may acknowledge.
-pub(super) async fn check(api: &CloudflareApi) -> Result<Vec<Warning>, OpenError> {
-    let warnings = match api.get::<Queue>("").await {
+pub(super) async fn check(api: &CloudflareApi) -> Result<Vec<CloudflareWarning>, CloudflareOpenError> {
+    let warnings = match api.get::<QueueDescription>("").await {
         Ok(queue) => weigh(queue)?,
-        Err(ApiFailure::Token { .. }) => vec![Warning::SettingsHidden],
+        Err(CloudflareFailure::Token { .. }) => vec![CloudflareWarning::SettingsHidden],
         Err(failure) => return Err(failure.into()),
     };
     // Settling nothing takes the permission to settle, and the queue. Whether nothing may be settled is not documented,
     // and an outage that begins now is sat out like a later one: only what lacks is a reason not to start.
     let nothing = serde_json::json!({ "acks": [], "retries": [] });
     match api.post::<serde::de::IgnoredAny>("/messages/ack", &nothing).await {
-        Err(failure @ (ApiFailure::Token { .. } | ApiFailure::NoQueue)) => Err(failure.into()),
+        Err(failure @ (CloudflareFailure::Token { .. } | CloudflareFailure::NoQueue)) => Err(failure.into()),
         _ => Ok(warnings),
     }
 }
 
-fn weigh(queue: Queue) -> Result<Vec<Warning>, OpenError> {
-    let Queue { name: queue, settings, consumers } = queue;
-    let pulls = |consumer: &&Consumer| consumer.r#type.as_deref() == Some("http_pull");
+fn weigh(queue: QueueDescription) -> Result<Vec<CloudflareWarning>, CloudflareOpenError> {
+    let QueueDescription { name: queue, settings, consumers } = queue;
+    let pulls = |consumer: &&ConsumerDescription| consumer.r#type.as_deref() == Some("http_pull");
     let Some(consumer) = consumers.iter().find(pulls) else {
-        return Err(OpenError::NoPullConsumer { queue });
+        return Err(CloudflareOpenError::NoPullConsumer { queue });
     };
     let mut warnings = Vec::new();
     if let Some(max_retries) = consumer.settings.max_retries.map(whole).filter(|most| *most < MIN_RETRIES) {
-        warnings.push(Warning::FewRetries { queue: queue.clone(), max_retries, needed: MIN_RETRIES });
+        warnings.push(CloudflareWarning::FewRetries {
+            queue: queue.clone(),
+            max_retries,
+            needed: MIN_RETRIES,
+        });
     }
     if consumer.dead_letter_queue.as_deref().is_none_or(str::is_empty) {
-        warnings.push(Warning::NoDeadLetterQueue { queue: queue.clone() });
+        warnings.push(CloudflareWarning::NoDeadLetterQueue { queue: queue.clone() });
     }
     if let Some(seconds) = settings.message_retention_period.map(whole).filter(|time| *time < MIN_RETENTION) {
-        warnings.push(Warning::ShortRetention { queue: queue.clone(), seconds });
+        warnings.push(CloudflareWarning::ShortRetention { queue: queue.clone(), seconds });
     }
     if let Some(seconds) = settings.delivery_delay.map(whole).filter(|seconds| *seconds > 0) {
-        warnings.push(Warning::Delayed { queue: queue.clone(), seconds });
+        warnings.push(CloudflareWarning::Delayed { queue: queue.clone(), seconds });
     }
     if settings.delivery_paused == Some(true) {
-        warnings.push(Warning::Paused { queue });
+        warnings.push(CloudflareWarning::Paused { queue });
     }
     Ok(warnings)
 }
@@ -142,7 +146,7 @@ pub(super) fn whole(number: f64) -> u64 {
 mod tests {
     use super::*;
 
-    fn weighed(settings: &str, consumers: &str) -> Result<Vec<Warning>, OpenError> {
+    fn weighed(settings: &str, consumers: &str) -> Result<Vec<CloudflareWarning>, CloudflareOpenError> {
         let queue = format!(r#"{{"queue_name":"jobs","settings":{settings},"consumers":{consumers}}}"#);
         weigh(serde_json::from_str(&queue).unwrap())
     }
@@ -164,14 +168,14 @@ mod tests {
     fn each_risk_is_named_with_the_command_that_mends_it() {
         let queue = || "jobs".to_owned();
         let expected = [
-            Warning::FewRetries { queue: queue(), max_retries: 19, needed: 20 },
-            Warning::ShortRetention { queue: queue(), seconds: 86_399 },
-            Warning::Delayed { queue: queue(), seconds: 1 },
-            Warning::Paused { queue: queue() },
+            CloudflareWarning::FewRetries { queue: queue(), max_retries: 19, needed: 20 },
+            CloudflareWarning::ShortRetention { queue: queue(), seconds: 86_399 },
+            CloudflareWarning::Delayed { queue: queue(), seconds: 1 },
+            CloudflareWarning::Paused { queue: queue() },
         ];
         let settings = r#"{"delivery_delay":1,"delivery_paused":true,"message_retention_period":86399}"#;
         assert_eq!(weighed(settings, &consumer(19)).unwrap(), expected);
-        let no_dead = [Warning::NoDeadLetterQueue { queue: queue() }];
+        let no_dead = [CloudflareWarning::NoDeadLetterQueue { queue: queue() }];
         for dead in ["null", r#""""#] {
             let consumers = format!(r#"[{{"type":"http_pull","dead_letter_queue":{dead}}}]"#);
             assert_eq!(weighed("{}", &consumers).unwrap(), no_dead);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::warn;
 
-use super::Settings;
+use super::CloudflareSettings;
 use super::api::CloudflareApi;
 use super::open::whole;
 use super::pulled::Pulled;
@@ -29,15 +29,15 @@ const MAX_LEASE: Duration = Duration::from_hours(12);
 
 /// Cloudflare Queues, for one queue.
 #[derive(Debug)]
-pub struct Cloudflare {
+pub struct CloudflareService {
     api: CloudflareApi,
     lease: Duration,
     idle_pause: Duration,
     pullers: usize,
 }
 
-impl Cloudflare {
-    pub(super) fn new(api: CloudflareApi, settings: &Settings) -> Self {
+impl CloudflareService {
+    pub(super) fn new(api: CloudflareApi, settings: &CloudflareSettings) -> Self {
         let lease = settings.message_lease.min(MAX_LEASE);
         Self { api, lease, idle_pause: settings.idle_pause, pullers: settings.pullers }
     }
@@ -103,7 +103,7 @@ struct QueueMetrics {
 }
 
 #[async_trait]
-impl PullService for Cloudflare {
+impl PullService for CloudflareService {
     fn settings(&self) -> PullSettings {
         PullSettings {
             receive_batch: MAX_BATCH,
@@ -166,7 +166,7 @@ impl PullService for Cloudflare {
 }
 
 #[async_trait]
-impl SendService for Cloudflare {
+impl SendService for CloudflareService {
     async fn send(&self, bodies: &[String]) -> Result<Vec<Result<(), PullServiceError>>, PullServiceError> {
         if let [body] = bodies {
             self.api.post::<IgnoredAny>("/messages", &text(body)).await?;

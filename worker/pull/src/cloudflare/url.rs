@@ -13,7 +13,7 @@ const ID_LENGTH: usize = 32;
 
 /// URL of a queue: `cloudflare://ACCOUNT/QUEUE_ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueUrl {
+pub struct CloudflareQueueUrl {
     account: String,
     queue: String,
 }
@@ -23,30 +23,30 @@ pub struct QueueUrl {
 #[error(
     "expected cloudflare://ACCOUNT/QUEUE_ID, each of 32 hexadecimal digits: `npx wrangler whoami` shows the account's id, `npx wrangler queues info NAME` the queue's"
 )]
-pub struct QueueUrlError;
+pub struct CloudflareQueueUrlError;
 
-impl QueueUrl {
+impl CloudflareQueueUrl {
     /// Returns the path of the queue in the API.
     pub(super) fn path(&self) -> String {
         format!("/accounts/{}/queues/{}", self.account, self.queue)
     }
 }
 
-impl FromStr for QueueUrl {
-    type Err = QueueUrlError;
+impl FromStr for CloudflareQueueUrl {
+    type Err = CloudflareQueueUrlError;
 
-    fn from_str(text: &str) -> Result<Self, QueueUrlError> {
-        let ids = text.strip_prefix("cloudflare://").ok_or(QueueUrlError)?;
-        let (account, queue) = ids.split_once('/').ok_or(QueueUrlError)?;
+    fn from_str(text: &str) -> Result<Self, CloudflareQueueUrlError> {
+        let ids = text.strip_prefix("cloudflare://").ok_or(CloudflareQueueUrlError)?;
+        let (account, queue) = ids.split_once('/').ok_or(CloudflareQueueUrlError)?;
         let id = |text: &str| {
             let is_id = text.len() == ID_LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-            is_id.then(|| text.to_ascii_lowercase()).ok_or(QueueUrlError)
+            is_id.then(|| text.to_ascii_lowercase()).ok_or(CloudflareQueueUrlError)
         };
         Ok(Self { account: id(account)?, queue: id(queue)? })
     }
 }
 
-impl fmt::Display for QueueUrl {
+impl fmt::Display for CloudflareQueueUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cloudflare://{}/{}", self.account, self.queue)
     }
@@ -54,14 +54,14 @@ impl fmt::Display for QueueUrl {
 
 /// Prefix of the URLs of all calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseUrl(String);
+pub struct CloudflareBaseUrl(String);
 
 /// Text that is not a base URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a URL like https://api.cloudflare.com/client/v4, without credentials, query or fragment")]
-pub struct BaseUrlError;
+pub struct CloudflareBaseUrlError;
 
-impl BaseUrl {
+impl CloudflareBaseUrl {
     /// Returns the URL as text, without a trailing slash.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -69,24 +69,24 @@ impl BaseUrl {
     }
 }
 
-impl Default for BaseUrl {
+impl Default for CloudflareBaseUrl {
     fn default() -> Self {
         Self(BASE_URL.to_owned())
     }
 }
 
-impl FromStr for BaseUrl {
-    type Err = BaseUrlError;
+impl FromStr for CloudflareBaseUrl {
+    type Err = CloudflareBaseUrlError;
 
-    fn from_str(text: &str) -> Result<Self, BaseUrlError> {
-        let uri: Uri = text.parse().map_err(|_| BaseUrlError)?;
-        let authority = uri.authority().ok_or(BaseUrlError)?;
+    fn from_str(text: &str) -> Result<Self, CloudflareBaseUrlError> {
+        let uri: Uri = text.parse().map_err(|_| CloudflareBaseUrlError)?;
+        let authority = uri.authority().ok_or(CloudflareBaseUrlError)?;
         let fits = (uri.scheme() == Some(&Scheme::HTTPS) || uri.scheme() == Some(&Scheme::HTTP))
             && uri.query().is_none()
             && !text.contains('#')
             && !authority.as_str().contains('@')
             && !authority.host().is_empty();
-        if fits { Ok(Self(text.trim_end_matches('/').to_owned())) } else { Err(BaseUrlError) }
+        if fits { Ok(Self(text.trim_end_matches('/').to_owned())) } else { Err(CloudflareBaseUrlError) }
     }
 }
 
@@ -97,9 +97,9 @@ mod tests {
     #[test]
     fn only_ids_name_a_queue() {
         let (account, queue) = ("023e105f4ecef8ad9ca31a8372d0c353", "CAFECAFECAFECAFECAFECAFECAFECAFE");
-        let url: QueueUrl = format!("cloudflare://{account}/{queue}").parse().unwrap();
+        let url: CloudflareQueueUrl = format!("cloudflare://{account}/{queue}").parse().unwrap();
         assert_eq!(url.path(), format!("/accounts/{account}/queues/{}", queue.to_ascii_lowercase()));
-        assert_eq!(url.to_string().parse::<QueueUrl>().unwrap(), url);
+        assert_eq!(url.to_string().parse::<CloudflareQueueUrl>().unwrap(), url);
         for text in [
             String::new(),
             "cloudflare://".to_owned(),
@@ -111,19 +111,19 @@ mod tests {
             format!("cloudflare://{account}/{}g", &queue[1..]),
             format!("https://{account}/{queue}"),
         ] {
-            assert!(text.parse::<QueueUrl>().is_err(), "{text}");
+            assert!(text.parse::<CloudflareQueueUrl>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_base_url_has_no_more_than_a_path() {
         for text in [BASE_URL, "http://127.0.0.1:8787/client/v4/", "http://[::1]"] {
-            assert_eq!(text.parse::<BaseUrl>().unwrap().as_str(), text.trim_end_matches('/'));
+            assert_eq!(text.parse::<CloudflareBaseUrl>().unwrap().as_str(), text.trim_end_matches('/'));
         }
         for text in
             ["", "api.cloudflare.com", "ftp://h", "https://u:p@h", "https://h/?q", "https://h#f", "/v4"]
         {
-            assert!(text.parse::<BaseUrl>().is_err(), "{text}");
+            assert!(text.parse::<CloudflareBaseUrl>().is_err(), "{text}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Setting of a queue that puts accepted requests at risk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Warning {
+pub enum CloudflareWarning {
     /// The token may not read the queue's settings.
     SettingsHidden,
     /// Messages are removed after too few deliveries.
@@ -42,7 +42,7 @@ pub enum Warning {
     },
 }
 
-impl fmt::Display for Warning {
+impl fmt::Display for CloudflareWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SettingsHidden => f.write_str(

@@ -20,12 +20,12 @@ const MAX_AGE: Duration = Duration::from_hours(1);
 /// and if it is delivered to this worker, it is not handed out a second time: its holder goes on under the new lease.
 #[derive(Debug)]
 pub struct InFlightMessages {
-    messages: Mutex<HashMap<MessageKey, InFlightMessage>>,
+    messages: Mutex<HashMap<MessageKey, InFlightLease>>,
     lease: Duration,
 }
 
 #[derive(Debug)]
-struct InFlightMessage {
+struct InFlightLease {
     lease: MessageLease,
     /// Time of the first delivery.
     since: Instant,
@@ -96,13 +96,8 @@ impl InFlightMessages {
     /// Adds a message leased at `leased` at the earliest, or renews the lease of one that is in flight.
     pub(super) fn insert(&self, received: &ReceivedMessage, leased: Instant) -> ArrivalKind {
         let lease = MessageLease { receipt: received.receipt.clone(), until: leased + self.lease };
-        let new = |lease| InFlightMessage {
-            lease,
-            since: leased,
-            redeliveries: 0,
-            lease_ended: false,
-            ending: None,
-        };
+        let new =
+            |lease| InFlightLease { lease, since: leased, redeliveries: 0, lease_ended: false, ending: None };
         match self.messages.lock().entry(received.key.clone()) {
             hash_map::Entry::Vacant(entry) => {
                 entry.insert(new(lease));
@@ -177,7 +172,7 @@ impl InFlightMessages {
         self.update(key, receipt, |message| message.lease_ended = true);
     }
 
-    fn update(&self, key: &MessageKey, receipt: &LeaseReceipt, change: impl FnOnce(&mut InFlightMessage)) {
+    fn update(&self, key: &MessageKey, receipt: &LeaseReceipt, change: impl FnOnce(&mut InFlightLease)) {
         if let Some(message) =
             self.messages.lock().get_mut(key).filter(|message| message.lease.receipt == *receipt)
         {

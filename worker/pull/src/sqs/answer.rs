@@ -7,8 +7,8 @@ use http::StatusCode;
 use http::header::DATE;
 
 use super::fault::{SqsErrorBody, SqsFault, bare_code};
-use super::refusal::{Refusal, SqsCallError};
-use super::url::QueueUrl;
+use super::refusal::{SqsCallError, SqsRefusal};
+use super::url::SqsQueueUrl;
 use crate::engine::ServiceResponse;
 
 /// Clock skew below which a signature cannot be invalid for its time: signatures are valid for at least 5 minutes.
@@ -21,7 +21,7 @@ const OVER_LIMIT: &str = "OverLimit";
 /// Context of a failed exchange.
 pub(super) struct RequestContext<'a> {
     pub(super) operation: &'static str,
-    pub(super) queue: &'a QueueUrl,
+    pub(super) queue: &'a SqsQueueUrl,
     /// Time of the response, by this machine's clock.
     pub(super) now: UnixMillis,
 }
@@ -39,25 +39,25 @@ pub(super) fn failure(answer: &ServiceResponse, context: &RequestContext<'_>) ->
             return SqsCallError::unavailable(text);
         }
         SqsFault::Throttled => return SqsCallError::Throttled(answer.retry_after()),
-        SqsFault::UnknownKey => Refusal::UnknownKey,
-        SqsFault::Expired => Refusal::Expired,
+        SqsFault::UnknownKey => SqsRefusal::UnknownKey,
+        SqsFault::Expired => SqsRefusal::Expired,
         SqsFault::Clock => clock(answer, context.now)
-            .unwrap_or(Refusal::Clock { ahead: Duration::ZERO, behind: Duration::ZERO }),
+            .unwrap_or(SqsRefusal::Clock { ahead: Duration::ZERO, behind: Duration::ZERO }),
         // The text of such a response may repeat the signed request, session token included.
-        SqsFault::Signature => clock(answer, context.now).unwrap_or_else(|| Refusal::Signature {
+        SqsFault::Signature => clock(answer, context.now).unwrap_or_else(|| SqsRefusal::Signature {
             code: code_or_status(),
             region: context.queue.region().into(),
         }),
-        SqsFault::NotPermitted => Refusal::NotPermitted { operation, detail: detail(&message).into() },
-        SqsFault::NoQueue => Refusal::NoQueue { queue: context.queue.to_string().into() },
+        SqsFault::NotPermitted => SqsRefusal::NotPermitted { operation, detail: detail(&message).into() },
+        SqsFault::NoQueue => SqsRefusal::NoQueue { queue: context.queue.to_string().into() },
         SqsFault::Other if status == StatusCode::TOO_MANY_REQUESTS => {
             return SqsCallError::Throttled(answer.retry_after());
         }
         SqsFault::Other if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => {
-            Refusal::NotPermitted { operation, detail: code_or_status() }
+            SqsRefusal::NotPermitted { operation, detail: code_or_status() }
         }
         SqsFault::Other if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT => {
-            Refusal::Other { operation, status: status.as_u16(), code: code.into() }
+            SqsRefusal::Other { operation, status: status.as_u16(), code: code.into() }
         }
         SqsFault::Other => {
             return SqsCallError::unavailable(format!("{operation}: status {}", code_or_status()));
@@ -67,11 +67,11 @@ pub(super) fn failure(answer: &ServiceResponse, context: &RequestContext<'_>) ->
 }
 
 /// Returns the clock skew if it exceeds the tolerance of signatures.
-fn clock(answer: &ServiceResponse, now: UnixMillis) -> Option<Refusal> {
+fn clock(answer: &ServiceResponse, now: UnixMillis) -> Option<SqsRefusal> {
     let date = httpdate::parse_http_date(answer.headers.get(DATE)?.to_str().ok()?).ok()?;
     let theirs = UnixMillis(0).plus(date.duration_since(UNIX_EPOCH).ok()?);
     let (ahead, behind) = (now.since(theirs), theirs.since(now));
-    (ahead.max(behind) > TOLERATED_SKEW).then_some(Refusal::Clock { ahead, behind })
+    (ahead.max(behind) > TOLERATED_SKEW).then_some(SqsRefusal::Clock { ahead, behind })
 }
 
 fn read(answer: &ServiceResponse) -> SqsErrorBody {

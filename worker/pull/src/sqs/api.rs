@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{self, RequestContext};
 use super::credentials::CredentialsCache;
-use super::refusal::{Refusal, SqsCallError};
-use super::url::QueueUrl;
+use super::refusal::{SqsCallError, SqsRefusal};
+use super::url::SqsQueueUrl;
 use crate::engine::{ServiceCallError, ServiceClient};
 use chargegate_storage::Clock;
 
@@ -28,7 +28,7 @@ const JSON: &str = "application/x-amz-json-1.0";
 /// API client of one queue.
 pub(super) struct SqsApi {
     client: ServiceClient,
-    queue: QueueUrl,
+    queue: SqsQueueUrl,
     /// Queue URL as a parameter of calls.
     queue_parameter: String,
     cache: CredentialsCache,
@@ -38,7 +38,7 @@ pub(super) struct SqsApi {
 impl SqsApi {
     pub(super) fn new(
         client: ServiceClient,
-        queue: QueueUrl,
+        queue: SqsQueueUrl,
         cache: CredentialsCache,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -77,7 +77,7 @@ impl SqsApi {
 
     async fn credentials(&self) -> Result<Credentials, SqsCallError> {
         let credentials = self.cache.credentials().await;
-        credentials.map_err(|error| SqsCallError::Refused(Refusal::NoCredentials(error)))
+        credentials.map_err(|error| SqsCallError::Refused(SqsRefusal::NoCredentials(error)))
     }
 
     async fn exchange<A: DeserializeOwned>(

@@ -9,9 +9,9 @@ use chargegate_core::MAX_MESSAGE_BYTES;
 use serde::Deserialize;
 
 use super::api::SqsApi;
-use super::refusal::{Refusal, SqsCallError};
+use super::refusal::{SqsCallError, SqsRefusal};
 use super::service::CALL_TIMEOUT;
-use super::warning::Warning;
+use super::warning::SqsWarning;
 use super::wire::{GetQueueAttributes, QueueAttributes};
 
 /// Smallest `maxReceiveCount`: a message is decided at its eleventh delivery at the latest, and workers that stop may use as
@@ -24,7 +24,7 @@ const CHECKED_ATTRIBUTES: [&str; 4] =
 
 /// Obstacle to using a queue.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum SqsOpenError {
     /// The service does not respond, or not as SQS does.
     #[error("the service at {address} cannot be reached")]
     Unreachable {
@@ -39,43 +39,43 @@ pub enum OpenError {
     Throttled,
     /// The service refused; an operator must act.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] SqsRefusal),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// Checks the queue's settings.
-pub(super) async fn check(api: &SqsApi, address: &str) -> Result<Vec<Warning>, OpenError> {
+pub(super) async fn check(api: &SqsApi, address: &str) -> Result<Vec<SqsWarning>, SqsOpenError> {
     let question = GetQueueAttributes { queue_url: api.queue(), attribute_names: &CHECKED_ATTRIBUTES };
     match api.call::<QueueAttributes>("GetQueueAttributes", &question, CALL_TIMEOUT).await {
         Ok(QueueAttributes { attributes }) => Ok(inspect_attributes(&attributes)),
-        Err(SqsCallError::Refused(Refusal::NotPermitted { .. })) => Ok(vec![Warning::AttributesHidden]),
+        Err(SqsCallError::Refused(SqsRefusal::NotPermitted { .. })) => Ok(vec![SqsWarning::AttributesHidden]),
         Err(SqsCallError::Refused(refusal)) => Err(refusal.into()),
-        Err(SqsCallError::Throttled(_)) => Err(OpenError::Throttled),
+        Err(SqsCallError::Throttled(_)) => Err(SqsOpenError::Throttled),
         Err(SqsCallError::Unavailable(source)) => {
-            Err(OpenError::Unreachable { address: address.to_owned(), source })
+            Err(SqsOpenError::Unreachable { address: address.to_owned(), source })
         }
     }
 }
 
-fn inspect_attributes(attributes: &HashMap<String, String>) -> Vec<Warning> {
+fn inspect_attributes(attributes: &HashMap<String, String>) -> Vec<SqsWarning> {
     let number = |name: &str| attributes.get(name)?.parse::<u64>().ok();
     let mut warnings = Vec::new();
     let receives = attributes.get("RedrivePolicy").and_then(|policy| max_receive_count(policy));
     if let Some(max_receive_count) = receives.filter(|count| *count < MIN_RECEIVE_COUNT) {
-        warnings.push(Warning::RedriveTooEarly { max_receive_count, needed: MIN_RECEIVE_COUNT });
+        warnings.push(SqsWarning::RedriveTooEarly { max_receive_count, needed: MIN_RECEIVE_COUNT });
     }
     let retention = number("MessageRetentionPeriod").map(Duration::from_secs);
     if let Some(retention) = retention.filter(|retention| *retention < MIN_RETENTION) {
-        warnings.push(Warning::ShortRetention { retention });
+        warnings.push(SqsWarning::ShortRetention { retention });
     }
     if let Some(delay) = number("DelaySeconds").filter(|delay| *delay > 0) {
-        warnings.push(Warning::Delayed { delay: Duration::from_secs(delay) });
+        warnings.push(SqsWarning::Delayed { delay: Duration::from_secs(delay) });
     }
     let needed = u64::try_from(MAX_MESSAGE_BYTES).unwrap_or(u64::MAX);
     if let Some(limit) = number("MaximumMessageSize").filter(|limit| *limit < needed) {
-        warnings.push(Warning::SmallMessages { limit, needed });
+        warnings.push(SqsWarning::SmallMessages { limit, needed });
     }
     warnings
 }
@@ -84,18 +84,18 @@ fn inspect_attributes(attributes: &HashMap<String, String>) -> Vec<Warning> {
 fn max_receive_count(policy: &str) -> Option<u64> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Count {
+    enum ReceiveCount {
         Number(u64),
         Text(String),
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Policy {
-        max_receive_count: Count,
+    struct RedrivePolicy {
+        max_receive_count: ReceiveCount,
     }
-    match serde_json::from_str::<Policy>(policy).ok()?.max_receive_count {
-        Count::Number(count) => Some(count),
-        Count::Text(text) => text.parse().ok(),
+    match serde_json::from_str::<RedrivePolicy>(policy).ok()?.max_receive_count {
+        ReceiveCount::Number(count) => Some(count),
+        ReceiveCount::Text(text) => text.parse().ok(),
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(attributes: &[(&str, &str)], expected: &[Warning]) {
+    fn check(attributes: &[(&str, &str)], expected: &[SqsWarning]) {
         let attributes =
             attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let found = inspect_attributes(&attributes);
@@ -126,15 +126,15 @@ mod tests {
 
     #[test]
     fn each_limit_is_exact() {
-        let early = |max_receive_count| [Warning::RedriveTooEarly { max_receive_count, needed: 20 }];
+        let early = |max_receive_count| [SqsWarning::RedriveTooEarly { max_receive_count, needed: 20 }];
         check(&[("RedrivePolicy", r#"{"deadLetterTargetArn":"arn","maxReceiveCount":19}"#)], &early(19));
         check(&[("RedrivePolicy", r#"{"maxReceiveCount":"3"}"#)], &early(3));
         check(&[("RedrivePolicy", r#"{"maxReceiveCount":20}"#)], &[]);
         let retention = Duration::from_secs(86_399);
-        check(&[("MessageRetentionPeriod", "86399")], &[Warning::ShortRetention { retention }]);
+        check(&[("MessageRetentionPeriod", "86399")], &[SqsWarning::ShortRetention { retention }]);
         check(&[("MessageRetentionPeriod", "86400")], &[]);
-        check(&[("DelaySeconds", "1")], &[Warning::Delayed { delay: Duration::from_secs(1) }]);
-        let small = [Warning::SmallMessages { limit: 16_383, needed: 16_384 }];
+        check(&[("DelaySeconds", "1")], &[SqsWarning::Delayed { delay: Duration::from_secs(1) }]);
+        let small = [SqsWarning::SmallMessages { limit: 16_383, needed: 16_384 }];
         check(&[("MaximumMessageSize", "16383")], &small);
         check(&[("MaximumMessageSize", "16384")], &[]);
     }

@@ -9,7 +9,7 @@ use chargegate_storage::metric;
 
 /// A refusal by the service that lasts until somebody changes a setting. Cheap to clone.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum SqsRefusal {
     /// No credentials are available.
     #[error(
         "there are no AWS credentials for the queue: set an access key or a profile, or give this machine or container a role"
@@ -76,7 +76,7 @@ pub enum Refusal {
     },
 }
 
-impl Refusal {
+impl SqsRefusal {
     /// Returns whether other credentials may help.
     pub(super) fn is_of_credentials(&self) -> bool {
         match self {
@@ -98,7 +98,7 @@ pub(super) enum SqsCallError {
     /// The service is unreachable, or failed transiently.
     Unavailable(Arc<dyn std::error::Error + Send + Sync>),
     /// The service refused; an operator must act.
-    Refused(Refusal),
+    Refused(SqsRefusal),
 }
 
 impl SqsCallError {

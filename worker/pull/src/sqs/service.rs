@@ -40,7 +40,7 @@ const UNSENDABLE: &str =
 
 /// Amazon SQS, for one queue.
 #[derive(Debug)]
-pub struct Sqs {
+pub struct SqsService {
     api: SqsApi,
     /// Visibility time-out, in seconds.
     lease: u64,
@@ -48,7 +48,7 @@ pub struct Sqs {
     pullers: usize,
 }
 
-impl Sqs {
+impl SqsService {
     /// Creates the service. Leases last `lease`, rounded up to a second, and are extended for `extend_for`.
     pub(super) fn new(api: SqsApi, lease: Duration, extend_for: Duration, pullers: usize) -> Self {
         Self { api, lease: whole_seconds(lease).max(1), extend_for, pullers }
@@ -120,7 +120,7 @@ struct EntryFailure {
 }
 
 #[async_trait]
-impl PullService for Sqs {
+impl PullService for SqsService {
     fn settings(&self) -> PullSettings {
         PullSettings {
             receive_batch: MAX_BATCH,
@@ -187,7 +187,7 @@ impl PullService for Sqs {
 }
 
 #[async_trait]
-impl SendService for Sqs {
+impl SendService for SqsService {
     async fn send(&self, bodies: &[String]) -> Result<Vec<Result<(), PullServiceError>>, PullServiceError> {
         let fit = bodies.iter().filter(|body| can_be_sent(body));
         let entries = fit.enumerate().map(|(id, body)| SendEntry {

@@ -13,7 +13,7 @@ use super::endpoint;
 ///
 /// The region is part of Amazon's host names; `?region=` names it for other hosts, and takes precedence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueUrl {
+pub struct SqsQueueUrl {
     scheme: Scheme,
     authority: Authority,
     account: Box<str>,
@@ -23,7 +23,7 @@ pub struct QueueUrl {
 
 /// Text that is not the URL of a usable queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum QueueUrlError {
+pub enum SqsQueueUrlError {
     /// The text is not such a URL.
     #[error(
         "expected sqs://host/account/queue, like sqs://sqs.eu-central-1.amazonaws.com/123456789012/chargegate, without credentials; or sqs+http:// with ?region= for an endpoint of your own"
@@ -45,7 +45,7 @@ enum Scheme {
     Http,
 }
 
-impl QueueUrl {
+impl SqsQueueUrl {
     /// Returns the endpoint of calls.
     pub(super) fn endpoint(&self) -> Uri {
         let mut parts = http::uri::Parts::default();
@@ -78,11 +78,11 @@ impl QueueUrl {
     }
 }
 
-impl FromStr for QueueUrl {
-    type Err = QueueUrlError;
+impl FromStr for SqsQueueUrl {
+    type Err = SqsQueueUrlError;
 
-    fn from_str(text: &str) -> Result<Self, QueueUrlError> {
-        const MALFORMED: QueueUrlError = QueueUrlError::Malformed;
+    fn from_str(text: &str) -> Result<Self, SqsQueueUrlError> {
+        const MALFORMED: SqsQueueUrlError = SqsQueueUrlError::Malformed;
         let (scheme, rest) = text.split_once("://").ok_or(MALFORMED)?;
         let (scheme, own_port) = match scheme {
             "sqs" => (Scheme::Https, ":443"),
@@ -104,13 +104,15 @@ impl FromStr for QueueUrl {
             return Err(MALFORMED);
         }
         if queue.strip_suffix(".fifo").is_some_and(endpoint::is_name) {
-            return Err(QueueUrlError::Fifo);
+            return Err(SqsQueueUrlError::Fifo);
         }
         if !endpoint::is_name(account) || !endpoint::is_name(queue) {
             return Err(MALFORMED);
         }
         let region = match query.split_once('=') {
-            None if query.is_empty() => endpoint::region(authority.host()).ok_or(QueueUrlError::NoRegion)?,
+            None if query.is_empty() => {
+                endpoint::region(authority.host()).ok_or(SqsQueueUrlError::NoRegion)?
+            }
             Some(("region", region)) if endpoint::is_name(region) => region,
             _ => return Err(MALFORMED),
         };
@@ -120,7 +122,7 @@ impl FromStr for QueueUrl {
 }
 
 /// The URL without its query.
-impl fmt::Display for QueueUrl {
+impl fmt::Display for SqsQueueUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { authority, account, queue, .. } = self;
         let scheme = match self.scheme {
@@ -136,8 +138,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: Result<(&str, &str), QueueUrlError>) {
-        let url = text.parse::<QueueUrl>();
+    fn check(text: &str, expected: Result<(&str, &str), SqsQueueUrlError>) {
+        let url = text.parse::<SqsQueueUrl>();
         let found = url.as_ref().map(|url| (url.in_calls(), url.region().to_owned()));
         let expected = expected.map(|(queue, region)| (queue.to_owned(), region.to_owned()));
         assert_eq!(found.map_err(|error| *error), expected, "{text}");
@@ -167,7 +169,7 @@ mod tests {
             "s3.eu-west-1.amazonaws.com",
             "sqs.eu-west-1.amazonaws.com.evil.example",
         ] {
-            check(&format!("sqs://{host}/1/q"), Err(QueueUrlError::NoRegion));
+            check(&format!("sqs://{host}/1/q"), Err(SqsQueueUrlError::NoRegion));
             let queue = format!("http://{host}/1/q");
             check(&format!("sqs+http://{host}/1/q?region=r-1"), Ok((&queue, "r-1")));
         }
@@ -183,8 +185,8 @@ mod tests {
 
     #[test]
     fn a_fifo_queue_is_refused_as_such() {
-        check("sqs://sqs.eu-west-1.amazonaws.com/1/q.fifo", Err(QueueUrlError::Fifo));
-        check("sqs://sqs.eu-west-1.amazonaws.com/1/.fifo", Err(QueueUrlError::Malformed));
+        check("sqs://sqs.eu-west-1.amazonaws.com/1/q.fifo", Err(SqsQueueUrlError::Fifo));
+        check("sqs://sqs.eu-west-1.amazonaws.com/1/.fifo", Err(SqsQueueUrlError::Malformed));
     }
 
     #[test]
@@ -212,7 +214,7 @@ mod tests {
             "sqs://h/1/q.x?region=r",
             &long,
         ] {
-            check(text, Err(QueueUrlError::Malformed));
+            check(text, Err(SqsQueueUrlError::Malformed));
         }
     }
 }

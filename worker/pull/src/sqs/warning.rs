@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Setting of a queue that puts accepted requests at risk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Warning {
+pub enum SqsWarning {
     /// The settings may not be read.
     AttributesHidden,
     /// The redrive policy removes messages before they are decided.
@@ -35,7 +35,7 @@ pub enum Warning {
     },
 }
 
-impl fmt::Display for Warning {
+impl fmt::Display for SqsWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const QUEUE: &str = "the queue";
         match self {

@@ -7,8 +7,8 @@ mod rate;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_cloudflare_emulator::{CloudflareEmulator, QueueSnapshot};
-use chargegate_pull::cloudflare::{Engine, Settings};
+use chargegate_cloudflare_emulator::{CloudflareEmulator, EmulatedQueueSnapshot};
+use chargegate_pull::cloudflare::{CloudflareEngine, CloudflareSettings};
 use tokio::time::Instant;
 
 use crate::queues::cloudflare::{QUEUE, emulated, settings};
@@ -19,16 +19,16 @@ async fn emulator() -> CloudflareEmulator {
 }
 
 /// Settings under which tests need not wait for long.
-fn quick(emulator: &CloudflareEmulator) -> Settings {
+fn quick(emulator: &CloudflareEmulator) -> CloudflareSettings {
     let message_lease = Duration::from_secs(3);
-    Settings { message_lease, idle_pause: Duration::from_millis(250), ..settings(emulator) }
+    CloudflareSettings { message_lease, idle_pause: Duration::from_millis(250), ..settings(emulator) }
 }
 
-fn worker(engine: &Engine) -> QueueHandle {
+fn worker(engine: &CloudflareEngine) -> QueueHandle {
     Arc::new(engine.clone())
 }
 
-fn view(emulator: &CloudflareEmulator) -> QueueSnapshot {
+fn view(emulator: &CloudflareEmulator) -> EmulatedQueueSnapshot {
     emulator.queue(QUEUE).unwrap()
 }
 

@@ -4,9 +4,9 @@ pub(crate) mod cloudflare;
 pub(crate) mod sqs;
 
 mod on_cloudflare {
-    chargegate_storage::queue_suite!(super::cloudflare::Cloudflare);
+    chargegate_storage::queue_suite!(super::cloudflare::CloudflareTestQueue);
 }
 
 mod on_sqs {
-    chargegate_storage::queue_suite!(super::sqs::Sqs);
+    chargegate_storage::queue_suite!(super::sqs::SqsTestQueue);
 }

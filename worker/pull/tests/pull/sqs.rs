@@ -11,33 +11,33 @@ mod proxy;
 use std::error::Error;
 use std::time::Duration;
 
-use chargegate_pull::sqs::{Engine, Settings};
+use chargegate_pull::sqs::{SqsEngine, SqsSettings};
 use chargegate_storage::queue::{LeasedMessage, Queue as _};
 use chargegate_storage::{QueueError, Random as _, SystemRandom};
 use tokio::time::Instant;
 
-use self::by_hand::Queue;
-use self::proxy::Proxy;
+use self::by_hand::TemporaryQueue;
+use self::proxy::SqsProxy;
 use crate::queues::sqs::{endpoint, open, settings};
 use chargegate_storage::conformance::queues::{PATIENCE, keys, sorted};
 
 /// A queue on the Moto that all share, with a proxy before it.
 struct Setting {
-    proxy: Proxy,
-    queue: Queue,
-    settings: Settings,
+    proxy: SqsProxy,
+    queue: TemporaryQueue,
+    settings: SqsSettings,
 }
 
 impl Setting {
     async fn new() -> Self {
         let endpoint = endpoint();
-        let (proxy, queue) = (Proxy::to(&endpoint).await, Queue::create(&endpoint));
+        let (proxy, queue) = (SqsProxy::to(&endpoint).await, TemporaryQueue::create(&endpoint));
         let message_lease = Duration::from_secs(1);
-        let settings = Settings { message_lease, ..settings(&proxy.url(), &queue) };
+        let settings = SqsSettings { message_lease, ..settings(&proxy.url(), &queue) };
         Self { proxy, queue, settings }
     }
 
-    async fn open(&self) -> Engine {
+    async fn open(&self) -> SqsEngine {
         open(&self.settings).await
     }
 }
@@ -47,7 +47,7 @@ fn some_bodies(count: usize) -> Vec<String> {
     (0..count).map(|_| format!("{:016x}", SystemRandom.bits())).collect()
 }
 
-async fn enqueue(engine: &Engine, bodies: &[String]) {
+async fn enqueue(engine: &SqsEngine, bodies: &[String]) {
     let enqueuing: Vec<_> = bodies
         .iter()
         .map(|body| {
@@ -62,7 +62,7 @@ async fn enqueue(engine: &Engine, bodies: &[String]) {
 
 /// Leases and acknowledges until the queue is empty, whatever fails meanwhile: each of the bodies has come then, unless
 /// it is among those that came before.
-async fn all_come(engine: &Engine, before: &[String], bodies: &[String]) {
+async fn all_come(engine: &SqsEngine, before: &[String], bodies: &[String]) {
     let mut come = before.to_vec();
     eventually("all messages come", async || {
         let leased = engine.lease(100, Duration::from_secs(1)).await.unwrap_or_default();
@@ -82,7 +82,7 @@ fn body(message: &LeasedMessage) -> String {
 }
 
 /// Waits until a lease says that the queue cannot be had, and gives what it says.
-async fn cannot_be_had(engine: &Engine) -> String {
+async fn cannot_be_had(engine: &SqsEngine) -> String {
     eventually("the lease fails", async || match engine.lease(1, Duration::from_secs(1)).await {
         Err(error @ QueueError::Unavailable(_)) => Some(said(&error)),
         Err(error) => panic!("{error}"),

@@ -75,11 +75,11 @@ async fn a_call_is_made_once_more_with_other_credentials() {
 async fn a_call_is_made_no_more_often_than_that() {
     let (peer, requests) = refusing("ExpiredToken", &["key0", "key1", "key2"]).await;
     let refused = call(&api(&peer, Keys::default())).await;
-    assert!(matches!(refused, Err(SqsCallError::Refused(Refusal::Expired))), "{refused:?}");
+    assert!(matches!(refused, Err(SqsCallError::Refused(SqsRefusal::Expired))), "{refused:?}");
     assert_eq!(requests.lock().unwrap().len(), 2);
     let (peer, requests) = refusing("ExpiredToken", &["fixed"]).await;
     let refused = call(&api(&peer, Credentials::new("fixed", "s3cret", None).unwrap())).await;
-    assert!(matches!(refused, Err(SqsCallError::Refused(Refusal::Expired))), "{refused:?}");
+    assert!(matches!(refused, Err(SqsCallError::Refused(SqsRefusal::Expired))), "{refused:?}");
     assert_eq!(requests.lock().unwrap().len(), 1, "there are no others");
 }
 
@@ -87,7 +87,7 @@ async fn a_call_is_made_no_more_often_than_that() {
 async fn what_is_not_about_credentials_is_not_asked_again() {
     let (peer, requests) = refusing("AccessDenied", &["key0"]).await;
     let refused = call(&api(&peer, Keys::default())).await;
-    assert!(matches!(refused, Err(SqsCallError::Refused(Refusal::NotPermitted { .. }))), "{refused:?}");
+    assert!(matches!(refused, Err(SqsCallError::Refused(SqsRefusal::NotPermitted { .. }))), "{refused:?}");
     assert_eq!(requests.lock().unwrap().len(), 1);
 }
 

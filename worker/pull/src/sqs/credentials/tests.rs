@@ -10,16 +10,16 @@ use chargegate_storage::testing::{effects, eventually};
 const MOMENT: Duration = Duration::from_secs(30);
 
 /// Result after a wait; `None` is a failure.
-type Answer = (Duration, Option<FetchedCredentials>);
+type FetchAnswer = (Duration, Option<FetchedCredentials>);
 
 /// Source that returns scripted results, and then never completes.
 #[derive(Clone, Default)]
-struct Script {
-    answers: Arc<Mutex<VecDeque<Answer>>>,
+struct ScriptedSource {
+    answers: Arc<Mutex<VecDeque<FetchAnswer>>>,
     asked: Arc<AtomicUsize>,
 }
 
-impl Script {
+impl ScriptedSource {
     fn then(self, wait: Duration, answer: impl Into<Option<FetchedCredentials>>) -> Self {
         self.answers.lock().unwrap().push_back((wait, answer.into()));
         self
@@ -31,7 +31,7 @@ impl Script {
 }
 
 #[async_trait]
-impl FetchCredentials for Script {
+impl FetchCredentials for ScriptedSource {
     async fn fetch(&self) -> Result<FetchedCredentials, CredentialsError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let next = self.answers.lock().unwrap().pop_front();
@@ -53,7 +53,7 @@ fn forever(id: &str) -> FetchedCredentials {
     FetchedCredentials { credentials: key(id), expires: None }
 }
 
-fn cache(script: &Script, effects: &Effects) -> CredentialsCache {
+fn cache(script: &ScriptedSource, effects: &Effects) -> CredentialsCache {
     CredentialsCache::new(script.clone(), Arc::clone(&effects.clock))
 }
 
@@ -64,7 +64,7 @@ async fn id(cache: &CredentialsCache) -> String {
 #[tokio::test(start_paused = true)]
 async fn what_never_expires_is_fetched_once() {
     let effects = effects();
-    let script = Script::default().then(Duration::ZERO, forever("a"));
+    let script = ScriptedSource::default().then(Duration::ZERO, forever("a"));
     let cache = cache(&script, &effects);
     for _ in 0..3 {
         assert_eq!(id(&cache).await, "a");
@@ -76,7 +76,7 @@ async fn what_never_expires_is_fetched_once() {
 #[tokio::test(start_paused = true)]
 async fn what_expires_is_renewed_before_that_and_nobody_waits_for_it() {
     let effects = effects();
-    let script = Script::default()
+    let script = ScriptedSource::default()
         .then(Duration::ZERO, lasting("a", &effects, Duration::from_hours(1)))
         .then(Duration::from_secs(3), lasting("b", &effects, Duration::from_hours(100)));
     let cache = cache(&script, &effects);
@@ -94,7 +94,7 @@ async fn what_expires_is_renewed_before_that_and_nobody_waits_for_it() {
 #[tokio::test(start_paused = true)]
 async fn what_lives_for_a_short_time_is_used_for_most_of_it() {
     let effects = effects();
-    let script = Script::default()
+    let script = ScriptedSource::default()
         .then(Duration::ZERO, lasting("a", &effects, Duration::from_secs(4)))
         .then(Duration::ZERO, lasting("b", &effects, Duration::from_mins(1)));
     let cache = cache(&script, &effects);
@@ -108,8 +108,9 @@ async fn what_lives_for_a_short_time_is_used_for_most_of_it() {
 #[tokio::test(start_paused = true)]
 async fn all_who_wait_share_one_fetch_and_its_failure() {
     let effects = effects();
-    let script =
-        Script::default().then(Duration::from_secs(2), None).then(Duration::from_secs(2), forever("a"));
+    let script = ScriptedSource::default()
+        .then(Duration::from_secs(2), None)
+        .then(Duration::from_secs(2), forever("a"));
     let cache = cache(&script, &effects);
     let began = Instant::now();
     let came = futures_util::future::join_all((0..5).map(|_| id(&cache))).await;
@@ -124,7 +125,7 @@ async fn all_who_wait_share_one_fetch_and_its_failure() {
 #[tokio::test(start_paused = true)]
 async fn a_fetch_that_hangs_ends() {
     let effects = effects();
-    let script = Script::default();
+    let script = ScriptedSource::default();
     let cache = cache(&script, &effects);
     let began = Instant::now();
     assert!(id(&cache).await.contains("timed out"));
@@ -139,7 +140,7 @@ async fn a_fetch_that_hangs_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_gives_up_ends_no_fetch() {
     let effects = effects();
-    let script = Script::default().then(Duration::from_secs(2), forever("a"));
+    let script = ScriptedSource::default().then(Duration::from_secs(2), forever("a"));
     let cache = cache(&script, &effects);
     let gave_up = tokio::time::timeout(Duration::from_secs(1), cache.credentials()).await;
     assert!(gave_up.is_err());
@@ -149,7 +150,7 @@ async fn a_caller_that_gives_up_ends_no_fetch() {
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_fails_is_tried_again_after_a_pause_while_there_is_something() {
     let effects = effects();
-    let script = Script::default()
+    let script = ScriptedSource::default()
         .then(Duration::ZERO, lasting("a", &effects, Duration::from_hours(1)))
         .then(Duration::ZERO, None)
         .then(Duration::ZERO, lasting("b", &effects, Duration::from_hours(100)));
@@ -170,7 +171,8 @@ async fn a_renewal_that_fails_is_tried_again_after_a_pause_while_there_is_someth
 #[tokio::test(start_paused = true)]
 async fn what_was_refused_is_fetched_anew_unless_it_was_already() {
     let effects = effects();
-    let script = Script::default().then(Duration::ZERO, forever("a")).then(Duration::ZERO, forever("b"));
+    let script =
+        ScriptedSource::default().then(Duration::ZERO, forever("a")).then(Duration::ZERO, forever("b"));
     let cache = cache(&script, &effects);
     assert_eq!(id(&cache).await, "a");
     cache.forget(&key("a"));
@@ -183,7 +185,7 @@ async fn what_was_refused_is_fetched_anew_unless_it_was_already() {
 #[tokio::test(start_paused = true)]
 async fn credentials_that_go_on_being_refused_are_fetched_anew_after_pauses_only() {
     let effects = effects();
-    let mut script = Script::default();
+    let mut script = ScriptedSource::default();
     for _ in 0..10 {
         script = script.then(Duration::from_millis(10), forever("a"));
     }
@@ -200,7 +202,7 @@ async fn credentials_that_go_on_being_refused_are_fetched_anew_after_pauses_only
 #[tokio::test(start_paused = true)]
 async fn a_source_of_nothing_but_what_has_expired_is_asked_after_pauses_only() {
     let effects = effects();
-    let mut script = Script::default();
+    let mut script = ScriptedSource::default();
     for _ in 0..10 {
         script = script.then(Duration::ZERO, lasting("a", &effects, Duration::ZERO));
     }
@@ -216,7 +218,7 @@ async fn a_source_of_nothing_but_what_has_expired_is_asked_after_pauses_only() {
 #[tokio::test(start_paused = true)]
 async fn an_old_failure_is_no_answer_once_credentials_were_refused() {
     let effects = effects();
-    let script = Script::default()
+    let script = ScriptedSource::default()
         .then(Duration::ZERO, lasting("a", &effects, Duration::from_hours(1)))
         .then(Duration::ZERO, None)
         .then(Duration::ZERO, forever("b"));

@@ -9,7 +9,7 @@ use chargegate_cloudflare_emulator::{
     CloudflareEmulator, EmulatorEndpoint, EmulatorFault, EmulatorMessage, GarbageBody, JsonBodyForm,
 };
 use chargegate_core::UnixMillis;
-use chargegate_pull::cloudflare::{Engine, Settings};
+use chargegate_pull::cloudflare::{CloudflareEngine, CloudflareSettings};
 use chargegate_storage::queue::EnqueueFailure;
 use chargegate_storage::{Clock, Effects, QueueError, SystemClock};
 use tokio::sync::watch;
@@ -46,7 +46,7 @@ async fn nothing_is_lost_through(emulator: &CloudflareEmulator, faults: impl Asy
 }
 
 /// Enqueues until stopped; returns the confirmed messages.
-fn produce(engine: &Engine, stopped: watch::Receiver<bool>) -> JoinHandle<HashSet<String>> {
+fn produce(engine: &CloudflareEngine, stopped: watch::Receiver<bool>) -> JoinHandle<HashSet<String>> {
     let engine = engine.clone();
     tokio::spawn(async move {
         let mut confirmed = HashSet::new();
@@ -66,12 +66,12 @@ fn produce(engine: &Engine, stopped: watch::Receiver<bool>) -> JoinHandle<HashSe
 }
 
 /// Leases and acknowledges, ignoring errors.
-struct Consumer {
+struct ForgetfulConsumer {
     stop: watch::Sender<bool>,
     task: JoinHandle<HashSet<String>>,
 }
 
-fn consume(worker: &QueueHandle) -> Consumer {
+fn consume(worker: &QueueHandle) -> ForgetfulConsumer {
     let (stop, stopped) = watch::channel(false);
     let worker = Arc::clone(worker);
     let task = tokio::spawn(async move {
@@ -90,10 +90,10 @@ fn consume(worker: &QueueHandle) -> Consumer {
         }
         come
     });
-    Consumer { stop, task }
+    ForgetfulConsumer { stop, task }
 }
 
-impl Consumer {
+impl ForgetfulConsumer {
     async fn stop(self) -> HashSet<String> {
         self.stop.send(true).unwrap();
         self.task.await.unwrap()
@@ -237,7 +237,7 @@ const TOKEN_IN_TEXT: &str = "Bearer";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_acknowledgements_are_refused_nothing_more_is_pulled() {
     let emulator = emulator().await;
-    let settings = Settings { message_lease: Duration::from_secs(20), ..quick(&emulator) };
+    let settings = CloudflareSettings { message_lease: Duration::from_secs(20), ..quick(&emulator) };
     let worker = worker(&open(&settings).await);
     put(&emulator, MESSAGES);
     let held = lease(&worker, 1).await;
@@ -295,19 +295,19 @@ async fn every_form_of_a_body_comes_out_as_it_went_in() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clocks_that_are_minutes_apart_harm_nothing() {
     #[derive(Debug)]
-    struct Ahead;
+    struct AheadClock;
     #[async_trait]
-    impl Clock for Ahead {
+    impl Clock for AheadClock {
         fn now(&self) -> UnixMillis {
             SystemClock.now().plus(Duration::from_mins(7))
         }
     }
     let emulator = emulator().await;
-    let effects = Effects { clock: Arc::new(Ahead), ..Effects::system() };
-    let engine = Engine::open(quick(&emulator), effects).await.unwrap().0;
+    let effects = Effects { clock: Arc::new(AheadClock), ..Effects::system() };
+    let engine = CloudflareEngine::open(quick(&emulator), effects).await.unwrap().0;
     engine.enqueue("a".to_owned()).await.unwrap();
     let leased = lease(&worker(&engine), 1).await;
-    let apart = Ahead.now().since(leased[0].enqueued_at.unwrap());
+    let apart = AheadClock.now().since(leased[0].enqueued_at.unwrap());
     assert!(apart > Duration::from_mins(6), "the service's own time: {apart:?}");
     ack(&worker(&engine), &leased).await;
     assert_eq!(emulator.messages(QUEUE), []);

@@ -6,17 +6,21 @@ use chargegate_cloudflare_emulator::{
     ApiTokenSettings, CloudflareEmulator, EmulatedQueueSettings, EmulatorEndpoint, EmulatorFault,
     EmulatorSettings as Emulated, GarbageBody, PullConsumerSettings, QueueConsumer, TokenPermission,
 };
-use chargegate_pull::cloudflare::{Engine, OpenError, Settings, Warning};
+use chargegate_pull::cloudflare::{
+    CloudflareEngine, CloudflareOpenError, CloudflareSettings, CloudflareWarning,
+};
 use chargegate_storage::Effects;
 
 use super::emulator;
 use crate::queues::cloudflare::{ACCOUNT, QUEUE, TOKEN, emulated, settings};
 
-async fn opened(settings: Settings) -> Result<Vec<Warning>, OpenError> {
-    Engine::open(settings, Effects::system()).await.map(|(_, warnings)| warnings)
+async fn opened(settings: CloudflareSettings) -> Result<Vec<CloudflareWarning>, CloudflareOpenError> {
+    CloudflareEngine::open(settings, Effects::system()).await.map(|(_, warnings)| warnings)
 }
 
-async fn with(change: impl FnOnce(&mut Emulated)) -> (CloudflareEmulator, Result<Vec<Warning>, OpenError>) {
+async fn with(
+    change: impl FnOnce(&mut Emulated),
+) -> (CloudflareEmulator, Result<Vec<CloudflareWarning>, CloudflareOpenError>) {
     let mut start = emulated();
     change(&mut start);
     let emulator = CloudflareEmulator::start(start).await.unwrap();
@@ -25,7 +29,7 @@ async fn with(change: impl FnOnce(&mut Emulated)) -> (CloudflareEmulator, Result
 }
 
 #[track_caller]
-fn names(result: Result<Vec<Warning>, OpenError>, texts: &[&str]) {
+fn names(result: Result<Vec<CloudflareWarning>, CloudflareOpenError>, texts: &[&str]) {
     let said = result.expect_err("it is refused").to_string();
     for text in texts {
         assert!(said.contains(text), "{said}");
@@ -96,11 +100,11 @@ async fn a_queue_that_would_lose_messages_is_warned_of() {
     .await;
     let queue = || "jobs".to_owned();
     let expected = [
-        Warning::FewRetries { queue: queue(), max_retries: 3, needed: 20 },
-        Warning::NoDeadLetterQueue { queue: queue() },
-        Warning::ShortRetention { queue: queue(), seconds: 60 },
-        Warning::Delayed { queue: queue(), seconds: 3 },
-        Warning::Paused { queue: queue() },
+        CloudflareWarning::FewRetries { queue: queue(), max_retries: 3, needed: 20 },
+        CloudflareWarning::NoDeadLetterQueue { queue: queue() },
+        CloudflareWarning::ShortRetention { queue: queue(), seconds: 60 },
+        CloudflareWarning::Delayed { queue: queue(), seconds: 3 },
+        CloudflareWarning::Paused { queue: queue() },
     ];
     assert_eq!(result.unwrap(), expected);
 }

@@ -8,7 +8,7 @@ use chargegate_cloudflare_emulator::{
     ApiTokenSettings, CloudflareEmulator, EmulatedQueueSettings, EmulatorMessage,
     EmulatorSettings as Emulated, MessageContentType, PullConsumerSettings, QueueConsumer, TokenPermission,
 };
-use chargegate_pull::cloudflare::{Engine, Settings};
+use chargegate_pull::cloudflare::{CloudflareEngine, CloudflareSettings};
 use chargegate_storage::queue::EnqueueFailure;
 use chargegate_storage::{Clock as _, Effects, SystemClock};
 use tokio::sync::Mutex;
@@ -38,27 +38,27 @@ pub(crate) fn emulated() -> Emulated {
 }
 
 /// Settings for that queue.
-pub(crate) fn settings(emulator: &CloudflareEmulator) -> Settings {
+pub(crate) fn settings(emulator: &CloudflareEmulator) -> CloudflareSettings {
     let url = format!("cloudflare://{ACCOUNT}/{QUEUE}").parse().unwrap();
     let base_url = emulator.api_url().parse().unwrap();
-    Settings { base_url, ..Settings::new(url, TOKEN.parse().unwrap()) }
+    CloudflareSettings { base_url, ..CloudflareSettings::new(url, TOKEN.parse().unwrap()) }
 }
 
-pub(crate) async fn open(settings: &Settings) -> Engine {
-    Engine::open(settings.clone(), Effects::system()).await.unwrap().0
+pub(crate) async fn open(settings: &CloudflareSettings) -> CloudflareEngine {
+    CloudflareEngine::open(settings.clone(), Effects::system()).await.unwrap().0
 }
 
 /// The queue of one test on an emulator of its own.
-pub(crate) struct Cloudflare {
+pub(crate) struct CloudflareTestQueue {
     emulator: CloudflareEmulator,
-    settings: Settings,
-    edge: Engine,
+    settings: CloudflareSettings,
+    edge: CloudflareEngine,
     /// The workers that were not killed, to close by.
-    engines: Mutex<Vec<(QueueHandle, Engine)>>,
+    engines: Mutex<Vec<(QueueHandle, CloudflareEngine)>>,
 }
 
 #[async_trait]
-impl QueueFixture for Cloudflare {
+impl QueueFixture for CloudflareTestQueue {
     const ORDERED: bool = false;
     const DEPTH_LIMIT: bool = false;
     const RELEASE_COUNTS: bool = true;
@@ -70,7 +70,7 @@ impl QueueFixture for Cloudflare {
     async fn start(QueueOptions { depth_limit: _, message_lease }: QueueOptions) -> Self {
         let emulator = CloudflareEmulator::start(emulated()).await.unwrap();
         let idle_pause = Self::PAUSE / 4;
-        let settings = Settings { message_lease, idle_pause, ..settings(&emulator) };
+        let settings = CloudflareSettings { message_lease, idle_pause, ..settings(&emulator) };
         let edge = open(&settings).await;
         Self { emulator, settings, edge, engines: Mutex::default() }
     }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_pull::sqs::{CredentialsSource, Engine, Settings};
+use chargegate_pull::sqs::{CredentialsSource, SqsEngine, SqsSettings};
 use chargegate_sigv4::AwsCredentials as Credentials;
 use chargegate_storage::queue::EnqueueFailure;
 use chargegate_storage::{Clock as _, Effects, SystemClock};
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use crate::sqs::by_hand::Queue;
+use crate::sqs::by_hand::TemporaryQueue;
 use chargegate_storage::conformance::queues::{QueueFixture, QueueHandle, QueueOptions};
 
 /// Endpoint of the shared Moto, for tests that do not disturb it.
@@ -23,33 +23,33 @@ pub(crate) fn endpoint() -> String {
 }
 
 /// Settings for a queue that was created at `endpoint`, with credentials that Moto believes.
-pub(crate) fn settings(endpoint: &str, queue: &Queue) -> Settings {
+pub(crate) fn settings(endpoint: &str, queue: &TemporaryQueue) -> SqsSettings {
     let name = &queue.name;
     let host = endpoint.strip_prefix("http://").unwrap();
     let url = format!("sqs+http://{host}/{ACCOUNT}/{name}?region={REGION}").parse().unwrap();
     let fixed = Credentials::new("AKIATEST", "secret", None).unwrap();
-    Settings { credentials: CredentialsSource::Fixed(fixed), ..Settings::new(url) }
+    SqsSettings { credentials: CredentialsSource::Fixed(fixed), ..SqsSettings::new(url) }
 }
 
 /// Moto's account.
 pub(crate) const ACCOUNT: &str = "123456789012";
 pub(crate) const REGION: &str = "eu-central-1";
 
-pub(crate) async fn open(settings: &Settings) -> Engine {
-    Engine::open(settings.clone(), Effects::system()).await.unwrap().0
+pub(crate) async fn open(settings: &SqsSettings) -> SqsEngine {
+    SqsEngine::open(settings.clone(), Effects::system()).await.unwrap().0
 }
 
 /// The queue of one test on a server that all share.
-pub(crate) struct Sqs {
-    queue: Queue,
-    settings: Settings,
-    edge: Engine,
+pub(crate) struct SqsTestQueue {
+    queue: TemporaryQueue,
+    settings: SqsSettings,
+    edge: SqsEngine,
     /// The workers that were not killed, to close by.
-    engines: Mutex<Vec<(QueueHandle, Engine)>>,
+    engines: Mutex<Vec<(QueueHandle, SqsEngine)>>,
 }
 
 #[async_trait]
-impl QueueFixture for Sqs {
+impl QueueFixture for SqsTestQueue {
     const ORDERED: bool = false;
     const DEPTH_LIMIT: bool = false;
     const RELEASE_COUNTS: bool = true;
@@ -60,8 +60,8 @@ impl QueueFixture for Sqs {
 
     async fn start(QueueOptions { depth_limit: _, message_lease }: QueueOptions) -> Self {
         let endpoint = endpoint();
-        let queue = Queue::create(&endpoint);
-        let settings = Settings { message_lease, ..settings(&endpoint, &queue) };
+        let queue = TemporaryQueue::create(&endpoint);
+        let settings = SqsSettings { message_lease, ..settings(&endpoint, &queue) };
         let edge = open(&settings).await;
         Self { queue, settings, edge, engines: Mutex::default() }
     }

@@ -4,25 +4,25 @@ use std::time::Duration;
 
 use chargegate_storage::queue::{EnqueueFailure, Queue as _};
 
-use super::proxy::Reply;
+use super::proxy::ProxyReply;
 use super::{Setting, all_come, body, cannot_be_had, enqueue, said, some_bodies};
 use chargegate_storage::conformance::queues::keys;
 
 /// Responses of a service that cannot serve.
-fn failures() -> [Reply; 10] {
+fn failures() -> [ProxyReply; 10] {
     let truncated = "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"Messages\":[{\"MessageId\":";
-    let text = |body: &str| Reply::Answer { status: 200, headers: String::new(), body: body.to_owned() };
+    let text = |body: &str| ProxyReply::Answer { status: 200, headers: String::new(), body: body.to_owned() };
     [
-        Reply::error(500, "InternalFailure"),
-        Reply::xml(503, "ServiceUnavailable"),
-        Reply::error(400, "ThrottlingException"),
-        Reply::xml(403, "RequestThrottled"),
-        Reply::Answer { status: 502, headers: String::new(), body: "<html>Bad Gateway".to_owned() },
+        ProxyReply::error(500, "InternalFailure"),
+        ProxyReply::xml(503, "ServiceUnavailable"),
+        ProxyReply::error(400, "ThrottlingException"),
+        ProxyReply::xml(403, "RequestThrottled"),
+        ProxyReply::Answer { status: 502, headers: String::new(), body: "<html>Bad Gateway".to_owned() },
         text("<html>Welcome"),
         text(r#"{"Messages":[{"MessageId":5}],"Successful":7,"Attributes":[]}"#),
-        Reply::Bytes(truncated),
-        Reply::Bytes("garbage"),
-        Reply::Bytes(""),
+        ProxyReply::Bytes(truncated),
+        ProxyReply::Bytes("garbage"),
+        ProxyReply::Bytes(""),
     ]
 }
 
@@ -40,7 +40,7 @@ async fn nothing_is_lost_whatever_the_service_answers() {
         let _ = engine.ack(keys(&held)).await;
         let line = cannot_be_had(&engine).await;
         assert!(!line.contains("MessageId"), "{line}");
-        setting.proxy.always(Reply::Pass);
+        setting.proxy.always(ProxyReply::Pass);
         let done: Vec<_> = held.iter().map(body).collect();
         all_come(&engine, &done, &before).await;
     }
@@ -52,7 +52,7 @@ async fn messages_whose_answer_was_lost_come_again() {
     let engine = setting.open().await;
     let bodies = some_bodies(10);
     enqueue(&engine, &bodies).await;
-    setting.proxy.once("ReceiveMessage", Reply::Lose);
+    setting.proxy.once("ReceiveMessage", ProxyReply::Lose);
     all_come(&engine, &[], &bodies).await;
 }
 
@@ -62,9 +62,9 @@ async fn an_acknowledgement_that_was_not_confirmed_is_made_again() {
     setting.settings.message_lease = Duration::from_mins(1);
     let engine = setting.open().await;
     for reply in [
-        Reply::Lose,
-        Reply::FailFirst { code: "InternalError", sender_fault: false },
-        Reply::Answer { status: 200, headers: String::new(), body: "{}".to_owned() },
+        ProxyReply::Lose,
+        ProxyReply::FailFirst { code: "InternalError", sender_fault: false },
+        ProxyReply::Answer { status: 200, headers: String::new(), body: "{}".to_owned() },
     ] {
         enqueue(&engine, &some_bodies(3)).await;
         let mut held = Vec::new();
@@ -86,7 +86,7 @@ async fn a_lease_that_was_over_is_no_failure_and_its_message_comes_again() {
     let bodies = some_bodies(3);
     enqueue(&engine, &bodies).await;
     let held = engine.lease(3, Duration::from_secs(5)).await.unwrap();
-    let over = Reply::FailFirst { code: "ReceiptHandleIsInvalid", sender_fault: true };
+    let over = ProxyReply::FailFirst { code: "ReceiptHandleIsInvalid", sender_fault: true };
     setting.proxy.once("DeleteMessageBatch", over);
     engine.ack(keys(&held)).await.unwrap();
     let again = super::eventually("it comes again", async || {
@@ -103,12 +103,10 @@ async fn a_lease_that_was_over_is_no_failure_and_its_message_comes_again() {
 async fn a_message_that_was_not_taken_is_told_apart_from_its_neighbours() {
     let setting = Setting::new().await;
     let engine = setting.open().await;
-    let not_taken = Reply::FailFirst { code: "InternalError", sender_fault: false };
-    setting.proxy.rule(
-        move |call| {
-            if call.operation == "SendMessageBatch" { not_taken.clone() } else { Reply::Pass }
-        },
-    );
+    let not_taken = ProxyReply::FailFirst { code: "InternalError", sender_fault: false };
+    setting.proxy.rule(move |call| {
+        if call.operation == "SendMessageBatch" { not_taken.clone() } else { ProxyReply::Pass }
+    });
     let enqueuing: Vec<_> = some_bodies(30)
         .into_iter()
         .map(|body| {
@@ -127,7 +125,7 @@ async fn a_message_that_was_not_taken_is_told_apart_from_its_neighbours() {
         }
     }
     assert_eq!(refused, setting.proxy.calls("SendMessageBatch"));
-    setting.proxy.always(Reply::Pass);
+    setting.proxy.always(ProxyReply::Pass);
     all_come(&engine, &[], &taken).await;
 }
 
@@ -137,11 +135,11 @@ async fn a_call_that_hangs_ends() {
     let engine = setting.open().await;
     let bodies = some_bodies(3);
     enqueue(&engine, &bodies).await;
-    setting.proxy.always(Reply::Hang);
+    setting.proxy.always(ProxyReply::Hang);
     assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueFailure::Unavailable(_))));
     let line = cannot_be_had(&engine).await;
     assert!(line.contains("no answer in time"), "{line}");
-    setting.proxy.always(Reply::Pass);
+    setting.proxy.always(ProxyReply::Pass);
     all_come(&engine, &[], &bodies).await;
 }
 
@@ -149,8 +147,10 @@ async fn a_call_that_hangs_ends() {
 async fn the_wait_that_a_service_asks_for_is_kept() {
     let setting = Setting::new().await;
     let engine = setting.open().await;
-    let Reply::Answer { status, body, .. } = Reply::error(400, "RequestThrottled") else { panic!() };
-    let throttled = Reply::Answer { status, headers: "retry-after: 3\r\n".to_owned(), body };
+    let ProxyReply::Answer { status, body, .. } = ProxyReply::error(400, "RequestThrottled") else {
+        panic!()
+    };
+    let throttled = ProxyReply::Answer { status, headers: "retry-after: 3\r\n".to_owned(), body };
     setting.proxy.once("SendMessageBatch", throttled);
     assert!(engine.enqueue("a".to_owned()).await.is_err());
     // A call would pass.

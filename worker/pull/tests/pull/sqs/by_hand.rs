@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use crate::queues::sqs::{ACCOUNT, REGION};
 
 /// A queue of one test, gone with it.
-pub(crate) struct Queue {
+pub(crate) struct TemporaryQueue {
     endpoint: String,
     pub(crate) name: String,
 }
 
-impl Queue {
+impl TemporaryQueue {
     pub(crate) fn create(endpoint: &str) -> Self {
         Self::create_with(endpoint, &json!({}))
     }
@@ -43,7 +43,7 @@ impl Queue {
     }
 }
 
-impl Drop for Queue {
+impl Drop for TemporaryQueue {
     fn drop(&mut self) {
         // Its server may be gone, or ask for a signature.
         let _ = try_call(&self.endpoint, "DeleteQueue", &self.about(json!({})));

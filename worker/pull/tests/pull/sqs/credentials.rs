@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chargegate_core::UtcDateTime;
-use chargegate_pull::sqs::{CredentialsSource, Engine, OpenError, QueueUrl, Refusal, Settings};
+use chargegate_pull::sqs::{
+    CredentialsSource, SqsEngine, SqsOpenError, SqsQueueUrl, SqsRefusal, SqsSettings,
+};
 use chargegate_servers::{MotoServer, moto};
 use chargegate_sigv4::AwsCredentials as Credentials;
 use chargegate_storage::queue::Queue as _;
@@ -18,8 +20,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use super::by_hand::{Queue, form};
-use super::proxy::{Proxy, Reply};
+use super::by_hand::{TemporaryQueue, form};
+use super::proxy::{ProxyReply, SqsProxy};
 use super::{Setting, all_come, body, enqueue, eventually, some_bodies};
 use crate::queues::sqs::{ACCOUNT, REGION, endpoint, open, settings};
 use chargegate_storage::conformance::queues::keys;
@@ -50,7 +52,7 @@ impl Session {
 
 struct Checking {
     server: MotoServer,
-    queue: Queue,
+    queue: TemporaryQueue,
     sessions: Vec<Session>,
 }
 
@@ -73,18 +75,18 @@ impl Checking {
             Session { id: text("AccessKeyId"), secret: text("SecretAccessKey"), token: text("SessionToken") }
         });
         let sessions = sessions.collect();
-        let queue = Queue::create(&url);
+        let queue = TemporaryQueue::create(&url);
         Self { server, queue, sessions }
     }
 
-    fn settings(&self, credentials: Credentials) -> Settings {
+    fn settings(&self, credentials: Credentials) -> SqsSettings {
         let credentials = CredentialsSource::Fixed(credentials);
-        Settings { credentials, ..settings(&self.server.url(), &self.queue) }
+        SqsSettings { credentials, ..settings(&self.server.url(), &self.queue) }
     }
 
-    async fn refused(&self, credentials: Credentials) -> Refusal {
-        match Engine::open(self.settings(credentials), Effects::system()).await {
-            Err(OpenError::Refused(refusal)) => refusal,
+    async fn refused(&self, credentials: Credentials) -> SqsRefusal {
+        match SqsEngine::open(self.settings(credentials), Effects::system()).await {
+            Err(SqsOpenError::Refused(refusal)) => refusal,
             other => panic!("{other:?}"),
         }
     }
@@ -103,10 +105,10 @@ async fn every_call_is_signed_as_the_service_wants_it() {
 
     let wrong = Credentials::new(&session.id, "s3cret", Some(&session.token)).unwrap();
     let refusal = checking.refused(wrong).await;
-    assert!(matches!(refusal, Refusal::Signature { .. }), "{refusal}");
+    assert!(matches!(refusal, SqsRefusal::Signature { .. }), "{refusal}");
     let unknown = Credentials::new("AKIAUNKNOWN000000000", "s3cret", None).unwrap();
     let refusal = checking.refused(unknown).await;
-    assert!(matches!(refusal, Refusal::UnknownKey), "{refusal}");
+    assert!(matches!(refusal, SqsRefusal::UnknownKey), "{refusal}");
     assert!(!format!("{refusal} {refusal:?}").contains("s3cret"));
 }
 
@@ -170,7 +172,7 @@ fn credentials_body(Session { id, secret, token }: &Session, lasts: Duration) ->
 async fn credentials_of_a_container_are_renewed_while_work_goes_on() {
     let checking = Checking::start();
     let [first, second, third] = [0, 1, 2].map(|n| checking.sessions[n].clone());
-    let proxy = Proxy::to(&checking.server.url()).await;
+    let proxy = SqsProxy::to(&checking.server.url()).await;
     let endpoint = Arc::new(Endpoint::default());
     endpoint.give(&first, Duration::from_secs(8));
     let url = settings(&proxy.url(), &checking.queue).url;
@@ -198,7 +200,7 @@ async fn credentials_of_a_container_are_renewed_while_work_goes_on() {
     let revoked = second.id.clone();
     proxy.rule(move |call| {
         let expired = call.authorization.contains(&revoked);
-        if expired { Reply::xml(403, "ExpiredToken") } else { Reply::Pass }
+        if expired { ProxyReply::xml(403, "ExpiredToken") } else { ProxyReply::Pass }
     });
     enqueue(&edge, &some_bodies(5)).await;
     eventually("others are asked for", async || (endpoint.failures.load(Ordering::SeqCst) > 0).then_some(()))
@@ -214,7 +216,7 @@ async fn credentials_of_a_container_are_renewed_while_work_goes_on() {
 #[ignore = "another test runs it in a process of its own, since credentials come from the environment"]
 async fn a_worker_with_the_usual_credentials() {
     let url = std::env::var(CHILDS_QUEUE).unwrap().parse().unwrap();
-    let settings = Settings { message_lease: Duration::from_secs(1), ..Settings::new(url) };
+    let settings = SqsSettings { message_lease: Duration::from_secs(1), ..SqsSettings::new(url) };
     let engine = open(&settings).await;
     let mut ended = false;
     while !ended {
@@ -225,7 +227,7 @@ async fn a_worker_with_the_usual_credentials() {
 }
 
 /// A process that runs that worker, without any credentials so far.
-fn worker(url: &QueueUrl, home: &Path) -> Command {
+fn worker(url: &SqsQueueUrl, home: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args([

@@ -4,14 +4,14 @@ use chargegate_servers::{MotoServer, moto};
 use chargegate_storage::queue::{EnqueueFailure, Queue as _};
 use serde_json::json;
 
-use super::by_hand::Queue;
+use super::by_hand::TemporaryQueue;
 use super::{Setting, all_come, cannot_be_had, enqueue, eventually, some_bodies};
 use crate::queues::sqs::{open, settings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_goes_on_when_the_service_is_back() {
     let mut server = MotoServer::start(&moto()).unwrap();
-    let queue = Queue::create(&server.url());
+    let queue = TemporaryQueue::create(&server.url());
     let engine = open(&settings(&server.url(), &queue)).await;
     enqueue(&engine, &some_bodies(3)).await;
     server.kill().unwrap();

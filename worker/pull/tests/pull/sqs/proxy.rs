@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Treatment of a call.
 #[derive(Clone, Debug)]
-pub(crate) enum Reply {
+pub(crate) enum ProxyReply {
     /// Moto does it.
     Pass,
     /// Moto does it, and the answer is lost.
@@ -25,7 +25,7 @@ pub(crate) enum Reply {
     Hang,
 }
 
-impl Reply {
+impl ProxyReply {
     /// An error as the JSON protocol has it.
     pub(crate) fn error(status: u16, code: &str) -> Self {
         let body = json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": "said" }).to_string();
@@ -40,37 +40,37 @@ impl Reply {
     }
 }
 
-type Rule = Arc<dyn Fn(&Call) -> Reply + Send + Sync>;
+type ProxyRule = Arc<dyn Fn(&ProxiedCall) -> ProxyReply + Send + Sync>;
 
 /// A call as it came.
-pub(crate) struct Call {
+pub(crate) struct ProxiedCall {
     pub(crate) operation: String,
     /// The header that says who signed it.
     pub(crate) authorization: String,
 }
 
-pub(crate) struct Proxy {
+pub(crate) struct SqsProxy {
     port: u16,
-    state: Arc<State>,
+    state: Arc<ProxyState>,
 }
 
-struct State {
+struct ProxyState {
     /// Address of Moto.
     target: String,
-    rule: Mutex<Rule>,
+    rule: Mutex<ProxyRule>,
     calls: Mutex<HashMap<String, usize>>,
     /// Access key of the last call.
     last_authorization: Mutex<String>,
 }
 
-impl Proxy {
+impl SqsProxy {
     /// To the server at `endpoint`, passing everything.
     pub(crate) async fn to(endpoint: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(State {
+        let state = Arc::new(ProxyState {
             target: endpoint.strip_prefix("http://").unwrap().to_owned(),
-            rule: Mutex::new(Arc::new(|_| Reply::Pass)),
+            rule: Mutex::new(Arc::new(|_| ProxyReply::Pass)),
             calls: Mutex::default(),
             last_authorization: Mutex::default(),
         });
@@ -88,21 +88,21 @@ impl Proxy {
     }
 
     /// Decides about each call.
-    pub(crate) fn rule(&self, rule: impl Fn(&Call) -> Reply + Send + Sync + 'static) {
+    pub(crate) fn rule(&self, rule: impl Fn(&ProxiedCall) -> ProxyReply + Send + Sync + 'static) {
         *self.state.rule.lock().unwrap() = Arc::new(rule);
     }
 
     /// Replies so to everything.
-    pub(crate) fn always(&self, reply: Reply) {
+    pub(crate) fn always(&self, reply: ProxyReply) {
         self.rule(move |_| reply.clone());
     }
 
     /// Replies so to the next call of an operation, and passes everything else.
-    pub(crate) fn once(&self, operation: &'static str, reply: Reply) {
+    pub(crate) fn once(&self, operation: &'static str, reply: ProxyReply) {
         let reply = Mutex::new(Some(reply));
         self.rule(move |called| {
             let next = if called.operation == operation { reply.lock().unwrap().take() } else { None };
-            next.unwrap_or(Reply::Pass)
+            next.unwrap_or(ProxyReply::Pass)
         });
     }
 
@@ -117,7 +117,7 @@ impl Proxy {
 }
 
 /// Serves one exchange: an engine opens another connection for the next.
-async fn serve(mut client: TcpStream, state: Arc<State>) -> Option<()> {
+async fn serve(mut client: TcpStream, state: Arc<ProxyState>) -> Option<()> {
     let mut request = Vec::new();
     let head_end = loop {
         if let Some(end) = find(&request, b"\r\n\r\n") {
@@ -136,22 +136,22 @@ async fn serve(mut client: TcpStream, state: Arc<State>) -> Option<()> {
     }
     let body = request[head_end..].to_vec();
     let operation = header(&head, "x-amz-target")?.trim_start_matches("AmazonSQS.").to_owned();
-    let call = Call { operation, authorization: header(&head, "authorization")? };
+    let call = ProxiedCall { operation, authorization: header(&head, "authorization")? };
     *state.calls.lock().unwrap().entry(call.operation.clone()).or_default() += 1;
     *state.last_authorization.lock().unwrap() = call.authorization.clone();
     let rule = Arc::clone(&state.rule.lock().unwrap());
     let answer = match rule(&call) {
-        Reply::Pass => forward(&state.target, &head, &body).await?,
-        Reply::Lose => {
+        ProxyReply::Pass => forward(&state.target, &head, &body).await?,
+        ProxyReply::Lose => {
             forward(&state.target, &head, &body).await?;
             return None;
         }
-        Reply::FailFirst { code, sender_fault } => {
+        ProxyReply::FailFirst { code, sender_fault } => {
             fail_first(&state.target, &head, &body, code, sender_fault).await?
         }
-        Reply::Answer { status, headers, body } => answer(status, &headers, &body),
-        Reply::Bytes(bytes) => bytes.as_bytes().to_vec(),
-        Reply::Hang => std::future::pending().await,
+        ProxyReply::Answer { status, headers, body } => answer(status, &headers, &body),
+        ProxyReply::Bytes(bytes) => bytes.as_bytes().to_vec(),
+        ProxyReply::Hang => std::future::pending().await,
     };
     client.write_all(&answer).await.ok()?;
     client.shutdown().await.ok()
