@@ -90,12 +90,12 @@ async fn receive(State(sink): State<Arc<CallbackSink>>, headers: HeaderMap, body
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::time::{Duration, SystemTime};
 
     use http_body_util::{BodyExt as _, Full};
     use hyper::client::conn::http1;
     use hyper_util::rt::TokioIo;
+    use parking_lot::Mutex;
     use tokio::net::TcpStream;
 
     use super::*;
@@ -110,7 +110,7 @@ mod tests {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let stop = CancellationToken::new();
         let seen = Arc::clone(&lines);
-        let printer = move |callback: &SinkCallback| seen.lock().unwrap().push(callback.to_string());
+        let printer = move |callback: &SinkCallback| seen.lock().push(callback.to_string());
         let server = tokio::spawn(serve(listener, clock, printer, stop.clone()));
         let stream = TcpStream::connect(address).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -130,7 +130,7 @@ mod tests {
         drop(sender);
         stop.cancel();
         server.await.unwrap().unwrap();
-        let lines = lines.lock().unwrap().clone();
+        let lines = lines.lock().clone();
         (statuses, lines)
     }
 

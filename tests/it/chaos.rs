@@ -1,10 +1,11 @@
 //! Kills of the process at random moments under load: every accepted request is decided once and called back.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::watch;
@@ -53,7 +54,7 @@ async fn twenty_kills_under_load_lose_no_request_and_cause_no_contradiction() {
     }
 
     let (sent, accepted) = {
-        let known = known.lock().unwrap();
+        let known = known.lock();
         (known.sent, known.accepted.clone())
     };
     println!("{sent} sent, {} accepted, {KILLS} kills", accepted.len());
@@ -89,7 +90,7 @@ async fn load(
     loop {
         let Some(edge) = edges.borrow_and_update().clone() else { return };
         let path = {
-            let mut known = known.lock().unwrap();
+            let mut known = known.lock();
             known.sent += 1;
             format!("/{}", known.sent)
         };
@@ -98,7 +99,7 @@ async fn load(
         let reply = client.send(Method::POST, &url, &body, &[("content-type", "application/json")]).await;
         match reply {
             Some(reply) if reply.status == 202 => {
-                known.lock().unwrap().accepted.insert(path);
+                known.lock().accepted.insert(path);
             }
             Some(reply) => panic!("{}: {}", reply.status, reply.body),
             // The connection was cut, so the outcome is unknown. The next edge starts soon.

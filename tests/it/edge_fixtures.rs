@@ -23,7 +23,7 @@ struct ComponentEdge {
 
 impl EdgeUnderTest for ComponentEdge {
     async fn prepare(&mut self, variables: &BTreeMap<String, String>, queue: QueueBehavior) {
-        *self.queue.answer.lock().unwrap() = match queue {
+        *self.queue.answer.lock() = match queue {
             QueueBehavior::Ok => Some(Ok(())),
             QueueBehavior::Full => Some(Err(EnqueueError::Full)),
             QueueBehavior::TooLarge => Some(Err(EnqueueError::TooLarge)),
@@ -45,7 +45,7 @@ impl EdgeUnderTest for ComponentEdge {
         client.send(&request(case)).await;
         let reply = client.reply(case.method == "HEAD").await.expect("an answer");
         let answer = FixtureResponse { status: reply.status, headers: reply.headers, body: reply.body };
-        (answer, std::mem::take(&mut self.queue.messages.lock().unwrap()))
+        (answer, std::mem::take(&mut self.queue.messages.lock()))
     }
 }
 

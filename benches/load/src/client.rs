@@ -1,7 +1,7 @@
 //! The clients: requests at their planned times, over persistent connections.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep_until, timeout_at};
@@ -88,14 +89,14 @@ impl LoadClient {
         let response = connection.send_request(request).await.map_err(|_| NoResponse)?;
         let status = response.status();
         response.into_body().collect().await.map_err(|_| NoResponse)?;
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.idle.lock().push(connection);
         Ok(status)
     }
 
     /// Returns an idle connection that is still open.
     async fn take_idle(&self) -> Option<KeepAliveConnection> {
         loop {
-            let popped = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let popped = self.idle.lock().pop();
             let mut connection = popped?;
             if connection.ready().await.is_ok() {
                 return Some(connection);

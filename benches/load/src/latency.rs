@@ -1,10 +1,10 @@
 //! Latency histograms that several threads record into.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 use serde::Serialize;
 
 /// Highest recorded latency in microseconds: an hour.
@@ -20,13 +20,13 @@ impl SharedHistogram {
     }
 
     pub(crate) fn record(&self, latency: Duration) {
-        if let Some(histogram) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(histogram) = &mut *self.0.lock() {
             histogram.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(MAX_MICROS));
         }
     }
 
     pub(crate) fn percentiles(&self) -> LoadPercentiles {
-        let histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let histogram = self.0.lock();
         let Some(histogram) = histogram.as_ref().filter(|histogram| !histogram.is_empty()) else {
             return LoadPercentiles::default();
         };

@@ -1,13 +1,12 @@
 //! The HTTP client: few connections, kept open, with a distinct error for each way to lose a response.
 
-use std::sync::{Mutex, PoisonError};
-
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -118,7 +117,7 @@ impl EdgeClient {
         let Ok(body) = Limited::new(body, MAX_RESPONSE_BYTES).collect().await else {
             return ExchangeOutcome::Finished(Err(ResponseLoss::Cut));
         };
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.idle.lock().push(connection);
         let request_id = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(Box::from);
         ExchangeOutcome::Finished(Ok(SubmissionResponse {
             status: parts.status,
@@ -130,7 +129,7 @@ impl EdgeClient {
     /// Removes and returns an idle connection that is still open.
     async fn take_idle(&self) -> Option<EdgeConnection> {
         loop {
-            let popped = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let popped = self.idle.lock().pop();
             let mut connection = popped?;
             if connection.ready().await.is_ok() {
                 return Some(connection);

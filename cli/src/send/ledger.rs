@@ -2,9 +2,10 @@
 
 mod entry;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -110,7 +111,7 @@ impl RequestLedger {
     }
 
     fn lock(&self) -> MutexGuard<'_, LedgerRecords> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.lock()
     }
 }
 

@@ -1,11 +1,12 @@
 //! A run: sends requests on time, then waits for the callbacks.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use parking_lot::Mutex;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use serde::Serialize;
@@ -192,7 +193,7 @@ impl StationSource {
             Self::Fixed(station_id) => Arc::clone(station_id),
             Self::Random(random) => {
                 let mut bytes = [0; 16];
-                random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
+                random.lock().fill_bytes(&mut bytes);
                 uuid::Builder::from_random_bytes(bytes).into_uuid().to_string().into()
             }
         }

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -43,7 +44,7 @@ impl EmulatorServer {
 
     /// Listens unless already listening.
     pub(crate) fn listen(&self) -> io::Result<()> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock();
         if running.is_some() {
             return Ok(());
         }
@@ -57,7 +58,7 @@ impl EmulatorServer {
 
     /// Cuts every connection and refuses new ones.
     pub(crate) async fn stop(&self) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = self.running.lock().take();
         if let Some(ServerTasks { stop, tasks }) = running {
             stop.cancel();
             tasks.close();
@@ -68,7 +69,7 @@ impl EmulatorServer {
 
 impl Drop for EmulatorServer {
     fn drop(&mut self) {
-        if let Some(running) = self.running.get_mut().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(running) = self.running.get_mut() {
             running.stop.cancel();
         }
     }

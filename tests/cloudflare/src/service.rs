@@ -1,7 +1,7 @@
 //! Processing of one request: counting, faults, and the response.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, request};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::api::{self, ApiCall, ApiRequest};
 use crate::broker;
@@ -36,7 +37,7 @@ impl SharedEmulator {
 
     /// Locks the state and advances it to the current time.
     pub(crate) fn state(&self) -> (MutexGuard<'_, EmulatorState>, Duration) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let now = self.clock.now();
         state.advance(now);
         (state, now)

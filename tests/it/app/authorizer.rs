@@ -1,7 +1,7 @@
 //! A scripted authorization service.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -75,11 +76,11 @@ impl FakeAuthorizationService {
         if let AuthorizerAnswer::Delayed { capacity, .. } = answer {
             self.shared.permits.add_permits(capacity);
         }
-        *self.shared.answer.lock().unwrap() = answer;
+        *self.shared.answer.lock() = answer;
     }
 
     pub(crate) fn calls(&self) -> Vec<AuthorizerCall> {
-        self.shared.calls.lock().unwrap().clone()
+        self.shared.calls.lock().clone()
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -120,8 +121,8 @@ async fn authorize(
 ) -> Response {
     let _in_flight = InFlightCall::begin(&shared);
     let traceparent = headers.get("traceparent").map(|value| value.to_str().unwrap().to_owned());
-    shared.calls.lock().unwrap().push(AuthorizerCall { body, traceparent });
-    let answer = *shared.answer.lock().unwrap();
+    shared.calls.lock().push(AuthorizerCall { body, traceparent });
+    let answer = *shared.answer.lock();
     let reply = match answer {
         AuthorizerAnswer::Status(status) => Json(json!({ "status": status })).into_response(),
         AuthorizerAnswer::Delayed { delay, .. } => {

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -126,7 +127,7 @@ impl OutputLines {
         tokio::spawn(async move {
             let mut reader = BufReader::new(stream).lines();
             while let Ok(Some(line)) = reader.next_line().await {
-                seen.lock().unwrap().push(line);
+                seen.lock().push(line);
                 grow.send_replace(());
             }
         });
@@ -134,13 +135,13 @@ impl OutputLines {
     }
 
     fn text(&self) -> String {
-        self.seen.lock().unwrap().join("\n")
+        self.seen.lock().join("\n")
     }
 
     /// Waits for a line; returns `None` if the stream ends or the deadline passes without it.
     async fn wait(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
         let mut grown = self.grown.clone();
-        let find = || self.seen.lock().unwrap().iter().find(|line| wanted(line)).cloned();
+        let find = || self.seen.lock().iter().find(|line| wanted(line)).cloned();
         timeout(TEST_DEADLINE, async {
             loop {
                 grown.mark_unchanged();

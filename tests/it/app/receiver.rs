@@ -1,7 +1,7 @@
 //! A scripted receiver of callbacks.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -68,17 +69,17 @@ impl CallbackReceiver {
 
     /// Sets the answers to the next callbacks to `path`: a status, or `None` for no answer.
     pub(crate) fn set_answers(&self, path: &str, answers: &[Option<u16>]) {
-        self.shared.answers.lock().unwrap().entry(path.to_owned()).or_default().extend(answers);
+        self.shared.answers.lock().entry(path.to_owned()).or_default().extend(answers);
     }
 
     /// Returns the callbacks to `path` so far.
     pub(crate) fn received(&self, path: &str) -> Vec<CallbackRecord> {
-        self.shared.received.lock().unwrap().get(path).cloned().unwrap_or_default()
+        self.shared.received.lock().get(path).cloned().unwrap_or_default()
     }
 
     /// Returns the received statuses by path.
     pub(crate) fn statuses(&self) -> HashMap<String, Vec<String>> {
-        let received = self.shared.received.lock().unwrap();
+        let received = self.shared.received.lock();
         received
             .iter()
             .map(|(path, all)| (path.clone(), all.iter().map(CallbackRecord::status).collect()))
@@ -102,9 +103,9 @@ async fn receive(
 ) -> Response {
     let path = uri.path().to_owned();
     let callback = CallbackRecord { at: Instant::now(), body, headers };
-    shared.received.lock().unwrap().entry(path.clone()).or_default().push(callback);
+    shared.received.lock().entry(path.clone()).or_default().push(callback);
     shared.received_count.send_modify(|count| *count += 1);
-    let answer = shared.answers.lock().unwrap().get_mut(&path).and_then(VecDeque::pop_front);
+    let answer = shared.answers.lock().get_mut(&path).and_then(VecDeque::pop_front);
     match answer {
         None => StatusCode::NO_CONTENT.into_response(),
         Some(Some(status)) => {

@@ -3,14 +3,15 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chargegate_core::EnqueueError;
 use chargegate_host::{DrainOutcome, EdgeComponentHost, HostLimits, HostSettings};
 use chargegate_storage::queue::Producer;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
@@ -223,10 +224,10 @@ impl Default for ScriptedProducer {
 #[async_trait]
 impl Producer for ScriptedProducer {
     async fn enqueue(&self, message: String) -> Result<(), EnqueueError> {
-        let answer = *self.answer.lock().unwrap();
+        let answer = *self.answer.lock();
         match answer {
             Some(Ok(())) => {
-                self.messages.lock().unwrap().push(message);
+                self.messages.lock().push(message);
                 Ok(())
             }
             Some(Err(error)) => Err(error),

@@ -1,10 +1,11 @@
 //! Continuous load that records which requests were accepted.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use http::Method;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -47,7 +48,7 @@ impl LoadGenerator {
 
     /// Returns the number of accepted requests so far.
     pub(super) fn accepted(&self) -> usize {
-        self.record.accepted.lock().unwrap().len()
+        self.record.accepted.lock().len()
     }
 
     /// Returns the number of requests answered 503 so far.
@@ -69,7 +70,7 @@ impl LoadGenerator {
         while let Some(ended) = clients.join_next().await {
             ended.unwrap();
         }
-        let accepted = record.accepted.lock().unwrap().clone();
+        let accepted = record.accepted.lock().clone();
         eventually("every accepted request is called back", async || {
             let statuses = system.receiver.statuses();
             accepted.iter().all(|path| statuses.contains_key(path)).then_some(())
@@ -100,7 +101,7 @@ async fn ask(
         let reply = client.send(Method::POST, &url, &body, &[("content-type", "application/json")]).await;
         let reply = reply.expect("an edge always answers");
         if reply.status == 202 {
-            record.accepted.lock().unwrap().insert(path);
+            record.accepted.lock().insert(path);
         } else {
             assert_eq!(reply.status, 503, "{}", reply.body);
             assert!(reply.headers.contains_key("retry-after"), "{reply:?}");

@@ -5,7 +5,7 @@ use std::env;
 use std::future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use chargegate_servers::{QueueBroker, WorkerBinding, WorkerdScript, WorkerdServer, workerd};
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -109,7 +110,7 @@ impl FakeBroker {
     }
 
     pub(super) fn set_verdict(&self, verdict: BrokerVerdict) {
-        *self.verdict.lock().unwrap() = verdict;
+        *self.verdict.lock() = verdict;
     }
 
     /// Waits until this many messages hang.
@@ -119,18 +120,18 @@ impl FakeBroker {
 
     /// Removes and returns the messages since the last call.
     pub(super) fn messages(&self) -> Vec<String> {
-        std::mem::take(&mut self.messages.lock().unwrap())
+        std::mem::take(&mut self.messages.lock())
     }
 
     /// Returns the number of messages by format.
     pub(super) fn formats(&self) -> BTreeMap<String, usize> {
-        self.formats.lock().unwrap().clone()
+        self.formats.lock().clone()
     }
 }
 
 async fn take(State(fake): State<Arc<FakeBroker>>, headers: HeaderMap, message: String) -> Response {
     const TAKEN: &str = r#"{"metadata":{"metrics":{"backlogCount":1,"backlogBytes":1}}}"#;
-    let verdict = *fake.verdict.lock().unwrap();
+    let verdict = *fake.verdict.lock();
     let body = match verdict {
         BrokerVerdict::Accepts => TAKEN,
         BrokerVerdict::Garbles => "so be it",
@@ -148,7 +149,7 @@ async fn take(State(fake): State<Arc<FakeBroker>>, headers: HeaderMap, message: 
         }
     };
     let format = headers.get("x-msg-fmt").map(|format| format.to_str().unwrap().to_owned());
-    *fake.formats.lock().unwrap().entry(format.unwrap_or_default()).or_default() += 1;
-    fake.messages.lock().unwrap().push(message);
+    *fake.formats.lock().entry(format.unwrap_or_default()).or_default() += 1;
+    fake.messages.lock().push(message);
     body.into_response()
 }

@@ -6,10 +6,12 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Bound on the start and on the shutdown of a server.
 const TRANSITION_TIMEOUT: Duration = Duration::from_mins(1);
@@ -114,7 +116,7 @@ fn spawn(command: Command) -> io::Result<Child> {
         Mutex::new(requests)
     });
     let (reply, child) = channel();
-    let sent = spawner.lock().unwrap_or_else(PoisonError::into_inner).send((command, reply));
+    let sent = spawner.lock().send((command, reply));
     let stopped = || io::Error::other("the spawning thread has ended");
     sent.map_err(|_| stopped())?;
     child.recv().map_err(|_| stopped())?

@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +19,7 @@ use chargegate_core::{AddressPolicy, Decision, DecisionStatus, RequestId, Tracep
 use super::{CallbackClient, HostResolver};
 use chargegate_storage::store::CallbackJob;
 use chargegate_storage::testing::{STATION, TOKEN};
+use parking_lot::Mutex;
 
 /// Longer than any test takes: what ends before ended for another reason.
 pub(super) const LONG: Duration = Duration::from_mins(1);
@@ -38,20 +39,20 @@ pub(super) struct FakeResolver {
 impl FakeResolver {
     pub(super) fn with(self, name: &str, answers: &[&[&str]]) -> Self {
         let answers = answers.iter().map(|list| list.iter().map(|text| text.parse().unwrap()).collect());
-        self.answers.lock().unwrap().insert(name.to_owned(), answers.collect());
+        self.answers.lock().insert(name.to_owned(), answers.collect());
         self
     }
 
     fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().clone()
     }
 }
 
 #[async_trait]
 impl HostResolver for FakeResolver {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        self.asked.lock().unwrap().push(name.to_owned());
-        let mut answers = self.answers.lock().unwrap();
+        self.asked.lock().push(name.to_owned());
+        let mut answers = self.answers.lock();
         let answers = answers.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
         if answers.len() > 1 {
             return Ok(answers.pop_front().unwrap());

@@ -1,7 +1,8 @@
 //! Counters of the service's load.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 /// Counters of calls as their callers see them: a call is in flight from its headers to its answer, including the
@@ -33,11 +34,11 @@ impl AclCallStats {
 
     /// Returns the current counts.
     pub(super) fn snapshot(&self) -> AclCallCounts {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     fn update(&self, change: impl FnOnce(&mut AclCallCounts)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.0.lock());
     }
 }
 

@@ -1,8 +1,8 @@
 //! A stub of edge and worker in one handler: it calls back before it responds, so no test waits.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use hyper::client::conn::http1 as client;
 use hyper::server::conn::http1 as server;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
@@ -140,7 +141,7 @@ impl StubEdgeState {
             .header("webhook-id", id)
             .body(Full::new(body.into()))
             .unwrap();
-        let idle = self.idle.lock().unwrap().pop();
+        let idle = self.idle.lock().pop();
         let mut sender = match idle {
             Some(sender) => sender,
             None => connect(authority.parse().unwrap()).await,
@@ -149,7 +150,7 @@ impl StubEdgeState {
         let response = sender.send_request(request).await.unwrap();
         assert_eq!(response.status(), 204);
         response.into_body().collect().await.unwrap();
-        self.idle.lock().unwrap().push(sender);
+        self.idle.lock().push(sender);
     }
 }
 

@@ -1,8 +1,9 @@
 //! A scripted SQS server.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -57,7 +58,7 @@ impl ScriptedSqsServer {
 
     /// Sets the reaction to further requests.
     pub(super) fn set(&self, does: SqsBehavior) {
-        *self.does.lock().unwrap() = does;
+        *self.does.lock() = does;
     }
 }
 
@@ -75,7 +76,7 @@ async fn serve(mut stream: TcpStream, does: Arc<Mutex<SqsBehavior>>) {
             return;
         }
     }
-    let does = does.lock().unwrap().clone();
+    let does = does.lock().clone();
     // The client may have closed the connection on purpose.
     match does {
         SqsBehavior::Answers(text) => drop(stream.write_all(text.as_bytes()).await),

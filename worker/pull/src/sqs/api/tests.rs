@@ -1,7 +1,7 @@
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
@@ -50,7 +50,7 @@ async fn refusing(code: &'static str, keys: &'static [&str]) -> (HostileServer, 
         async move {
             let Some(request) = read_request(&mut stream).await else { return };
             let refused = keys.iter().any(|key| request.contains(&format!("Credential={key}/")));
-            noted.lock().unwrap().push(request);
+            noted.lock().push(request);
             let refusal = format!("<Error><Code>{code}</Code></Error>");
             let answer = if refused { answer(403, &refusal) } else { answer(200, r#"{"done":true}"#) };
             let _ = stream.write_all(answer.as_bytes()).await;
@@ -67,7 +67,7 @@ async fn a_call_is_made_once_more_with_other_credentials() {
         let api = api(&peer, Keys::default());
         assert_eq!(call(&api).await.unwrap(), json!({ "done": true }));
         assert_eq!(call(&api).await.unwrap(), json!({ "done": true }));
-        assert_eq!(requests.lock().unwrap().len(), 3, "the new ones are kept");
+        assert_eq!(requests.lock().len(), 3, "the new ones are kept");
     }
 }
 
@@ -76,11 +76,11 @@ async fn a_call_is_made_no_more_often_than_that() {
     let (peer, requests) = refusing("ExpiredToken", &["key0", "key1", "key2"]).await;
     let refused = call(&api(&peer, Keys::default())).await;
     assert!(matches!(refused, Err(SqsCallError::Refused(SqsRefusal::Expired))), "{refused:?}");
-    assert_eq!(requests.lock().unwrap().len(), 2);
+    assert_eq!(requests.lock().len(), 2);
     let (peer, requests) = refusing("ExpiredToken", &["fixed"]).await;
     let refused = call(&api(&peer, Credentials::new("fixed", "s3cret", None).unwrap())).await;
     assert!(matches!(refused, Err(SqsCallError::Refused(SqsRefusal::Expired))), "{refused:?}");
-    assert_eq!(requests.lock().unwrap().len(), 1, "there are no others");
+    assert_eq!(requests.lock().len(), 1, "there are no others");
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn what_is_not_about_credentials_is_not_asked_again() {
     let (peer, requests) = refusing("AccessDenied", &["key0"]).await;
     let refused = call(&api(&peer, Keys::default())).await;
     assert!(matches!(refused, Err(SqsCallError::Refused(SqsRefusal::NotPermitted { .. }))), "{refused:?}");
-    assert_eq!(requests.lock().unwrap().len(), 1);
+    assert_eq!(requests.lock().len(), 1);
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_request_is_as_the_protocol_has_it() {
     let (peer, requests) = refusing("", &[]).await;
     let token = Credentials::new("id", "s3cret", Some("t0ken")).unwrap();
     call(&api(&peer, token)).await.unwrap();
-    let request = requests.lock().unwrap().remove(0);
+    let request = requests.lock().remove(0);
     assert!(request.starts_with("POST / HTTP/1.1\r\n") && request.ends_with("\r\n\r\n{}"), "{request}");
     for header in [
         format!("host: 127.0.0.1:{}\r\n", peer.port()),

@@ -21,7 +21,7 @@ struct ScriptedSource {
 
 impl ScriptedSource {
     fn then(self, wait: Duration, answer: impl Into<Option<FetchedCredentials>>) -> Self {
-        self.answers.lock().unwrap().push_back((wait, answer.into()));
+        self.answers.lock().push_back((wait, answer.into()));
         self
     }
 
@@ -34,7 +34,7 @@ impl ScriptedSource {
 impl FetchCredentials for ScriptedSource {
     async fn fetch(&self) -> Result<FetchedCredentials, CredentialsError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        let next = self.answers.lock().unwrap().pop_front();
+        let next = self.answers.lock().pop_front();
         let Some((wait, answer)) = next else { return std::future::pending().await };
         sleep(wait).await;
         answer.ok_or_else(|| CredentialsError::new("none"))

@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chargegate_core::UtcDateTime;
@@ -15,6 +15,7 @@ use chargegate_servers::{MotoServer, moto};
 use chargegate_sigv4::AwsCredentials as Credentials;
 use chargegate_storage::queue::Queue as _;
 use chargegate_storage::{Clock as _, Effects, SystemClock};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -123,11 +124,11 @@ struct Endpoint {
 
 impl Endpoint {
     fn give(&self, session: &Session, lasts: Duration) {
-        *self.given.lock().unwrap() = Some((session.clone(), lasts));
+        *self.given.lock() = Some((session.clone(), lasts));
     }
 
     fn fail(&self) {
-        *self.given.lock().unwrap() = None;
+        *self.given.lock() = None;
     }
 }
 
@@ -145,7 +146,7 @@ async fn serve(endpoint: Arc<Endpoint>) -> String {
             }
             let request = String::from_utf8_lossy(&request).to_ascii_lowercase();
             let known = request.contains(&format!("authorization: {TOKEN}\r\n"));
-            let given = endpoint.given.lock().unwrap().clone().filter(|_| known);
+            let given = endpoint.given.lock().clone().filter(|_| known);
             let (status, body) = if let Some((session, lasts)) = given {
                 (200, credentials_body(&session, lasts))
             } else {

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -89,7 +90,7 @@ impl SqsProxy {
 
     /// Decides about each call.
     pub(crate) fn rule(&self, rule: impl Fn(&ProxiedCall) -> ProxyReply + Send + Sync + 'static) {
-        *self.state.rule.lock().unwrap() = Arc::new(rule);
+        *self.state.rule.lock() = Arc::new(rule);
     }
 
     /// Replies so to everything.
@@ -101,18 +102,18 @@ impl SqsProxy {
     pub(crate) fn once(&self, operation: &'static str, reply: ProxyReply) {
         let reply = Mutex::new(Some(reply));
         self.rule(move |called| {
-            let next = if called.operation == operation { reply.lock().unwrap().take() } else { None };
+            let next = if called.operation == operation { reply.lock().take() } else { None };
             next.unwrap_or(ProxyReply::Pass)
         });
     }
 
     /// Returns the number of calls of an operation.
     pub(crate) fn calls(&self, operation: &str) -> usize {
-        self.state.calls.lock().unwrap().get(operation).copied().unwrap_or_default()
+        self.state.calls.lock().get(operation).copied().unwrap_or_default()
     }
 
     pub(crate) fn last_authorization(&self) -> String {
-        self.state.last_authorization.lock().unwrap().clone()
+        self.state.last_authorization.lock().clone()
     }
 }
 
@@ -137,9 +138,9 @@ async fn serve(mut client: TcpStream, state: Arc<ProxyState>) -> Option<()> {
     let body = request[head_end..].to_vec();
     let operation = header(&head, "x-amz-target")?.trim_start_matches("AmazonSQS.").to_owned();
     let call = ProxiedCall { operation, authorization: header(&head, "authorization")? };
-    *state.calls.lock().unwrap().entry(call.operation.clone()).or_default() += 1;
-    *state.last_authorization.lock().unwrap() = call.authorization.clone();
-    let rule = Arc::clone(&state.rule.lock().unwrap());
+    *state.calls.lock().entry(call.operation.clone()).or_default() += 1;
+    *state.last_authorization.lock() = call.authorization.clone();
+    let rule = Arc::clone(&state.rule.lock());
     let answer = match rule(&call) {
         ProxyReply::Pass => forward(&state.target, &head, &body).await?,
         ProxyReply::Lose => {
