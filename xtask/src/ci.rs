@@ -9,6 +9,9 @@ use crate::{docs, setup, test, workers};
 
 /// A target without a standard library, on which only `no_std` code compiles.
 const BARE_TARGET: &str = "wasm32v1-none";
+/// The crates that compile there: core and what the edge and the worker have to do alike.
+const BARE_PACKAGES: [&str; 4] =
+    ["chargegate-core", "chargegate-redis-layout", "chargegate-sigv4", "chargegate-sqs-protocol"];
 /// The components for Spin and for the embedded host.
 const COMPONENTS: [&str; 4] =
     ["chargegate-edge", "chargegate-queue", "chargegate-queue-redis", "chargegate-queue-sqs"];
@@ -53,8 +56,8 @@ pub(crate) fn run(workspace: &CargoWorkspace) -> Result<(), XtaskError> {
         execute(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     timed("generated documentation", &mut times, || docs::check(workspace))?;
-    timed("core and signatures without a standard library", &mut times, || {
-        let packages = ["--package", "chargegate-core", "--package", "chargegate-sigv4"];
+    timed("core and the protocols without a standard library", &mut times, || {
+        let packages = BARE_PACKAGES.iter().flat_map(|package| ["--package", package]);
         execute(workspace.cargo(&["check"]).args(packages).args(["--target", BARE_TARGET]))
     })?;
     timed("engines one by one", &mut times, || check_engines(workspace))?;

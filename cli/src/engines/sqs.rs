@@ -68,7 +68,7 @@ fn refusal_remedy(refusal: &SqsRefusal) -> String {
         SqsRefusal::Signature { .. } => {
             format!("see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and {QUEUE_URL}")
         }
-        SqsRefusal::Clock { .. } => String::new(),
+        SqsRefusal::Clock(_) => String::new(),
         SqsRefusal::NotPermitted { .. } | SqsRefusal::NoQueue { .. } | SqsRefusal::Other { .. } => {
             format!("see {QUEUE_URL}")
         }

@@ -1,10 +1,10 @@
 //! The reasons for which SQS does not confirm a message.
 
 use std::fmt;
-use std::time::Duration;
 
 use chargegate_core::EnqueueError;
 use chargegate_queue::QueueEngineError;
+use chargegate_sqs_protocol::ClockSkew;
 
 /// The reason why a message was not confirmed, without any part of the message and without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,13 +21,8 @@ pub enum SqsEnqueueError {
     UnknownKey,
     /// The session of temporary credentials has ended.
     Expired,
-    /// The clocks are too far apart for a signature to be valid. Both durations are zero if the difference is unknown.
-    ClockSkew {
-        /// The time by which this machine's clock is ahead.
-        ahead: Duration,
-        /// The time by which this machine's clock is behind.
-        behind: Duration,
-    },
+    /// The clocks are too far apart for a signature to be valid.
+    ClockSkew(ClockSkew),
     /// The signature is wrong.
     Signature,
     /// The credentials do not permit the request.
@@ -54,7 +49,7 @@ impl QueueEngineError for SqsEnqueueError {
             | Self::Throttled
             | Self::UnknownKey
             | Self::Expired
-            | Self::ClockSkew { .. }
+            | Self::ClockSkew(_)
             | Self::Signature
             | Self::NotPermitted
             | Self::NoQueue
@@ -70,7 +65,7 @@ impl QueueEngineError for SqsEnqueueError {
             | Self::TimedOut
             | Self::NoResponse(_)
             | Self::Throttled
-            | Self::ClockSkew { .. }
+            | Self::ClockSkew(_)
             | Self::Refused { .. }
             | Self::UnexpectedResponse => false,
         }
@@ -90,7 +85,7 @@ impl fmt::Display for SqsEnqueueError {
             Self::Expired => f.write_str(
                 "the credentials have expired: renew aws_access_key_id, aws_secret_access_key and aws_session_token",
             ),
-            Self::ClockSkew { ahead, behind } => write_clock_skew(f, *ahead, *behind),
+            Self::ClockSkew(skew) => write_clock_skew(f, *skew),
             Self::Signature => f.write_str(
                 "the service rejects the signature: check aws_secret_access_key, which must belong to aws_access_key_id, and aws_region",
             ),
@@ -109,7 +104,7 @@ impl fmt::Display for SqsEnqueueError {
     }
 }
 
-fn write_clock_skew(f: &mut fmt::Formatter<'_>, ahead: Duration, behind: Duration) -> fmt::Result {
+fn write_clock_skew(f: &mut fmt::Formatter<'_>, ClockSkew { ahead, behind }: ClockSkew) -> fmt::Result {
     let skew = ahead.max(behind);
     let minutes = (skew.as_secs() + 30) / 60;
     if skew.is_zero() {
@@ -124,6 +119,8 @@ fn write_clock_skew(f: &mut fmt::Formatter<'_>, ahead: Duration, behind: Duratio
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -142,7 +139,7 @@ mod tests {
             SqsEnqueueError::TimedOut,
             SqsEnqueueError::NoResponse("it cannot be reached"),
             SqsEnqueueError::Throttled,
-            SqsEnqueueError::ClockSkew { ahead: Duration::ZERO, behind: Duration::ZERO },
+            SqsEnqueueError::ClockSkew(ClockSkew::default()),
             SqsEnqueueError::Refused { status: 503, code: Some("ServiceUnavailable".into()) },
             SqsEnqueueError::UnexpectedResponse,
         ] {
@@ -154,7 +151,8 @@ mod tests {
     fn check(ahead: u64, behind: u64, expected: &str) {
         let (ahead, behind) = (Duration::from_secs(ahead), Duration::from_secs(behind));
         let remedy = "so the service rejects the signature: set the clock, preferably by NTP";
-        assert_eq!(SqsEnqueueError::ClockSkew { ahead, behind }.to_string(), format!("{expected}, {remedy}"));
+        let error = SqsEnqueueError::ClockSkew(ClockSkew { ahead, behind });
+        assert_eq!(error.to_string(), format!("{expected}, {remedy}"));
     }
 
     #[test]

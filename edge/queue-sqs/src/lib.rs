@@ -8,18 +8,14 @@ mod component;
 #[cfg(target_os = "wasi")]
 mod http;
 
-mod endpoint;
 mod error;
-mod fault;
-mod message_group;
 mod queue;
 mod request;
 mod response;
 mod settings;
 
-pub use endpoint::EndpointScheme;
+pub use chargegate_sqs_protocol::{EndpointScheme, message_group};
 pub use error::SqsEnqueueError;
-pub use message_group::message_group;
 pub use queue::{SqsQueue, SqsTransport, SqsTransportError};
 pub use request::SqsRequest;
 pub use response::SqsResponse;

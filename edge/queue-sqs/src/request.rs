@@ -6,9 +6,8 @@ use std::time::Duration;
 use chargegate_core::UnixMillis;
 use chargegate_core::json::write_string;
 use chargegate_sigv4::{SigningScope, UnsignedRequest, sign};
+use chargegate_sqs_protocol::{EndpointScheme, group_of_message};
 
-use crate::endpoint::EndpointScheme;
-use crate::message_group::group_of_message;
 use crate::settings::SqsQueueSettings;
 
 /// A request to `POST` to the path `/`. `Debug` hides headers and body.

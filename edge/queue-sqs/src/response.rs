@@ -1,16 +1,14 @@
 //! Reading the responses of the service.
 
 use std::fmt;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use chargegate_core::UnixMillis;
 use chargegate_core::json::{self, JsonMember, JsonValue};
+use chargegate_sqs_protocol::{ClockSkew, SqsFault, error_code};
 
 use crate::SqsEnqueueError;
-use crate::fault::{SqsFault, error_code};
 
-/// The difference of clocks at which a signature is still valid, which the service accepts for at least 5 minutes.
-const TOLERATED_SKEW: Duration = Duration::from_mins(4);
 /// Bounds an error code; the service's own are shorter.
 const MAX_CODE_LENGTH: usize = 64;
 
@@ -55,13 +53,14 @@ fn refusal(response: &SqsResponse, now: UnixMillis) -> SqsEnqueueError {
     let status = response.status;
     // The text of a refusal may repeat the signed request, including the session token, so only the code is kept.
     let code = error_code(&response.body);
-    let unknown_skew = SqsEnqueueError::ClockSkew { ahead: Duration::ZERO, behind: Duration::ZERO };
     match SqsFault::from_code(&code) {
         SqsFault::Throttled => SqsEnqueueError::Throttled,
         SqsFault::UnknownKey => SqsEnqueueError::UnknownKey,
         SqsFault::Expired => SqsEnqueueError::Expired,
-        SqsFault::ClockSkew => clock_skew(response, now).unwrap_or(unknown_skew),
-        SqsFault::Signature => clock_skew(response, now).unwrap_or(SqsEnqueueError::Signature),
+        SqsFault::ClockSkew => SqsEnqueueError::ClockSkew(clock_skew(response, now).unwrap_or_default()),
+        SqsFault::Signature => {
+            clock_skew(response, now).map_or(SqsEnqueueError::Signature, SqsEnqueueError::ClockSkew)
+        }
         SqsFault::NotPermitted => SqsEnqueueError::NotPermitted,
         SqsFault::NoQueue => SqsEnqueueError::NoQueue,
         SqsFault::Other if status == 429 => SqsEnqueueError::Throttled,
@@ -69,12 +68,11 @@ fn refusal(response: &SqsResponse, now: UnixMillis) -> SqsEnqueueError {
     }
 }
 
-/// Returns the skew if the clocks are further apart than a signature tolerates.
-fn clock_skew(response: &SqsResponse, now: UnixMillis) -> Option<SqsEnqueueError> {
+/// Returns the skew by the response's date if it exceeds the tolerance of signatures.
+fn clock_skew(response: &SqsResponse, now: UnixMillis) -> Option<ClockSkew> {
     let date = httpdate::parse_http_date(response.date.as_ref()?).ok()?;
     let service_now = UnixMillis(0).plus(date.duration_since(UNIX_EPOCH).ok()?);
-    let (ahead, behind) = (now.since(service_now), service_now.since(now));
-    (ahead.max(behind) > TOLERATED_SKEW).then_some(SqsEnqueueError::ClockSkew { ahead, behind })
+    ClockSkew::beyond_tolerance(now, service_now)
 }
 
 /// Returns whether `code` has the form of an error code; a server other than SQS may send any text.

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use chargegate_queue::{ComponentSettings, ComponentSettingsError, parse_timeout};
 use chargegate_sigv4::{AwsCredentials, AwsCredentialsError};
-
-use crate::endpoint::{self, EndpointScheme};
+use chargegate_sqs_protocol::{EndpointScheme, QueueNameError, check_queue_name, is_name, region_of_host};
 
 /// The settings of the queue on SQS.
 #[derive(Clone, PartialEq, Eq)]
@@ -76,14 +75,12 @@ fn parse_server(url: &str) -> Result<(EndpointScheme, String), ComponentSettings
         "queue_url must be https://host or http://host:port, like https://sqs.eu-central-1.amazonaws.com; the queue itself is in queue_path",
     );
     let (scheme, host) = url.split_once("://").ok_or(malformed)?;
-    let (scheme, default_port) = match scheme {
-        "https" => (EndpointScheme::Https, ":443"),
-        "http" => (EndpointScheme::Http, ":80"),
+    let scheme = match scheme {
+        "https" => EndpointScheme::Https,
+        "http" => EndpointScheme::Http,
         _ => return Err(malformed),
     };
-    let host = host.strip_suffix('/').unwrap_or(host);
-    // Hosts omit the scheme's default port from the `Host` header, which is signed.
-    let host = host.strip_suffix(default_port).unwrap_or(host).to_ascii_lowercase();
+    let host = scheme.host_header(host.strip_suffix('/').unwrap_or(host));
     let is_invalid = |letter: char| {
         !letter.is_ascii_alphanumeric() && !matches!(letter, '-' | '.' | '_' | ':' | '[' | ']')
     };
@@ -97,20 +94,20 @@ fn check_path(path: &str) -> Result<(), ComponentSettingsError> {
     let malformed =
         ComponentSettingsError("queue_path must be /account/queue, like /123456789012/chargegate");
     let (account, queue) = path.strip_prefix('/').and_then(|path| path.split_once('/')).ok_or(malformed)?;
-    if queue.strip_suffix(".fifo").is_some_and(endpoint::is_name) {
-        return Err(ComponentSettingsError(
+    check_queue_name(account, queue).map_err(|error| match error {
+        QueueNameError::Malformed => malformed,
+        QueueNameError::Fifo => ComponentSettingsError(
             "queue_path names a FIFO queue, which holds back a client's messages while one of them is in flight: name a standard queue",
-        ));
-    }
-    if endpoint::is_name(account) && endpoint::is_name(queue) { Ok(()) } else { Err(malformed) }
+        ),
+    })
 }
 
 /// Returns the configured region, or else the region in the name of the host.
 fn region(configured: Option<String>, host: &str) -> Result<String, ComponentSettingsError> {
     match configured {
-        Some(region) if endpoint::is_name(&region) => Ok(region),
+        Some(region) if is_name(&region) => Ok(region),
         Some(_) => Err(ComponentSettingsError("aws_region must be the name of a region, like eu-central-1")),
-        None => endpoint::region(host).map(Into::into).ok_or(ComponentSettingsError(
+        None => region_of_host(host).map(Into::into).ok_or(ComponentSettingsError(
             "aws_region is not set, and the host of queue_url is not one of Amazon's that names a region",
         )),
     }

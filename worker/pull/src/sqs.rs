@@ -6,9 +6,6 @@
 mod answer;
 mod api;
 mod credentials;
-mod endpoint;
-mod fault;
-mod message_group;
 mod open;
 mod refusal;
 mod service;
@@ -22,7 +19,6 @@ use std::time::Duration;
 use self::api::SqsApi;
 use self::credentials::{CredentialsCache, DefaultChain};
 pub use self::credentials::{CredentialsError, CredentialsSource};
-pub use self::message_group::message_group;
 pub use self::open::SqsOpenError;
 pub use self::refusal::SqsRefusal;
 pub use self::service::SqsService;

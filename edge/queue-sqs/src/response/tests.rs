@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 /// Sun, 06 Nov 1994 08:49:37 GMT.
@@ -74,7 +76,7 @@ fn only_the_code_of_a_refusal_is_kept() {
 fn a_signature_refused_for_the_clock_is_distinguished() {
     let clock = |ahead, behind| {
         let (ahead, behind) = (Duration::from_secs(ahead), Duration::from_secs(behind));
-        Err(SqsEnqueueError::ClockSkew { ahead, behind })
+        Err(SqsEnqueueError::ClockSkew(ClockSkew { ahead, behind }))
     };
     let wrong_signature = || Err(SqsEnqueueError::Signature);
     for code in ["InvalidSignatureException", "SignatureDoesNotMatch"] {

@@ -1,18 +1,16 @@
 //! Classification of error responses, whether JSON, XML or neither.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use chargegate_core::UnixMillis;
+use chargegate_sqs_protocol::{ClockSkew, SqsFault, bare_code, error_code, error_message};
 use http::StatusCode;
 use http::header::DATE;
 
-use super::fault::{SqsErrorBody, SqsFault, bare_code};
 use super::refusal::{SqsCallError, SqsRefusal};
 use super::url::SqsQueueUrl;
 use crate::engine::ServiceResponse;
 
-/// Clock skew below which a signature cannot be invalid for its time: signatures are valid for at least 5 minutes.
-const TOLERATED_SKEW: Duration = Duration::from_mins(4);
 /// Most characters of a service's text in one line.
 const MAX_DETAIL: usize = 300;
 /// Code for too many leased messages, which concerns receive calls only.
@@ -28,8 +26,7 @@ pub(super) struct RequestContext<'a> {
 
 /// Classifies a response other than 200.
 pub(super) fn failure(answer: &ServiceResponse, context: &RequestContext<'_>) -> SqsCallError {
-    let SqsErrorBody { code, message } = read(answer);
-    let code = detail(&code);
+    let code = detail(&read_code(answer));
     let (status, operation) = (answer.status, context.operation);
     let code_or_status = || if code.is_empty() { status.as_str().into() } else { code.as_str().into() };
     let refusal = match SqsFault::from_code(&code) {
@@ -41,14 +38,15 @@ pub(super) fn failure(answer: &ServiceResponse, context: &RequestContext<'_>) ->
         SqsFault::Throttled => return SqsCallError::Throttled(answer.retry_after()),
         SqsFault::UnknownKey => SqsRefusal::UnknownKey,
         SqsFault::Expired => SqsRefusal::Expired,
-        SqsFault::Clock => clock(answer, context.now)
-            .unwrap_or(SqsRefusal::Clock { ahead: Duration::ZERO, behind: Duration::ZERO }),
+        SqsFault::ClockSkew => SqsRefusal::Clock(clock_skew(answer, context.now).unwrap_or_default()),
         // The text of such a response may repeat the signed request, session token included.
-        SqsFault::Signature => clock(answer, context.now).unwrap_or_else(|| SqsRefusal::Signature {
-            code: code_or_status(),
-            region: context.queue.region().into(),
-        }),
-        SqsFault::NotPermitted => SqsRefusal::NotPermitted { operation, detail: detail(&message).into() },
+        SqsFault::Signature => match clock_skew(answer, context.now) {
+            Some(skew) => SqsRefusal::Clock(skew),
+            None => SqsRefusal::Signature { code: code_or_status(), region: context.queue.region().into() },
+        },
+        SqsFault::NotPermitted => {
+            SqsRefusal::NotPermitted { operation, detail: detail(&error_message(&answer.body)).into() }
+        }
         SqsFault::NoQueue => SqsRefusal::NoQueue { queue: context.queue.to_string().into() },
         SqsFault::Other if status == StatusCode::TOO_MANY_REQUESTS => {
             return SqsCallError::Throttled(answer.retry_after());
@@ -67,20 +65,20 @@ pub(super) fn failure(answer: &ServiceResponse, context: &RequestContext<'_>) ->
 }
 
 /// Returns the clock skew if it exceeds the tolerance of signatures.
-fn clock(answer: &ServiceResponse, now: UnixMillis) -> Option<SqsRefusal> {
+fn clock_skew(answer: &ServiceResponse, now: UnixMillis) -> Option<ClockSkew> {
     let date = httpdate::parse_http_date(answer.headers.get(DATE)?.to_str().ok()?).ok()?;
     let theirs = UnixMillis(0).plus(date.duration_since(UNIX_EPOCH).ok()?);
-    let (ahead, behind) = (now.since(theirs), theirs.since(now));
-    (ahead.max(behind) > TOLERATED_SKEW).then_some(SqsRefusal::Clock { ahead, behind })
+    ClockSkew::beyond_tolerance(now, theirs)
 }
 
-fn read(answer: &ServiceResponse) -> SqsErrorBody {
-    let body = SqsErrorBody::parse(&answer.body);
-    if !body.code.is_empty() {
-        return body;
+/// Returns the error code of the body or, if it has none, of the header.
+fn read_code(answer: &ServiceResponse) -> String {
+    let code = error_code(&answer.body);
+    if !code.is_empty() {
+        return code;
     }
     let header = || answer.headers.get("x-amzn-errortype")?.to_str().ok();
-    SqsErrorBody { code: bare_code(header().unwrap_or_default()).to_owned(), ..body }
+    bare_code(header().unwrap_or_default()).to_owned()
 }
 
 /// Reduces a text to one line of printable characters.

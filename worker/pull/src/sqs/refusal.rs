@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chargegate_sqs_protocol::ClockSkew;
+
 use super::credentials::CredentialsError;
 use crate::engine::PullServiceError;
 use chargegate_storage::metric;
@@ -38,14 +40,9 @@ pub enum SqsRefusal {
     /// The clocks are too far apart for a valid signature.
     #[error(
         "this machine's clock {}, so it rejects the signature: set the clock, preferably by NTP",
-        describe_skew(*.ahead, *.behind)
+        describe_skew(*.0)
     )]
-    Clock {
-        /// Lead of this machine's clock, if known.
-        ahead: Duration,
-        /// Lag of this machine's clock, if known.
-        behind: Duration,
-    },
+    Clock(ClockSkew),
     /// The credentials do not permit the operation.
     #[error(
         "the AWS credentials for the queue do not permit {operation}: let a policy allow sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility, sqs:SendMessage and sqs:GetQueueAttributes on the queue, and its KMS key if it has one; it says: {detail}"
@@ -82,7 +79,7 @@ impl SqsRefusal {
         match self {
             Self::UnknownKey | Self::Expired | Self::Signature { .. } => true,
             Self::NoCredentials(_)
-            | Self::Clock { .. }
+            | Self::Clock(_)
             | Self::NotPermitted { .. }
             | Self::NoQueue { .. }
             | Self::Other { .. } => false,
@@ -121,7 +118,7 @@ impl From<SqsCallError> for PullServiceError {
     }
 }
 
-fn describe_skew(ahead: Duration, behind: Duration) -> String {
+fn describe_skew(ClockSkew { ahead, behind }: ClockSkew) -> String {
     let minutes = |time: Duration| match (time.as_secs() + 30) / 60 {
         1 => "1 minute".to_owned(),
         minutes => format!("{minutes} minutes"),

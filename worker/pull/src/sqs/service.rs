@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chargegate_core::UnixMillis;
+use chargegate_sqs_protocol::group_of_message;
 use serde::Serialize;
 
 use super::api::SqsApi;
-use super::message_group::group_of_message;
 use super::wire::{
     BatchRequest, BatchResults, DeleteEntry, GetQueueAttributes, QueueAttributes, ReceiveMessage,
     ReceivedMessages, SendEntry, SqsMessage, VisibilityEntry,

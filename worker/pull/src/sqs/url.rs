@@ -3,10 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chargegate_sqs_protocol::{EndpointScheme, QueueNameError, check_queue_name, is_name, region_of_host};
 use http::Uri;
 use http::uri::Authority;
-
-use super::endpoint;
 
 /// URL of a queue on Amazon SQS: `sqs://sqs.eu-central-1.amazonaws.com/123456789012/chargegate`, or
 /// `sqs+http://host:port/account/queue?region=name` for what speaks its protocol without TLS.
@@ -14,7 +13,7 @@ use super::endpoint;
 /// The region is part of Amazon's host names; `?region=` names it for other hosts, and takes precedence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqsQueueUrl {
-    scheme: Scheme,
+    scheme: EndpointScheme,
     authority: Authority,
     account: Box<str>,
     queue: Box<str>,
@@ -39,19 +38,13 @@ pub enum SqsQueueUrlError {
     Fifo,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scheme {
-    Https,
-    Http,
-}
-
 impl SqsQueueUrl {
     /// Returns the endpoint of calls.
     pub(super) fn endpoint(&self) -> Uri {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(match self.scheme {
-            Scheme::Https => http::uri::Scheme::HTTPS,
-            Scheme::Http => http::uri::Scheme::HTTP,
+            EndpointScheme::Https => http::uri::Scheme::HTTPS,
+            EndpointScheme::Http => http::uri::Scheme::HTTP,
         });
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
@@ -66,10 +59,7 @@ impl SqsQueueUrl {
     /// Returns the queue URL as a parameter of calls.
     pub(super) fn in_calls(&self) -> String {
         let Self { authority, account, queue, .. } = self;
-        let scheme = match self.scheme {
-            Scheme::Https => "https",
-            Scheme::Http => "http",
-        };
+        let scheme = self.scheme.as_str();
         format!("{scheme}://{authority}/{account}/{queue}")
     }
 
@@ -84,9 +74,9 @@ impl FromStr for SqsQueueUrl {
     fn from_str(text: &str) -> Result<Self, SqsQueueUrlError> {
         const MALFORMED: SqsQueueUrlError = SqsQueueUrlError::Malformed;
         let (scheme, rest) = text.split_once("://").ok_or(MALFORMED)?;
-        let (scheme, own_port) = match scheme {
-            "sqs" => (Scheme::Https, ":443"),
-            "sqs+http" => (Scheme::Http, ":80"),
+        let scheme = match scheme {
+            "sqs" => EndpointScheme::Https,
+            "sqs+http" => EndpointScheme::Http,
             _ => return Err(MALFORMED),
         };
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -96,24 +86,19 @@ impl FromStr for SqsQueueUrl {
         else {
             return Err(MALFORMED);
         };
-        // Clients omit the scheme's default port from the `Host` header, which is signed.
-        let host = host.strip_suffix(own_port).unwrap_or(host).to_ascii_lowercase();
+        let host = scheme.host_header(host);
         let authority: Authority = host.parse().map_err(|_| MALFORMED)?;
         let has_bad_port = host.rfind(':') > host.rfind(']') && authority.port_u16().is_none();
         if authority.host().is_empty() || host.contains('@') || has_bad_port {
             return Err(MALFORMED);
         }
-        if queue.strip_suffix(".fifo").is_some_and(endpoint::is_name) {
-            return Err(SqsQueueUrlError::Fifo);
-        }
-        if !endpoint::is_name(account) || !endpoint::is_name(queue) {
-            return Err(MALFORMED);
-        }
+        check_queue_name(account, queue).map_err(|error| match error {
+            QueueNameError::Malformed => MALFORMED,
+            QueueNameError::Fifo => SqsQueueUrlError::Fifo,
+        })?;
         let region = match query.split_once('=') {
-            None if query.is_empty() => {
-                endpoint::region(authority.host()).ok_or(SqsQueueUrlError::NoRegion)?
-            }
-            Some(("region", region)) if endpoint::is_name(region) => region,
+            None if query.is_empty() => region_of_host(authority.host()).ok_or(SqsQueueUrlError::NoRegion)?,
+            Some(("region", region)) if is_name(region) => region,
             _ => return Err(MALFORMED),
         };
         let region = region.into();
@@ -126,8 +111,8 @@ impl fmt::Display for SqsQueueUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { authority, account, queue, .. } = self;
         let scheme = match self.scheme {
-            Scheme::Https => "sqs",
-            Scheme::Http => "sqs+http",
+            EndpointScheme::Https => "sqs",
+            EndpointScheme::Http => "sqs+http",
         };
         write!(f, "{scheme}://{authority}/{account}/{queue}")
     }

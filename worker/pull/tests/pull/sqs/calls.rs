@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chargegate_core::{MessageToken, RequestId, SessionMessage, UnixMillis};
-use chargegate_pull::sqs::message_group;
+use chargegate_sqs_protocol::message_group;
 use chargegate_storage::queue::Queue as _;
 use serde_json::json;
 

@@ -1,34 +1,60 @@
-//! The error codes of the service.
+//! The errors of the service: code and message of a response, and the class of a code.
 
-use chargegate_core::json::{self, JsonMember, JsonValue};
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
 
-/// Reads the error code from the body of a response other than 200, without a namespace before it and a URL after it.
+use chargegate_core::json::{self, JsonMember, JsonMembers, JsonValue};
+
+/// Returns the error code in the body of a response other than 200, without a namespace before it and a URL after it.
 ///
-/// The body is JSON or, if another part of the service refuses the request, XML. A body of neither form has no code.
-pub(crate) fn error_code(body: &[u8]) -> String {
-    let code = json_code(body).or_else(|| xml_code(body)).unwrap_or_default();
-    let code = code.rsplit('#').next().unwrap_or_default();
-    code.split(':').next().unwrap_or_default().to_owned()
+/// The body is JSON or, if another part of the service refuses the request, XML. The code of a body of neither form is
+/// empty.
+#[must_use]
+pub fn error_code(body: &[u8]) -> String {
+    let code = match json::read_object(body, ["__type"]) {
+        Ok(Some(JsonMembers { named: [code], .. })) => text_of(code),
+        _ => xml_element(body, "<Code>", "</Code>"),
+    };
+    bare_code(&code.unwrap_or_default()).to_owned()
 }
 
-fn json_code(body: &[u8]) -> Option<String> {
-    let [code] = json::read_object(body, ["__type"]).ok()??.named;
-    match code {
-        JsonMember::Once(JsonValue::String(code)) => Some(code.decode().into_owned()),
-        _ => Some(String::new()),
+/// Returns the error message in such a body, or an empty text. It may repeat the text that was signed, session token
+/// included.
+#[must_use]
+pub fn error_message(body: &[u8]) -> String {
+    let message = match json::read_object(body, ["message", "Message"]) {
+        Ok(Some(JsonMembers { named: [message, capital], .. })) => {
+            text_of(message).or_else(|| text_of(capital))
+        }
+        _ => xml_element(body, "<Message>", "</Message>"),
+    };
+    message.unwrap_or_default()
+}
+
+/// Returns a code without a namespace before it and a URL after it.
+#[must_use]
+pub fn bare_code(text: &str) -> &str {
+    let text = text.rsplit('#').next().unwrap_or_default();
+    text.split(':').next().unwrap_or_default()
+}
+
+fn text_of(member: JsonMember<'_>) -> Option<String> {
+    match member {
+        JsonMember::Once(JsonValue::String(text)) => Some(text.decode().into_owned()),
+        _ => None,
     }
 }
 
-/// Reads the element `Code`, which contains only text and so needs no XML parser.
-fn xml_code(body: &[u8]) -> Option<String> {
-    let (_, rest) = std::str::from_utf8(body).ok()?.split_once("<Code>")?;
-    let (code, _) = rest.split_once("</Code>")?;
-    Some(code.trim().to_owned())
+/// Reads an element that contains only text, which needs no XML parser.
+fn xml_element(body: &[u8], start: &str, end: &str) -> Option<String> {
+    let (_, rest) = core::str::from_utf8(body).ok()?.split_once(start)?;
+    let (text, _) = rest.split_once(end)?;
+    Some(text.trim().to_owned())
 }
 
 /// The class of a service error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SqsFault {
+pub enum SqsFault {
     /// Too many requests were made.
     Throttled,
     /// The access key does not exist.
@@ -49,7 +75,8 @@ pub(crate) enum SqsFault {
 
 impl SqsFault {
     /// Returns the class of an error code, by "Common errors" of the API reference, in the spellings of both protocols.
-    pub(crate) fn from_code(code: &str) -> Self {
+    #[must_use]
+    pub fn from_code(code: &str) -> Self {
         match code {
             "ThrottlingException"
             | "Throttling"
@@ -89,24 +116,29 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(body: &str, expected: &str) {
-        assert_eq!(error_code(body.as_bytes()), expected, "{body}");
+    fn check(body: &str, code: &str, message: &str) {
+        let found = (error_code(body.as_bytes()), error_message(body.as_bytes()));
+        assert_eq!(found, (code.to_owned(), message.to_owned()), "{body}");
     }
 
     #[test]
-    fn the_code_is_read_from_json_and_from_xml() {
+    fn code_and_message_are_read_from_json_and_from_xml() {
         let json = r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"The specified queue does not exist."}"#;
-        check(json, "QueueDoesNotExist");
-        check(r#"{"__type":"AccessDeniedException:http://x/","Message":"no"}"#, "AccessDeniedException");
+        check(json, "QueueDoesNotExist", "The specified queue does not exist.");
+        check(
+            r#"{"__type":"AccessDeniedException:http://x/","Message":"no"}"#,
+            "AccessDeniedException",
+            "no",
+        );
         let xml = "<ErrorResponse><Error><Code>InvalidClientTokenId</Code><Message>no</Message></Error></ErrorResponse>";
-        check(xml, "InvalidClientTokenId");
-        check("<Error><Code> Throttling </Code>", "Throttling");
+        check(xml, "InvalidClientTokenId", "no");
+        check("<Error><Code> Throttling </Code>", "Throttling", "");
     }
 
     #[test]
-    fn other_bodies_have_no_code() {
+    fn other_bodies_have_neither_code_nor_message() {
         for body in ["", "[]", "{}", r#"{"__type":1}"#, "<Code>", "<html>502</html>", r#"{"__type":"A","#] {
-            check(body, "");
+            check(body, "", "");
         }
         assert_eq!(error_code(b"<Code>\xff</Code>"), "");
     }

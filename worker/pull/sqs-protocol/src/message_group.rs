@@ -1,5 +1,8 @@
 //! The message group of a message, by which SQS shares a queue fairly between clients.
 
+use alloc::format;
+use alloc::string::String;
+
 use chargegate_core::CallbackUrl;
 use chargegate_core::json::{self, JsonMember, JsonValue};
 
@@ -16,7 +19,8 @@ pub fn message_group(callback_url: &CallbackUrl) -> String {
 }
 
 /// Returns the group of an encoded message, or `None` if the message has no valid callback URL.
-pub(super) fn group_of_message(message: &str) -> Option<String> {
+#[must_use]
+pub fn group_of_message(message: &str) -> Option<String> {
     let [url] = json::read_object(message.as_bytes(), ["callback_url"]).ok()??.named;
     let JsonMember::Once(JsonValue::String(url)) = url else { return None };
     url.decode().parse().ok().map(|url| message_group(&url))
