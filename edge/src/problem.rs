@@ -23,7 +23,7 @@ impl From<ReadBodyError> for ProblemDetails {
         match error {
             ReadBodyError::TooLarge => ProblemDetails::new(ProblemKind::BodyTooLarge),
             ReadBodyError::Incomplete(RequestBodyError::Truncated) => {
-                ProblemDetails::new(ProblemKind::NotJson).with_detail("the body did not arrive whole")
+                ProblemDetails::new(ProblemKind::NotJson).with_detail("the body did not arrive completely")
             }
             ReadBodyError::Incomplete(RequestBodyError::TimedOut) => {
                 ProblemDetails::new(ProblemKind::BodyTooLate)

@@ -1,6 +1,7 @@
 //! Responses that the host sends in place of the component.
 
 use bytes::Bytes;
+use chargegate_core::ProblemKind;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
@@ -33,23 +34,25 @@ impl HostRefusal {
         }
     }
 
+    /// Returns the problem's title; problems that the component also reports have its title and type.
     fn title(self) -> &'static str {
         match self {
-            Self::SlowBody => "The body did not arrive in time",
+            Self::SlowBody => ProblemKind::BodyTooLate.title(),
             Self::TruncatedBody => "The body did not arrive completely",
-            Self::BodyTooLarge => "The body is longer than 8192 bytes",
+            Self::BodyTooLarge => ProblemKind::BodyTooLarge.title(),
             Self::Malformed => "The request is malformed",
             Self::Trapped => "The request failed; repeat it with the same Idempotency-Key",
-            Self::TimedOut => "The request was not confirmed; repeat it with the same Idempotency-Key",
+            Self::TimedOut => ProblemKind::NotConfirmed.title(),
         }
     }
 
-    /// Returns the problem type; problems that the component also reports have its type.
+    /// Returns the problem type.
     fn type_uri(self) -> &'static str {
         match self {
-            Self::BodyTooLarge => "urn:chargegate:problem:body-too-large",
-            Self::TimedOut => "urn:chargegate:problem:not-confirmed",
-            Self::SlowBody | Self::TruncatedBody | Self::Malformed | Self::Trapped => "about:blank",
+            Self::SlowBody => ProblemKind::BodyTooLate.type_uri(),
+            Self::BodyTooLarge => ProblemKind::BodyTooLarge.type_uri(),
+            Self::TimedOut => ProblemKind::NotConfirmed.type_uri(),
+            Self::TruncatedBody | Self::Malformed | Self::Trapped => "about:blank",
         }
     }
 
