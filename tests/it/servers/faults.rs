@@ -1,7 +1,5 @@
 //! Servers that are killed, restarted or refuse work under load. Only the servers are restarted by the tests.
 
-use std::time::Duration;
-
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
 use super::load::LoadGenerator;
@@ -134,13 +132,11 @@ async fn a_hung_redis_is_answered_503_in_time() {
     let system = TestSystem::start(&[]).await;
     system.ask("/before").await.request_id();
     system.redis.signal("STOP").unwrap();
-    let begin = tokio::time::Instant::now();
     let reply = system.ask("/hung").await;
     assert_eq!(reply.status, 503, "{}", reply.body);
     assert!(reply.headers.contains_key("retry-after"));
-    // The timeout of an enqueue is 2 s. Without it there would be no response before `CONT`, so the client's own
-    // deadline would pass.
-    assert!(begin.elapsed() < Duration::from_secs(40), "{:?}", begin.elapsed());
+    // The enqueue has timed out: without its limit, the host would have answered at its own, in other words.
+    assert!(reply.body.contains("did not confirm in time"), "{}", reply.body);
     system.redis.signal("CONT").unwrap();
     system.wait_until_ready().await;
     system.ask("/after").await.request_id();

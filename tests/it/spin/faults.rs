@@ -11,7 +11,7 @@ use crate::host::support::bounded;
 /// Timeout of the queue in tests with a hung server.
 const SHORT_TIMEOUT: (&str, &str) = ("queue_timeout_ms", "2000");
 /// Less than the 50 s after which the edge itself gives up, so that the queue's own timeout must have ended the call.
-const EDGE_TIMEOUT: Duration = Duration::from_secs(40);
+const REFUSAL_DEADLINE: Duration = Duration::from_secs(40);
 
 /// Starts the application on its own server and opens its connection.
 async fn up(redis: &RedisServer) -> SpinHost {
@@ -37,7 +37,7 @@ fn a_killed_server_is_503_and_is_used_again_after_its_restart() {
         let spin = up(&redis).await;
         redis.kill().unwrap();
         for _ in 0..3 {
-            assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
+            assert_refuses_in(&spin, REFUSAL_DEADLINE, "the queue is unavailable").await;
         }
         redis.restart().unwrap();
         assert_recovered(&spin).await;
@@ -56,7 +56,7 @@ fn a_hung_server_is_503_before_the_edge_gives_up() {
         redis.signal("STOP").unwrap();
         // The first request has a connection, the second must open one.
         for _ in 0..2 {
-            assert_refuses_in(&spin, EDGE_TIMEOUT, "did not confirm in time").await;
+            assert_refuses_in(&spin, REFUSAL_DEADLINE, "did not confirm in time").await;
         }
         redis.signal("CONT").unwrap();
         assert_recovered(&spin).await;
@@ -73,7 +73,7 @@ fn an_edge_that_times_out_first_leaves_the_queue_usable() {
         assert_accepted(&post(&mut spin.connect().await).await);
         redis.signal("STOP").unwrap();
         for _ in 0..2 {
-            assert_refuses_in(&spin, EDGE_TIMEOUT, "did not confirm in time").await;
+            assert_refuses_in(&spin, REFUSAL_DEADLINE, "did not confirm in time").await;
         }
         redis.signal("CONT").unwrap();
         assert_recovered(&spin).await;
@@ -102,7 +102,7 @@ fn a_server_with_a_password_gets_the_configured_one() {
         let redis = RedisServer::start(&redis_server(), &["--requirepass", password]).unwrap();
         for wrong in ["", "wrong"] {
             let spin = SpinHost::up([("queue_url", &*redis.url()), ("queue_password", wrong)]).await;
-            assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
+            assert_refuses_in(&spin, REFUSAL_DEADLINE, "the queue is unavailable").await;
         }
         let spin = SpinHost::up([("queue_url", &*redis.url()), ("queue_password", password)]).await;
         assert_accepted(&post(&mut spin.connect().await).await);
@@ -132,7 +132,7 @@ fn a_server_that_has_become_a_replica_is_503_until_it_is_a_primary_again() {
         let redis = RedisServer::start(&redis_server(), &[]).unwrap();
         let spin = up(&redis).await;
         let () = once(&redis.url(), "REPLICAOF 127.0.0.1 1");
-        assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
+        assert_refuses_in(&spin, REFUSAL_DEADLINE, "the queue is unavailable").await;
         let () = once(&redis.url(), "REPLICAOF NO ONE");
         assert_recovered(&spin).await;
     });
@@ -145,7 +145,7 @@ fn a_key_of_another_type_is_503() {
         let (url, prefix) = (streams.url.clone(), streams.prefix.clone());
         let () = streams.command(&format!("SET {prefix}:{{0}} taken"));
         let spin = SpinHost::up([("queue_url", &*url), ("queue_prefix", &prefix)]).await;
-        assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
+        assert_refuses_in(&spin, REFUSAL_DEADLINE, "the queue is unavailable").await;
         streams.clear();
         assert_recovered(&spin).await;
     });
@@ -158,7 +158,7 @@ fn malformed_queue_settings_confirm_nothing() {
         for wrong in [("queue_limit", "0"), ("queue_streams", "many"), ("queue_timeout_ms", "1s")] {
             let spin =
                 SpinHost::up([("queue_url", &*streams.url), ("queue_prefix", &streams.prefix), wrong]).await;
-            assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
+            assert_refuses_in(&spin, REFUSAL_DEADLINE, "the queue is unavailable").await;
         }
     });
 }

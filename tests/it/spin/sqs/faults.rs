@@ -14,7 +14,7 @@ use crate::host::support::bounded;
 /// Timeout of the queue in tests with a hung server; the edge gives up after 50 s.
 const LIMIT: (&str, &str) = ("queue_timeout_ms", "2000");
 /// Less than the 50 s after which the edge itself gives up.
-const EDGE_TIMEOUT: Duration = Duration::from_secs(40);
+const REFUSAL_DEADLINE: Duration = Duration::from_secs(40);
 const TAKEN: &str = r#"{"MD5OfMessageBody":"0","MessageId":"5fea7756-0ea4-451a-a703-a558b933e274"}"#;
 
 async fn over(peer: &ScriptedSqsServer) -> SpinHost {
@@ -30,11 +30,11 @@ fn a_killed_server_is_503_and_is_used_again_after_its_restart() {
         assert_accepted(&post(&mut spin.connect().await).await);
         server.kill().unwrap();
         for _ in 0..2 {
-            assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
+            assert_refuses_in(&spin, REFUSAL_DEADLINE, "the queue is unavailable").await;
         }
         server.restart().unwrap();
         // Moto lost the queue.
-        assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
+        assert_refuses_in(&spin, REFUSAL_DEADLINE, "the queue is unavailable").await;
         queue.create_again().unwrap();
         assert_accepted(&post(&mut spin.connect().await).await);
         assert_eq!((queue.receive_all().unwrap().len(), spin.instances()), (1, 1));
@@ -47,7 +47,7 @@ fn a_server_that_hangs_at_any_point_is_503_in_time() {
         let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", deaf.local_addr().unwrap());
         let spin = up(&url, "/1/q", &[LIMIT]).await;
-        assert_refuses_in(&spin, EDGE_TIMEOUT, "did not confirm in time").await;
+        assert_refuses_in(&spin, REFUSAL_DEADLINE, "did not confirm in time").await;
         let peer = ScriptedSqsServer::that(SqsBehavior::Begins("")).await;
         let spin = up(&peer.url(), "/1/q", &[LIMIT]).await;
         for beginning in [
@@ -56,7 +56,7 @@ fn a_server_that_hangs_at_any_point_is_503_in_time() {
             "HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{\"MessageId\":\"5fea\"",
         ] {
             peer.set(SqsBehavior::Begins(beginning));
-            assert_refuses_in(&spin, EDGE_TIMEOUT, "did not confirm in time").await;
+            assert_refuses_in(&spin, REFUSAL_DEADLINE, "did not confirm in time").await;
         }
         assert_eq!(spin.instances(), 1);
         // A request that must succeed after a hang gets the long timeout.
@@ -131,7 +131,7 @@ fn malformed_queue_settings_confirm_nothing() {
             ("aws_secret_access_key", ""),
         ] {
             let spin = up(&endpoint(), &queue.path(), &[wrong]).await;
-            assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
+            assert_refuses_in(&spin, REFUSAL_DEADLINE, "the queue is unavailable").await;
         }
         assert_eq!(queue.receive_all().unwrap(), []);
     });

@@ -5,7 +5,6 @@ use std::time::Duration;
 use chargegate_storage::StoreError;
 use chargegate_storage::store::Store as _;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::{PostgresHarness, outcomes, terminate, unavailable, until_ok};
 use crate::database::execute;
@@ -66,14 +65,19 @@ async fn a_server_without_connections_is_waited_for() {
     rig.record(0, 5).await.unwrap();
 }
 
+/// Returns the cause for which a record fails: which of the time limits ended it.
+async fn failure_cause(rig: &PostgresHarness) -> String {
+    let error = rig.record(0, 1).await.unwrap_err();
+    std::error::Error::source(&error).unwrap().to_string()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_is_waited_for_only_so_long() {
     let rig = PostgresHarness::new().await;
     let mut owner = rig.database.by_hand().await;
     execute(&mut owner, "BEGIN; LOCK TABLE request IN ACCESS EXCLUSIVE MODE").await;
-    let start = Instant::now();
-    unavailable(&rig.record(0, 1).await);
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    let cause = failure_cause(&rig).await;
+    assert!(cause.contains("lock timeout"), "{cause}");
     execute(&mut owner, "COMMIT").await;
     rig.record(0, 1).await.unwrap();
 }
@@ -88,11 +92,8 @@ async fn a_statement_may_take_only_so_long() {
              CREATE TRIGGER dawdle AFTER INSERT ON request EXECUTE FUNCTION public.dawdle()",
         )
         .await;
-    let start = Instant::now();
-    let error = rig.record(0, 1).await.unwrap_err();
-    let cause = std::error::Error::source(&error).unwrap().to_string();
+    let cause = failure_cause(&rig).await;
     assert!(cause.contains("statement timeout"), "{cause}");
-    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
     rig.database.execute("DROP TRIGGER dawdle ON request").await;
     rig.record(0, 1).await.unwrap();
 }

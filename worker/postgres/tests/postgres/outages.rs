@@ -10,7 +10,7 @@ use chargegate_postgres::{PostgresStore, migrate};
 use chargegate_servers::{PostgresServer, postgres_bin, postgres_next_bin};
 use chargegate_storage::store::{Recorded, Store as _};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{PATIENCE, open, outcomes, unavailable, until_ok};
 use crate::database::{connect, execute, parsed};
@@ -116,12 +116,11 @@ async fn a_server_that_is_stopped_in_its_tracks_keeps_nobody_waiting() {
     let (server, engine) = server(&postgres_bin()).await;
     engine.record(outcomes(0, 10)).await.unwrap();
     signal_all(&server, "STOP");
-    let start = Instant::now();
-    // One has a session, the other needs a new one.
-    let (record, backlog) = tokio::join!(engine.record(outcomes(10, 10)), engine.backlog());
+    // One has a session, the other needs a new one. Without the deadline of an operation both would wait for `CONT`.
+    let both = async { tokio::join!(engine.record(outcomes(10, 10)), engine.backlog()) };
+    let (record, backlog) = timeout(Duration::from_mins(2), both).await.expect("an operation never ends");
     unavailable(&record);
     unavailable(&backlog);
-    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
     signal_all(&server, "CONT");
     let (recorded, failures) = until_ok(|| engine.record(outcomes(10, 10))).await;
     assert_eq!(failures, 0);
@@ -164,10 +163,8 @@ async fn sessions_that_went_silent_while_idle_cost_no_failure() {
         assert!(Command::new("kill").args(["-s", name]).args(ids).status().unwrap().success());
     };
     signal("STOP");
-    let start = Instant::now();
+    // Fails if the session is used untested, and also if all eight are tested, which takes longer than an operation may.
     let recorded = engine.record(outcomes(1_000, 5)).await;
-    let took = start.elapsed();
     signal("CONT");
     assert!(recorded.is_ok(), "{recorded:?}");
-    assert!(took < Duration::from_secs(3), "{took:?}");
 }

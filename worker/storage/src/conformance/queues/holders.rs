@@ -39,10 +39,8 @@ pub(super) async fn a_message_comes_again_when_its_holder_dies<F: QueueFixture>(
     if !F::DEATH_IS_NOTICED {
         nothing_comes(&next, Duration::from_secs(1)).await;
     }
-    let began = Instant::now();
+    // Within `PATIENCE`, which is shorter than the lease where a death is noticed without its end.
     let again = lease(&next, count - done).await;
-    // Soon enough for a deadline of 10 s.
-    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
     assert_eq!(sorted(keys(&again)), sorted(keys(&held[done..])));
     assert_eq!(deliveries(&again), vec![2; count - done]);
     ack(&next, &again).await;
