@@ -1,6 +1,6 @@
 //! The command line of the load test and the plan that it describes.
 
-use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -68,9 +68,6 @@ pub(crate) struct ProductArgs {
     /// Number of workers
     #[arg(long, value_name = "COUNT", default_value = "1")]
     pub(crate) workers: NonZeroUsize,
-    /// Streams the queue spreads over
-    #[arg(long, value_name = "COUNT", default_value = "1")]
-    pub(crate) streams: NonZeroU16,
     /// Maximum number of concurrent calls to the authorization service, per worker
     #[arg(long, value_name = "CALLS", default_value = "256")]
     pub(crate) acl_slots: NonZeroUsize,

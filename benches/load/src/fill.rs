@@ -1,9 +1,7 @@
 //! Filling the queue with the messages that edges would enqueue.
 
-use std::num::NonZeroU16;
-
 use chargegate_core::{MessageToken, RequestId, SessionMessage, UnixMillis};
-use chargegate_redis_layout::{STREAM_FIELD, stream_for, stream_key};
+use chargegate_redis_layout::{STREAM_FIELD, stream_key};
 use redis::aio::MultiplexedConnection;
 
 use crate::error::LoadError;
@@ -12,34 +10,25 @@ use crate::ledger::{DRIVER_TOKEN, LoadLedger, SubmitOutcome, station};
 /// Number of messages in a pipeline.
 const PIPELINE_SIZE: u64 = 1_000;
 
-/// The streams to fill.
-#[derive(Debug)]
-pub(crate) struct QueueStreams<'a> {
-    pub(crate) prefix: &'a str,
-    pub(crate) count: NonZeroU16,
-}
-
 /// Enqueues a message for each request of the ledger, accepted at `now`.
 ///
 /// # Errors
 /// Returns an error if the server refuses a message, or a message cannot be created.
 pub(crate) async fn fill(
     redis: &mut MultiplexedConnection,
-    streams: &QueueStreams<'_>,
+    prefix: &str,
     ledger: &LoadLedger,
     callback_url: &str,
     now: impl Fn() -> u64,
 ) -> Result<(), LoadError> {
-    let keys: Vec<String> =
-        (0..streams.count.get()).map(|number| stream_key(streams.prefix, number)).collect();
+    let key = stream_key(prefix);
     let mut number = 0;
     while number < ledger.requests() {
         let end = (number + PIPELINE_SIZE).min(ledger.requests());
         let mut batch = redis::pipe();
         for number in number..end {
             let text = message(number, callback_url, now()).ok_or(LoadError::Message)?.encode();
-            let key = keys.get(usize::from(stream_for(&text, streams.count))).ok_or(LoadError::Message)?;
-            batch.cmd("XADD").arg(key).arg("*").arg(STREAM_FIELD).arg(text).ignore();
+            batch.cmd("XADD").arg(&key).arg("*").arg(STREAM_FIELD).arg(text).ignore();
         }
         batch.query_async::<()>(redis).await?;
         for number in number..end {

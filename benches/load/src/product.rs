@@ -85,7 +85,6 @@ impl ProductSettings<'_> {
         vec![
             format!("--queue-url={}", self.given.redis_url),
             format!("--queue-prefix={}", self.prefix),
-            format!("--queue-streams={}", self.product.streams),
             "--callback-allow=127.0.0.0/8".to_owned(),
             "--ops-listen=127.0.0.1:0".to_owned(),
             "--log=warn".to_owned(),

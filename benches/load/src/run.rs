@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use crate::args::{LoadArgs, LoadMode, RequestRate};
 use crate::client::LoadClient;
 use crate::error::LoadError;
-use crate::fill::{QueueStreams, fill};
+use crate::fill::fill;
 use crate::ledger::{LedgerTotals, LoadLedger, PhaseDurations};
 use crate::peers::LoadPeers;
 use crate::process::{self, ProcessUsage};
@@ -112,10 +112,9 @@ impl LoadRun {
     pub(crate) async fn drain(&mut self, mode: LoadMode, messages: u64) -> Result<LoadReport, LoadError> {
         let ledger = Arc::new(LoadLedger::new(messages, Duration::ZERO));
         let peers = LoadPeers::start(&ledger, self.args.acl_delay).map_err(LoadError::LoadPeers)?;
-        let streams = QueueStreams { prefix: &self.name, count: self.args.product.streams };
         let filling = Instant::now();
         let now = || millis((self.clock)());
-        fill(&mut self.servers.redis, &streams, &ledger, &peers.callback_url(), now).await?;
+        fill(&mut self.servers.redis, &self.name, &ledger, &peers.callback_url(), now).await?;
         let filled = filling.elapsed();
         let before = self.servers.counters().await?;
         ledger.begin(Instant::now(), now());
@@ -191,7 +190,6 @@ impl LoadRun {
         let flags = [
             format!("--queue-url={}", self.args.given.redis_url),
             format!("--queue-prefix={}", self.name),
-            format!("--queue-streams={}", self.args.product.streams),
             format!("--database-url={}", self.servers.database),
             "--json".to_owned(),
         ];

@@ -137,7 +137,7 @@ impl LoadServers {
     /// Returns an error if a server is unavailable.
     pub(crate) async fn clean(&mut self, prefix: &str) -> Result<(), LoadError> {
         let keys: Vec<String> =
-            redis::cmd("KEYS").arg(format!("{prefix}:*")).query_async(&mut self.redis).await?;
+            redis::cmd("KEYS").arg(format!("{{{prefix}}}:*")).query_async(&mut self.redis).await?;
         if !keys.is_empty() {
             redis::cmd("UNLINK").arg(keys).query_async::<()>(&mut self.redis).await?;
         }

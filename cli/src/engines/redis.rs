@@ -17,7 +17,6 @@ pub(super) fn connector(url: &str, args: &QueueArgs) -> Result<Box<dyn QueueConn
     let url =
         url.parse().map_err(|error: chargegate_redis::RedisUrlError| SettingError::QueueUrl(error.into()))?;
     Ok(Box::new(RedisConnector(RedisSettings {
-        streams: args.queue_streams,
         prefix: args.checked_prefix()?.to_owned(),
         // Only an edge enforces the limit.
         depth_limit: u64::MAX,
@@ -76,7 +75,7 @@ fn with_remedy(error: RedisOpenError) -> EngineOpenError {
             format!("put a valid user and password into {QUEUE_URL}, as redis://user:password@host")
         }
         RedisOpenError::NotPermitted { prefix, .. } => format!(
-            "let an ACL rule allow the user in {QUEUE_URL} the keys {prefix}:*, and scripts, streams, strings, hashes \
+            "let an ACL rule allow the user in {QUEUE_URL} the keys {{{prefix}}}:*, and scripts, streams, strings, hashes \
              and INFO"
         ),
         RedisOpenError::TooOld { .. } => format!("use Redis 7.0 or later, or any Valkey, in {QUEUE_URL}"),
@@ -84,16 +83,12 @@ fn with_remedy(error: RedisOpenError) -> EngineOpenError {
             format!("set its maxmemory-policy to noeviction, or use another server in {QUEUE_URL}")
         }
         RedisOpenError::Replica { .. } => format!("use its primary in {QUEUE_URL}"),
-        RedisOpenError::Cluster { .. } => {
-            format!("use a server in {QUEUE_URL} that is standalone or has replicas")
+        RedisOpenError::OtherNode { .. } => {
+            format!("use the node in {QUEUE_URL} that owns the slot of the keys")
         }
         RedisOpenError::WrongType { .. } => {
             format!("use another database in {QUEUE_URL}, as redis://host/1, or delete the key")
         }
-        RedisOpenError::Streams { prefix, .. } => format!(
-            "give every edge and worker the same --queue-streams (CHARGEGATE_QUEUE_STREAMS, queue_streams); to change \
-             it, drain the queue and delete the keys {prefix}:*"
-        ),
         RedisOpenError::Refused { .. } => format!("check {QUEUE_URL}"),
     };
     EngineOpenError::new(error, remedy)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Read as _;
-use std::num::{NonZeroU16, NonZeroU64};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use super::SettingError;
@@ -25,9 +25,6 @@ pub(crate) struct QueueArgs {
     /// Prefix of the queue's keys in Redis
     #[arg(long, env = "CHARGEGATE_QUEUE_PREFIX", value_name = "NAME", default_value = "chargegate")]
     queue_prefix: String,
-    /// Number of streams of the queue in Redis; must be the same for every edge and worker
-    #[arg(long, env = "CHARGEGATE_QUEUE_STREAMS", value_name = "STREAMS", default_value = "1")]
-    pub(crate) queue_streams: NonZeroU16,
     /// Cloudflare API token that may read and write queues; prefer the environment variable to the flag
     #[arg(long, env = "CLOUDFLARE_API_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     cloudflare_api_token: Option<String>,

@@ -3,25 +3,20 @@
 use std::time::Duration;
 
 use chargegate_core::MAX_MESSAGE_BYTES;
-use chargegate_redis_layout::{STREAM_COUNT, STREAM_FIELD, history_key, stream_for, stream_key};
+use chargegate_redis_layout::{STREAM_FIELD, stream_key};
 
 use crate::{RedisEnqueueError, RedisQueueSettings};
 
-/// The script that appends a message to the stream with index `ARGV[2]`, from zero, of all streams `KEYS[2..]`, unless
-/// they contain `ARGV[1]` messages already.
+/// The script that appends the message `ARGV[3]` as field `ARGV[2]` to the stream `KEYS[1]`, unless that contains
+/// `ARGV[1]` messages already.
 ///
-/// Returns 1 if appended and 0 if full, else the code of the server's error, or `STREAMS` if the workers have noted
-/// another number of streams in the field `ARGV[5]` of the hash `KEYS[1]`, as they would never read some of these.
+/// Returns 1 if appended and 0 if full, else the code of the server's error.
 ///
 /// It is one script so that concurrent producers keep to the limit exactly. The stream is never trimmed, since that
 /// would drop messages that are leased and not yet decided.
 const APPEND: &str = "\
-local noted = redis.call('HGET', KEYS[1], ARGV[5])
-if noted and tonumber(noted) ~= #KEYS - 1 then return 'STREAMS' end
-local waiting = 0
-for i = 2, #KEYS do waiting = waiting + redis.call('XLEN', KEYS[i]) end
-if waiting >= tonumber(ARGV[1]) then return 0 end
-local added = redis.pcall('XADD', KEYS[ARGV[2] + 2], '*', ARGV[3], ARGV[4])
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
+local added = redis.pcall('XADD', KEYS[1], '*', ARGV[2], ARGV[3])
 if type(added) == 'table' and added.err then
   return string.match(added.err, '%u%u%u+') or 'ERR'
 end
@@ -65,17 +60,14 @@ impl RedisCommand {
         if message.len() > MAX_MESSAGE_BYTES {
             return Err(RedisEnqueueError::TooLarge);
         }
-        let streams = settings.streams.get();
-        let mut arguments = vec![APPEND.into(), RedisArgument::Number(i64::from(streams) + 1)];
-        arguments.push(history_key(&settings.prefix).as_str().into());
-        arguments.extend((0..streams).map(|number| stream_key(&settings.prefix, number).as_str().into()));
-        arguments.extend([
+        let arguments = vec![
+            APPEND.into(),
+            RedisArgument::Number(1),
+            stream_key(&settings.prefix).as_str().into(),
             RedisArgument::Number(settings.limit.into()),
-            RedisArgument::Number(stream_for(message, settings.streams).into()),
             STREAM_FIELD.into(),
             message.into(),
-            STREAM_COUNT.into(),
-        ]);
+        ];
         Ok(Self { name: "EVAL", arguments })
     }
 
@@ -136,14 +128,12 @@ mod tests {
 
     #[test]
     fn a_message_is_appended_unchanged_to_its_stream() {
-        let settings = settings(&[("queue_prefix", "p"), ("queue_streams", "3"), ("queue_limit", "160")]);
+        let settings = settings(&[("queue_prefix", "p"), ("queue_limit", "160")]);
         let command = RedisCommand::append(&settings, "foobar").unwrap();
         assert_eq!(command.name, "EVAL");
         let number = RedisArgument::Number;
-        let keys = ["p:history".into(), "p:{0}".into(), "p:{1}".into(), "p:{2}".into()];
-        // 0xbf9cf968 modulo 3.
-        let rest = [number(160), number(1), "m".into(), "foobar".into(), "streams".into()];
-        assert_eq!(command.arguments[1..], [[number(4)].as_slice(), &keys, &rest].concat());
+        let expected = [number(1), "{p}:messages".into(), number(160), "m".into(), "foobar".into()];
+        assert_eq!(command.arguments[1..], expected);
     }
 
     #[test]
@@ -164,7 +154,6 @@ mod tests {
             (vec![RedisReply::Number(0)], Err(RedisEnqueueError::Full)),
             (vec![code("OOM")], Err(RedisEnqueueError::Full)),
             (vec![code("READONLY")], refused("READONLY")),
-            (vec![code("STREAMS")], refused("STREAMS")),
             (vec![RedisReply::Number(2)], unexpected()),
             (vec![RedisReply::Number(1), RedisReply::Number(1)], unexpected()),
             (vec![RedisReply::Nil], unexpected()),

@@ -47,7 +47,7 @@ impl QueueEngineError for RedisEnqueueError {
         match self {
             // When a connection fails, hosts do not distinguish a wrong password from a server that is down.
             Self::Connect(_) => true,
-            Self::Command(Some(code)) => matches!(&**code, "NOAUTH" | "NOPERM" | "STREAMS" | "WRONGPASS"),
+            Self::Command(Some(code)) => matches!(&**code, "NOAUTH" | "NOPERM" | "WRONGPASS"),
             Self::Command(None) | Self::UnexpectedReply | Self::Full | Self::TooLarge | Self::TimedOut => {
                 false
             }
@@ -62,9 +62,6 @@ impl fmt::Display for RedisEnqueueError {
             Self::TooLarge => f.write_str("the message is too large"),
             Self::TimedOut => f.write_str("the server did not confirm in time"),
             Self::Connect(text) => write!(f, "cannot connect: {text}"),
-            Self::Command(Some(code)) if code == "STREAMS" => {
-                f.write_str("the workers use another number of streams: set queue_streams to theirs")
-            }
             Self::Command(Some(code)) => write!(f, "a command failed: {code}"),
             Self::Command(None) => f.write_str("a command failed"),
             Self::UnexpectedReply => f.write_str("the server's reply is not understood"),
@@ -79,7 +76,7 @@ mod tests {
     #[test]
     fn only_errors_that_other_settings_may_resolve_invalidate_them() {
         assert!(RedisEnqueueError::Connect("refused".into()).invalidates_settings());
-        for code in ["NOAUTH", "NOPERM", "STREAMS", "WRONGPASS"] {
+        for code in ["NOAUTH", "NOPERM", "WRONGPASS"] {
             assert!(RedisEnqueueError::Command(Some(code.into())).invalidates_settings(), "{code}");
         }
         for code in ["LOADING", "MISCONF", "READONLY", "BUSY", "ERR"] {

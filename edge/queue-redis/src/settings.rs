@@ -1,14 +1,10 @@
 //! The settings of the queue on Redis.
 
 use std::fmt::{self, Write as _};
-use std::num::NonZeroU16;
 use std::time::Duration;
 
 use chargegate_queue::{ComponentSettings, ComponentSettingsError, parse_number, parse_timeout};
 use chargegate_redis_layout::STREAM_PREFIX;
-
-/// Bounds the number of streams: each append names all of them, since their lengths are summed.
-const MAX_STREAMS: NonZeroU16 = NonZeroU16::new(1_024).unwrap();
 
 /// The settings of the queue on Redis.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,8 +12,7 @@ pub struct RedisQueueSettings {
     /// The server's URL, including credentials.
     pub(crate) url: String,
     pub(crate) prefix: String,
-    pub(crate) streams: NonZeroU16,
-    /// The depth limit over all streams.
+    /// The depth limit.
     pub(crate) limit: u32,
     /// The time limit of one message, over all of its exchanges.
     pub(crate) timeout: Duration,
@@ -32,7 +27,6 @@ impl ComponentSettings for RedisQueueSettings {
         "queue_password",
         "queue_database",
         "queue_prefix",
-        "queue_streams",
         "queue_limit",
         "queue_timeout_ms",
         "queue_waitaof_ms",
@@ -51,17 +45,10 @@ impl ComponentSettings for RedisQueueSettings {
         if prefix.contains(['{', '}']) {
             return Err(ComponentSettingsError("queue_prefix must not contain braces"));
         }
-        let streams = ComponentSettingsError("queue_streams must be a number from 1 to 1024");
         let limit = ComponentSettingsError("queue_limit must be a number from 1 to 4294967295");
         Ok(Self {
             url: build_url(&set)?,
             prefix,
-            streams: parse_number(
-                set("queue_streams"),
-                NonZeroU16::MIN..=MAX_STREAMS,
-                NonZeroU16::MIN,
-                streams,
-            )?,
             limit: parse_number(set("queue_limit"), 1..=u32::MAX, 100_000, limit)?,
             timeout,
             waitaof: (!waitaof.is_zero()).then_some(waitaof),
@@ -71,10 +58,7 @@ impl ComponentSettings for RedisQueueSettings {
 
 impl fmt::Debug for RedisQueueSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisQueueSettings")
-            .field("prefix", &self.prefix)
-            .field("streams", &self.streams)
-            .finish_non_exhaustive()
+        f.debug_struct("RedisQueueSettings").field("prefix", &self.prefix).finish_non_exhaustive()
     }
 }
 
@@ -170,7 +154,6 @@ mod tests {
     fn numbers_outside_their_range_are_refused() {
         for (name, least, most) in [
             ("queue_database", 0_u64, 65_535),
-            ("queue_streams", 1, 1_024),
             ("queue_limit", 1, u64::from(u32::MAX)),
             ("queue_timeout_ms", 1, 60_000),
             ("queue_waitaof_ms", 0, 1_499),

@@ -99,7 +99,7 @@ async fn a_failover_that_drops_writes_loses_exactly_those_and_they_are_counted()
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     eventually("the replica has every message", async || {
         let length: usize =
-            redis::cmd("XLEN").arg("chargegate:{0}").query_async(&mut connection).await.unwrap();
+            redis::cmd("XLEN").arg("{chargegate}:messages").query_async(&mut connection).await.unwrap();
         (length == IN_FLIGHT).then_some(())
     })
     .await;
@@ -107,7 +107,7 @@ async fn a_failover_that_drops_writes_loses_exactly_those_and_they_are_counted()
     let recorded = heartbeat(&system).await;
     eventually("the replica has the heartbeat", async || {
         let kept: Option<i64> = redis::cmd("HGET")
-            .arg("chargegate:history")
+            .arg("{chargegate}:history")
             .arg("beat")
             .query_async(&mut connection)
             .await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chargegate_servers::{RedisServer, redis_server, valkey_server};
 
 use super::host::SpinHost;
-use super::support::{TestStreams, assert_accepted, assert_refused, assert_refuses_in, info, once, post};
+use super::support::{TestStream, assert_accepted, assert_refused, assert_refuses_in, info, once, post};
 use crate::host::support::bounded;
 
 /// Timeout of the queue in tests with a hung server.
@@ -89,7 +89,7 @@ fn a_cut_connection_fails_no_request() {
             let killed: i64 = once(&redis.url(), "CLIENT KILL TYPE normal SKIPME yes");
             assert_eq!(killed, 1);
             assert_recovered(&spin).await;
-            let depth: u64 = once(&redis.url(), "XLEN chargegate:{0}");
+            let depth: u64 = once(&redis.url(), "XLEN {chargegate}:messages");
             assert_eq!(depth, confirmed);
         }
     });
@@ -141,12 +141,12 @@ fn a_server_that_has_become_a_replica_is_503_until_it_is_a_primary_again() {
 #[test]
 fn a_key_of_another_type_is_503() {
     bounded(async {
-        let mut streams = TestStreams::new();
-        let (url, prefix) = (streams.url.clone(), streams.prefix.clone());
-        let () = streams.command(&format!("SET {prefix}:{{0}} taken"));
+        let mut stream = TestStream::new();
+        let (url, prefix) = (stream.url.clone(), stream.prefix.clone());
+        let () = stream.command(&format!("SET {{{prefix}}}:messages taken"));
         let spin = SpinHost::up([("queue_url", &*url), ("queue_prefix", &prefix)]).await;
         assert_refuses_in(&spin, REFUSAL_DEADLINE, "the queue is unavailable").await;
-        streams.clear();
+        stream.clear();
         assert_recovered(&spin).await;
     });
 }
@@ -154,10 +154,10 @@ fn a_key_of_another_type_is_503() {
 #[test]
 fn malformed_queue_settings_confirm_nothing() {
     bounded(async {
-        let streams = TestStreams::new();
-        for wrong in [("queue_limit", "0"), ("queue_streams", "many"), ("queue_timeout_ms", "1s")] {
+        let stream = TestStream::new();
+        for wrong in [("queue_limit", "0"), ("queue_timeout_ms", "1s")] {
             let spin =
-                SpinHost::up([("queue_url", &*streams.url), ("queue_prefix", &streams.prefix), wrong]).await;
+                SpinHost::up([("queue_url", &*stream.url), ("queue_prefix", &stream.prefix), wrong]).await;
             assert_refuses_in(&spin, REFUSAL_DEADLINE, "the queue is unavailable").await;
         }
     });

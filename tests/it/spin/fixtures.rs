@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use super::compose::SpinQueue;
 use super::host::SpinHost;
 use super::sqs;
-use super::support::TestStreams;
+use super::support::TestStream;
 use crate::edge_fixtures::request;
 use crate::edge_fixtures::runner::{self, EdgeUnderTest, FixtureCase, FixtureResponse, QueueBehavior};
 use crate::host::support::bounded;
@@ -31,7 +31,7 @@ trait FixtureServer {
     async fn take(&mut self) -> Vec<String>;
 }
 
-impl FixtureServer for TestStreams {
+impl FixtureServer for TestStream {
     const ENGINE: SpinQueue = SpinQueue::Redis;
     const SCHEME: &'static str = "redis";
 
@@ -44,12 +44,12 @@ impl FixtureServer for TestStreams {
     }
 
     fn fill(&mut self) -> Option<Vec<(&'static str, String)>> {
-        let () = self.command(&format!("XADD {}:{{0}} * m first", self.prefix));
+        let () = self.command(&format!("XADD {{{}}}:messages * m first", self.prefix));
         Some(vec![("queue_limit", "1".into())])
     }
 
     async fn take(&mut self) -> Vec<String> {
-        let mut messages = self.messages(0);
+        let mut messages = self.messages();
         self.clear();
         messages.retain(|message| message != "first");
         messages
@@ -147,7 +147,7 @@ async fn run(server: impl FixtureServer) {
 
 #[test]
 fn every_fixture_case_holds_with_a_queue_in_redis() {
-    bounded(async { run(TestStreams::new()).await });
+    bounded(async { run(TestStream::new()).await });
 }
 
 #[test]

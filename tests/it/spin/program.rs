@@ -40,7 +40,7 @@ fn a_real_spin_accepts_requests_up_to_the_limit_and_after_a_server_restart() {
             assert_accepted(&post(&mut client).await);
         }
         assert_refused(&post(&mut client).await, "the queue is full");
-        let depth: u64 = once(&redis.url(), "XLEN chargegate:{0}");
+        let depth: u64 = once(&redis.url(), "XLEN {chargegate}:messages");
         assert_eq!(depth, 3);
         redis.kill().unwrap();
         assert_refused(&post(&mut client).await, "the queue is unavailable");

@@ -17,29 +17,25 @@ pub(super) async fn assert_refuses_in(spin: &SpinHost, limit: Duration, detail: 
     assert!(start.elapsed() < limit, "refused after {:?}", start.elapsed());
 }
 
-/// The streams of one test on a shared server; deleted on drop.
-pub(super) struct TestStreams {
+/// The stream of one test on a shared server; deleted on drop.
+pub(super) struct TestStream {
     pub(super) url: String,
     pub(super) prefix: String,
     connection: Connection,
-    count: u16,
 }
 
-impl TestStreams {
-    /// Creates one stream on the shared server.
+impl TestStream {
+    /// Creates a stream on the shared server.
     pub(super) fn new() -> Self {
-        Self::on(&env::var("REDIS_URL").expect("REDIS_URL must name a server"), 1)
-    }
-
-    pub(super) fn on(url: &str, count: u16) -> Self {
-        let connection = Redis::open(url).unwrap().get_connection().unwrap();
+        let url = env::var("REDIS_URL").expect("REDIS_URL must name a server");
+        let connection = Redis::open(&*url).unwrap().get_connection().unwrap();
         let prefix = format!("test-{:032x}", rand::random::<u128>());
-        Self { url: url.to_owned(), prefix, connection, count }
+        Self { url, prefix, connection }
     }
 
-    /// Returns all messages of one stream, each the only field of its entry.
-    pub(super) fn messages(&mut self, number: u16) -> Vec<String> {
-        let key = stream_key(&self.prefix, number);
+    /// Returns all messages, each the only field of its entry.
+    pub(super) fn messages(&mut self) -> Vec<String> {
+        let key = stream_key(&self.prefix);
         let entries: Vec<(String, Vec<(String, String)>)> = self.connection.xrange_all(key).unwrap();
         let fields = entries.into_iter().map(|(_, fields)| <[_; 1]>::try_from(fields).expect("one field"));
         fields
@@ -50,16 +46,14 @@ impl TestStreams {
             .collect()
     }
 
-    /// Returns the length of the first stream.
+    /// Returns the number of messages.
     pub(super) fn depth(&mut self) -> usize {
-        self.connection.xlen(stream_key(&self.prefix, 0)).unwrap()
+        self.connection.xlen(stream_key(&self.prefix)).unwrap()
     }
 
-    /// Deletes the streams.
+    /// Deletes the stream.
     pub(super) fn clear(&mut self) {
-        for number in 0..self.count {
-            let _: () = self.connection.del(stream_key(&self.prefix, number)).unwrap();
-        }
+        let _: () = self.connection.del(stream_key(&self.prefix)).unwrap();
     }
 
     /// Runs a command.
@@ -68,7 +62,7 @@ impl TestStreams {
     }
 }
 
-impl Drop for TestStreams {
+impl Drop for TestStream {
     fn drop(&mut self) {
         self.clear();
     }

@@ -1,4 +1,4 @@
-//! Connections that come back, and commands that end.
+//! A connection that reconnects, and commands with a deadline.
 
 use std::time::Duration;
 
@@ -16,38 +16,44 @@ use chargegate_storage::Effects;
 use chargegate_storage::QueueError;
 use chargegate_storage::metric;
 
-/// The longest a command takes, a connection included.
+/// Deadline of a command, including connecting.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest that connecting and introducing oneself takes.
+/// Deadline of connecting and authenticating.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// Bounds of the waits between attempts to connect.
 const RECONNECT_BASE: Duration = Duration::from_millis(50);
 const RECONNECT_CAP: Duration = Duration::from_secs(1);
 
-/// Failure of a command, which may have been executed.
+/// Failure of a command, which may have been executed all the same.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
-    /// The server said so. What it says is kept only where it cannot repeat what it was sent.
+    /// The server refused the command. Its text is kept only where it cannot repeat an argument.
     #[error("the server refused: {code} {detail}")]
     Refused {
-        /// The first word of its answer.
+        /// First word of the error.
         code: String,
-        /// The rest.
+        /// Rest of the error.
         detail: String,
     },
-    /// The connection could not be made, or broke.
+    /// The server is a cluster node that does not own the queue's hash slot.
+    #[error("the cluster keeps the queue's keys on another node: {target}")]
+    Redirected {
+        /// Hash slot and address of the node that owns it.
+        target: String,
+    },
+    /// The connection could not be established, or broke.
     #[error("the connection failed")]
     Broken(#[source] RedisError),
-    /// What came back is not what the command gives. The client's error repeats it, a message's body included, and is
-    /// not kept.
-    #[error("the answer cannot be understood")]
+    /// The reply is not one of the command. The client's error repeats it, including message bodies, and is dropped.
+    #[error("the reply is malformed")]
     Unreadable,
-    /// Nothing came back in time.
-    #[error("no answer in time")]
+    /// No reply came in time.
+    #[error("no reply in time")]
     TimedOut,
 }
 
 impl CommandError {
-    /// Returns whether the server refused with this code.
+    /// Returns whether the server refused with the code `expected`.
     pub(super) fn is(&self, expected: &str) -> bool {
         matches!(self, Self::Refused { code, .. } if code == expected)
     }
@@ -55,9 +61,9 @@ impl CommandError {
     /// Returns whether a new connection may help.
     fn breaks(&self) -> bool {
         match self {
-            // A replica now, or someone changed the passwords: the address may lead elsewhere.
+            // The server became a replica, or its passwords changed: the address may resolve to another server now.
             Self::Refused { code, .. } => matches!(code.as_str(), "READONLY" | "NOAUTH" | "MASTERDOWN"),
-            Self::Broken(_) | Self::Unreadable | Self::TimedOut => true,
+            Self::Redirected { .. } | Self::Broken(_) | Self::Unreadable | Self::TimedOut => true,
         }
     }
 }
@@ -74,13 +80,16 @@ impl From<RedisError> for CommandError {
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType => return Self::Unreadable,
             _ => {}
         }
-        let said = error.clone().into_server_errors().and_then(|errors| {
-            let (_, said) = errors.first()?;
-            Some((said.code().to_owned(), said.details().unwrap_or_default().to_owned()))
+        let reply = error.clone().into_server_errors().and_then(|errors| {
+            let (_, reply) = errors.first()?;
+            Some((reply.code().to_owned(), reply.details().unwrap_or_default().to_owned()))
         });
-        match said {
-            // "unknown command" goes on with the arguments, which may hold a message.
+        match reply {
+            // "unknown command" is followed by the arguments, which may contain a message.
             Some((code, _)) if code == "ERR" => Self::Refused { code, detail: String::new() },
+            Some((code, detail)) if matches!(code.as_str(), "MOVED" | "ASK") => {
+                Self::Redirected { target: detail }
+            }
             Some((code, detail)) => Self::Refused { code, detail },
             None => Self::Broken(error),
         }
@@ -93,7 +102,7 @@ impl From<CommandError> for QueueError {
     }
 }
 
-/// A connection that is made again, after jittered waits, when it breaks; callers share it.
+/// A shared connection that reconnects when it breaks, after jittered waits.
 #[derive(Debug)]
 pub(super) struct RedisConnection {
     client: Client,
@@ -108,19 +117,19 @@ struct ConnectionSlot {
     connection: Option<MultiplexedConnection>,
     /// Number of connections so far.
     generation: u64,
-    /// Attempts to connect that failed since the last one that did not.
+    /// Failed attempts to connect since the last success.
     failures: u32,
     not_before: Option<Instant>,
 }
 
 impl RedisConnection {
-    /// A link whose commands block on the server for at most `block`; nothing is connected yet.
+    /// Creates a connection whose commands block on the server for at most `block`; connects at the first command.
     ///
     /// # Errors
-    /// The URL cannot be used.
+    /// The URL is not usable.
     pub(super) fn new(url: &RedisUrl, block: Duration, effects: Effects) -> RedisResult<Self> {
         if url.is_tls() {
-            // The client takes the process's provider. One that is there already serves as well.
+            // The client uses the process's default provider. One that is already installed serves as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let config = AsyncConnectionConfig::new()
@@ -131,23 +140,23 @@ impl RedisConnection {
         Ok(Self { client, config, deadline: COMMAND_TIMEOUT + block, effects, slot: Mutex::default() })
     }
 
-    /// Connects if disconnected, and returns the number of the connection.
+    /// Connects if there is no connection; returns the number of the connection.
     pub(super) async fn connect(&self) -> Result<u64, CommandError> {
         let connecting = async { self.connection().await.map(|(generation, _)| generation) };
         tokio::time::timeout(self.deadline, connecting).await.unwrap_or(Err(CommandError::TimedOut))
     }
 
-    /// Does a command.
+    /// Executes a command.
     pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, CommandError> {
         self.attempt(async |connection| command.query_async(connection).await).await
     }
 
-    /// Does several commands at once; all or none where the pipeline says so.
+    /// Executes several commands in one round trip; all or none if the pipeline is atomic.
     pub(super) async fn run_all<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, CommandError> {
         self.attempt(async |connection| commands.query_async(connection).await).await
     }
 
-    /// Runs a script.
+    /// Executes a script.
     pub(super) async fn call<T: FromRedisValue>(
         &self,
         script: &ScriptInvocation<'_>,
@@ -171,7 +180,7 @@ impl RedisConnection {
     }
 
     async fn connection(&self) -> Result<(u64, MultiplexedConnection), CommandError> {
-        // One caller connects, the others wait for it.
+        // One caller connects while the others wait.
         let mut slot = self.slot.lock().await;
         if let Some(connection) = &slot.connection {
             return Ok((slot.generation, connection.clone()));
@@ -202,7 +211,7 @@ impl RedisConnection {
         }
     }
 
-    /// Gives up a connection, unless there is a newer one already.
+    /// Drops a connection, unless there is a newer one.
     async fn forget(&self, generation: u64) {
         let mut slot = self.slot.lock().await;
         if slot.generation == generation {

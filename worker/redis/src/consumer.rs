@@ -1,4 +1,4 @@
-//! Identity of this worker on the server, and its heartbeat.
+//! The consumer of this worker, and its heartbeat.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,68 +7,63 @@ use redis::cmd;
 use tokio::time::MissedTickBehavior;
 use tracing::warn;
 
-use super::RedisState;
+use super::RedisQueueState;
 use super::connection::{CommandError, RedisConnection};
-use super::reclaim::milliseconds;
-use super::streams::StreamSet;
+use super::keys::RedisKeys;
+use super::source::milliseconds;
 use chargegate_storage::Effects;
 use chargegate_storage::metric;
 
 /// Interval of heartbeats.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
-/// For how long that holds: its messages are taken over when it has said nothing for so long.
+/// Time after the last heartbeat at which the entries of a consumer are reclaimed.
 const HEARTBEAT_TTL: Duration = Duration::from_secs(5);
-const HOST_FILE: &str = "/proc/sys/kernel/hostname";
+/// File with the name of this machine.
+const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
 
-/// A consumer of the group. Its name is this process's alone: two that shared it would take each other's messages for
-/// their own.
+/// A consumer of the group. Its name is unique to this process: two processes that shared it would take each other's
+/// entries for their own.
 #[derive(Clone, Debug)]
-pub(super) struct StreamConsumer {
+pub(super) struct RedisConsumer {
     pub(super) name: String,
-    pub(super) alive_key: String,
+    pub(super) heartbeat_key: String,
 }
 
-impl StreamConsumer {
-    /// A new one, named after this machine, for those who look at the group.
-    pub(super) async fn new(streams: &StreamSet, effects: &Effects) -> Self {
-        let host = tokio::fs::read_to_string(HOST_FILE).await.unwrap_or_default();
+impl RedisConsumer {
+    /// Creates a consumer named after this machine, for operators who inspect the group.
+    pub(super) async fn new(keys: &RedisKeys, effects: &Effects) -> Self {
+        let host = tokio::fs::read_to_string(HOSTNAME_FILE).await.unwrap_or_default();
         let host: String =
             host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).take(63).collect();
         let host = if host.is_empty() { "worker" } else { &host };
         let name = format!("{host}-{:016x}", effects.random.bits());
-        Self { alive_key: streams.alive_key(&name), name }
+        Self { heartbeat_key: keys.heartbeat(&name), name }
     }
 
-    /// Says that it lives.
-    pub(super) async fn send_heartbeat(&self, link: &RedisConnection) -> Result<(), CommandError> {
-        let alive = milliseconds(HEARTBEAT_TTL);
-        // A server whose memory is full prolongs a key, and sets none.
-        if link.run(cmd("PEXPIRE").arg(&self.alive_key).arg(alive)).await? {
+    /// Sends a heartbeat.
+    pub(super) async fn send_heartbeat(&self, connection: &RedisConnection) -> Result<(), CommandError> {
+        let ttl = milliseconds(HEARTBEAT_TTL);
+        // A server whose memory is full extends the life of a key, but does not set one.
+        if connection.run(cmd("PEXPIRE").arg(&self.heartbeat_key).arg(ttl)).await? {
             return Ok(());
         }
-        link.run(cmd("SET").arg(&self.alive_key).arg(1).arg("PX").arg(alive)).await
+        connection.run(cmd("SET").arg(&self.heartbeat_key).arg(1).arg("PX").arg(ttl)).await
     }
 }
 
-/// Says again and again that the worker lives, and hands back what was read for a lease that did not wait for it.
-pub(super) async fn live(shared: Arc<RedisState>) {
-    let mut beats = tokio::time::interval(HEARTBEAT_INTERVAL);
-    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut silent = false;
+/// Sends heartbeats periodically.
+pub(super) async fn run_heartbeat(state: Arc<RedisQueueState>) {
+    let mut ticks = tokio::time::interval(HEARTBEAT_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
     loop {
-        beats.tick().await;
-        let said = shared.consumer.send_heartbeat(&shared.link).await;
-        if let Err(error) = &said
-            && !silent
+        ticks.tick().await;
+        let sent = state.consumer.send_heartbeat(&state.connection).await;
+        if let Err(error) = &sent
+            && !failing
         {
-            warn!(error = %error, cause = metric::cause(error), "cannot tell the queue that this worker lives; trying again");
+            warn!(error = %error, cause = metric::cause(error), "could not send a heartbeat; retrying");
         }
-        silent = said.is_err();
-        let unclaimed: Vec<_> = shared.prefetch.unclaimed().into_iter().map(|message| message.key).collect();
-        if !unclaimed.is_empty()
-            && let Err(error) = shared.release(&unclaimed).await
-        {
-            warn!(error = %error, cause = metric::cause(&error), "could not release messages; their leases will expire");
-        }
+        failing = sent.is_err();
     }
 }

@@ -1,4 +1,4 @@
-//! Entries of a stream, and how replies of the server are read.
+//! Entries of a stream, parsed from replies of the server.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use chargegate_core::{MAX_MESSAGE_BYTES, UnixMillis};
 use chargegate_redis_layout::STREAM_FIELD;
 use redis::{FromRedisValue, ParsingError, Value};
 
-/// The id of an entry in its stream: the server's time in milliseconds, and a number within it.
+/// Id of an entry in its stream: the server's time in milliseconds, and a sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct EntryId {
     milliseconds: u64,
@@ -15,14 +15,14 @@ pub(super) struct EntryId {
 }
 
 impl EntryId {
-    /// No entry that a stream takes from `milliseconds` on comes before this, and none it took earlier comes after,
-    /// unless the stream's newest does.
+    /// Returns an id that precedes those of all entries added from `milliseconds` on, and follows those of earlier
+    /// entries, unless the newest entry of the stream follows it.
     pub(super) fn before(milliseconds: u64) -> Self {
-        // A store may keep numbers with a sign.
+        // A store may keep signed numbers.
         Self { milliseconds: milliseconds.saturating_sub(1), sequence: u64::MAX >> 1 }
     }
 
-    /// Returns when the server added the entry, by its clock.
+    /// Returns the time at which the entry was added, by the server's clock.
     pub(super) fn time(self) -> UnixMillis {
         UnixMillis(self.milliseconds).min(UnixMillis::MAX)
     }
@@ -34,7 +34,7 @@ impl fmt::Display for EntryId {
     }
 }
 
-/// Text that is not an id.
+/// The text is not the id of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EntryIdError;
 
@@ -47,7 +47,7 @@ impl FromStr for EntryId {
             milliseconds: milliseconds.parse().map_err(|_| EntryIdError)?,
             sequence: sequence.parse().map_err(|_| EntryIdError)?,
         };
-        // One spelling for each id.
+        // Each id has one spelling.
         if id.to_string() == text { Ok(id) } else { Err(EntryIdError) }
     }
 }
@@ -67,16 +67,16 @@ impl redis::ToRedisArgs for EntryId {
 
 impl redis::ToSingleRedisArg for EntryId {}
 
-/// An entry as it was read.
+/// An entry that was read.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct StreamEntry {
     pub(super) id: EntryId,
-    /// The message's bytes; empty where the entry is none of ours.
+    /// The message; empty where the entry is not one of ours.
     pub(super) body: Vec<u8>,
 }
 
-/// The entries in a reply, whoever wrote them: what is no message has an empty body, which is poison, and never
-/// fails the entries beside it.
+/// The entries in a reply. An entry that is not a message has an empty body, which is poison, and does not fail the
+/// entries beside it.
 #[derive(Default)]
 pub(super) struct StreamEntries(pub(super) Vec<StreamEntry>);
 
@@ -89,7 +89,7 @@ impl FromRedisValue for StreamEntries {
         };
         let mut read = Vec::with_capacity(entries.len());
         for entry in entries {
-            // Nothing stands where an entry was deleted.
+            // A deleted entry is nil.
             if entry != Value::Nil {
                 read.push(StreamEntry::from_redis_value(entry)?);
             }
@@ -100,10 +100,10 @@ impl FromRedisValue for StreamEntries {
 
 impl FromRedisValue for StreamEntry {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let Value::Array(parts) = value else { return Err("not an entry".into()) };
-        let mut parts = parts.into_iter();
-        let id = EntryId::from_redis_value(parts.next().unwrap_or(Value::Nil))?;
-        let fields = match parts.next() {
+        let Value::Array(items) = value else { return Err("not an entry".into()) };
+        let mut items = items.into_iter();
+        let id = EntryId::from_redis_value(items.next().unwrap_or(Value::Nil))?;
+        let fields = match items.next() {
             Some(Value::Array(fields)) => fields,
             _ => Vec::new(),
         };
@@ -111,11 +111,11 @@ impl FromRedisValue for StreamEntry {
     }
 }
 
-/// The reply of a read of one stream: its entries, none when nothing came in time.
+/// Reply of a read of one stream: its entries, none if the read timed out.
 #[derive(Default)]
-pub(super) struct ReadReply(pub(super) StreamEntries);
+pub(super) struct StreamReadReply(pub(super) StreamEntries);
 
-impl FromRedisValue for ReadReply {
+impl FromRedisValue for StreamReadReply {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         match value {
             Value::Nil => Ok(Self::default()),
@@ -127,8 +127,8 @@ impl FromRedisValue for ReadReply {
     }
 }
 
-/// The message in the fields of an entry, if they hold exactly one. One that is too long is cut, which it stays
-/// too long for: whatever is in a stream, the window holds bounded memory.
+/// Returns the message in the fields of an entry if there is exactly one. A message that is too long is truncated to
+/// a length that is still too long: memory stays bounded whatever the stream contains.
 fn message(fields: Vec<Value>) -> Vec<u8> {
     let mut found = None;
     let mut fields = fields.into_iter();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_the_one_field_of_its_name() {
+    fn a_message_is_the_only_field_of_its_name() {
         check(vec![text("m"), text("body")], b"body");
         check(vec![text("x"), text("1"), text("m"), text("body")], b"body");
         check(vec![text("m"), Value::BulkString(vec![0xff, 0])], b"\xff\0");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_message_is_cut_and_stays_too_long() {
+    fn a_long_message_is_truncated_and_stays_too_long() {
         for (length, kept) in [(MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES), (1 << 20, MAX_MESSAGE_BYTES + 1)] {
             let body = message(vec![text("m"), Value::BulkString(vec![b'x'; length])]);
             assert_eq!(body.len(), kept);
@@ -193,10 +193,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_stands_for_what_was_deleted() {
+    fn a_deleted_entry_is_nil() {
         let reply = Value::Array(vec![Value::Nil, Value::Array(vec![text("5-1"), Value::Nil])]);
         let StreamEntries(entries) = StreamEntries::from_redis_value(reply).unwrap();
         assert_eq!(entries.len(), 1);
-        assert!(ReadReply::from_redis_value(Value::Nil).unwrap().0.0.is_empty());
+        assert!(StreamReadReply::from_redis_value(Value::Nil).unwrap().0.0.is_empty());
     }
 }

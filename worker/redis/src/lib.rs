@@ -1,36 +1,34 @@
-//! The queue on Redis or Valkey streams, for any number of workers.
+//! The queue on a Redis or Valkey stream, for any number of workers.
 //!
-//! Workers share each stream through one consumer group. What a worker read is pending for it, until it has recorded the
-//! outcome and acknowledges and deletes the entry. Each worker is a consumer of its own and says every second that it
-//! lives; what one that fell silent left pending, the others take over. A stream has one reader in each worker, which
-//! reads only what a lease asks for: a backlog stays on the server.
+//! Workers share the stream through one consumer group. An entry that a worker read is pending for it until the worker
+//! has recorded the outcome, and acks and deletes the entry. Each worker is a consumer that sends a heartbeat every
+//! second; the pending entries of a consumer whose heartbeat stopped are reclaimed by the others. The
+//! [pull engine](chargegate_pull::engine) reads only as many messages as leases ask for: a backlog stays on the server.
 
 mod connection;
 mod consumer;
 mod entry;
 #[cfg(test)]
-mod fake;
-mod in_flight;
+mod fake_server;
 mod inspect;
+mod keys;
 mod open;
-mod prefetch;
-mod queue;
-mod reader;
 mod reclaim;
 mod script;
-mod streams;
+mod source;
 #[cfg(test)]
 mod tests;
 mod url;
 mod warning;
 
 use std::fmt;
-use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use chargegate_core::MAX_MESSAGE_BYTES;
+use async_trait::async_trait;
+use chargegate_core::{EnqueueError, MAX_MESSAGE_BYTES};
+use chargegate_pull::engine::PullEngine;
 use chargegate_redis_layout::{STREAM_FIELD, STREAM_GROUP, STREAM_PREFIX};
 use redis::cmd;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -38,49 +36,43 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use self::connection::{CommandError, RedisConnection};
-use self::consumer::StreamConsumer;
-use self::in_flight::InFlightEntries;
+use self::consumer::RedisConsumer;
 pub use self::inspect::RedisInspector;
+use self::keys::RedisKeys;
 pub use self::open::RedisOpenError;
-use self::prefetch::Prefetcher;
-use self::reader::{READ_BLOCK, ReclaimSchedule, StreamReader};
-use self::streams::StreamSet;
+use self::source::{MAX_BLOCK, RedisStreamSource};
 pub use self::url::{RedisUrl, RedisUrlError};
 pub use self::warning::RedisWarning;
-use async_trait::async_trait;
 use chargegate_storage::Effects;
 use chargegate_storage::QueueError;
 use chargegate_storage::history::{HistorySource, QueueObservation};
 use chargegate_storage::metric;
 pub use chargegate_storage::queue::EnqueueFailure;
-use chargegate_storage::queue::MessageKey;
+use chargegate_storage::queue::{LeasedMessage, MessageKey, Producer, Queue, QueueDepth};
 use chargegate_storage::spawn_signalling_end;
 
-/// The longest that taking leave of the server takes.
+/// Time limit of deregistering the consumer.
 const DEREGISTER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Settings of the queue on Redis.
+/// Settings of a queue on Redis.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
-    /// URL of the server.
+    /// Address of the server.
     pub url: RedisUrl,
-    /// Number of streams; the same for all writers and readers.
-    pub streams: NonZeroU16,
-    /// Prefix of all keys.
+    /// Prefix of all keys, which is their hash tag.
     pub prefix: String,
-    /// Messages that may wait in all streams together, leased ones included; more are refused.
+    /// Maximum number of messages in the stream, leased ones included; further ones are refused.
     pub depth_limit: u64,
-    /// Lease of a message while its worker is alive.
+    /// Time for which a leased message stays with a living worker.
     pub message_lease: Duration,
 }
 
 impl RedisSettings {
-    /// The usual settings.
+    /// Returns the default settings.
     #[must_use]
     pub fn new(url: RedisUrl) -> Self {
         Self {
             url,
-            streams: NonZeroU16::MIN,
             prefix: STREAM_PREFIX.to_owned(),
             depth_limit: 1_000_000,
             message_lease: Duration::from_secs(30),
@@ -88,94 +80,83 @@ impl RedisSettings {
     }
 }
 
-/// The engine, connected to its server; clones share it.
+/// A queue on a Redis stream, connected to its server; clones share the connections.
 #[derive(Clone)]
 pub struct RedisQueue {
-    shared: Arc<RedisState>,
-    tasks: TaskTracker,
+    state: Arc<RedisQueueState>,
+    engine: PullEngine<RedisStreamSource>,
+    heartbeat: TaskTracker,
     stop: CancellationToken,
     ended: CancellationToken,
-    /// Ends the tasks with the last clone.
-    _end: Arc<DropGuard>,
+    /// Stops the heartbeat when the last clone is dropped.
+    _stop_on_drop: Arc<DropGuard>,
 }
 
-struct RedisState {
+#[derive(Debug)]
+struct RedisQueueState {
     settings: RedisSettings,
-    streams: StreamSet,
-    consumer: StreamConsumer,
-    link: RedisConnection,
-    prefetch: Prefetcher,
-    in_flight: InFlightEntries,
-    /// By stream: something was left behind just now.
-    hints: Box<[AtomicBool]>,
+    keys: RedisKeys,
+    consumer: RedisConsumer,
+    /// Connection for commands that do not block.
+    connection: RedisConnection,
+    /// Whether a message was released just now, so that a pass over stale entries is due.
+    reclaim_now: AtomicBool,
     effects: Effects,
 }
 
-/// A link for commands that do not block.
-fn link(settings: &RedisSettings, effects: Effects) -> Result<RedisConnection, RedisOpenError> {
+/// Creates a connection for commands that do not block.
+fn connect(settings: &RedisSettings, effects: Effects) -> Result<RedisConnection, RedisOpenError> {
     RedisConnection::new(&settings.url, Duration::ZERO, effects)
         .map_err(|error| open::describe(settings)(error.into()))
 }
 
 impl RedisQueue {
-    /// Connects to the server, looks whether it can be trusted, creates what is missing and begins to read when asked.
+    /// Connects to the server, checks its configuration, creates the stream and its group if they are missing, and
+    /// starts to read when a lease asks for messages.
     ///
     /// The warnings are for the operator.
     ///
     /// # Errors
-    /// [`RedisOpenError`] says what is in the way and what to do about it.
+    /// [`RedisOpenError`].
     pub async fn open(
         settings: RedisSettings,
         effects: Effects,
     ) -> Result<(Self, Vec<RedisWarning>), RedisOpenError> {
-        let link = link(&settings, effects.clone())?;
-        let warnings = open::check(&link, &settings).await?;
-        let streams = StreamSet::new(&settings.prefix, settings.streams);
-        open::prepare(&link, &settings, &streams).await?;
-        let consumer = StreamConsumer::new(&streams, &effects).await;
-        match consumer.send_heartbeat(&link).await {
+        let connection = connect(&settings, effects.clone())?;
+        let warnings = open::check(&connection, &settings).await?;
+        let keys = RedisKeys::new(&settings.prefix);
+        open::prepare(&connection, &settings, &keys).await?;
+        let consumer = RedisConsumer::new(&keys, &effects).await;
+        match consumer.send_heartbeat(&connection).await {
             Err(error) if !open::is_full(&error) => return Err(open::describe(&settings)(error)),
             Ok(()) | Err(_) => {}
         }
-        let count = streams.keys().len();
-        let shared = Arc::new(RedisState {
-            prefetch: Prefetcher::new(count),
-            in_flight: InFlightEntries::new(count, settings.message_lease),
+        let reading = RedisConnection::new(&settings.url, MAX_BLOCK, effects.clone())
+            .map_err(|error| open::describe(&settings)(error.into()))?;
+        let state = Arc::new(RedisQueueState {
             settings,
+            keys,
             consumer,
-            link,
-            hints: (0..count).map(|_| AtomicBool::new(false)).collect(),
-            streams,
-            effects,
+            connection,
+            reclaim_now: AtomicBool::new(false),
+            effects: effects.clone(),
         });
-        let stop = CancellationToken::new();
-        let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
-        for (stream, key) in shared.streams.keys().iter().cloned().enumerate() {
-            let settings = &shared.settings;
-            let link = RedisConnection::new(&settings.url, READ_BLOCK, shared.effects.clone())
-                .map_err(|error| open::describe(settings)(error.into()))?;
-            let reader = StreamReader {
-                shared: Arc::clone(&shared),
-                stream,
-                key,
-                link,
-                schedule: ReclaimSchedule::default(),
-            };
-            spawn_signalling_end(&ended, tasks.track_future(reader.run(stop.clone())));
-        }
-        let live = consumer::live(Arc::clone(&shared));
-        let living = stop.clone().run_until_cancelled_owned(live);
-        spawn_signalling_end(&ended, tasks.track_future(living));
-        tasks.close();
-        let end = Arc::new(stop.clone().drop_guard());
-        Ok((Self { shared, tasks, stop, ended, _end: end }, warnings))
+        let engine = PullEngine::start(RedisStreamSource::new(Arc::clone(&state), reading), effects);
+        let (stop, ended, heartbeat) =
+            (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let beat = stop.clone().run_until_cancelled_owned(consumer::run_heartbeat(Arc::clone(&state)));
+        spawn_signalling_end(&ended, heartbeat.track_future(beat));
+        heartbeat.close();
+        let stop_on_drop = Arc::new(stop.clone().drop_guard());
+        Ok((Self { state, engine, heartbeat, stop, ended, _stop_on_drop: stop_on_drop }, warnings))
     }
 
-    /// Puts a message into the queue. `Ok` comes after the server confirmed it, at the durability it is set to.
+    /// Adds a message to the queue; returns `Ok` after the server confirmed it, with the durability that the server is
+    /// configured for.
     ///
     /// # Errors
-    /// [`EnqueueFailure`]; the message was not enqueued then, except that after
-    /// [`EnqueueFailure::Unavailable`] it may have been.
+    /// [`EnqueueFailure`]; the message was not enqueued then, except that after [`EnqueueFailure::Unavailable`] it may
+    /// have been.
     pub async fn enqueue(&self, body: String) -> Result<(), EnqueueFailure> {
         let result = self.try_enqueue(&body).await;
         metric::enqueue(result.as_ref().err().map(EnqueueFailure::as_str));
@@ -186,76 +167,97 @@ impl RedisQueue {
         if body.len() > MAX_MESSAGE_BYTES {
             return Err(EnqueueFailure::TooLarge);
         }
-        self.shared.check_open()?;
-        let streams = &self.shared.streams;
-        let mut call = script::ENQUEUE.prepare_invoke();
-        call.key(streams.keys()).arg(self.shared.settings.depth_limit);
-        // Lua counts from one.
-        call.arg(streams.number_for(body) + 1).arg(STREAM_FIELD).arg(body);
-        let taken: bool = self.shared.link.call(&call).await.map_err(QueueError::from)?;
-        if taken { Ok(()) } else { Err(EnqueueFailure::DepthLimit) }
+        self.check_open()?;
+        let mut call = script::ENQUEUE.key(&self.state.keys.stream);
+        call.arg(self.state.settings.depth_limit).arg(STREAM_FIELD).arg(body);
+        let added: bool = self.state.connection.call(&call).await.map_err(QueueError::from)?;
+        if added { Ok(()) } else { Err(EnqueueFailure::DepthLimit) }
     }
 
-    /// Comes back once a part of the engine has ended, by a fault or because it was closed: it cannot be relied on then.
+    /// Waits until a task of the queue has ended, after a fault or because the queue was closed. The queue is not
+    /// usable then.
     pub async fn ended(&self) {
-        self.ended.cancelled().await;
+        tokio::select! {
+            () = self.ended.cancelled() => {}
+            () = self.engine.ended() => {}
+        }
     }
 
-    /// Stops reading, hands back what no lease came for, and takes leave of the server. What is still leased then
-    /// goes to other workers at once, or soon if the server does not answer within two seconds. Later calls on any clone get [`QueueError::Closed`].
+    /// Stops reading, releases messages that no lease claimed, and deregisters the consumer. Messages that are still
+    /// leased are reclaimed by other workers at once, or when the heartbeat expires if the server does not answer in
+    /// time. Later calls on any clone fail with [`QueueError::Closed`].
     pub async fn close(&self) {
-        let unclaimed: Vec<_> = self.shared.prefetch.close().into_iter().map(|message| message.key).collect();
+        self.engine.close().await;
         self.stop.cancel();
-        self.tasks.wait().await;
-        let leaving = self.shared.leave(&unclaimed);
-        let left = tokio::time::timeout(DEREGISTER_TIMEOUT, leaving).await;
-        if let Err(error) = left.unwrap_or_else(|_| Err(CommandError::TimedOut.into())) {
-            warn!(error = %error, cause = metric::cause(&error), "could not take leave of the queue; others will notice");
+        self.heartbeat.wait().await;
+        let deregistered = tokio::time::timeout(DEREGISTER_TIMEOUT, self.state.deregister()).await;
+        if let Err(error) = deregistered.unwrap_or(Err(CommandError::TimedOut)) {
+            warn!(
+                error = %error, cause = metric::cause(&error),
+                "could not deregister the consumer; its messages will be reclaimed"
+            );
         }
+    }
+
+    fn check_open(&self) -> Result<(), QueueError> {
+        if self.engine.is_closed() { Err(QueueError::Closed) } else { Ok(()) }
     }
 }
 
-impl RedisState {
-    /// Hands messages back, says that this worker no longer lives, and deletes its consumers that have nothing pending.
-    async fn leave(&self, unclaimed: &[MessageKey]) -> Result<(), QueueError> {
-        self.release(unclaimed).await?;
-        self.link.run::<()>(cmd("DEL").arg(&self.consumer.alive_key)).await?;
-        for stream in self.streams.keys() {
-            let mut call = script::DELETE_IDLE_CONSUMERS.key(stream);
-            call.arg(STREAM_GROUP).arg(self.streams.alive_key(""));
-            self.link.call::<()>(&call).await?;
-        }
-        Ok(())
-    }
-
-    /// Makes the reader of a stream search for stale entries at once.
-    fn hint(&self, stream: usize) {
-        if let Some(hint) = self.hints.get(stream) {
-            hint.store(true, Ordering::Relaxed);
-        }
-    }
-
-    fn take_hint(&self, stream: usize) -> bool {
-        self.hints.get(stream).is_some_and(|hint| hint.swap(false, Ordering::Relaxed))
+impl RedisQueueState {
+    /// Ends the heartbeat, and deletes dead consumers without pending entries.
+    async fn deregister(&self) -> Result<(), CommandError> {
+        self.connection.run::<()>(cmd("DEL").arg(&self.consumer.heartbeat_key)).await?;
+        let mut call = script::DELETE_DEAD_CONSUMERS.key(&self.keys.stream);
+        call.arg(STREAM_GROUP).arg(self.keys.heartbeat(""));
+        self.connection.call(&call).await
     }
 }
 
-impl fmt::Debug for RedisQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine")
-            .field("settings", &self.shared.settings)
-            .field("consumer", &self.shared.consumer)
-            .finish_non_exhaustive()
+#[async_trait]
+impl Queue for RedisQueue {
+    async fn lease(&self, max: usize, wait: Duration) -> Result<Vec<LeasedMessage>, QueueError> {
+        self.engine.lease(max, wait).await
+    }
+
+    async fn ack(&self, keys: Vec<MessageKey>) -> Result<(), QueueError> {
+        self.engine.ack(keys).await
+    }
+
+    async fn release(&self, keys: Vec<MessageKey>) -> Result<(), QueueError> {
+        self.engine.release(keys).await
+    }
+
+    async fn depth(&self) -> Result<QueueDepth, QueueError> {
+        let depth = self.engine.depth().await?;
+        Ok(QueueDepth { limit: self.state.settings.depth_limit, ..depth })
+    }
+}
+
+#[async_trait]
+impl Producer for RedisQueue {
+    async fn enqueue(&self, body: String) -> Result<(), EnqueueError> {
+        Ok(RedisQueue::enqueue(self, body).await?)
     }
 }
 
 #[async_trait]
 impl HistorySource for RedisQueue {
     async fn observe(&self, known_heartbeat: u64) -> Result<QueueObservation, QueueError> {
-        self.shared.check_open()?;
+        self.check_open()?;
         let mut call = script::OBSERVE.prepare_invoke();
-        call.key(self.shared.streams.history_key()).key(self.shared.streams.keys()).arg(known_heartbeat);
-        let (kept_heartbeat, kept_enqueued, enqueued, begun_heartbeat) = self.shared.link.call(&call).await?;
+        call.key(&self.state.keys.history).key(&self.state.keys.stream).arg(known_heartbeat);
+        let (kept_heartbeat, kept_enqueued, enqueued, begun_heartbeat) =
+            self.state.connection.call(&call).await?;
         Ok(QueueObservation { kept_heartbeat, kept_enqueued, enqueued, begun_heartbeat })
+    }
+}
+
+impl fmt::Debug for RedisQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisQueue")
+            .field("settings", &self.state.settings)
+            .field("consumer", &self.state.consumer)
+            .finish_non_exhaustive()
     }
 }

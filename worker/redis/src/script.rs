@@ -1,27 +1,23 @@
-//! Scripts that the server runs atomically.
+//! Scripts: steps that the server executes atomically, so that no other worker interferes.
 
 use std::sync::LazyLock;
 
 use redis::Script;
 
-/// Adds a message to stream `ARGV[2]` of all streams `KEYS`, unless `ARGV[1]` messages wait already; says whether it
-/// did.
+/// Adds the message `ARGV[3]` as field `ARGV[2]` to the stream `KEYS[1]`, unless the stream has `ARGV[1]` entries or
+/// more; returns whether it did.
 pub(super) static ENQUEUE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-        local waiting = 0
-        for _, stream in ipairs(KEYS) do
-          waiting = waiting + redis.call('XLEN', stream)
-        end
-        if waiting >= tonumber(ARGV[1]) then return 0 end
-        redis.call('XADD', KEYS[tonumber(ARGV[2])], '*', ARGV[3], ARGV[4])
+        if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
+        redis.call('XADD', KEYS[1], '*', ARGV[2], ARGV[3])
         return 1
         ",
     )
 });
 
-/// Acknowledges and deletes the entries `ARGV[2..]`. A transaction would do, but a server whose memory is full refuses to
-/// queue commands, even those that make room.
+/// Acks and deletes the entries `ARGV[2..]`. Not a transaction: a server whose memory is full refuses to queue commands,
+/// even those that free memory.
 pub(super) static ACKNOWLEDGE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -31,8 +27,8 @@ pub(super) static ACKNOWLEDGE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Makes the entries `ARGV[4..]` consumer `ARGV[3]`'s, of those that are still consumer `ARGV[2]`'s, unless a key
-/// `KEYS[2]` says that this one lives; answers with them.
+/// Assigns those of the entries `ARGV[4..]` that still belong to consumer `ARGV[2]` to consumer `ARGV[3]`, unless the
+/// heartbeat key `KEYS[2]` of the former exists; returns them.
 pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -50,8 +46,8 @@ pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Gives the entries `ARGV[4]`, `ARGV[6]` and so on to consumer `ARGV[3]`, of those that are still consumer `ARGV[2]`'s;
-/// each with the count of deliveries that follows it.
+/// Assigns those of the entries `ARGV[4]`, `ARGV[6]` and so on that still belong to consumer `ARGV[2]` to consumer
+/// `ARGV[3]`, each with the number of deliveries that follows it.
 pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -66,9 +62,9 @@ pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Deletes the consumers of `KEYS[1]` that have nothing pending and that no key says to live, its name being
-/// `ARGV[2]` and the consumer's; answers with how many.
-pub(super) static DELETE_IDLE_CONSUMERS: LazyLock<Script> = LazyLock::new(|| {
+/// Deletes the consumers of `KEYS[1]` that have no pending entries and no heartbeat key, which is `ARGV[2]` followed by
+/// the consumer's name; returns their number. All keys are in one hash slot.
+pub(super) static DELETE_DEAD_CONSUMERS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         local deleted = 0
@@ -88,18 +84,16 @@ pub(super) static DELETE_IDLE_CONSUMERS: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Counts what was ever added to the streams `KEYS[2..]`, and begins the next beat in the hash `KEYS[1]`, unless that
-/// knows a lower one than `ARGV[1]`; see [`chargegate_storage::history::QueueObservation`].
+/// Returns the number of entries ever added to the stream `KEYS[2]`, and begins the next beat in the hash `KEYS[1]`,
+/// unless the beat there is lower than `ARGV[1]`; see [`chargegate_storage::history::QueueObservation`].
 pub(super) static OBSERVE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         local enqueued = 0
-        for i = 2, #KEYS do
-          if redis.call('EXISTS', KEYS[i]) == 1 then
-            local info = redis.call('XINFO', 'STREAM', KEYS[i])
-            for j = 1, #info, 2 do
-              if info[j] == 'entries-added' then enqueued = enqueued + info[j + 1] end
-            end
+        if redis.call('EXISTS', KEYS[2]) == 1 then
+          local info = redis.call('XINFO', 'STREAM', KEYS[2])
+          for i = 1, #info, 2 do
+            if info[i] == 'entries-added' then enqueued = info[i + 1] end
           end
         end
         local kept = redis.call('HMGET', KEYS[1], 'beat', 'enqueued')
@@ -114,26 +108,23 @@ pub(super) static OBSERVE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// The server's time in milliseconds; for each of the streams `KEYS[2..]`, what was ever added and the newest id it
-/// gave; and the beat that the hash `KEYS[1]` knows, with the count at that beat.
+/// Returns the server's time in milliseconds; the number of entries ever added to the stream `KEYS[2]`, and the newest
+/// id it assigned; and the beat in the hash `KEYS[1]`, with the number at that beat.
 pub(super) static SNAPSHOT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-        local all = {}
-        for i = 2, #KEYS do
-          local stream, added, newest = KEYS[i], 0, '0-0'
-          if redis.call('EXISTS', stream) == 1 then
-            local info = redis.call('XINFO', 'STREAM', stream)
-            for j = 1, #info, 2 do
-              if info[j] == 'entries-added' then added = info[j + 1] end
-              if info[j] == 'last-generated-id' then newest = info[j + 1] end
-            end
+        local added, newest = 0, '0-0'
+        if redis.call('EXISTS', KEYS[2]) == 1 then
+          local info = redis.call('XINFO', 'STREAM', KEYS[2])
+          for i = 1, #info, 2 do
+            if info[i] == 'entries-added' then added = info[i + 1] end
+            if info[i] == 'last-generated-id' then newest = info[i + 1] end
           end
-          all[i - 1] = {added, newest}
         end
         local time = redis.call('TIME')
         local kept = redis.call('HMGET', KEYS[1], 'beat', 'enqueued')
-        return {time[1] * 1000 + math.floor(time[2] / 1000), all, tonumber(kept[1] or '0'), tonumber(kept[2] or '0')}
+        local now = time[1] * 1000 + math.floor(time[2] / 1000)
+        return {now, added, newest, tonumber(kept[1] or '0'), tonumber(kept[2] or '0')}
         ",
     )
 });

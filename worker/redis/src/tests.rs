@@ -1,73 +1,68 @@
-use super::fake::{FakeReply, FakeServer};
+use super::fake_server::{FakeRedisServer, FakeReply};
 use super::*;
-use chargegate_storage::queue::{MessageKey, Queue as _};
 use chargegate_storage::{Random, SystemClock};
 
+const ENTRY: &str = "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n5-1\r\n*2\r\n$1\r\nm\r\n$1\r\na\r\n";
+
 #[tokio::test]
-async fn whatever_call_fails_nothing_stays_held() {
-    let refuse = "-ERR no\r\n";
-    let server = FakeServer::start(|command| match command[0].as_str() {
-        "EVALSHA" => FakeReply::Bytes(refuse.to_owned()),
-        _ => FakeReply::Usual,
+async fn a_message_whose_ack_failed_is_not_in_flight_any_more() {
+    let server = FakeRedisServer::start(|command| match command[0].as_str() {
+        "EVALSHA" if command[3].ends_with("messages") && command.len() == 6 => {
+            FakeReply::Bytes("-ERR no\r\n".to_owned())
+        }
+        "XREADGROUP" => FakeReply::Bytes(ENTRY.to_owned()),
+        _ => FakeReply::Default,
     })
     .await;
-    let engine = server.open(2, Effects::system()).await;
-    let (shared, id) = (&engine.shared, "5-1".parse().unwrap());
-    let keys: Vec<MessageKey> =
-        [0, 1].map(|stream| shared.streams.message_key(streams::EntryLocation { stream, id })).into();
-    let hold = || (0..2).for_each(|stream| assert!(shared.in_flight.insert(stream, id, 1)));
-    let counts = || [0, 1].map(|stream| shared.in_flight.count(stream));
-
-    hold();
-    engine.ack(keys.clone()).await.unwrap_err();
-    assert_eq!(counts(), [0, 0]);
-    hold();
-    engine.release(keys).await.unwrap_err();
-    assert_eq!(counts(), [0, 0]);
+    let queue = server.open(Effects::system()).await;
+    let leased = queue.lease(1, Duration::from_secs(5)).await.unwrap();
+    let keys = || leased.iter().map(|message| message.key.clone()).collect();
+    assert_eq!((leased.len(), queue.engine.in_flight().len()), (1, 1));
+    queue.ack(keys()).await.unwrap_err();
+    assert_eq!(queue.engine.in_flight().len(), 0);
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_leaves_no_body_in_the_error() {
-    let answers = [
+async fn a_malformed_reply_leaves_no_body_in_the_error() {
+    let replies = [
         "*1\r\n*2\r\n+s\r\n*1\r\n*2\r\n*1\r\n$6\r\nsecret\r\n*0\r\n",
         "*1\r\n$6\r\nsecret\r\n",
         "+secret\r\n",
         "?secret\r\n",
     ];
-    for answer in answers {
-        let server = FakeServer::start(move |command| match command[0].as_str() {
-            "XREADGROUP" => FakeReply::Bytes(answer.to_owned()),
-            _ => FakeReply::Usual,
+    for reply in replies {
+        let server = FakeRedisServer::start(move |command| match command[0].as_str() {
+            "XREADGROUP" => FakeReply::Bytes(reply.to_owned()),
+            _ => FakeReply::Default,
         })
         .await;
-        let engine = server.open(1, Effects::system()).await;
-        let error = engine.lease(1, Duration::from_millis(200)).await.unwrap_err();
-        let told = format!("{error} {} {error:?}", metric::cause(&error));
-        assert!(told.contains("cannot be understood") && !told.contains("secret"), "{told}");
+        let queue = server.open(Effects::system()).await;
+        let error = queue.lease(1, Duration::from_millis(200)).await.unwrap_err();
+        let text = format!("{error} {} {error:?}", metric::cause(&error));
+        assert!(text.contains("malformed") && !text.contains("secret"), "{text}");
     }
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_is_left_in_time() {
+async fn closing_is_bounded_when_the_server_hangs() {
     let hangs = Arc::new(AtomicBool::new(false));
     let hanging = Arc::clone(&hangs);
-    let server =
-        FakeServer::start(
-            move |_| if hanging.load(Ordering::SeqCst) { FakeReply::Never } else { FakeReply::Usual },
-        )
-        .await;
-    let engine = server.open(8, Effects::system()).await;
-    hangs.store(true, Ordering::SeqCst);
-    let close = tokio::time::timeout(DEREGISTER_TIMEOUT + Duration::from_secs(1), engine.close());
+    let server = FakeRedisServer::start(move |_| {
+        if hanging.load(std::sync::atomic::Ordering::SeqCst) { FakeReply::Never } else { FakeReply::Default }
+    })
+    .await;
+    let queue = server.open(Effects::system()).await;
+    hangs.store(true, std::sync::atomic::Ordering::SeqCst);
+    let close = tokio::time::timeout(DEREGISTER_TIMEOUT + Duration::from_secs(6), queue.close());
     close.await.unwrap();
-    engine.ended().await;
+    queue.ended().await;
 }
 
-/// Random source that must not be used.
+/// Panics when jitter is drawn.
 #[derive(Debug)]
-struct NoJitter;
+struct PanickingJitter;
 
-impl Random for NoJitter {
+impl Random for PanickingJitter {
     fn bits(&self) -> u64 {
         7
     }
@@ -78,12 +73,12 @@ impl Random for NoJitter {
 }
 
 #[tokio::test]
-async fn the_fault_of_a_reader_is_noticed() {
-    let server = FakeServer::start(|_| FakeReply::Usual).await;
-    let effects = Effects { clock: Arc::new(SystemClock), random: Arc::new(NoJitter) };
-    let engine = server.open(1, effects).await;
-    let leasing = engine.clone();
+async fn a_panic_of_the_reading_task_is_noticed() {
+    let server = FakeRedisServer::start(|_| FakeReply::Default).await;
+    let effects = Effects { clock: Arc::new(SystemClock), random: Arc::new(PanickingJitter) };
+    let queue = server.open(effects).await;
+    let leasing = queue.clone();
     let lease = tokio::spawn(async move { leasing.lease(1, Duration::from_mins(1)).await });
-    tokio::time::timeout(Duration::from_secs(10), engine.ended()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), queue.ended()).await.unwrap();
     lease.abort();
 }

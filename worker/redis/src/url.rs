@@ -1,4 +1,4 @@
-//! URL of a server.
+//! Address of the server.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,10 +6,10 @@ use std::str::FromStr;
 use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion};
 
-/// The address of a Redis or Valkey server with what it takes to get in:
+/// Address of a Redis or Valkey server, with credentials:
 /// `redis://user:password@host:port/database`, or `rediss:` over TLS.
 ///
-/// Shown without user and password.
+/// Displayed without user and password.
 #[derive(Clone)]
 pub struct RedisUrl(ConnectionInfo);
 
@@ -19,7 +19,7 @@ pub struct RedisUrl(ConnectionInfo);
 pub struct RedisUrlError;
 
 impl RedisUrl {
-    /// Returns the connection settings of the client, with `TCP_NODELAY`.
+    /// Returns the settings of the client, with `TCP_NODELAY`.
     pub(super) fn connection_info(&self) -> ConnectionInfo {
         let settings = self.0.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
         let tcp = TcpSettings::default().set_nodelay(true);
@@ -37,7 +37,7 @@ impl FromStr for RedisUrl {
 
     fn from_str(text: &str) -> Result<Self, RedisUrlError> {
         let known = text.starts_with("redis://") || text.starts_with("rediss://");
-        // The client takes a fragment for a wish to skip the checks of a certificate.
+        // The client skips the verification of certificates if the fragment asks for it.
         if !known || text.contains('#') {
             return Err(RedisUrlError);
         }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_urls_of_servers_are_taken() {
+    fn only_urls_of_servers_are_accepted() {
         for text in ["redis://h", "redis://h:1/2", "rediss://u:p@h:6380", "redis://:p@[::1]:7/0"] {
             assert!(text.parse::<RedisUrl>().is_ok(), "{text}");
         }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_reads_a_password_off_it() {
+    fn the_password_is_redacted() {
         let url: RedisUrl = "redis://someone:s3cret@host:7/1?protocol=resp3".parse().unwrap();
         assert_eq!(url.to_string(), "host:7");
         assert_eq!(format!("{url:?}"), "RedisUrl(host:7, ..)");

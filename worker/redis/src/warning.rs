@@ -1,13 +1,13 @@
-//! Risky settings of a server.
+//! Non-fatal configuration risks.
 
 use std::fmt;
 
-/// Something about a server that an operator should know before trusting it with messages.
+/// A configuration of the server that risks messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedisWarning {
-    /// The server writes no append-only file.
+    /// The server does not write an append-only file.
     NoAppendOnlyFile,
-    /// The server leaves it to the operating system when its append-only file reaches the disk.
+    /// The server leaves the sync of its append-only file to the operating system.
     NeverSynced,
 }
 

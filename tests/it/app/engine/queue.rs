@@ -80,7 +80,7 @@ impl Drop for TestQueue {
         if let Self::Redis { url, prefix } = self {
             let client = redis::Client::open(url.as_str()).unwrap();
             if let Ok(mut connection) = client.get_connection() {
-                let keys: Vec<String> = connection.keys(format!("{prefix}:*")).unwrap_or_default();
+                let keys: Vec<String> = connection.keys(format!("{{{prefix}}}:*")).unwrap_or_default();
                 let _: Result<(), _> = connection.del(keys);
             }
         }

@@ -1,7 +1,6 @@
 //! The server and the network fail; the engine goes on by itself, and nothing confirmed is lost.
 
 use std::collections::HashSet;
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::{ask, eventually, on, servers, start, worker};
-use crate::streams::{open, settings};
+use crate::suite::{open, settings};
 use chargegate_storage::conformance::queues::{
     NO_WAIT, PATIENCE, QueueHandle, ack, bodies, deliveries, keys, lease, nothing_comes,
 };
@@ -183,7 +182,7 @@ async fn a_server_that_hangs_costs_nobody_more_than_the_deadline() {
 async fn a_group_that_is_gone_is_created_again() {
     for program in servers() {
         let mut server = start(&program, &[]);
-        let settings = RedisSettings { streams: NonZeroU16::new(2).unwrap(), ..on(&server) };
+        let settings = on(&server);
         let engine = open(&settings).await;
         let worker = worker(&engine);
         nothing_comes(&worker, NO_WAIT).await;
@@ -191,10 +190,8 @@ async fn a_group_that_is_gone_is_created_again() {
             if round == 0 {
                 server.restart_empty().unwrap();
             } else {
-                for stream in 0..2 {
-                    let stream = stream_key(&settings.prefix, stream);
-                    ask::<()>(&server.url(), cmd("XGROUP").arg("DESTROY").arg(stream).arg("workers")).await;
-                }
+                let stream = stream_key(&settings.prefix);
+                ask::<()>(&server.url(), cmd("XGROUP").arg("DESTROY").arg(stream).arg("workers")).await;
             }
             for n in 0..10 {
                 eventually("the queue takes it", async || engine.enqueue(n.to_string()).await.ok()).await;
@@ -280,7 +277,7 @@ async fn a_read_whose_answer_was_lost_is_made_good_at_once() {
         }
         eventually("the read is done, by the server's account", async || {
             let mut command = cmd("XPENDING");
-            command.arg(stream_key(&settings.prefix, 0)).arg("workers");
+            command.arg(stream_key(&settings.prefix)).arg("workers");
             let (pending, ..): (u64, redis::Value, redis::Value, redis::Value) =
                 ask(&server.url(), &command).await;
             (pending > 0).then_some(())

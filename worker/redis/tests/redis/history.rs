@@ -7,7 +7,7 @@ use chargegate_storage::history::{HistorySource as _, HistoryWatermark, QueueObs
 use redis::cmd;
 
 use super::{ask, eventually, on, servers, start, worker};
-use crate::streams::{open, settings};
+use crate::suite::{open, settings};
 use chargegate_storage::conformance::queues::{ack, bodies, lease};
 use chargegate_storage::testing::FaultProxy;
 

@@ -1,22 +1,21 @@
 //! Read-only access for reconciliation.
 
 use chargegate_storage::reconcile::CountedQueue as _;
-use std::num::NonZeroU16;
 
-use chargegate_redis::{RedisInspector, RedisSettings};
+use chargegate_redis::RedisInspector;
 use chargegate_redis_layout::stream_key;
 use chargegate_storage::Effects;
 use redis::cmd;
 
 use super::{ask, on, servers, start, worker};
-use crate::streams::open;
+use crate::suite::open;
 use chargegate_storage::conformance::queues::{ack, keys, lease, sorted};
 
 #[tokio::test]
 async fn what_waits_is_listed_up_to_the_snapshot() {
     for program in servers() {
         let server = start(&program, &[]);
-        let settings = RedisSettings { streams: NonZeroU16::new(2).unwrap(), ..on(&server) };
+        let settings = on(&server);
         let engine = open(&settings).await;
         for n in 0..2_500 {
             engine.enqueue(n.to_string()).await.unwrap();
@@ -45,6 +44,6 @@ async fn looking_at_a_new_queue_creates_nothing() {
     let snapshot = inspector.snapshot().await.unwrap();
     assert_eq!(snapshot.enqueued, 0);
     assert!(inspector.waiting(&snapshot).await.unwrap().is_empty());
-    let there: bool = ask(&server.url(), cmd("EXISTS").arg(stream_key(&settings.prefix, 0))).await;
+    let there: bool = ask(&server.url(), cmd("EXISTS").arg(stream_key(&settings.prefix))).await;
     assert!(!there);
 }

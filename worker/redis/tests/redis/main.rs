@@ -1,15 +1,15 @@
 //! Faults of a Redis server, each test on its own servers.
 #![cfg(test)]
 
+mod entries;
 mod faults;
 mod history;
 mod inspection;
-mod old;
+mod old_server;
 mod opening;
 mod rate;
 mod reclaim;
-mod spread;
-mod streams;
+mod suite;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue};
 use tokio::time::Instant;
 
-use self::streams::{by_hand, settings};
+use self::suite::{by_hand, settings};
 use chargegate_storage::conformance::queues::{PATIENCE, QueueHandle};
 
 /// Every test runs on both.

@@ -8,7 +8,7 @@ use redis::{cmd, pipe};
 use tokio::time::Instant;
 
 use super::{ask, on, servers, start, worker};
-use crate::streams::{by_hand, open};
+use crate::suite::{by_hand, open};
 use chargegate_storage::conformance::queues::{QueueHandle, keys};
 
 const MESSAGES: usize = 100_000;
@@ -27,12 +27,7 @@ async fn rate_of_leases_and_acknowledgements() {
             for _ in 0..MESSAGES / 1_000 {
                 let mut many = pipe();
                 for _ in 0..1_000 {
-                    many.cmd("XADD")
-                        .arg(stream_key(&settings.prefix, 0))
-                        .arg("*")
-                        .arg("m")
-                        .arg(&body)
-                        .ignore();
+                    many.cmd("XADD").arg(stream_key(&settings.prefix)).arg("*").arg("m").arg(&body).ignore();
                 }
                 many.query_async::<()>(&mut connection).await.unwrap();
             }

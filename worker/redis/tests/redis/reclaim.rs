@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use chargegate_redis::{RedisQueue, RedisSettings};
-use chargegate_redis_layout::stream_key;
+use chargegate_redis_layout::{heartbeat_key, stream_key};
 use chargegate_servers::RedisServer;
 use redis::cmd;
 use tokio::time::Instant;
 
 use super::{ask, eventually, on, servers, start, worker};
-use crate::streams::open;
+use crate::suite::open;
 use chargegate_storage::conformance::queues::{
     NO_WAIT, PATIENCE, bodies, deliveries, keys, lease, nothing_comes, release,
 };
 
-/// The names of the consumers of a queue's only stream.
+/// Returns the names of the consumers of a queue.
 async fn consumers(url: &str, settings: &RedisSettings) -> Vec<String> {
     let mut command = cmd("XINFO");
-    command.arg("CONSUMERS").arg(stream_key(&settings.prefix, 0)).arg("workers");
+    command.arg("CONSUMERS").arg(stream_key(&settings.prefix)).arg("workers");
     let all: Vec<Vec<redis::Value>> = ask(url, &command).await;
     all.into_iter().map(|fields| redis::from_redis_value(fields[1].clone()).unwrap()).collect()
 }
@@ -92,8 +92,7 @@ async fn a_worker_with_nothing_leaves_nothing() {
     nothing_comes(&worker(&engine), Duration::from_millis(100)).await;
     engine.close().await;
     assert_eq!(consumers(&server.url(), &settings).await, [""; 0]);
-    let alive: Vec<String> =
-        ask(&server.url(), cmd("KEYS").arg(format!("{}:alive:*", settings.prefix))).await;
+    let alive: Vec<String> = ask(&server.url(), cmd("KEYS").arg(heartbeat_key(&settings.prefix, "*"))).await;
     assert_eq!(alive, [""; 0]);
 }
 
@@ -146,7 +145,7 @@ async fn what_was_read_for_no_lease_is_handed_back_by_a_worker_that_takes_leave(
     let careless = careless(&server, &settings).await;
     eventually("it is read", async || {
         let mut command = cmd("XPENDING");
-        command.arg(stream_key(&settings.prefix, 0)).arg("workers");
+        command.arg(stream_key(&settings.prefix)).arg("workers");
         let (pending, ..): (u64, redis::Value, redis::Value, redis::Value) =
             ask(&server.url(), &command).await;
         (pending == 1).then_some(())

@@ -7,7 +7,7 @@ use chargegate_storage::Effects;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::streams::settings;
+use crate::suite::settings;
 
 const INFO: &str = "# Server\r\nredis_version:6.2.14\r\nredis_mode:standalone\r\n";
 

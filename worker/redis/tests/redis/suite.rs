@@ -1,13 +1,12 @@
-//! Redis and Valkey streams.
+//! The conformance suite on Redis and Valkey.
 
 use std::env;
 use std::marker::PhantomData;
-use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chargegate_redis::{RedisQueue, RedisSettings};
-use chargegate_redis_layout::stream_key;
+use chargegate_redis_layout::{history_key, stream_key};
 use chargegate_storage::queue::EnqueueFailure;
 use chargegate_storage::{Effects, Random as _, SystemRandom};
 use redis::aio::MultiplexedConnection;
@@ -16,44 +15,34 @@ use tokio::sync::Mutex;
 
 use chargegate_storage::conformance::queues::{QueueFixture, QueueHandle, QueueOptions};
 
-/// Which server, and how many streams.
-pub(crate) trait Kind: Send + Sync + 'static {
-    const URL: &'static str;
-    const STREAMS: u16;
+/// Variable with the URL of a server.
+pub(crate) trait ServerVariable: Send + Sync + 'static {
+    const NAME: &'static str;
 }
 
-pub(crate) struct OneOnRedis;
+pub(crate) struct RedisVariable;
 
-impl Kind for OneOnRedis {
-    const URL: &'static str = "REDIS_URL";
-    const STREAMS: u16 = 1;
+impl ServerVariable for RedisVariable {
+    const NAME: &'static str = "REDIS_URL";
 }
 
-pub(crate) struct ThreeOnRedis;
+pub(crate) struct ValkeyVariable;
 
-impl Kind for ThreeOnRedis {
-    const URL: &'static str = "REDIS_URL";
-    const STREAMS: u16 = 3;
+impl ServerVariable for ValkeyVariable {
+    const NAME: &'static str = "VALKEY_URL";
 }
 
-pub(crate) struct OneOnValkey;
-
-impl Kind for OneOnValkey {
-    const URL: &'static str = "VALKEY_URL";
-    const STREAMS: u16 = 1;
-}
-
-/// The streams of one test on a server that all share.
-pub(crate) struct Streams<K> {
+/// The queue of one test on a server that all tests share.
+pub(crate) struct StreamFixture<V> {
     url: String,
     settings: RedisSettings,
     edge: RedisQueue,
     /// The workers that were not killed, to close by.
     engines: Mutex<Vec<(QueueHandle, RedisQueue)>>,
-    kind: PhantomData<K>,
+    variable: PhantomData<V>,
 }
 
-/// The URL in a variable.
+/// Returns the URL in a variable.
 pub(crate) fn url(variable: &str) -> String {
     env::var(variable)
         .unwrap_or_else(|_| panic!("{variable} is not set: run by `cargo xtask test`, which sets it"))
@@ -69,21 +58,20 @@ pub(crate) async fn open(settings: &RedisSettings) -> RedisQueue {
     RedisQueue::open(settings.clone(), Effects::system()).await.unwrap().0
 }
 
-/// Somebody who works on the server by hand.
+/// Connects a plain client.
 pub(crate) async fn by_hand(url: &str) -> MultiplexedConnection {
     redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
 }
 
 #[async_trait]
-impl<K: Kind> QueueFixture for Streams<K> {
-    const ORDERED: bool = K::STREAMS == 1;
+impl<V: ServerVariable> QueueFixture for StreamFixture<V> {
+    const ORDERED: bool = true;
 
     async fn start(QueueOptions { depth_limit, message_lease }: QueueOptions) -> Self {
-        let streams = NonZeroU16::new(K::STREAMS).unwrap();
-        let url = url(K::URL);
-        let settings = RedisSettings { depth_limit, message_lease, streams, ..settings(&url) };
+        let url = url(V::NAME);
+        let settings = RedisSettings { depth_limit, message_lease, ..settings(&url) };
         let edge = open(&settings).await;
-        Self { url, settings, edge, engines: Mutex::default(), kind: PhantomData }
+        Self { url, settings, edge, engines: Mutex::default(), variable: PhantomData }
     }
 
     async fn worker(&self) -> QueueHandle {
@@ -98,7 +86,7 @@ impl<K: Kind> QueueFixture for Streams<K> {
     }
 
     async fn enqueue_no_message(&self) {
-        let stream = stream_key(&self.settings.prefix, 0);
+        let stream = stream_key(&self.settings.prefix);
         let mut connection = by_hand(&self.url).await;
         let mut command = cmd("XADD");
         command.arg(stream).arg("*").arg("m").arg(Self::NO_MESSAGE);
@@ -106,7 +94,7 @@ impl<K: Kind> QueueFixture for Streams<K> {
     }
 
     async fn kill(&self, worker: QueueHandle) -> QueueHandle {
-        // Without its tasks and connections it is silent, as a process that is gone.
+        // Without its tasks and connections it is as silent as a process that was killed.
         self.engines.lock().await.retain(|(other, _)| !Arc::ptr_eq(other, &worker));
         drop(worker);
         self.worker().await
@@ -127,29 +115,23 @@ impl<K: Kind> QueueFixture for Streams<K> {
     }
 }
 
-impl<K> Drop for Streams<K> {
-    /// Leaves nothing on the server. Keys that say who lives end by themselves.
+impl<V> Drop for StreamFixture<V> {
+    /// Deletes the keys of the queue. Heartbeat keys expire.
     fn drop(&mut self) {
         let Ok(mut connection) = redis::Client::open(&*self.url).and_then(|client| client.get_connection())
         else {
             return;
         };
         let mut command = cmd("DEL");
-        for stream in 0..self.settings.streams.get() {
-            command.arg(stream_key(&self.settings.prefix, stream));
-        }
-        let _ = command.arg(format!("{}:history", self.settings.prefix)).query::<()>(&mut connection);
+        command.arg(stream_key(&self.settings.prefix));
+        let _ = command.arg(history_key(&self.settings.prefix)).query::<()>(&mut connection);
     }
 }
 
 mod on_redis {
-    chargegate_storage::queue_suite!(super::Streams<super::OneOnRedis>);
-}
-
-mod on_redis_with_several_streams {
-    chargegate_storage::queue_suite!(super::Streams<super::ThreeOnRedis>);
+    chargegate_storage::queue_suite!(super::StreamFixture<super::RedisVariable>);
 }
 
 mod on_valkey {
-    chargegate_storage::queue_suite!(super::Streams<super::OneOnValkey>);
+    chargegate_storage::queue_suite!(super::StreamFixture<super::ValkeyVariable>);
 }

@@ -1,44 +1,11 @@
-//! Several streams, and entries that others write.
+//! Entries that others wrote or deleted.
 
-use std::collections::HashSet;
-use std::num::NonZeroU16;
-
-use chargegate_redis::RedisSettings;
-use chargegate_redis_layout::{stream_for, stream_key};
+use chargegate_redis_layout::stream_key;
 use redis::cmd;
 
 use super::{ask, on, servers, start, worker};
-use crate::streams::open;
-use chargegate_storage::conformance::queues::{NO_WAIT, bodies, keys, lease, nothing_comes};
-
-#[tokio::test]
-async fn messages_go_to_the_stream_that_all_agree_on() {
-    let server = start(&servers()[0], &[]);
-    let streams = NonZeroU16::new(5).unwrap();
-    let settings = RedisSettings { streams, ..on(&server) };
-    let engine = open(&settings).await;
-    let mut expected = [0_u64; 5];
-    for n in 0..100 {
-        let message = format!("message {n}");
-        expected[usize::from(stream_for(&message, streams))] += 1;
-        engine.enqueue(message).await.unwrap();
-    }
-    for (stream, expected) in (0..5).zip(expected) {
-        let length: u64 = ask(&server.url(), cmd("XLEN").arg(stream_key(&settings.prefix, stream))).await;
-        assert_eq!(length, expected);
-    }
-    // However little is asked for, no stream is forgotten.
-    let worker = worker(&engine);
-    let mut come = HashSet::new();
-    for _ in 0..100 {
-        let leased = worker.lease(1, NO_WAIT).await.unwrap();
-        assert_eq!(leased.len(), 1);
-        worker.ack(keys(&leased)).await.unwrap();
-        come.extend(bodies(&leased));
-    }
-    assert_eq!(come.len(), 100);
-    nothing_comes(&worker, NO_WAIT).await;
-}
+use crate::suite::open;
+use chargegate_storage::conformance::queues::{NO_WAIT, bodies, lease, nothing_comes};
 
 #[tokio::test]
 async fn entries_of_any_form_are_delivered() {
@@ -46,7 +13,7 @@ async fn entries_of_any_form_are_delivered() {
         let server = start(&program, &[]);
         let settings = on(&server);
         let engine = open(&settings).await;
-        let stream = stream_key(&settings.prefix, 0);
+        let stream = stream_key(&settings.prefix);
         let long = vec![b'x'; 100_000];
         let entries: [&[&[u8]]; 5] = [
             &[b"other", b"field"],

@@ -1,4 +1,4 @@
-//! A server that answers as a test wants.
+//! A server with scripted replies.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -16,27 +16,27 @@ const INFO: &str =
 
 /// Reply to a command.
 pub(super) enum FakeReply {
-    /// Replies of a healthy, empty server.
-    Usual,
+    /// The reply of a healthy, empty server.
+    Default,
     /// These bytes.
     Bytes(String),
-    /// Nothing, ever.
+    /// No reply.
     Never,
 }
 
-type FakeScript = dyn Fn(&[String]) -> FakeReply + Send + Sync;
+type ReplyScript = dyn Fn(&[String]) -> FakeReply + Send + Sync;
 
-/// Serves while it lives.
-pub(super) struct FakeServer {
+/// A server that runs until it is dropped.
+pub(super) struct FakeRedisServer {
     port: u16,
     _serving: AbortOnDropHandle<()>,
 }
 
-impl FakeServer {
+impl FakeRedisServer {
     pub(super) async fn start(script: impl Fn(&[String]) -> FakeReply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let script: Arc<FakeScript> = Arc::new(script);
+        let script: Arc<ReplyScript> = Arc::new(script);
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((connection, _)) = listener.accept().await {
@@ -46,29 +46,28 @@ impl FakeServer {
         Self { port, _serving: AbortOnDropHandle::new(serving) }
     }
 
-    /// Opens an engine with `streams` streams on this server.
-    pub(super) async fn open(&self, streams: u16, effects: Effects) -> RedisQueue {
+    /// Opens a queue on this server.
+    pub(super) async fn open(&self, effects: Effects) -> RedisQueue {
         let url = format!("redis://127.0.0.1:{}", self.port).parse().unwrap();
-        let settings = RedisSettings { streams: streams.try_into().unwrap(), ..RedisSettings::new(url) };
-        RedisQueue::open(settings, effects).await.unwrap().0
+        RedisQueue::open(RedisSettings::new(url), effects).await.unwrap().0
     }
 }
 
-async fn serve(connection: TcpStream, script: Arc<FakeScript>) {
+async fn serve(connection: TcpStream, script: Arc<ReplyScript>) {
     let mut connection = BufReader::new(connection);
     while let Some(command) = command(&mut connection).await {
-        let answer = match script(&command) {
-            FakeReply::Usual => usual(&command),
+        let reply = match script(&command) {
+            FakeReply::Default => default_reply(&command),
             FakeReply::Bytes(bytes) => bytes,
             FakeReply::Never => continue,
         };
-        if connection.write_all(answer.as_bytes()).await.is_err() {
+        if connection.write_all(reply.as_bytes()).await.is_err() {
             return;
         }
     }
 }
 
-/// The next command's words: an array of strings, each after its length.
+/// Reads the words of the next command: an array of strings, each after its length.
 async fn command(connection: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<String>> {
     let mut words = Vec::new();
     for _ in 0..number(connection).await? {
@@ -85,7 +84,7 @@ async fn number(connection: &mut (impl AsyncBufRead + Unpin)) -> Option<usize> {
     line.trim_end().get(1..)?.parse().ok()
 }
 
-fn usual(command: &[String]) -> String {
+fn default_reply(command: &[String]) -> String {
     match command[0].as_str() {
         "INFO" => format!("${}\r\n{INFO}\r\n", INFO.len()),
         "TYPE" => "+none\r\n".to_owned(),
