@@ -8,7 +8,7 @@ use chargegate_queue::QueueEngineError;
 /// The reason why a message was not confirmed, without any part of the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedisEnqueueError {
-    /// The streams are at the depth limit, or the server is at its memory limit.
+    /// The stream is at the depth limit, or the server is at its memory limit.
     Full,
     /// The message is longer than any that a worker decodes.
     TooLarge,
@@ -47,7 +47,7 @@ impl QueueEngineError for RedisEnqueueError {
         match self {
             // When a connection fails, hosts do not distinguish a wrong password from a server that is down.
             Self::Connect(_) => true,
-            Self::Command(Some(code)) => matches!(&**code, "NOAUTH" | "NOPERM" | "WRONGPASS"),
+            Self::Command(Some(code)) => matches!(&**code, "MOVED" | "NOAUTH" | "NOPERM" | "WRONGPASS"),
             Self::Command(None) | Self::UnexpectedReply | Self::Full | Self::TooLarge | Self::TimedOut => {
                 false
             }
@@ -62,6 +62,9 @@ impl fmt::Display for RedisEnqueueError {
             Self::TooLarge => f.write_str("the message is too large"),
             Self::TimedOut => f.write_str("the server did not confirm in time"),
             Self::Connect(text) => write!(f, "cannot connect: {text}"),
+            Self::Command(Some(code)) if code == "MOVED" => {
+                f.write_str("another node of the cluster has the queue's keys: set queue_url to that node")
+            }
             Self::Command(Some(code)) => write!(f, "a command failed: {code}"),
             Self::Command(None) => f.write_str("a command failed"),
             Self::UnexpectedReply => f.write_str("the server's reply is not understood"),
@@ -76,7 +79,7 @@ mod tests {
     #[test]
     fn only_errors_that_other_settings_may_resolve_invalidate_them() {
         assert!(RedisEnqueueError::Connect("refused".into()).invalidates_settings());
-        for code in ["NOAUTH", "NOPERM", "WRONGPASS"] {
+        for code in ["MOVED", "NOAUTH", "NOPERM", "WRONGPASS"] {
             assert!(RedisEnqueueError::Command(Some(code.into())).invalidates_settings(), "{code}");
         }
         for code in ["LOADING", "MISCONF", "READONLY", "BUSY", "ERR"] {

@@ -6,6 +6,7 @@ use chargegate_servers::{RedisServer, redis_server, valkey_server};
 
 use super::host::SpinHost;
 use super::support::{TestStream, assert_accepted, assert_refused, assert_refuses_in, info, once, post};
+use crate::app::eventually;
 use crate::host::support::bounded;
 
 /// Timeout of the queue in tests with a hung server.
@@ -135,6 +136,24 @@ fn a_server_that_has_become_a_replica_is_503_until_it_is_a_primary_again() {
         assert_refuses_in(&spin, REFUSAL_DEADLINE, "the queue is unavailable").await;
         let () = once(&redis.url(), "REPLICAOF NO ONE");
         assert_recovered(&spin).await;
+    });
+}
+
+#[test]
+fn a_cluster_node_is_503_until_it_owns_the_slot_of_the_keys() {
+    bounded(async {
+        for program in [redis_server(), valkey_server()] {
+            let redis = RedisServer::start(&program, &["--cluster-enabled", "yes"]).unwrap();
+            let spin = SpinHost::up([("queue_url", &*redis.url())]).await;
+            assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
+            let () = once(&redis.url(), "CLUSTER ADDSLOTSRANGE 0 16383");
+            eventually("the cluster is up", async || {
+                let info: String = once(&redis.url(), "CLUSTER INFO");
+                info.contains("cluster_state:ok").then_some(())
+            })
+            .await;
+            assert_recovered(&spin).await;
+        }
     });
 }
 
