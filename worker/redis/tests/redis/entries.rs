@@ -1,4 +1,4 @@
-//! Entries that others wrote or deleted.
+//! Entries that other clients wrote or deleted.
 
 use chargegate_redis_layout::stream_key;
 use redis::cmd;
@@ -32,7 +32,7 @@ async fn entries_of_any_form_are_delivered() {
 }
 
 #[tokio::test]
-async fn an_entry_that_was_deleted_by_hand_harms_nobody() {
+async fn a_deleted_entry_does_not_affect_others() {
     for program in servers() {
         let server = start(&program, &[]);
         let settings = on(&server);
@@ -40,8 +40,8 @@ async fn an_entry_that_was_deleted_by_hand_harms_nobody() {
         for body in ["a", "b"] {
             engine.enqueue(body.to_owned()).await.unwrap();
         }
-        let held = lease(&worker(&engine), 2).await;
-        let (stream, id) = held[0].key.as_str().rsplit_once('/').unwrap();
+        let leased = lease(&worker(&engine), 2).await;
+        let (stream, id) = leased[0].key.as_str().rsplit_once('/').unwrap();
         ask::<()>(&server.url(), cmd("XDEL").arg(stream).arg(id)).await;
         engine.close().await;
         let next = open(&settings).await;

@@ -1,8 +1,9 @@
-//! A server that forgot what it confirmed is found out.
+//! Detection of a server that forgot confirmed messages.
 
 use std::time::Duration;
 
 use chargegate_redis::RedisQueue;
+use chargegate_redis_layout::history_key;
 use chargegate_storage::history::{HistorySource as _, HistoryWatermark, QueueObservation};
 use redis::cmd;
 
@@ -11,7 +12,8 @@ use crate::suite::{open, settings};
 use chargegate_storage::conformance::queues::{ack, bodies, lease};
 use chargegate_storage::testing::FaultProxy;
 
-/// Observes as a worker does, until the server answers; what the store remembers then, and what was forgotten.
+/// Observes as a worker does, retrying errors; returns the new watermark of the store, and the number of forgotten
+/// messages.
 async fn tick(engine: &RedisQueue, known: HistoryWatermark) -> (HistoryWatermark, Option<u64>) {
     let seen = eventually("the server answers", async || engine.observe(known.heartbeat).await.ok()).await;
     let advance = known.advance(seen);
@@ -20,12 +22,12 @@ async fn tick(engine: &RedisQueue, known: HistoryWatermark) -> (HistoryWatermark
 
 async fn enqueue(engine: &RedisQueue, count: usize) {
     for n in 0..count {
-        eventually("the queue takes it", async || engine.enqueue(n.to_string()).await.ok()).await;
+        eventually("the message is enqueued", async || engine.enqueue(n.to_string()).await.ok()).await;
     }
 }
 
 #[tokio::test]
-async fn a_beat_begins_where_none_higher_is_known() {
+async fn a_heartbeat_begins_unless_a_higher_one_is_known() {
     for program in servers() {
         let server = start(&program, &[]);
         let engine = open(&on(&server)).await;
@@ -37,18 +39,18 @@ async fn a_beat_begins_where_none_higher_is_known() {
         let seen = engine.observe(1).await.unwrap();
         let expected =
             QueueObservation { kept_heartbeat: 1, kept_enqueued: 0, enqueued: 3, begun_heartbeat: Some(2) };
-        assert_eq!(seen, expected, "what is gone counts");
+        assert_eq!(seen, expected, "acked messages count");
         for _ in 0..2 {
             let seen = engine.observe(7).await.unwrap();
             let expected =
                 QueueObservation { kept_heartbeat: 2, kept_enqueued: 3, enqueued: 3, begun_heartbeat: None };
-            assert_eq!(seen, expected, "and nothing is written");
+            assert_eq!(seen, expected, "nothing is written");
         }
     }
 }
 
 #[tokio::test]
-async fn a_server_that_was_emptied_has_forgotten_all() {
+async fn a_server_that_was_emptied_forgot_every_message() {
     for program in servers() {
         let mut server = start(&program, &[]);
         let engine = open(&on(&server)).await;
@@ -61,14 +63,13 @@ async fn a_server_that_was_emptied_has_forgotten_all() {
         assert_eq!(forgotten, Some(7));
         enqueue(&engine, 1).await;
         let (known, forgotten) = tick(&engine, known).await;
-        assert_eq!((known.total(known.enqueued), forgotten), (10, None), "once");
-        // And work goes on.
+        assert_eq!((known.total(known.enqueued), forgotten), (10, None), "a loss is reported once");
         assert_eq!(lease(&worker(&engine), 3).await.len(), 3);
     }
 }
 
 #[tokio::test]
-async fn a_replica_that_lagged_has_forgotten_the_tail() {
+async fn a_replica_that_lagged_forgot_the_latest_messages() {
     for program in servers() {
         let mut primary = start(&program, &[]);
         let replica = start(&program, &["--replicaof", "127.0.0.1", &primary.port().to_string()]);
@@ -77,14 +78,13 @@ async fn a_replica_that_lagged_has_forgotten_the_tail() {
         let engine = open(&settings).await;
         enqueue(&engine, 10).await;
         let (known, _) = tick(&engine, HistoryWatermark::default()).await;
-        eventually("the replica has it all", async || {
+        eventually("the replica has every message", async || {
             let beat: Option<u64> =
-                ask(&replica.url(), cmd("HGET").arg(format!("{}:history", settings.prefix)).arg("beat"))
-                    .await;
+                ask(&replica.url(), cmd("HGET").arg(history_key(&settings.prefix)).arg("beat")).await;
             (beat == Some(known.heartbeat)).then_some(())
         })
         .await;
-        // It goes no further, and takes over as it is.
+        // It replicates no further, and becomes the primary.
         ask::<()>(&replica.url(), cmd("REPLICAOF").arg("NO").arg("ONE")).await;
         enqueue(&engine, 4).await;
         let (known, forgotten) = tick(&engine, known).await;
@@ -93,7 +93,7 @@ async fn a_replica_that_lagged_has_forgotten_the_tail() {
         proxy.lead_to(replica.port());
         enqueue(&engine, 20).await;
         let (known, forgotten) = tick(&engine, known).await;
-        assert_eq!(forgotten, Some(4), "although more came in since");
+        assert_eq!(forgotten, Some(4), "although more messages were enqueued since");
         assert_eq!(known.total(known.enqueued), 34);
         let leased = lease(&worker(&engine), 30).await;
         assert_eq!(bodies(&leased).len(), 30);

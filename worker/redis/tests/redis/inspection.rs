@@ -12,7 +12,7 @@ use crate::suite::open;
 use chargegate_storage::conformance::queues::{ack, keys, lease, sorted};
 
 #[tokio::test]
-async fn what_waits_is_listed_up_to_the_snapshot() {
+async fn waiting_messages_are_listed_up_to_the_snapshot() {
     for program in servers() {
         let server = start(&program, &[]);
         let settings = on(&server);
@@ -37,13 +37,13 @@ async fn what_waits_is_listed_up_to_the_snapshot() {
 }
 
 #[tokio::test]
-async fn looking_at_a_new_queue_creates_nothing() {
+async fn inspecting_a_new_queue_creates_nothing() {
     let server = start(&servers()[0], &[]);
     let settings = on(&server);
     let inspector = RedisInspector::open(&settings, Effects::system()).await.unwrap();
     let snapshot = inspector.snapshot().await.unwrap();
     assert_eq!(snapshot.enqueued, 0);
     assert!(inspector.waiting(&snapshot).await.unwrap().is_empty());
-    let there: bool = ask(&server.url(), cmd("EXISTS").arg(stream_key(&settings.prefix))).await;
-    assert!(!there);
+    let exists: bool = ask(&server.url(), cmd("EXISTS").arg(stream_key(&settings.prefix))).await;
+    assert!(!exists);
 }

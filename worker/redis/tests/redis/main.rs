@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use self::suite::{by_hand, settings};
 use chargegate_storage::conformance::queues::{PATIENCE, QueueHandle};
 
-/// Every test runs on both.
+/// Returns the programs of both servers, on each of which a test runs.
 fn servers() -> [PathBuf; 2] {
     [redis_server(), valkey_server()]
 }
@@ -43,16 +43,16 @@ async fn ask<T: FromRedisValue>(url: &str, command: &Cmd) -> T {
     command.query_async(&mut connection).await.unwrap()
 }
 
-/// Settings of a queue on a server of a test's own.
+/// Returns the settings of a queue on a server that no other test uses.
 fn on(server: &RedisServer) -> RedisSettings {
     settings(&server.url())
 }
 
-/// Waits until `so` gives something.
-async fn eventually<T>(what: &str, mut so: impl AsyncFnMut() -> Option<T>) -> T {
+/// Waits until `check` returns a value.
+async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE * 2;
     loop {
-        if let Some(done) = so().await {
+        if let Some(done) = check().await {
             return done;
         }
         assert!(Instant::now() < deadline, "not in time: {what}");

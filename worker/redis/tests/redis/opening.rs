@@ -27,7 +27,7 @@ async fn warnings(settings: RedisSettings) -> Vec<RedisWarning> {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there() {
+async fn a_server_that_cannot_be_reached() {
     let server = start(&servers()[0], &[]);
     let settings = on(&server);
     drop(server);
@@ -35,14 +35,14 @@ async fn a_server_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_server_that_speaks_no_tls() {
+async fn a_server_without_tls() {
     let server = start(&servers()[0], &[]);
     let url = server.url().replace("redis:", "rediss:");
     assert!(matches!(refused(settings(&url)).await, RedisOpenError::Unreachable { .. }));
 }
 
 #[tokio::test]
-async fn credentials_that_are_missing_or_wrong() {
+async fn missing_or_wrong_credentials() {
     for program in servers() {
         let server = start(&program, &["--requirepass", "right"]);
         assert!(matches!(refused(on(&server)).await, RedisOpenError::Credentials { .. }));
@@ -144,7 +144,7 @@ async fn a_cluster_node_that_does_not_own_the_slot_is_refused() {
 }
 
 #[tokio::test]
-async fn keys_that_are_something_else() {
+async fn a_key_of_another_type() {
     for program in servers() {
         let server = start(&program, &[]);
         for expected in ["stream", "hash"] {
@@ -180,7 +180,7 @@ async fn persistence_that_is_off_is_a_warning() {
 }
 
 #[tokio::test]
-async fn a_worker_starts_while_memory_is_full_and_makes_room() {
+async fn a_worker_starts_while_memory_is_full_and_frees_it() {
     for program in servers() {
         let server = start(&program, &[]);
         let queue = on(&server);

@@ -16,7 +16,7 @@ const BATCH: usize = 256;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
-async fn rate_of_leases_and_acknowledgements() {
+async fn rate_of_leases_and_acks() {
     for program in servers() {
         for leasers in [1, 2, 4] {
             let server = start(&program, &[]);
@@ -37,17 +37,17 @@ async fn rate_of_leases_and_acknowledgements() {
             for working in working {
                 drained += working.await.unwrap();
             }
-            let took = began.elapsed();
+            let elapsed = began.elapsed();
             assert_eq!(drained, MESSAGES);
-            let rate = f64::from(u32::try_from(MESSAGES).unwrap()) / took.as_secs_f64();
-            let used: String = ask(&server.url(), cmd("INFO").arg("server")).await;
-            let version = used.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("?");
-            println!("{version}, {leasers} at a time: {rate:.0}/s, {took:?}");
+            let rate = f64::from(u32::try_from(MESSAGES).unwrap()) / elapsed.as_secs_f64();
+            let info: String = ask(&server.url(), cmd("INFO").arg("server")).await;
+            let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("?");
+            println!("{version}, {leasers} concurrent leases: {rate:.0}/s, {elapsed:?}");
         }
     }
 }
 
-/// Acknowledges one batch while the next is on its way, as the pipeline does.
+/// Acks a batch while the next one is received, as the pipeline does.
 async fn drain(worker: QueueHandle) -> usize {
     let mut drained = 0;
     let mut acknowledging: Option<tokio::task::JoinHandle<()>> = None;

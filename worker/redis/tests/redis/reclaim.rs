@@ -23,7 +23,7 @@ async fn consumers(url: &str, settings: &RedisSettings) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_consumer_that_is_gone_is_deleted_and_living_ones_are_not() {
+async fn a_dead_consumer_is_deleted_and_living_ones_are_not() {
     for program in servers() {
         let server = start(&program, &[]);
         let settings = on(&server);
@@ -35,8 +35,8 @@ async fn a_consumer_that_is_gone_is_deleted_and_living_ones_are_not() {
         }
         assert_eq!(consumers(&server.url(), &settings).await.len(), 2);
         drop(dead);
-        eventually("the dead one is deleted, and only that", async || {
-            // A new worker looks about when it begins.
+        eventually("the dead consumer is deleted, and only that", async || {
+            // A new worker deletes dead consumers when it starts.
             let new = open(&settings).await;
             nothing_comes(&worker(&new), NO_WAIT).await;
             new.close().await;
@@ -47,12 +47,12 @@ async fn a_consumer_that_is_gone_is_deleted_and_living_ones_are_not() {
         .await;
         living.enqueue("b".to_owned()).await.unwrap();
         assert_eq!(lease(&worker(&living), 1).await.len(), 1);
-        assert_eq!(consumers(&server.url(), &settings).await.len(), 1, "the living one was not deleted");
+        assert_eq!(consumers(&server.url(), &settings).await.len(), 1, "the living consumer was not deleted");
     }
 }
 
 #[tokio::test]
-async fn a_consumer_with_messages_is_never_deleted() {
+async fn a_consumer_with_pending_messages_is_not_deleted() {
     for program in servers() {
         let server = start(&program, &[]);
         let settings = on(&server);
@@ -67,25 +67,25 @@ async fn a_consumer_with_messages_is_never_deleted() {
 }
 
 #[tokio::test]
-async fn a_worker_that_takes_leave_hands_over_at_once() {
+async fn messages_of_a_closed_worker_are_reclaimed_at_once() {
     let server = start(&servers()[0], &[]);
     let settings = on(&server);
-    let (leaving, staying) = (open(&settings).await, open(&settings).await);
-    for body in ["held", "never leased"] {
-        leaving.enqueue(body.to_owned()).await.unwrap();
+    let (closing, staying) = (open(&settings).await, open(&settings).await);
+    for body in ["leased", "never leased"] {
+        closing.enqueue(body.to_owned()).await.unwrap();
     }
-    let held = lease(&worker(&leaving), 1).await;
+    let leased = lease(&worker(&closing), 1).await;
     let began = Instant::now();
-    leaving.close().await;
-    let mut come = lease(&worker(&staying), 2).await;
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
-    come.sort_by_key(|message| message.key != held[0].key);
-    assert_eq!(bodies(&come), ["held", "never leased"]);
-    assert_eq!(deliveries(&come), [2, 1], "what was held was delivered before");
+    closing.close().await;
+    let mut received = lease(&worker(&staying), 2).await;
+    assert!(began.elapsed() < settings.message_lease / 2, "{:?}", began.elapsed());
+    received.sort_by_key(|message| message.key != leased[0].key);
+    assert_eq!(bodies(&received), ["leased", "never leased"]);
+    assert_eq!(deliveries(&received), [2, 1], "the first message was delivered before");
 }
 
 #[tokio::test]
-async fn a_worker_with_nothing_leaves_nothing() {
+async fn a_closed_worker_without_messages_leaves_no_keys() {
     let server = start(&servers()[0], &[]);
     let settings = on(&server);
     let engine = open(&settings).await;
@@ -97,53 +97,53 @@ async fn a_worker_with_nothing_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_hands_back_what_another_holds() {
+async fn a_release_does_not_affect_the_lease_of_another_worker() {
     let server = start(&servers()[0], &[]);
     let settings = RedisSettings { message_lease: Duration::from_millis(600), ..on(&server) };
     let [first, second, third] = [open(&settings).await, open(&settings).await, open(&settings).await];
     first.enqueue("a".to_owned()).await.unwrap();
-    let held = lease(&worker(&first), 1).await;
+    let expired = lease(&worker(&first), 1).await;
     let again = lease(&worker(&second), 1).await;
-    assert_eq!(keys(&again), keys(&held));
+    assert_eq!(keys(&again), keys(&expired));
     let began = Instant::now();
-    release(&worker(&first), &held).await;
+    release(&worker(&first), &expired).await;
     let next = lease(&worker(&third), 1).await;
-    assert!(began.elapsed() > Duration::from_millis(400), "only when the lease ended: {:?}", began.elapsed());
+    assert!(began.elapsed() > Duration::from_millis(400), "before the lease ended: {:?}", began.elapsed());
     assert_eq!(deliveries(&next), [3]);
 }
 
-/// An engine whose reader has read a message that no lease waits for any more.
-async fn careless(server: &RedisServer, settings: &RedisSettings) -> RedisQueue {
-    let careless = open(settings).await;
+/// Returns a queue that read a message for a lease that was dropped meanwhile.
+async fn queue_with_unclaimed_message(server: &RedisServer, settings: &RedisSettings) -> RedisQueue {
+    let queue = open(settings).await;
     let leasing = {
-        let careless = worker(&careless);
-        tokio::spawn(async move { careless.lease(1, PATIENCE).await })
+        let queue = worker(&queue);
+        tokio::spawn(async move { queue.lease(1, PATIENCE).await })
     };
-    eventually("its reader waits on the server", async || {
+    eventually("the read blocks on the server", async || {
         let clients: String = ask(&server.url(), cmd("CLIENT").arg("LIST")).await;
         clients.contains("cmd=xreadgroup").then_some(())
     })
     .await;
     leasing.abort();
     assert!(leasing.await.is_err());
-    careless.enqueue("a".to_owned()).await.unwrap();
-    careless
+    queue.enqueue("a".to_owned()).await.unwrap();
+    queue
 }
 
 #[tokio::test]
-async fn what_was_read_for_a_lease_that_is_gone_goes_to_others() {
+async fn a_message_read_for_a_dropped_lease_goes_to_another_worker() {
     let server = start(&servers()[0], &[]);
     let settings = on(&server);
-    let (_careless, other) = (careless(&server, &settings).await, open(&settings).await);
+    let (_unclaimed, other) = (queue_with_unclaimed_message(&server, &settings).await, open(&settings).await);
     assert_eq!(deliveries(&lease(&worker(&other), 1).await), [1]);
 }
 
 #[tokio::test]
-async fn what_was_read_for_no_lease_is_handed_back_by_a_worker_that_takes_leave() {
+async fn a_message_read_for_a_dropped_lease_is_released_on_close() {
     let server = start(&servers()[0], &[]);
     let settings = on(&server);
-    let careless = careless(&server, &settings).await;
-    eventually("it is read", async || {
+    let unclaimed = queue_with_unclaimed_message(&server, &settings).await;
+    eventually("the message is read", async || {
         let mut command = cmd("XPENDING");
         command.arg(stream_key(&settings.prefix)).arg("workers");
         let (pending, ..): (u64, redis::Value, redis::Value, redis::Value) =
@@ -151,7 +151,7 @@ async fn what_was_read_for_no_lease_is_handed_back_by_a_worker_that_takes_leave(
         (pending == 1).then_some(())
     })
     .await;
-    careless.close().await;
+    unclaimed.close().await;
     let other = open(&settings).await;
-    assert_eq!(deliveries(&lease(&worker(&other), 1).await), [1], "as if it had not been delivered");
+    assert_eq!(deliveries(&lease(&worker(&other), 1).await), [1], "the released delivery does not count");
 }
