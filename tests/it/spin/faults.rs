@@ -145,7 +145,7 @@ fn a_cluster_node_is_503_until_it_owns_the_slot_of_the_keys() {
         for program in [redis_server(), valkey_server()] {
             let redis = RedisServer::start(&program, &["--cluster-enabled", "yes"]).unwrap();
             let spin = SpinHost::up([("queue_url", &*redis.url())]).await;
-            assert_refuses_in(&spin, EDGE_TIMEOUT, "the queue is unavailable").await;
+            assert_refuses_in(&spin, REFUSAL_DEADLINE, "the queue is unavailable").await;
             let () = once(&redis.url(), "CLUSTER ADDSLOTSRANGE 0 16383");
             eventually("the cluster is up", async || {
                 let info: String = once(&redis.url(), "CLUSTER INFO");
