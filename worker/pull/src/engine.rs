@@ -8,8 +8,6 @@
 //! A queue service implements [`PullService`], and [`SendService`] if messages are sent through the engine as well.
 
 mod ack_batch;
-#[cfg(any(feature = "cloudflare", feature = "sqs"))]
-mod client;
 #[cfg(test)]
 mod fake_service;
 mod in_flight;
@@ -36,8 +34,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-#[cfg(any(feature = "cloudflare", feature = "sqs"))]
-pub(crate) use self::client::{ServiceCallError, ServiceClient, ServiceResponse};
 pub use self::in_flight::InFlightMessages;
 use self::in_flight::LeaseOutcome;
 use self::prefetch::Prefetcher;
@@ -55,9 +51,6 @@ use chargegate_storage::spawn_signalling_end;
 
 /// Upper bound of the first wait after a failure.
 const RETRY_BASE: Duration = Duration::from_millis(100);
-/// Usual [`PullSettings::retry_cap`] of a service that is paid per call.
-#[cfg(any(feature = "cloudflare", feature = "sqs", test))]
-pub(crate) const RETRY_CAP: Duration = Duration::from_secs(5);
 /// Time that [`PullEngine::close`] waits for receive calls to return.
 const RECEIVE_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time that [`PullEngine::close`] waits for pending acks, releases and sends.

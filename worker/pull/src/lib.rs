@@ -4,5 +4,7 @@
 #[cfg(feature = "cloudflare")]
 pub mod cloudflare;
 pub mod engine;
+#[cfg(feature = "http-client")]
+mod http_client;
 #[cfg(feature = "sqs")]
 pub mod sqs;

@@ -24,7 +24,8 @@ pub use self::refusal::SqsRefusal;
 pub use self::service::SqsService;
 pub use self::url::{SqsQueueUrl, SqsQueueUrlError};
 pub use self::warning::SqsWarning;
-use crate::engine::{self, ServiceClient};
+use crate::engine;
+use crate::http_client::ServiceClient;
 use chargegate_storage::Effects;
 pub use chargegate_storage::queue::EnqueueFailure;
 

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::engine::{PullServiceError, ServiceCallError, ServiceResponse};
+use crate::engine::PullServiceError;
+use crate::http_client::{ServiceCallError, ServiceResponse};
 
 /// Error codes of a rejected token, under any status: missing or malformed, wrong form, unknown, no permission.
 const TOKEN_CODES: [u64; 6] = [6003, 6111, 9106, 9109, 10_000, 10_001];

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{self, CloudflareFailure};
 use super::{CloudflareSettings, CloudflareToken};
-use crate::engine::{ServiceCallError, ServiceClient};
+use crate::http_client::{ServiceCallError, ServiceClient};
 
 /// Longest duration of a call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);

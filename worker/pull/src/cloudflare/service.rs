@@ -14,8 +14,9 @@ use super::open::whole;
 use super::pulled::Pulled;
 use crate::engine::{
     AckRetry, FailedReceipt, IdlePolicy, InFlightMessages, LeaseReceipt, PullService, PullServiceError,
-    PullSettings, RETRY_CAP, ReceiptFailure, ReceivedMessage, SendService,
+    PullSettings, ReceiptFailure, ReceivedMessage, SendService,
 };
+use crate::http_client::RETRY_CAP;
 
 /// Most messages of one call in either direction. The limit of leases in one acknowledgement is not documented; the number
 /// that one pull can return is used.

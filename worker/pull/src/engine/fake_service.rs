@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     AckRetry, FailedReceipt, IdlePolicy, InFlightMessages, LeaseReceipt, PullEngine, PullService,
-    PullServiceError, PullSettings, RETRY_CAP, ReceiptFailure, ReceivedMessage, SendService,
+    PullServiceError, PullSettings, ReceiptFailure, ReceivedMessage, SendService,
 };
 use chargegate_storage::queue::MessageKey;
 use chargegate_storage::testing::effects;
@@ -27,7 +27,7 @@ pub(super) const FAKE_SETTINGS: PullSettings = PullSettings {
     idle: IdlePolicy::Pause(Duration::from_secs(5)),
     linger: Duration::from_millis(100),
     ack_retry: AckRetry::WhileLeased,
-    retry_cap: RETRY_CAP,
+    retry_cap: Duration::from_secs(5),
     pullers: 16,
 };
 /// Duration of a call.

@@ -9,7 +9,7 @@ use http::header::DATE;
 
 use super::refusal::{SqsCallError, SqsRefusal};
 use super::url::SqsQueueUrl;
-use crate::engine::ServiceResponse;
+use crate::http_client::ServiceResponse;
 
 /// Most characters of a service's text in one line.
 const MAX_DETAIL: usize = 300;

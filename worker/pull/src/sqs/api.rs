@@ -18,7 +18,7 @@ use super::answer::{self, RequestContext};
 use super::credentials::CredentialsCache;
 use super::refusal::{SqsCallError, SqsRefusal};
 use super::url::SqsQueueUrl;
-use crate::engine::{ServiceCallError, ServiceClient};
+use crate::http_client::{ServiceCallError, ServiceClient};
 use chargegate_storage::Clock;
 
 /// Header that names the operation.

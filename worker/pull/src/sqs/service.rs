@@ -15,8 +15,9 @@ use super::wire::{
 };
 use crate::engine::{
     AckRetry, FailedReceipt, IdlePolicy, InFlightMessages, LeaseReceipt, PullService, PullServiceError,
-    PullSettings, RETRY_CAP, ReceiptFailure, ReceivedMessage, SendService,
+    PullSettings, ReceiptFailure, ReceivedMessage, SendService,
 };
+use crate::http_client::RETRY_CAP;
 
 /// Most entries of one call (Amazon SQS API reference).
 const MAX_BATCH: usize = 10;

@@ -18,7 +18,7 @@ use tracing::subscriber::NoSubscriber;
 
 use super::http::CredentialsHttpClient;
 use super::{CredentialsError, FetchCredentials, FetchedCredentials};
-use crate::engine::ServiceClient;
+use crate::http_client::ServiceClient;
 use chargegate_storage::Clock;
 use chargegate_storage::metric;
 

@@ -12,7 +12,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body_util::Full;
 
-use crate::engine::{ServiceCallError, ServiceClient};
+use crate::http_client::{ServiceCallError, ServiceClient};
 
 /// Longest duration of an exchange.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -18,6 +18,8 @@ use tower::util::BoxCloneSyncService;
 
 /// Time limit of connecting, including name resolution and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Upper bound of the waits between attempts: calls are paid for.
+pub(crate) const RETRY_CAP: Duration = Duration::from_secs(5);
 /// Upper bound of a wait that a service asks for.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 
