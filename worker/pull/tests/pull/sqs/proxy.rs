@@ -52,10 +52,10 @@ pub(crate) struct ProxiedCall {
 
 pub(crate) struct SqsProxy {
     port: u16,
-    state: Arc<ProxyState>,
+    state: Arc<SqsProxyState>,
 }
 
-struct ProxyState {
+struct SqsProxyState {
     /// Address of Moto.
     target: String,
     rule: Mutex<ProxyRule>,
@@ -69,7 +69,7 @@ impl SqsProxy {
     pub(crate) async fn to(endpoint: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(ProxyState {
+        let state = Arc::new(SqsProxyState {
             target: endpoint.strip_prefix("http://").unwrap().to_owned(),
             rule: Mutex::new(Arc::new(|_| ProxyReply::Pass)),
             calls: Mutex::default(),
@@ -118,7 +118,7 @@ impl SqsProxy {
 }
 
 /// Serves one exchange: an engine opens another connection for the next.
-async fn serve(mut client: TcpStream, state: Arc<ProxyState>) -> Option<()> {
+async fn serve(mut client: TcpStream, state: Arc<SqsProxyState>) -> Option<()> {
     let mut request = Vec::new();
     let head_end = loop {
         if let Some(end) = find(&request, b"\r\n\r\n") {
