@@ -115,7 +115,7 @@ async fn look(queue: &dyn HistorySource, store: &dyn HistoryStore) -> Result<Opt
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -130,8 +130,8 @@ mod tests {
     #[async_trait]
     impl HistorySource for FakeHistory {
         async fn observe(&self, known_heartbeat: u64) -> Result<QueueObservation, QueueError> {
-            let mut heartbeat = self.heartbeat.lock().unwrap();
-            let enqueued = *self.enqueued.lock().unwrap();
+            let mut heartbeat = self.heartbeat.lock();
+            let enqueued = *self.enqueued.lock();
             let (kept_heartbeat, kept_enqueued) = *heartbeat;
             let begun_heartbeat = (kept_heartbeat >= known_heartbeat).then_some(kept_heartbeat + 1);
             if let Some(begun) = begun_heartbeat {
@@ -144,7 +144,7 @@ mod tests {
     #[async_trait]
     impl HistoryStore for FakeHistory {
         async fn watermark(&self) -> Result<HistoryWatermark, StoreError> {
-            Ok(*self.watermark.lock().unwrap())
+            Ok(*self.watermark.lock())
         }
 
         async fn replace_watermark(
@@ -152,7 +152,7 @@ mod tests {
             was: HistoryWatermark,
             now: HistoryWatermark,
         ) -> Result<bool, StoreError> {
-            let mut watermark = self.watermark.lock().unwrap();
+            let mut watermark = self.watermark.lock();
             let first = watermark.version == was.version;
             if first {
                 *watermark = now;
@@ -165,8 +165,8 @@ mod tests {
     async fn a_loss_is_reported_once() {
         let fake = FakeHistory { enqueued: Mutex::new(12), ..FakeHistory::default() };
         assert_eq!(look(&fake, &fake).await.unwrap(), None);
-        *fake.heartbeat.lock().unwrap() = (0, 0);
-        *fake.enqueued.lock().unwrap() = 0;
+        *fake.heartbeat.lock() = (0, 0);
+        *fake.enqueued.lock() = 0;
         assert_eq!(look(&fake, &fake).await.unwrap(), Some(12));
         assert_eq!(look(&fake, &fake).await.unwrap(), None);
     }
@@ -175,7 +175,7 @@ mod tests {
     async fn of_two_observers_only_the_first_reports_a_loss() {
         let fake = FakeHistory { enqueued: Mutex::new(12), ..FakeHistory::default() };
         look(&fake, &fake).await.unwrap();
-        *fake.heartbeat.lock().unwrap() = (0, 0);
+        *fake.heartbeat.lock() = (0, 0);
         let known = fake.watermark().await.unwrap();
         let seen = fake.observe(known.heartbeat).await.unwrap();
         assert_eq!(look(&fake, &fake).await.unwrap(), Some(12));
@@ -213,7 +213,7 @@ mod tests {
         let watch = HistoryMonitor::start(fake.clone(), fake.clone(), crate::testing::effects());
         tokio::time::sleep(Duration::from_secs(10)).await;
         watch.stop().await;
-        let heartbeats = fake.heartbeat.lock().unwrap().0;
+        let heartbeats = fake.heartbeat.lock().0;
         assert!((8..=11).contains(&heartbeats), "{heartbeats}");
     }
 }

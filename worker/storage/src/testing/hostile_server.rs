@@ -1,9 +1,10 @@
 //! A TCP server that writes raw bytes, so that its responses can be invalid.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -82,7 +83,7 @@ impl HostileServer {
                 while stream.write_all(&chunk).await.is_ok() {
                     total += chunk.len();
                 }
-                let _ = tell.lock().unwrap().take().map(|tell| tell.send(total));
+                let _ = tell.lock().take().map(|tell| tell.send(total));
             }
         })
         .await;

@@ -1,6 +1,8 @@
 //! The order of events across the fakes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// An action of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,11 +21,11 @@ pub struct EventJournal(Arc<Mutex<Vec<JournalEvent>>>);
 
 impl EventJournal {
     pub fn note(&self, event: JournalEvent) {
-        self.0.lock().unwrap().push(event);
+        self.0.lock().push(event);
     }
 
     pub fn events(&self) -> Vec<JournalEvent> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().clone()
     }
 
     /// Fails when a message was acknowledged before it was recorded.

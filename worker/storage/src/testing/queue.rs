@@ -1,11 +1,11 @@
 //! An in-memory queue.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chargegate_core::{SessionMessage, UnixMillis};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{EventJournal, JournalEvent};
@@ -46,7 +46,7 @@ impl MemoryQueue {
     }
 
     pub fn enqueue_body(&self, body: Vec<u8>, enqueued_at: Option<UnixMillis>) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         let key = format!("{:06}", state.enqueued);
         state.enqueued += 1;
         state.messages.insert(key, MemoryQueueEntry { body, enqueued_at, deliveries: 0, leased: false });
@@ -57,24 +57,24 @@ impl MemoryQueue {
     /// Enqueues a message whose next delivery has this number.
     pub fn enqueue_redelivered(&self, message: &SessionMessage, delivery: u32) {
         self.enqueue(message);
-        if let Some(mut last) = self.state.lock().unwrap().messages.last_entry() {
+        if let Some(mut last) = self.state.lock().messages.last_entry() {
             last.get_mut().deliveries = delivery - 1;
         }
     }
 
     /// Makes the next operations fail with these errors.
     pub fn fail_leases(&self, errors: impl IntoIterator<Item = QueueError>) {
-        self.state.lock().unwrap().lease_failures.extend(errors);
+        self.state.lock().lease_failures.extend(errors);
     }
 
     /// Makes the next acks fail with these errors.
     pub fn fail_acks(&self, errors: impl IntoIterator<Item = QueueError>) {
-        self.state.lock().unwrap().acknowledge_failures.extend(errors);
+        self.state.lock().acknowledge_failures.extend(errors);
     }
 
     /// Ends every lease, as after a timeout or a crash: the messages are delivered again.
     pub fn end_leases(&self) {
-        for entry in self.state.lock().unwrap().messages.values_mut() {
+        for entry in self.state.lock().messages.values_mut() {
             entry.leased = false;
         }
         self.arrived.notify_one();
@@ -82,21 +82,21 @@ impl MemoryQueue {
 
     /// Returns the number of messages not yet acknowledged.
     pub fn len(&self) -> usize {
-        self.state.lock().unwrap().messages.len()
+        self.state.lock().messages.len()
     }
 
     /// Returns the number of leased messages.
     pub fn leased(&self) -> usize {
-        self.state.lock().unwrap().leased()
+        self.state.lock().leased()
     }
 
     /// Returns the maximum number of messages leased at the same time.
     pub fn most_leased(&self) -> usize {
-        self.state.lock().unwrap().most_leased
+        self.state.lock().most_leased
     }
 
     fn take(&self, max: usize) -> Result<Vec<LeasedMessage>, QueueError> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         if let Some(error) = state.lease_failures.pop_front() {
             return Err(error);
         }
@@ -136,7 +136,7 @@ impl Queue for MemoryQueue {
     }
 
     async fn ack(&self, keys: Vec<MessageKey>) -> Result<(), QueueError> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         if let Some(error) = state.acknowledge_failures.pop_front() {
             return Err(error);
         }
@@ -148,7 +148,7 @@ impl Queue for MemoryQueue {
     }
 
     async fn release(&self, keys: Vec<MessageKey>) -> Result<(), QueueError> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         for key in keys {
             if let Some(entry) = state.messages.get_mut(key.as_str()) {
                 entry.leased = false;
@@ -160,7 +160,7 @@ impl Queue for MemoryQueue {
     }
 
     async fn depth(&self) -> Result<QueueDepth, QueueError> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         if let Some(error) = state.lease_failures.pop_front() {
             return Err(error);
         }
