@@ -99,7 +99,7 @@ impl Engines {
         effects: &Effects,
     ) -> Result<Self, EngineOpenError> {
         // The store first: an open queue is already a member of the group of workers.
-        let store = store.open(tuning, effects).await?;
+        let store = store.open(tuning).await?;
         let queue = queue.open(effects).await?;
         let watch =
             queue.history.map(|history| HistoryMonitor::start(history, store.history, effects.clone()));

@@ -32,7 +32,7 @@ use crate::retry_until_done::RetryUntilDone;
 use chargegate_storage::Batcher;
 use chargegate_storage::Effects;
 use chargegate_storage::queue::{LeasedMessage, MessageKey, Queue};
-use chargegate_storage::store::{Outcome, Recorded, Store};
+use chargegate_storage::store::{CallbackJob, Outcome, RecordVerdict, Store};
 
 /// Longest wait of one lease call; bounds a shutdown that finds the queue empty.
 const LEASE_WAIT: Duration = Duration::from_millis(500);
@@ -244,27 +244,19 @@ async fn record(
             deadlines.push(commit_deadline);
             permits.push(permit);
         }
-        let keys: Vec<_> = outcomes.iter().map(|outcome| outcome.key().clone()).collect();
-        let written = retry.run("record decisions", || {
-            // The deadline applies to the commit: a retried write may have become late.
-            mark_late(&mut outcomes, &deadlines);
-            let recording = parts.store.record(outcomes.clone());
-            async {
-                let recorded = recording.await;
-                store_works
-                    .send_if_modified(|works| std::mem::replace(works, recorded.is_ok()) != recorded.is_ok());
-                recorded
-            }
-        });
-        let written = written.await;
-        let Some(recorded) = written else {
+        let recorded =
+            record_until_done(parts.store.as_ref(), &mut outcomes, &deadlines, &retry, &store_works).await;
+        let Some(verdicts) = recorded else {
             // Nothing is lost: the leases expire, or the restart releases the messages.
-            warn!(messages = keys.len(), "shutdown before the decisions were recorded; leases will expire");
+            warn!(
+                messages = outcomes.len(),
+                "shutdown before the decisions were recorded; leases will expire"
+            );
             break;
         };
+        let keys = outcomes.iter().map(|outcome| outcome.key().clone()).collect();
         // The decisions are committed: callbacks do not wait for the acknowledgement.
-        let jobs = count_recorded(&outcomes, recorded);
-        let unstarted = dispatcher.start(jobs);
+        let unstarted = dispatcher.start(count_recorded(outcomes, verdicts));
         let parts = parts.clone();
         acknowledging.spawn(async move {
             let acknowledged = async {
@@ -279,6 +271,27 @@ async fn record(
     acknowledging.wait().await;
 }
 
+/// Records a batch, however often the store fails. Returns `None` when the store is not to be asked again.
+async fn record_until_done(
+    store: &dyn Store,
+    outcomes: &mut [Outcome],
+    deadlines: &[Instant],
+    retry: &RetryUntilDone,
+    store_works: &watch::Sender<bool>,
+) -> Option<Vec<RecordVerdict>> {
+    let mut failures = retry.failures("record decisions");
+    loop {
+        // The deadline applies to the commit: a retried write may have become late.
+        mark_late(outcomes, deadlines);
+        let recorded = store.record(outcomes).await;
+        store_works.send_if_modified(|works| std::mem::replace(works, recorded.is_ok()) != recorded.is_ok());
+        match recorded {
+            Ok(verdicts) => return Some(verdicts),
+            Err(error) => failures.wait_after(error).await?,
+        }
+    }
+}
+
 fn mark_late(outcomes: &mut [Outcome], deadlines: &[Instant]) {
     let now = Instant::now();
     for (outcome, deadline) in outcomes.iter_mut().zip(deadlines) {
@@ -288,23 +301,20 @@ fn mark_late(outcomes: &mut [Outcome], deadlines: &[Instant]) {
     }
 }
 
-/// Counts the results of a batch in the metrics and returns the callbacks to deliver.
-fn count_recorded(
-    outcomes: &[Outcome],
-    recorded: Vec<Recorded>,
-) -> Vec<chargegate_storage::store::CallbackJob> {
+/// Counts the verdicts on a batch in the metrics and returns the callbacks to deliver.
+fn count_recorded(outcomes: Vec<Outcome>, verdicts: Vec<RecordVerdict>) -> Vec<CallbackJob> {
     let mut jobs = Vec::new();
-    for (outcome, recorded) in outcomes.iter().zip(recorded) {
-        match (outcome, recorded) {
-            (Outcome::Decided(decided), Recorded::Decided(job)) => {
+    for (outcome, verdict) in outcomes.into_iter().zip(verdicts) {
+        match (outcome, verdict) {
+            (Outcome::Decided(decided), RecordVerdict::Decided) => {
                 let age = decided.decided_at.since(decided.message.accepted_at);
                 metric::decision(decided.decision, age, decided.late);
-                jobs.push(job);
+                jobs.push(CallbackJob::first_attempt(decided));
             }
-            (_, Recorded::Duplicate { .. }) => metric::duplicate(),
-            (_, Recorded::Redelivered) => metric::redelivered(),
+            (_, RecordVerdict::Duplicate { .. }) => metric::duplicate(),
+            (_, RecordVerdict::Redelivered) => metric::redelivered(),
             (Outcome::Poison(poison), _) => metric::poison(poison.reason.as_str()),
-            (Outcome::Decided(_), Recorded::Poison) => {}
+            (Outcome::Decided(_), RecordVerdict::Poison) => {}
         }
     }
     jobs

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_core::UnixMillis;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +10,6 @@ use tracing::{debug, warn};
 
 use crate::callback::{CallbackClient, Delivery, DeliverySettings};
 use crate::pipeline::{Pipeline, PipelineSettings, WorkerDependencies};
-use chargegate_storage::Effects;
 use chargegate_storage::spawn_signalling_end;
 use chargegate_storage::store::Store;
 
@@ -55,12 +53,7 @@ impl Worker {
             abandon.clone(),
             &ended,
         );
-        let purging = purge_periodically(
-            Arc::clone(&parts.store),
-            parts.effects.clone(),
-            settings.retention,
-            stop.clone(),
-        );
+        let purging = purge_periodically(Arc::clone(&parts.store), settings.retention, stop.clone());
         let purge_task = spawn_signalling_end(&ended, purging);
         let pipeline = Pipeline::start(settings.pipeline, parts, dispatcher, abandon.clone());
         Self { pipeline, delivery, purge_task, stop, ended, abandon }
@@ -104,12 +97,7 @@ impl Worker {
 }
 
 /// Purges rows past their retention, once a minute.
-async fn purge_periodically(
-    store: Arc<dyn Store>,
-    effects: Effects,
-    retention: Duration,
-    stop: CancellationToken,
-) {
+async fn purge_periodically(store: Arc<dyn Store>, retention: Duration, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(PURGE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -117,10 +105,9 @@ async fn purge_periodically(
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let before: UnixMillis = effects.clock.now().minus(retention);
-        debug!(before_ms = before.0, "purging rows past retention");
+        debug!(retention_ms = retention.as_millis(), "purging rows past retention");
         loop {
-            match store.purge(before).await {
+            match store.purge(retention).await {
                 Ok(true) if !stop.is_cancelled() => tokio::task::yield_now().await,
                 Ok(_) => break,
                 Err(error) => {

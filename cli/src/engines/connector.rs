@@ -121,7 +121,7 @@ pub(crate) trait StoreConnector: Send + Sync {
     ///
     /// # Errors
     /// [`EngineOpenError`].
-    async fn open(&self, tuning: StoreTuning, effects: &Effects) -> Result<OpenStore, EngineOpenError>;
+    async fn open(&self, tuning: StoreTuning) -> Result<OpenStore, EngineOpenError>;
 
     /// Opens the store for reading decisions.
     ///

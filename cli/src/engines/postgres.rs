@@ -7,7 +7,6 @@ use chargegate_postgres::{
     DatabaseUrl, DatabaseUrlError, MigrateError, MigrationResult, PostgresInspector, PostgresOpenError,
     PostgresSettings, PostgresStore, migrate,
 };
-use chargegate_storage::Effects;
 use chargegate_storage::inspect::Inspect;
 use chargegate_storage::reconcile::CountedStore;
 use tracing::warn;
@@ -25,7 +24,7 @@ struct PostgresConnector(DatabaseUrl);
 
 #[async_trait]
 impl StoreConnector for PostgresConnector {
-    async fn open(&self, tuning: StoreTuning, effects: &Effects) -> Result<OpenStore, EngineOpenError> {
+    async fn open(&self, tuning: StoreTuning) -> Result<OpenStore, EngineOpenError> {
         let StoreTuning { connections, callback_lease, retention } = tuning;
         let settings = PostgresSettings {
             connections,
@@ -33,7 +32,7 @@ impl StoreConnector for PostgresConnector {
             retention,
             ..PostgresSettings::new(self.0.clone())
         };
-        let (engine, warnings) = PostgresStore::open(settings, effects.clone()).await.map_err(with_remedy)?;
+        let (engine, warnings) = PostgresStore::open(settings).await.map_err(with_remedy)?;
         for warning in warnings {
             warn!("{DATABASE_URL}: {warning}");
         }

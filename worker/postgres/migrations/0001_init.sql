@@ -1,7 +1,7 @@
 -- All objects are in a schema of their own. Times are milliseconds since 1970. Times for people are by the clock of the
--- worker that wrote them; times that are compared (recorded_at, due_at, closed_at, and found_at of a duplicate) are by the
--- clock of this database, so that workers with different clocks agree. Text from a client is stored as bytea where it may
--- contain a zero character, which text cannot.
+-- worker that wrote them; times that are compared (recorded_at, due_at, round_started_at, closed_at, and found_at of a
+-- duplicate) are by the clock of this database, so that workers with different clocks agree. Text from a client is stored
+-- as bytea where it may contain a zero character, which text cannot.
 
 CREATE FUNCTION chargegate.clock() RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -73,14 +73,12 @@ CREATE TABLE chargegate.attempt (
     started_at  bigint   NOT NULL,
     took_ms     bigint   NOT NULL,
     closed_at   bigint,
-    finished_at bigint,
     request_id  uuid     NOT NULL,
     attempt     integer  NOT NULL,
     http_status smallint,
     result      text     NOT NULL,
     give_up     text,
     PRIMARY KEY (recorded_at, request_id, attempt),
-    CHECK ((closed_at IS NULL) = (finished_at IS NULL)),
     CHECK (give_up IS NULL OR closed_at IS NOT NULL)
 ) PARTITION BY RANGE (recorded_at);
 

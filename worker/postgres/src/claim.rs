@@ -15,20 +15,21 @@ use sqlx::{PgConnection, Row as _};
 
 use self::index::PostgresDueIndex;
 use super::failure::PostgresFailure;
-use super::rows::{duration, moment, request_id, uuid};
+use super::rows::{count, duration, moment, request_id, uuid};
 use chargegate_storage::store::fair_share;
 use chargegate_storage::store::row::{self, ClaimedCallback, DecisionRow, UnreadableColumn};
 use chargegate_storage::store::{CallbackJob, ClaimLimits};
 
-/// Leases the oldest due callbacks of the hosts in $1: for each host the number in $2 at most, and $5 in all.
+/// Leases the oldest due callbacks of the hosts in $1: for each host the number in $2 at most, and $4 in all. The lease is $3 ms long.
 const LEASE: &str = "WITH picked AS MATERIALIZED ( \
         SELECT due.request_id FROM unnest($1::text[], $2::bigint[]) AS turn (host, share), \
         LATERAL ( \
-            SELECT request_id FROM callback WHERE host = turn.host AND due_at <= (SELECT clock()) + $3 \
-            ORDER BY due_at LIMIT turn.share FOR UPDATE SKIP LOCKED) AS due LIMIT $5) \
-    UPDATE callback SET leased = true, attempt = attempt + 1, due_at = (SELECT clock()) + $4 \
+            SELECT request_id FROM callback WHERE host = turn.host AND due_at <= (SELECT clock()) \
+            ORDER BY due_at LIMIT turn.share FOR UPDATE SKIP LOCKED) AS due LIMIT $4) \
+    UPDATE callback SET leased = true, attempt = attempt + 1, due_at = (SELECT clock()) + $3 \
     FROM picked WHERE callback.request_id = picked.request_id \
-    RETURNING callback.request_id, recorded_at, host, attempt, round_first, round_started_at";
+    RETURNING callback.request_id, recorded_at, host, attempt, round_first, \
+        (SELECT clock()) - round_started_at AS round_age_ms";
 
 /// A host's share of one claim.
 struct HostShare {
@@ -45,11 +46,10 @@ struct ClaimedRow {
     claimed: ClaimedCallback,
 }
 
-/// Leases callbacks that are due `ahead` milliseconds from now. `last` is the host served last.
+/// Leases due callbacks. `last` is the host served last.
 pub(super) async fn claim(
     connection: &mut PgConnection,
     limits: &ClaimLimits,
-    ahead: i64,
     lease: Duration,
     last: &mut String,
 ) -> Result<Vec<CallbackJob>, PostgresFailure> {
@@ -60,7 +60,7 @@ pub(super) async fn claim(
     let saturated: Vec<&str> =
         limits.under_way.keys().map(|host| &**host).filter(|host| free(host) == 0).collect();
     let most = i64::try_from(limits.total).unwrap_or(i64::MAX);
-    let mut index = PostgresDueIndex { connection: &mut *connection, ahead, saturated };
+    let mut index = PostgresDueIndex { connection: &mut *connection, saturated };
     let found = fair_share::find_due_hosts(&mut index, last, most).await?;
     let mut turns: Vec<HostShare> = found
         .hosts
@@ -70,7 +70,7 @@ pub(super) async fn claim(
         .collect();
     let mut claimed = Vec::new();
     if let Some(end) = assign_shares(&mut turns, limits.total) {
-        lease_shares(connection, &mut turns, ahead, lease, limits.total, &mut claimed).await?;
+        lease_shares(connection, &mut turns, lease, limits.total, &mut claimed).await?;
         *last = end;
     }
     // An incomplete search continues where it ended, whichever hosts were served.
@@ -83,7 +83,7 @@ pub(super) async fn claim(
         for turn in &mut turns {
             turn.share = turn.free.min(left);
         }
-        lease_shares(connection, &mut turns, ahead, lease, left, &mut claimed).await?;
+        lease_shares(connection, &mut turns, lease, left, &mut claimed).await?;
     }
     load_jobs(connection, claimed).await
 }
@@ -109,7 +109,6 @@ fn assign_shares(turns: &mut [HostShare], mut total: usize) -> Option<String> {
 async fn lease_shares(
     connection: &mut PgConnection,
     turns: &mut Vec<HostShare>,
-    ahead: i64,
     lease: Duration,
     most: usize,
     claimed: &mut Vec<ClaimedRow>,
@@ -118,7 +117,6 @@ async fn lease_shares(
     let rows = sqlx::query(LEASE)
         .bind(turns.iter().map(|turn| turn.host.as_str()).collect::<Vec<_>>())
         .bind(turns.iter().map(|turn| i64::try_from(turn.share).unwrap_or(i64::MAX)).collect::<Vec<_>>())
-        .bind(ahead)
         .bind(duration(lease))
         .bind(i64::try_from(most).unwrap_or(i64::MAX))
         .fetch_all(&mut *connection)
@@ -148,7 +146,8 @@ fn read_claimed(row: &PgRow) -> Result<ClaimedRow, PostgresFailure> {
         request_id: request_id(row)?,
         attempt: number(attempt)?,
         round_attempt: number(attempt.saturating_sub(first).saturating_add(1))?,
-        round_started_at: moment(row, "round_started_at")?,
+        // The clock of the server may have been set back.
+        round_age: Duration::from_millis(count(row, "round_age_ms")?),
     };
     Ok(ClaimedRow { recorded_at: row.try_get("recorded_at")?, claimed })
 }

@@ -1,8 +1,7 @@
 //! The store in PostgreSQL, 15 or newer, shared by any number of workers.
 //!
 //! Workers race, so the database enforces each rule: the first insert of a request id wins, a lease is fenced by the number
-//! of its attempt, and only the database's clock decides when a callback is due. A worker's own times are translated into
-//! durations before they are compared.
+//! of its attempt, and only the database's clock decides when a callback is due, so the clocks of workers may differ.
 //!
 //! The hot table is narrow: `callback` has a row only while a callback is pending. Its payload is in `decision`, its history
 //! in `attempt`; both are partitioned by the time of recording, so that retention drops tables instead of deleting rows.
@@ -40,7 +39,6 @@ pub use self::open::{PostgresOpenError, PostgresWarning};
 pub use self::schema::{MigrateError, MigrationResult, migrate};
 use self::sessions::{Purpose, SessionPool};
 pub use self::url::{DatabaseUrl, DatabaseUrlError};
-use chargegate_storage::Effects;
 
 /// Settings of the store.
 #[derive(Clone, Debug)]
@@ -85,7 +83,6 @@ struct PostgresState {
     /// Time of the last attempt to create partitions.
     partitions_created_at: Mutex<Option<Instant>>,
     settings: PostgresSettings,
-    effects: Effects,
 }
 
 impl PostgresStore {
@@ -93,10 +90,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`PostgresOpenError`] names the obstacle.
-    pub async fn open(
-        settings: PostgresSettings,
-        effects: Effects,
-    ) -> Result<(Self, Vec<PostgresWarning>), PostgresOpenError> {
+    pub async fn open(settings: PostgresSettings) -> Result<(Self, Vec<PostgresWarning>), PostgresOpenError> {
         let warnings = open::check(&settings.url).await?;
         let sessions = SessionPool::new(&settings.url, Purpose::Work, settings.connections);
         let shared = PostgresState {
@@ -105,7 +99,6 @@ impl PostgresStore {
             unconfirmed: SyncMutex::default(),
             partitions_created_at: Mutex::default(),
             settings,
-            effects,
         };
         let engine = Self { shared: Arc::new(shared) };
         engine.create_partitions().await.map_err(PostgresOpenError::failed)?;

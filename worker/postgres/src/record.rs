@@ -10,13 +10,13 @@ mod repeats;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use chargegate_core::{Traceparent, UnixMillis};
+use chargegate_core::Traceparent;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::failure::PostgresFailure;
 use super::rows::{duration, millis, uuid};
-use chargegate_storage::store::{DecidedMessage, Outcome, RecordOutcome};
+use chargegate_storage::store::{DecidedMessage, Outcome, RecordVerdict};
 
 /// Context of one record call.
 pub(super) struct RecordContext {
@@ -31,8 +31,7 @@ pub(super) async fn record(
     connection: &mut PgConnection,
     outcomes: &[Outcome],
     ours: &RecordContext,
-    now: UnixMillis,
-) -> Result<Vec<RecordOutcome>, PostgresFailure> {
+) -> Result<Vec<RecordVerdict>, PostgresFailure> {
     let mut transaction = connection.begin().await?;
     let first = decide(&mut transaction, outcomes, ours.lease).await?;
     let repeated: Vec<(usize, &DecidedMessage)> = outcomes
@@ -45,18 +44,18 @@ pub(super) async fn record(
             _ => None,
         })
         .collect();
-    let mut repeats: HashMap<usize, RecordOutcome> = HashMap::new();
+    let mut repeats: HashMap<usize, RecordVerdict> = HashMap::new();
     if !repeated.is_empty() {
-        repeats = repeats::repeat(&mut transaction, &repeated, &first, ours, now).await?;
+        repeats = repeats::repeat(&mut transaction, &repeated, &first, ours).await?;
     }
     let poisoned = poison::put_aside(&mut transaction, outcomes).await?;
     transaction.commit().await?;
     Ok((0..outcomes.len())
         .map(|at| match repeats.get(&at) {
             Some(verdict) => *verdict,
-            None if poisoned.redelivered.contains(&at) => RecordOutcome::Redelivered,
-            None if poisoned.new.contains(&at) => RecordOutcome::Poison,
-            None => RecordOutcome::Decided,
+            None if poisoned.redelivered.contains(&at) => RecordVerdict::Redelivered,
+            None if poisoned.new.contains(&at) => RecordVerdict::Poison,
+            None => RecordVerdict::Decided,
         })
         .collect())
 }
@@ -109,7 +108,6 @@ async fn insert(
     lease: Duration,
 ) -> Result<(), PostgresFailure> {
     let messages = || decided.iter().map(|decided| &decided.message);
-    let decided_at: Vec<i64> = decided.iter().map(|decided| millis(decided.decided_at)).collect();
     sqlx::query(
         "INSERT INTO decision (recorded_at, accepted_at, decided_at, request_id, late, status, reason, station_id, \
          message_key, driver_token, callback_url, traceparent) \
@@ -117,7 +115,7 @@ async fn insert(
          $6::text[], $7::text[], $8::text[], $9::bytea[], $10::text[], $11::text[])",
     )
     .bind(messages().map(|message| millis(message.accepted_at)).collect::<Vec<_>>())
-    .bind(&decided_at)
+    .bind(decided.iter().map(|decided| millis(decided.decided_at)).collect::<Vec<_>>())
     .bind(&ids)
     .bind(decided.iter().map(|decided| decided.late).collect::<Vec<_>>())
     .bind(decided.iter().map(|decided| decided.decision.status.as_str()).collect::<Vec<_>>())
@@ -131,12 +129,11 @@ async fn insert(
     .await?;
     sqlx::query(
         "INSERT INTO callback (recorded_at, due_at, round_started_at, request_id, attempt, round_first, leased, host) \
-         SELECT moment, moment + $1, new.round_started_at, new.request_id, 1, 1, true, new.host \
+         SELECT moment, moment + $1, moment, new.request_id, 1, 1, true, new.host \
          FROM (SELECT clock() AS moment OFFSET 0) AS clock, \
-         unnest($2::bigint[], $3::uuid[], $4::text[]) AS new (round_started_at, request_id, host)",
+         unnest($2::uuid[], $3::text[]) AS new (request_id, host)",
     )
     .bind(duration(lease))
-    .bind(decided_at)
     .bind(ids)
     .bind(messages().map(|message| message.callback_url.host_str()).collect::<Vec<_>>())
     .execute(&mut *transaction)

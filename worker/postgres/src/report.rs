@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::num::NonZeroU32;
 
-use chargegate_core::{RequestId, UnixMillis};
+use chargegate_core::RequestId;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
@@ -14,14 +14,13 @@ use chargegate_storage::store::{AfterAttempt, AttemptReport, AttemptResult};
 /// Ends callbacks: moves rows from the hot table into the history.
 const CLOSE: &str = "WITH closed AS ( \
         DELETE FROM callback USING unnest($1::uuid[], $2::integer[], $3::bigint[], $4::bigint[], $5::text[], \
-        $6::smallint[], $7::bigint[], $8::text[]) \
-        AS report (request_id, attempt, started_at, took_ms, result, http_status, finished_at, give_up) \
+        $6::smallint[], $7::text[]) \
+        AS report (request_id, attempt, started_at, took_ms, result, http_status, give_up) \
         WHERE callback.request_id = report.request_id AND callback.attempt = report.attempt AND callback.leased \
         RETURNING callback.recorded_at, report.*) \
-    INSERT INTO attempt (recorded_at, started_at, took_ms, closed_at, finished_at, request_id, attempt, http_status, \
-        result, give_up) \
-    SELECT recorded_at, started_at, took_ms, (SELECT clock()), finished_at, request_id, attempt, http_status, result, \
-        give_up FROM closed ON CONFLICT DO NOTHING";
+    INSERT INTO attempt (recorded_at, started_at, took_ms, closed_at, request_id, attempt, http_status, result, give_up) \
+    SELECT recorded_at, started_at, took_ms, (SELECT clock()), request_id, attempt, http_status, result, give_up \
+    FROM closed ON CONFLICT DO NOTHING";
 
 /// Schedules the next attempts.
 const RETRY: &str = "WITH retried AS ( \
@@ -43,17 +42,12 @@ struct ReportColumns {
     took: Vec<i64>,
     results: Vec<&'static str>,
     statuses: Vec<Option<i16>>,
-    /// Time of the end, or delay until the next attempt.
-    times: Vec<i64>,
-    give_up: Vec<Option<&'static str>>,
 }
 
-/// Records what attempts came to. What is due again is due by the database's clock, as much later than its `now` as it
-/// was to be later than the caller's.
+/// Records the results of attempts.
 pub(super) async fn report(
     connection: &mut PgConnection,
     reports: &[AttemptReport],
-    now: UnixMillis,
 ) -> Result<(), PostgresFailure> {
     let mut seen = HashSet::new();
     let mut reports: Vec<&AttemptReport> = reports
@@ -63,22 +57,32 @@ pub(super) async fn report(
         .collect();
     // In the order of ids, so that two batches cannot deadlock.
     reports.sort_unstable_by_key(|report| report.request_id);
-    let (mut closed, mut retried) = (ReportColumns::default(), ReportColumns::default());
+    let (mut closed, mut give_up) = (ReportColumns::default(), Vec::new());
+    let (mut retried, mut delays) = (ReportColumns::default(), Vec::new());
     for report in reports {
         match report.next {
-            AfterAttempt::Delivered { at } => closed.push(report, millis(at), None),
-            AfterAttempt::Dead { at, reason } => closed.push(report, millis(at), Some(reason.as_str())),
-            AfterAttempt::Retry { due_at } => retried.push(report, duration(due_at.since(now)), None),
+            AfterAttempt::Delivered => {
+                closed.push(report);
+                give_up.push(None);
+            }
+            AfterAttempt::Dead { reason } => {
+                closed.push(report);
+                give_up.push(Some(reason.as_str()));
+            }
+            AfterAttempt::Retry { after } => {
+                retried.push(report);
+                delays.push(duration(after));
+            }
         }
     }
     match (closed.ids.is_empty(), retried.ids.is_empty()) {
         (true, true) => Ok(()),
-        (false, true) => close(connection, closed).await,
-        (true, false) => retry(connection, retried).await,
+        (false, true) => close(connection, closed, give_up).await,
+        (true, false) => retry(connection, retried, delays).await,
         (false, false) => {
             let mut transaction = connection.begin().await?;
-            close(&mut transaction, closed).await?;
-            retry(&mut transaction, retried).await?;
+            close(&mut transaction, closed, give_up).await?;
+            retry(&mut transaction, retried, delays).await?;
             transaction.commit().await?;
             Ok(())
         }
@@ -86,7 +90,7 @@ pub(super) async fn report(
 }
 
 impl ReportColumns {
-    fn push(&mut self, report: &AttemptReport, time: i64, give_up: Option<&'static str>) {
+    fn push(&mut self, report: &AttemptReport) {
         self.ids.push(uuid(&report.request_id));
         self.attempts.push(number(report.attempt));
         self.started_at.push(millis(report.started_at));
@@ -96,13 +100,15 @@ impl ReportColumns {
             AttemptResult::Answered(status) => i16::try_from(status).ok(),
             _ => None,
         });
-        self.times.push(time);
-        self.give_up.push(give_up);
     }
 }
 
-async fn close(connection: &mut PgConnection, columns: ReportColumns) -> Result<(), PostgresFailure> {
-    let ReportColumns { ids, attempts, started_at, took, results, statuses, times, give_up } = columns;
+async fn close(
+    connection: &mut PgConnection,
+    columns: ReportColumns,
+    give_up: Vec<Option<&'static str>>,
+) -> Result<(), PostgresFailure> {
+    let ReportColumns { ids, attempts, started_at, took, results, statuses } = columns;
     sqlx::query(CLOSE)
         .bind(ids)
         .bind(attempts)
@@ -110,15 +116,18 @@ async fn close(connection: &mut PgConnection, columns: ReportColumns) -> Result<
         .bind(took)
         .bind(results)
         .bind(statuses)
-        .bind(times)
         .bind(give_up)
         .execute(connection)
         .await?;
     Ok(())
 }
 
-async fn retry(connection: &mut PgConnection, columns: ReportColumns) -> Result<(), PostgresFailure> {
-    let ReportColumns { ids, attempts, started_at, took, results, statuses, times, .. } = columns;
+async fn retry(
+    connection: &mut PgConnection,
+    columns: ReportColumns,
+    delays: Vec<i64>,
+) -> Result<(), PostgresFailure> {
+    let ReportColumns { ids, attempts, started_at, took, results, statuses } = columns;
     sqlx::query(RETRY)
         .bind(ids)
         .bind(attempts)
@@ -126,7 +135,7 @@ async fn retry(connection: &mut PgConnection, columns: ReportColumns) -> Result<
         .bind(took)
         .bind(results)
         .bind(statuses)
-        .bind(times)
+        .bind(delays)
         .execute(connection)
         .await?;
     Ok(())

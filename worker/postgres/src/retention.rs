@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chargegate_core::UnixMillis;
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
@@ -45,13 +44,12 @@ impl PostgresStore {
         self.create_partitions().await
     }
 
-    /// Expires rows older than `before` and drops one expired table. Returns whether more is left.
-    pub(super) async fn retain(&self, before: UnixMillis) -> Result<bool, StoreError> {
+    /// Expires rows that are older than `older_than`, and drops one expired table. Returns whether more is left.
+    pub(super) async fn retain(&self, older_than: Duration) -> Result<bool, StoreError> {
         self.create_partitions().await?;
-        let kept = self.shared.effects.clock.now().since(before);
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
-        let result = until(ends, expire(session.connection(), kept)).await;
+        let result = until(ends, expire(session.connection(), older_than)).await;
         session.finish(result)
     }
 }
@@ -62,10 +60,10 @@ async fn create(connection: &mut PgConnection, width: Duration) -> Result<(), Po
 }
 
 /// Expires a bounded number of rows; each step is a transaction of its own.
-async fn expire(connection: &mut PgConnection, kept: Duration) -> Result<bool, PostgresFailure> {
+async fn expire(connection: &mut PgConnection, older_than: Duration) -> Result<bool, PostgresFailure> {
     let step = async |connection: &mut PgConnection, sql: &'static str| {
         sqlx::query_scalar::<_, i32>(sql)
-            .bind(duration(kept))
+            .bind(duration(older_than))
             .bind(MAX_EXPIRED_ROWS)
             .fetch_one(connection)
             .await

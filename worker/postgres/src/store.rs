@@ -2,45 +2,42 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::{RequestId, UnixMillis};
+use chargegate_core::RequestId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::failure::{FailureClass, PostgresFailure};
 use super::record::{self, RecordContext};
-use super::rows::{count, millis, uuid};
+use super::rows::{count, uuid};
 use super::sessions::until;
 use super::{PostgresStore, claim, report};
 use chargegate_storage::StoreError;
 use chargegate_storage::metric;
 use chargegate_storage::store::{
-    AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, RecordOutcome, Recorded, Store,
+    AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, RecordVerdict, Store,
 };
 
 #[async_trait]
 impl Store for PostgresStore {
-    async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, StoreError> {
-        let verdicts = self.record_with_partitions(&outcomes).await;
-        self.track_unconfirmed(&outcomes, &verdicts);
-        let verdicts = verdicts?;
-        Ok(outcomes.into_iter().zip(verdicts).map(|(outcome, verdict)| verdict.answer(outcome)).collect())
+    async fn record(&self, outcomes: &[Outcome]) -> Result<Vec<RecordVerdict>, StoreError> {
+        let verdicts = self.record_with_partitions(outcomes).await;
+        self.track_unconfirmed(outcomes, &verdicts);
+        verdicts
     }
 
-    async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError> {
+    async fn claim(&self, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError> {
         // A claim works without new partitions, and a record call that lacks one creates it.
         if let Err(error) = self.ensure_partitions().await {
             tracing::warn!(error = %error, cause = metric::cause(&error), "could not create partitions ahead of time; retrying later");
         }
-        // The caller's offset from the worker's clock is applied to the database's clock.
-        let ahead = millis(now).saturating_sub(millis(self.shared.effects.clock.now()));
         let mut last_host = self.shared.last_host.lock().await;
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
         let lease = self.shared.settings.callback_lease;
-        let result =
-            until(ends, claim::claim(session.connection(), &limits, ahead, lease, &mut last_host)).await;
+        let result = until(ends, claim::claim(session.connection(), &limits, lease, &mut last_host)).await;
         session.finish(result)
     }
 
@@ -51,16 +48,15 @@ impl Store for PostgresStore {
         session.finish(result)
     }
 
-    async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), StoreError> {
-        let now = self.shared.effects.clock.now();
+    async fn report(&self, reports: &[AttemptReport]) -> Result<(), StoreError> {
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
-        let result = until(ends, report::report(session.connection(), &reports, now)).await;
+        let result = until(ends, report::report(session.connection(), reports)).await;
         session.finish(result)
     }
 
-    async fn purge(&self, before: UnixMillis) -> Result<bool, StoreError> {
-        self.retain(before).await
+    async fn purge(&self, older_than: Duration) -> Result<bool, StoreError> {
+        self.retain(older_than).await
     }
 
     async fn backlog(&self) -> Result<CallbackBacklog, StoreError> {
@@ -73,7 +69,7 @@ impl Store for PostgresStore {
 
 impl PostgresStore {
     /// Records outcomes, creating partitions when none accepts the rows.
-    async fn record_with_partitions(&self, outcomes: &[Outcome]) -> Result<Vec<RecordOutcome>, StoreError> {
+    async fn record_with_partitions(&self, outcomes: &[Outcome]) -> Result<Vec<RecordVerdict>, StoreError> {
         if let Some(verdicts) = self.try_record(outcomes).await? {
             return Ok(verdicts);
         }
@@ -82,7 +78,7 @@ impl PostgresStore {
     }
 
     /// Tracks outcomes that may be recorded although their record call failed, until a later call succeeds.
-    fn track_unconfirmed(&self, outcomes: &[Outcome], verdicts: &Result<Vec<RecordOutcome>, StoreError>) {
+    fn track_unconfirmed(&self, outcomes: &[Outcome], verdicts: &Result<Vec<RecordVerdict>, StoreError>) {
         let mut unconfirmed = self.shared.unconfirmed.lock();
         for outcome in outcomes {
             if let Outcome::Decided(decided) = outcome {
@@ -111,15 +107,14 @@ impl PostgresStore {
     }
 
     /// Records outcomes. Returns `None` when no partition accepts the rows.
-    async fn try_record(&self, outcomes: &[Outcome]) -> Result<Option<Vec<RecordOutcome>>, StoreError> {
-        let now = self.shared.effects.clock.now();
+    async fn try_record(&self, outcomes: &[Outcome]) -> Result<Option<Vec<RecordVerdict>>, StoreError> {
         let context = RecordContext {
             unconfirmed: self.unconfirmed(outcomes),
             lease: self.shared.settings.callback_lease,
         };
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
-        let result = until(ends, record::record(session.connection(), outcomes, &context, now)).await;
+        let result = until(ends, record::record(session.connection(), outcomes, &context)).await;
         match result {
             Err(failure) if failure.class() == FailureClass::NoPartition => Ok(None),
             result => session.finish(result).map(Some),

@@ -105,7 +105,6 @@ fn deal(
 /// Leases the callbacks that a search found, if they are still due.
 pub(super) struct Claim {
     pub(super) ids: Vec<RequestId>,
-    pub(super) now: UnixMillis,
 }
 
 impl Operation for Claim {
@@ -117,7 +116,8 @@ impl Operation for Claim {
         transaction: &mut Transaction<'_>,
     ) -> Result<Vec<Vec<ClaimedCallback>>, Failure> {
         let mut all = Vec::with_capacity(operations.len());
-        for Self { ids: wanted, now } in operations {
+        let now = transaction.now;
+        for Self { ids: wanted } in operations {
             let rows = sqlx::query(
                 "UPDATE callback SET leased = 1, attempt = attempt + 1, due_at = ?3 \
                  WHERE request_id IN (SELECT unhex(value, '-') FROM json_each(?1)) \
@@ -125,11 +125,11 @@ impl Operation for Claim {
                  RETURNING request_id, attempt, attempt - round_first + 1 AS round_attempt, round_started_at",
             )
             .bind(ids(wanted))
-            .bind(millis(*now))
+            .bind(millis(now))
             .bind(millis(now.plus(transaction.settings.callback_lease)))
             .fetch_all(&mut *transaction.connection)
             .await?;
-            all.push(rows.iter().map(claimed).collect::<Result<Vec<_>, _>>()?);
+            all.push(rows.iter().map(|row| claimed(row, now)).collect::<Result<Vec<_>, _>>()?);
         }
         Ok(all)
     }
@@ -139,12 +139,12 @@ impl Operation for Claim {
     }
 }
 
-fn claimed(row: &SqliteRow) -> Result<ClaimedCallback, sqlx::Error> {
+fn claimed(row: &SqliteRow, now: UnixMillis) -> Result<ClaimedCallback, sqlx::Error> {
     Ok(ClaimedCallback {
         request_id: request_id(row)?,
         attempt: number(row, "attempt")?,
         round_attempt: number(row, "round_attempt")?,
-        round_started_at: moment(row, "round_started_at")?,
+        round_age: now.since(moment(row, "round_started_at")?),
     })
 }
 

@@ -1,5 +1,7 @@
 //! Retention: deletion of finished requests, with their counts kept for reconciliation.
 
+use std::time::Duration;
+
 use chargegate_core::UnixMillis;
 use sqlx::Row as _;
 
@@ -10,9 +12,9 @@ use super::operation::{Failure, Operation, Transaction};
 /// meanwhile.
 const MAX_PURGE_BATCH: i64 = 500;
 
-/// Deletes requests finished before a moment; returns whether more are left.
+/// Deletes requests finished longer than `older_than` ago; returns whether more are left.
 pub(super) struct Purge {
-    pub(super) before: UnixMillis,
+    pub(super) older_than: Duration,
 }
 
 impl Operation for Purge {
@@ -21,10 +23,11 @@ impl Operation for Purge {
 
     async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<bool>, Failure> {
         let mut all = Vec::with_capacity(operations.len());
-        for Self { before } in operations {
+        for Self { older_than } in operations {
+            let before = transaction.now.minus(*older_than);
             let mut gone = PurgedRows::default();
-            let decisions = purge_decisions(*before, transaction, &mut gone).await?;
-            let poison = purge_poison(*before, transaction, &mut gone).await?;
+            let decisions = purge_decisions(before, transaction, &mut gone).await?;
+            let poison = purge_poison(before, transaction, &mut gone).await?;
             gone.enter(transaction).await?;
             all.push(decisions >= MAX_PURGE_BATCH || poison >= MAX_PURGE_BATCH);
         }

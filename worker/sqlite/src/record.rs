@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use super::keys::{StoredKey, millis, request_id};
 use super::operation::{Failure, Operation, Transaction};
 use super::rows::Rows;
-use chargegate_storage::store::{DecidedMessage, Outcome, PoisonMessage, RecordOutcome, Recorded};
+use chargegate_storage::store::{DecidedMessage, Outcome, PoisonMessage, RecordVerdict};
 
 static INSERT_DECISION: LazyLock<Rows> = LazyLock::new(|| {
     Rows::new(
@@ -34,13 +34,13 @@ pub(super) struct Record {
 }
 
 impl Operation for Record {
-    type Outcome = Vec<RecordOutcome>;
-    type Answer = Vec<Recorded>;
+    type Outcome = Vec<RecordVerdict>;
+    type Answer = Vec<RecordVerdict>;
 
     async fn apply(
         operations: &[Self],
         transaction: &mut Transaction<'_>,
-    ) -> Result<Vec<Vec<RecordOutcome>>, Failure> {
+    ) -> Result<Vec<Vec<RecordVerdict>>, Failure> {
         let outcomes = operations.iter().flat_map(|operation| &operation.outcomes);
         let mut known = put_aside(outcomes.clone().map(key), transaction).await?;
         let first = decide(outcomes.clone(), &known, transaction).await?;
@@ -51,10 +51,10 @@ impl Operation for Record {
                 // A message has one outcome, however often it is delivered.
                 let new = known.insert(key(outcome));
                 verdicts.push(match outcome {
-                    _ if !new => RecordOutcome::Redelivered,
+                    _ if !new => RecordVerdict::Redelivered,
                     Outcome::Poison(poison) => insert_poison(poison, transaction).await?,
                     Outcome::Decided(decided) if first.get(&decided.message.id) == Some(&key(outcome)) => {
-                        RecordOutcome::Decided
+                        RecordVerdict::Decided
                     }
                     Outcome::Decided(decided) => repeat(decided, transaction).await?,
                 });
@@ -64,8 +64,8 @@ impl Operation for Record {
         Ok(all)
     }
 
-    fn answer(self, verdicts: Vec<RecordOutcome>) -> Vec<Recorded> {
-        self.outcomes.into_iter().zip(verdicts).map(|(outcome, verdict)| verdict.answer(outcome)).collect()
+    fn answer(self, verdicts: Vec<RecordVerdict>) -> Vec<RecordVerdict> {
+        verdicts
     }
 }
 
@@ -133,6 +133,7 @@ async fn decide<'a>(
         }
     }
     candidates.retain(|(_, decided)| inserted.contains(&decided.message.id));
+    let now = millis(transaction.now);
     let lease_end = millis(transaction.now.plus(transaction.settings.callback_lease));
     for (sql, chunk) in INSERT_CALLBACK.chunks(&candidates) {
         let query = chunk.iter().fold(sqlx::query(sql), |query, (_, decided)| {
@@ -140,7 +141,7 @@ async fn decide<'a>(
                 .bind(decided.message.id.as_bytes().as_slice())
                 .bind(decided.message.callback_url.host_str())
                 .bind(lease_end)
-                .bind(millis(decided.decided_at))
+                .bind(now)
         });
         query.execute(&mut *transaction.connection).await?;
     }
@@ -151,7 +152,7 @@ async fn decide<'a>(
 async fn repeat(
     decided: &DecidedMessage,
     transaction: &mut Transaction<'_>,
-) -> Result<RecordOutcome, Failure> {
+) -> Result<RecordVerdict, Failure> {
     let key = StoredKey::from(&decided.key);
     let id = decided.message.id;
     let redelivered: bool = sqlx::query("SELECT EXISTS (SELECT 1 FROM decision WHERE message_key = ?1)")
@@ -160,7 +161,7 @@ async fn repeat(
         .await?
         .try_get(0)?;
     if redelivered {
-        return Ok(RecordOutcome::Redelivered);
+        return Ok(RecordVerdict::Redelivered);
     }
     sqlx::query("INSERT INTO duplicate (message_key, request_id, found_at) VALUES (?1, ?2, ?3)")
         .bind(&key)
@@ -179,13 +180,13 @@ async fn repeat(
     .execute(&mut *transaction.connection)
     .await?
     .rows_affected();
-    Ok(RecordOutcome::Duplicate { resent: restarted > 0 })
+    Ok(RecordVerdict::Duplicate { resent: restarted > 0 })
 }
 
 async fn insert_poison(
     poison: &PoisonMessage,
     transaction: &mut Transaction<'_>,
-) -> Result<RecordOutcome, Failure> {
+) -> Result<RecordVerdict, Failure> {
     let inserted = sqlx::query(
         "INSERT INTO poison (message_key, found_at, reason, body) SELECT ?1, ?2, ?3, ?4 \
          WHERE NOT EXISTS (SELECT 1 FROM decision WHERE message_key = ?1)",
@@ -197,5 +198,5 @@ async fn insert_poison(
     .execute(&mut *transaction.connection)
     .await?
     .rows_affected();
-    Ok(if inserted > 0 { RecordOutcome::Poison } else { RecordOutcome::Redelivered })
+    Ok(if inserted > 0 { RecordVerdict::Poison } else { RecordVerdict::Redelivered })
 }

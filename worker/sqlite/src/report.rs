@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::num::NonZeroU32;
 
-use chargegate_core::RequestId;
+use chargegate_core::{RequestId, UnixMillis};
 use serde_json::{Value, json};
 
 use super::keys::{millis, request_id};
@@ -42,7 +42,7 @@ async fn update(
     reports: &[&AttemptReport],
     transaction: &mut Transaction<'_>,
 ) -> Result<HashSet<RequestId>, Failure> {
-    let rows: Vec<Value> = reports.iter().map(|report| after(report)).collect();
+    let rows: Vec<Value> = reports.iter().map(|report| next_state(report, transaction.now)).collect();
     let rows = sqlx::query(
         "UPDATE callback SET state = new.state, due_at = coalesce(new.due_at, callback.due_at), leased = 0, \
          finished_at = new.finished_at, give_up = new.give_up \
@@ -59,13 +59,13 @@ async fn update(
 }
 
 /// Returns the id, attempt, state, due time, finish time and give-up reason as a JSON array.
-fn after(report: &AttemptReport) -> Value {
+fn next_state(report: &AttemptReport, now: UnixMillis) -> Value {
     let id = report.request_id.to_string();
     let attempt = report.attempt.get();
     match report.next {
-        AfterAttempt::Delivered { at } => json!([id, attempt, "delivered", null, millis(at), null]),
-        AfterAttempt::Retry { due_at } => json!([id, attempt, "pending", millis(due_at), null, null]),
-        AfterAttempt::Dead { at, reason } => json!([id, attempt, "dead", null, millis(at), reason.as_str()]),
+        AfterAttempt::Delivered => json!([id, attempt, "delivered", null, millis(now), null]),
+        AfterAttempt::Retry { after } => json!([id, attempt, "pending", millis(now.plus(after)), null, null]),
+        AfterAttempt::Dead { reason } => json!([id, attempt, "dead", null, millis(now), reason.as_str()]),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::error::Error;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::{RequestId, UnixMillis};
+use chargegate_core::RequestId;
 
 use super::claim::Claim;
 use super::keys::count;
@@ -14,19 +15,20 @@ use super::report::{HandBack, Report};
 use super::{SqliteEngine, claim};
 use chargegate_storage::StoreError;
 use chargegate_storage::store::{
-    AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, Recorded, Store,
+    AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, RecordVerdict, Store,
 };
 
 #[async_trait]
 impl Store for SqliteEngine {
-    async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, StoreError> {
-        Ok(self.write(Record { outcomes }).await?)
+    async fn record(&self, outcomes: &[Outcome]) -> Result<Vec<RecordVerdict>, StoreError> {
+        Ok(self.write(Record { outcomes: outcomes.to_vec() }).await?)
     }
 
-    async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError> {
+    async fn claim(&self, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError> {
         let readers = &self.shared.readers;
         // Held until the leases are written, so that two claims do not find the same callbacks.
         let mut turn = self.shared.turn.lock().await;
+        let now = self.shared.effects.clock.now();
         let found = claim::search(readers, now, &limits, &turn).await.map_err(read_failure)?;
         if let Some(last) = found.last {
             *turn = last;
@@ -34,7 +36,7 @@ impl Store for SqliteEngine {
         if found.ids.is_empty() {
             return Ok(Vec::new());
         }
-        let claimed = self.write(Claim { ids: found.ids, now }).await?;
+        let claimed = self.write(Claim { ids: found.ids }).await?;
         drop(turn);
         claim::load_jobs(readers, claimed).await.map_err(read_failure)
     }
@@ -43,12 +45,12 @@ impl Store for SqliteEngine {
         Ok(self.write(HandBack { jobs }).await?)
     }
 
-    async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), StoreError> {
-        Ok(self.write(Report { reports }).await?)
+    async fn report(&self, reports: &[AttemptReport]) -> Result<(), StoreError> {
+        Ok(self.write(Report { reports: reports.to_vec() }).await?)
     }
 
-    async fn purge(&self, before: UnixMillis) -> Result<bool, StoreError> {
-        Ok(self.write(Purge { before }).await?)
+    async fn purge(&self, older_than: Duration) -> Result<bool, StoreError> {
+        Ok(self.write(Purge { older_than }).await?)
     }
 
     async fn backlog(&self) -> Result<CallbackBacklog, StoreError> {

@@ -58,7 +58,16 @@ impl Default for DeliverySettings {
 #[derive(Clone)]
 pub(crate) struct Dispatcher {
     shared: Arc<DeliveryState>,
-    reports: mpsc::Sender<(AttemptReport, HostPermit)>,
+    reports: mpsc::Sender<PendingReport>,
+}
+
+/// Report of an attempt that is not yet recorded.
+struct PendingReport {
+    report: AttemptReport,
+    /// Instant from which the delay in the report runs.
+    ended_at: Instant,
+    /// Held until the report is committed: an unreported attempt counts as in flight.
+    permit: HostPermit,
 }
 
 struct DeliveryState {
@@ -146,8 +155,7 @@ impl Dispatcher {
         let reports = self.reports.clone();
         self.shared.tasks.spawn(async move {
             let report = shared.attempt(&job).await;
-            // The permit is held until the report is committed: an unreported attempt counts as in flight.
-            let _ = reports.send((report, permit)).await;
+            let _ = reports.send(PendingReport { report, ended_at: Instant::now(), permit }).await;
         });
     }
 }
@@ -161,13 +169,12 @@ impl DeliveryState {
         let AttemptResponse { result, retry_after } = self.client.post(job, traceparent).await;
         let took = start.elapsed();
 
-        let now = self.effects.clock.now();
         let outcome = match result {
             AttemptResult::Answered(status) => AttemptOutcome::Answered { status, retry_after },
             AttemptResult::Blocked => AttemptOutcome::Blocked,
             _ => AttemptOutcome::Failed,
         };
-        let age = now.since(job.round_started_at);
+        let age = job.round_age.saturating_add(took);
         let next = self.retry.next_attempt(outcome, job.round_attempt, age, self.effects.random.jitter());
         metric::attempt(result, next, took);
         debug!(
@@ -175,15 +182,15 @@ impl DeliveryState {
             result = result.as_str(), took_ms = took.as_millis(), "callback attempted",
         );
         let next = match next {
-            NextAttempt::Delivered => AfterAttempt::Delivered { at: now },
-            NextAttempt::Retry { after } => AfterAttempt::Retry { due_at: now.plus(after) },
+            NextAttempt::Delivered => AfterAttempt::Delivered,
+            NextAttempt::Retry { after } => AfterAttempt::Retry { after },
             NextAttempt::GiveUp(reason) => {
                 warn!(
                     request.id = %job.request_id, attempt.n = job.attempt.get(),
                     callback.host = job.callback_url.host_str(), result = result.as_str(),
                     reason = reason.as_str(), "callback given up; stored as a dead letter",
                 );
-                AfterAttempt::Dead { at: now, reason }
+                AfterAttempt::Dead { reason }
             }
         };
         AttemptReport { request_id: job.request_id, attempt: job.attempt, started_at, took, result, next }
@@ -192,18 +199,42 @@ impl DeliveryState {
 
 /// Writes reports in batches: while one batch commits, the next one collects.
 async fn report_attempts(
-    mut inbox: Batcher<(AttemptReport, HostPermit)>,
+    mut inbox: Batcher<PendingReport>,
     store: Arc<dyn Store>,
     retry: RetryUntilDone,
     shared: Arc<DeliveryState>,
 ) {
     while let Some(batch) = inbox.next().await {
-        let (reports, permits): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        // An attempt without a report is repeated when its lease expires: delivery is at least once.
-        let _ = retry.run("report attempts", || store.report(reports.clone())).await;
+        let (mut reports, mut measured_at, mut permits) = (Vec::new(), Vec::new(), Vec::new());
+        for PendingReport { report, ended_at, permit } in batch {
+            reports.push(report);
+            measured_at.push(ended_at);
+            permits.push(permit);
+        }
+        let mut failures = retry.failures("report attempts");
+        loop {
+            shorten_delays(&mut reports, &mut measured_at);
+            let Err(error) = store.report(&reports).await else { break };
+            // An attempt without a report is repeated when its lease expires: delivery is at least once.
+            if failures.wait_after(error).await.is_none() {
+                break;
+            }
+        }
         drop(permits);
         if shared.overflowed.load(Ordering::Relaxed) {
             shared.permit_freed.notify_one();
+        }
+    }
+}
+
+/// Shortens the delays of retries by the time since they were measured, so that a report that waits for the store does not
+/// postpone the retry.
+fn shorten_delays(reports: &mut [AttemptReport], measured_at: &mut [Instant]) {
+    let now = Instant::now();
+    for (report, measured_at) in reports.iter_mut().zip(measured_at) {
+        let passed = now.duration_since(std::mem::replace(measured_at, now));
+        if let AfterAttempt::Retry { after } = &mut report.next {
+            *after = after.saturating_sub(passed);
         }
     }
 }
@@ -226,7 +257,7 @@ async fn claim_due(dispatcher: Dispatcher, store: Arc<dyn Store>, poll: Duration
         }
         let limits = ClaimLimits { total, per_host: shared.limits.per_host(), under_way: in_flight };
         shared.overflowed.store(false, Ordering::Relaxed);
-        match store.claim(shared.effects.clock.now(), limits).await {
+        match store.claim(limits).await {
             Ok(jobs) => {
                 failures = 0;
                 if !jobs.is_empty() {

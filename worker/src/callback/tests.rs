@@ -81,7 +81,7 @@ pub(super) fn job(n: u8, url: &str) -> CallbackJob {
         request_id: RequestId::v7(UnixMillis(1), [n; 10]),
         attempt: NonZeroU32::MIN,
         round_attempt: NonZeroU32::MIN,
-        round_started_at: UnixMillis(2000),
+        round_age: Duration::ZERO,
         callback_url: url.parse().unwrap(),
         station_id: STATION.parse().unwrap(),
         driver_token: TOKEN.into(),

@@ -1,7 +1,6 @@
 //! The store trait and its types: one decision per request, and the callbacks that follow.
 
 pub mod fair_share;
-mod record_outcome;
 pub mod row;
 
 use std::collections::HashMap;
@@ -15,7 +14,6 @@ use chargegate_core::{
     Traceparent, UnixMillis,
 };
 
-pub use self::record_outcome::RecordOutcome;
 use crate::error::StoreError;
 use crate::queue::MessageKey;
 
@@ -73,11 +71,11 @@ impl fmt::Debug for PoisonMessage {
     }
 }
 
-/// Result of recording an [`Outcome`]. The message may be acknowledged in every case.
-#[derive(Debug)]
-pub enum Recorded {
-    /// The first decision of the request. Its callback is due, and leased to the caller.
-    Decided(CallbackJob),
+/// Verdict of a store on a recorded [`Outcome`]. The message may be acknowledged in every case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordVerdict {
+    /// The first decision of the request. Its callback is leased to the caller as [`CallbackJob::first_attempt`].
+    Decided,
     /// The same message was recorded before and delivered again, because its acknowledgement was lost.
     Redelivered,
     /// The request was decided by an earlier message, whose decision stands. The callback is sent again if it is
@@ -99,8 +97,9 @@ pub struct CallbackJob {
     pub attempt: NonZeroU32,
     /// Number of the attempt since the callback was last (re)started, which the retry policy counts.
     pub round_attempt: NonZeroU32,
-    /// Time of the last (re)start: the decision, or a repeat of the request.
-    pub round_started_at: UnixMillis,
+    /// Time from the last (re)start to the lease, by the clock of the store. The decision starts a callback, and a repeat
+    /// of the request restarts it.
+    pub round_age: Duration,
     /// The callback URL.
     pub callback_url: CallbackUrl,
     /// The station, for the body.
@@ -115,6 +114,27 @@ pub struct CallbackJob {
     pub decided_at: UnixMillis,
     /// The trace of the request.
     pub traceparent: Option<Traceparent>,
+}
+
+impl CallbackJob {
+    /// Returns the first attempt of a callback, which the record of a first decision leases to its caller.
+    #[must_use]
+    pub fn first_attempt(decided: DecidedMessage) -> Self {
+        let DecidedMessage { message, decision, decided_at, .. } = decided;
+        Self {
+            request_id: message.id,
+            attempt: NonZeroU32::MIN,
+            round_attempt: NonZeroU32::MIN,
+            round_age: Duration::ZERO,
+            station_id: message.station_id,
+            driver_token: message.driver_token.as_str().into(),
+            callback_url: message.callback_url,
+            decision,
+            accepted_at: message.accepted_at,
+            decided_at,
+            traceparent: message.traceparent,
+        }
+    }
 }
 
 impl fmt::Debug for CallbackJob {
@@ -188,39 +208,37 @@ impl AttemptResult {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterAttempt {
     /// The callback is delivered.
-    Delivered {
-        /// Time of the step.
-        at: UnixMillis,
-    },
+    Delivered,
     /// The attempt is repeated.
     Retry {
-        /// Earliest time of the next attempt.
-        due_at: UnixMillis,
+        /// Shortest time from the report to the next attempt.
+        after: Duration,
     },
     /// The callback is a dead letter.
     Dead {
-        /// Time of the step.
-        at: UnixMillis,
         /// The reason.
         reason: GiveUpReason,
     },
 }
 
 /// Decisions and their callbacks.
+///
+/// A store compares times only by its own clock: it receives and returns delays and ages, which mean the same to workers
+/// whose clocks differ. The times in outcomes and reports are facts for operators, by the clock of the worker.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Records outcomes, each decision together with its callback in one transaction, and returns their results in the
+    /// Records outcomes, each decision together with its callback in one transaction, and returns a verdict on each in the
     /// same order. Recording again is harmless.
     ///
     /// # Errors
     /// [`StoreError`]; either none of the outcomes is recorded, or all are.
-    async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, StoreError>;
+    async fn record(&self, outcomes: &[Outcome]) -> Result<Vec<RecordVerdict>, StoreError>;
 
-    /// Leases callbacks that are due at `now`, with a fair share for each host.
+    /// Leases callbacks that are due, with a fair share for each host.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError>;
+    async fn claim(&self, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError>;
 
     /// Releases callbacks that were not attempted: they are due at once, and the attempt does not count.
     ///
@@ -232,13 +250,13 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`]; the callbacks are due again when their leases end.
-    async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), StoreError>;
+    async fn report(&self, reports: &[AttemptReport]) -> Result<(), StoreError>;
 
-    /// Deletes a bounded number of requests finished before `before` and returns whether more are left.
+    /// Deletes a bounded number of requests that finished longer than `older_than` ago, and returns whether more are left.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn purge(&self, before: UnixMillis) -> Result<bool, StoreError>;
+    async fn purge(&self, older_than: Duration) -> Result<bool, StoreError>;
 
     /// Counts pending callbacks and dead letters.
     ///

@@ -6,30 +6,27 @@ use sqlx::{PgConnection, Row as _};
 use crate::failure::PostgresFailure;
 use chargegate_storage::store::fair_share::{DueIndex, HostScan, ScannedHost};
 
-/// Hosts of the $2 callbacks that have been due longest, each with its number of them. Due means due $1 ms from now by the
-/// database's clock.
+/// Hosts of the $1 callbacks that have been due longest, each with its number of them.
 const OLDEST: &str = "SELECT host, count(*) AS callbacks FROM ( \
-        SELECT host, due_at FROM callback WHERE due_at <= (SELECT clock()) + $1 ORDER BY due_at LIMIT $2) AS oldest \
+        SELECT host, due_at FROM callback WHERE due_at <= (SELECT clock()) ORDER BY due_at LIMIT $1) AS oldest \
     GROUP BY host ORDER BY min(due_at), host";
 
-/// Scans at most $5 hosts after $1 up to and including $2, in the order of their names. Returns at most $6 hosts that have a
-/// callback due $3 ms from now and are not in $4, and the host at which the scan ended, or NULL at the end of the index.
+/// Scans at most $4 hosts after $1 up to and including $2, in the order of their names. Returns at most $5 hosts that have a
+/// due callback and are not in $3, and the host at which the scan ended, or NULL at the end of the index.
 const STEP: &str = "WITH RECURSIVE walk (host, step) AS ( \
         (SELECT (SELECT host FROM callback WHERE host > $1 AND host <= $2 ORDER BY host LIMIT 1), 1::bigint) \
         UNION ALL \
         SELECT (SELECT host FROM callback WHERE host > walk.host AND host <= $2 ORDER BY host LIMIT 1), step + 1 \
-        FROM walk WHERE walk.host IS NOT NULL AND step < $5), \
+        FROM walk WHERE walk.host IS NOT NULL AND step < $4), \
     turn AS ( \
-        SELECT host, step, host IS NOT NULL AND host <> ALL ($4::text[]) \
-            AND EXISTS (SELECT FROM callback WHERE host = walk.host AND due_at <= (SELECT clock()) + $3) AS due \
+        SELECT host, step, host IS NOT NULL AND host <> ALL ($3::text[]) \
+            AND EXISTS (SELECT FROM callback WHERE host = walk.host AND due_at <= (SELECT clock())) AS due \
         FROM walk) \
-    SELECT host, step, due FROM turn WHERE due OR host IS NULL OR step = $5 LIMIT $6";
+    SELECT host, step, due FROM turn WHERE due OR host IS NULL OR step = $4 LIMIT $5";
 
 /// Index of due callbacks in the database.
 pub(super) struct PostgresDueIndex<'a> {
     pub(super) connection: &'a mut PgConnection,
-    /// Offset from now, in milliseconds, at which callbacks must be due.
-    pub(super) ahead: i64,
     /// Hosts at their limit.
     pub(super) saturated: Vec<&'a str>,
 }
@@ -38,7 +35,7 @@ impl DueIndex for PostgresDueIndex<'_> {
     type Error = PostgresFailure;
 
     async fn oldest(&mut self, most: i64) -> Result<Vec<(String, i64)>, PostgresFailure> {
-        let oldest = sqlx::query_as(OLDEST).bind(self.ahead).bind(most);
+        let oldest = sqlx::query_as(OLDEST).bind(most);
         Ok(oldest.fetch_all(&mut *self.connection).await?)
     }
 
@@ -53,7 +50,6 @@ impl DueIndex for PostgresDueIndex<'_> {
         let steps = sqlx::query(STEP)
             .bind(walk.after)
             .bind(walk.upto)
-            .bind(self.ahead)
             .bind(&self.saturated)
             .bind(walk.steps)
             .bind(walk.most)

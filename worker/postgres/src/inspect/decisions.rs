@@ -29,7 +29,7 @@ const SELECT: &str = "SELECT decision.recorded_at, decision.request_id, message_
     coalesce(callback.attempt, closed.attempt, 0)::bigint AS attempts, due_at, coalesce(leased, false) AS leased, \
     finished_at, give_up \
     FROM decision LEFT JOIN callback ON callback.request_id = decision.request_id \
-    LEFT JOIN LATERAL (SELECT attempt, finished_at, give_up FROM attempt \
+    LEFT JOIN LATERAL (SELECT attempt, started_at + took_ms AS finished_at, give_up FROM attempt \
         WHERE attempt.recorded_at = decision.recorded_at AND attempt.request_id = decision.request_id \
         AND closed_at IS NOT NULL) AS closed ON true \
     WHERE NOT EXISTS (SELECT FROM time_partition WHERE decision.recorded_at >= begins_at AND decision.recorded_at < ends_at \

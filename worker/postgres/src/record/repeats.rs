@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use chargegate_core::{CALLBACK_RESEND_INTERVAL, CallbackUrl, UnixMillis};
+use chargegate_core::{CALLBACK_RESEND_INTERVAL, CallbackUrl};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::RecordContext;
 use crate::failure::PostgresFailure;
 use crate::rows::{duration, millis, uuid};
-use chargegate_storage::store::{DecidedMessage, RecordOutcome};
+use chargegate_storage::store::{DecidedMessage, RecordVerdict};
 
 /// Recorded columns of a repeated request.
 struct RecordedRequest {
@@ -28,12 +28,11 @@ pub(super) async fn repeat(
     repeated: &[(usize, &DecidedMessage)],
     decided_now: &BTreeMap<Uuid, usize>,
     ours: &RecordContext,
-    now: UnixMillis,
-) -> Result<HashMap<usize, RecordOutcome>, PostgresFailure> {
+) -> Result<HashMap<usize, RecordVerdict>, PostgresFailure> {
     let ids: BTreeSet<Uuid> = repeated.iter().map(|(_, decided)| uuid(&decided.message.id)).collect();
     let known = load(transaction, ids.into_iter().collect()).await?;
-    let mut verdicts: HashMap<usize, RecordOutcome> =
-        repeated.iter().map(|(at, _)| (*at, RecordOutcome::Redelivered)).collect();
+    let mut verdicts: HashMap<usize, RecordVerdict> =
+        repeated.iter().map(|(at, _)| (*at, RecordVerdict::Redelivered)).collect();
 
     let mut asked_again: BTreeMap<(Uuid, &str), usize> = BTreeMap::new();
     let mut own: BTreeMap<Uuid, usize> = BTreeMap::new();
@@ -50,7 +49,7 @@ pub(super) async fn repeat(
         }
     }
     for id in resume_own_leases(transaction, own.keys().copied().collect(), ours.lease).await? {
-        verdicts.extend(own.get(&id).map(|at| (*at, RecordOutcome::Decided)));
+        verdicts.extend(own.get(&id).map(|at| (*at, RecordVerdict::Decided)));
     }
     if asked_again.is_empty() {
         return Ok(verdicts);
@@ -62,9 +61,9 @@ pub(super) async fn repeat(
         .filter_map(|(id, key)| asked_again.get(&(*id, key.as_str())).map(|at| (*at, *id)))
         .collect();
     in_order.sort_unstable();
-    let mut opened = reopen_callbacks(transaction, &in_order, &known, now).await?;
+    let mut opened = reopen_callbacks(transaction, &in_order, &known).await?;
     for (at, id) in in_order {
-        verdicts.insert(at, RecordOutcome::Duplicate { resent: opened.remove(&id) });
+        verdicts.insert(at, RecordVerdict::Duplicate { resent: opened.remove(&id) });
     }
     Ok(verdicts)
 }
@@ -150,7 +149,6 @@ async fn reopen_callbacks(
     transaction: &mut PgConnection,
     new: &[(usize, Uuid)],
     known: &HashMap<Uuid, RecordedRequest>,
-    now: UnixMillis,
 ) -> Result<BTreeSet<Uuid>, PostgresFailure> {
     let ids: BTreeSet<Uuid> = new.iter().map(|(_, id)| *id).collect();
     let of = || ids.iter().filter_map(|id| known.get(id).map(|known| (id, known)));
@@ -158,21 +156,20 @@ async fn reopen_callbacks(
     // second waits for the first and finds the attempt open.
     let opened: Vec<Uuid> = sqlx::query_scalar(
         "WITH opened AS ( \
-             UPDATE attempt SET closed_at = NULL, finished_at = NULL, give_up = NULL \
+             UPDATE attempt SET closed_at = NULL, give_up = NULL \
              FROM unnest($1::bigint[], $2::uuid[], $3::text[]) AS again (recorded_at, request_id, host) \
              WHERE attempt.recorded_at = again.recorded_at AND attempt.request_id = again.request_id \
              AND attempt.closed_at < (SELECT clock()) - $4 \
              RETURNING again.recorded_at, again.request_id, again.host, attempt.attempt) \
          INSERT INTO callback \
              (recorded_at, due_at, round_started_at, request_id, attempt, round_first, leased, host) \
-         SELECT recorded_at, (SELECT clock()), $5, request_id, attempt, attempt + 1, false, host FROM opened \
+         SELECT recorded_at, (SELECT clock()), (SELECT clock()), request_id, attempt, attempt + 1, false, host FROM opened \
          RETURNING request_id",
     )
     .bind(of().map(|(_, known)| known.recorded_at).collect::<Vec<_>>())
     .bind(of().map(|(id, _)| *id).collect::<Vec<_>>())
     .bind(of().map(|(_, known)| known.host.as_str()).collect::<Vec<_>>())
     .bind(duration(CALLBACK_RESEND_INTERVAL))
-    .bind(millis(now))
     .fetch_all(&mut *transaction)
     .await?;
     Ok(opened.into_iter().collect())

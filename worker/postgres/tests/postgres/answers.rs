@@ -1,11 +1,11 @@
 //! A commit whose answer is lost.
 
-use chargegate_storage::store::{Recorded, Store as _};
+use chargegate_storage::store::{RecordVerdict, Store as _};
 use tokio::time::Instant;
 
 use super::{PATIENCE, PostgresHarness, open, outcomes, unavailable};
 use crate::database::{TestDatabase, execute};
-use chargegate_storage::conformance::stores::{attempt, job, limits};
+use chargegate_storage::conformance::stores::limits;
 use chargegate_storage::testing::FaultProxy;
 
 const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
@@ -28,7 +28,7 @@ async fn a_lost_answer_delays_no_callback() {
     let (server, name) = place.split_once('/').unwrap();
     let (host, port) = server.rsplit_once(':').unwrap();
     let proxy = FaultProxy::to(port.parse().unwrap()).await;
-    let engine = open(&format!("{user}@{host}:{}/{name}", proxy.port()), &rig.clock).await;
+    let engine = open(&format!("{user}@{host}:{}/{name}", proxy.port())).await;
     // Its commits wait for somebody who works by hand.
     rig.database
         .execute(
@@ -41,13 +41,10 @@ async fn a_lost_answer_delays_no_callback() {
     let mut owner = rig.database.by_hand().await;
     execute(&mut owner, "SELECT pg_advisory_lock(7)").await;
     // The last is the first again: it was delivered twice.
-    let batch = || {
-        let mut batch = outcomes(1, 3);
-        batch.extend(outcomes(1, 1));
-        batch
-    };
-    let recording = engine.clone();
-    let first = tokio::spawn(async move { recording.record(batch()).await });
+    let mut batch = outcomes(1, 3);
+    batch.extend(outcomes(1, 1));
+    let (recording, recorded) = (engine.clone(), batch.clone());
+    let first = tokio::spawn(async move { recording.record(&recorded).await });
     until(&rig.database, WAITING, 1).await;
     proxy.swallow_answers(true);
     execute(&mut owner, "SELECT pg_advisory_unlock(7)").await;
@@ -57,18 +54,13 @@ async fn a_lost_answer_delays_no_callback() {
     proxy.swallow_answers(false);
 
     // To another worker it is a message that came again.
-    let others = rig.engine.record(outcomes(1, 3)).await.unwrap();
-    assert!(others.iter().all(|recorded| matches!(recorded, Recorded::Redelivered)), "{others:?}");
-    let mut again = engine.record(batch()).await.unwrap();
-    assert!(matches!(again.pop(), Some(Recorded::Redelivered)));
-    for recorded in again {
-        assert_eq!(job(recorded).attempt, attempt(1));
-    }
+    let others = rig.engine.record(&outcomes(1, 3)).await.unwrap();
+    assert_eq!(others, [RecordVerdict::Redelivered; 3]);
+    let again = engine.record(&batch).await.unwrap();
+    assert_eq!(again[..3], [RecordVerdict::Decided; 3]);
+    assert_eq!(again[3..], [RecordVerdict::Redelivered]);
     // It is still leased, and once it is known to be recorded it is as any other.
-    assert!(
-        engine.claim(chargegate_storage::Clock::now(&*rig.clock), limits(9, 9)).await.unwrap().is_empty()
-    );
-    let later = engine.record(batch()).await.unwrap();
-    assert!(later.iter().all(|recorded| matches!(recorded, Recorded::Redelivered)), "{later:?}");
+    assert!(engine.claim(limits(9, 9)).await.unwrap().is_empty());
+    assert_eq!(engine.record(&batch).await.unwrap(), [RecordVerdict::Redelivered; 4]);
     assert_eq!(rig.decided().await, 3);
 }

@@ -17,7 +17,7 @@ async fn a_long_backlog_is_not_counted_row_by_row() {
         .execute(&format!(
             "INSERT INTO callback SELECT clock(), clock() + n, 0, gen_random_uuid(), 1, 1, false, 'a.example' \
                  FROM generate_series(1, {MANY}) AS n; \
-             INSERT INTO attempt SELECT clock(), 0, 0, 0, 0, gen_random_uuid(), 1, 410, 'refused', 'gone' \
+             INSERT INTO attempt SELECT clock(), 0, 0, 0, gen_random_uuid(), 1, 410, 'refused', 'gone' \
                  FROM generate_series(1, {MANY}) AS n"
         ))
         .await;

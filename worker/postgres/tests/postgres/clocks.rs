@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use chargegate_storage::Clock as _;
-use chargegate_storage::store::{AfterAttempt, AttemptResult, Recorded, Store as _};
+use chargegate_core::UnixMillis;
+use chargegate_storage::inspect::Inspect as _;
+use chargegate_storage::store::{AfterAttempt, AttemptResult, RecordVerdict, Store as _};
 
 use super::{PostgresHarness, open};
 use chargegate_storage::conformance::stores::{
-    ManualClock, START, attempt, decided, job, limits, message, report,
+    START, attempt, decided, limits, message, record_first, report, request_id,
 };
 
 const MINUTES: Duration = Duration::from_mins(10);
@@ -15,50 +16,44 @@ const MINUTES: Duration = Duration::from_mins(10);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_whose_clocks_differ_by_minutes_do_no_harm() {
     let rig = PostgresHarness::new().await;
-    let (early, late) = (ManualClock::at(START), ManualClock::at(START));
-    late.advance(MINUTES);
-    let (slow, fast) = (&rig.engine, open(&rig.database.worker_url(), &late).await);
+    let (early, late) = (UnixMillis(START), UnixMillis(START).plus(MINUTES));
+    let (slow, fast) = (&rig.engine, &open(&rig.database.worker_url()).await);
 
     // A lease of either is not over for the other.
-    let outcome = |request, clock: &ManualClock| {
-        decided(&format!("s/{request}-0"), message(request, "a.example"), clock.now())
-    };
-    let of_slow = job(slow.record(vec![outcome(1, &early)]).await.unwrap().remove(0));
-    let of_fast = job(fast.record(vec![outcome(2, &late)]).await.unwrap().remove(0));
-    assert!(fast.claim(late.now(), limits(9, 9)).await.unwrap().is_empty());
-    assert!(slow.claim(early.now(), limits(9, 9)).await.unwrap().is_empty());
+    let outcome = |request, now| vec![decided(&format!("s/{request}-0"), message(request, "a.example"), now)];
+    let of_slow = record_first(slow, outcome(1, early)).await.remove(0);
+    let of_fast = record_first(fast, outcome(2, late)).await.remove(0);
+    assert!(fast.claim(limits(9, 9)).await.unwrap().is_empty());
+    assert!(slow.claim(limits(9, 9)).await.unwrap().is_empty());
 
-    // A retry is due after the requested delay, regardless of the worker's clock.
-    for (engine, clock, job) in [(slow, &early, &of_slow), (&fast, &late, &of_fast)] {
-        let next = AfterAttempt::Retry { due_at: clock.now().plus(Duration::from_mins(1)) };
-        engine.report(vec![report(job, clock.now(), AttemptResult::TimedOut, next)]).await.unwrap();
+    // A retry is due after the requested delay, and the age of the callback is known, regardless of the worker's clock.
+    let next = AfterAttempt::Retry { after: Duration::from_mins(1) };
+    for (engine, now, job) in [(slow, early, &of_slow), (fast, late, &of_fast)] {
+        engine.report(&[report(job, now, AttemptResult::TimedOut, next)]).await.unwrap();
     }
-    assert!(fast.claim(late.now(), limits(9, 9)).await.unwrap().is_empty());
+    assert!(fast.claim(limits(9, 9)).await.unwrap().is_empty());
     rig.database.age(Duration::from_secs(50)).await;
-    assert!(fast.claim(late.now(), limits(9, 9)).await.unwrap().is_empty());
+    assert!(fast.claim(limits(9, 9)).await.unwrap().is_empty());
     rig.database.age(Duration::from_secs(10)).await;
-    let claimed = slow.claim(early.now(), limits(9, 9)).await.unwrap();
+    let claimed = slow.claim(limits(9, 9)).await.unwrap();
     assert_eq!(claimed.len(), 2);
     assert!(claimed.iter().all(|job| job.attempt == attempt(2)));
+    let ages: Vec<_> = claimed.iter().map(|job| job.round_age).collect();
+    assert!(ages.iter().all(|age| (Duration::from_mins(1)..MINUTES).contains(age)), "{ages:?}");
 
-    // A callback that was sent just now is not sent again.
+    // A callback that was sent just now is not sent again, and is shown as finished when its worker says so.
     for job in &claimed {
-        let next = AfterAttempt::Delivered { at: early.now() };
-        slow.report(vec![report(job, early.now(), AttemptResult::Answered(200), next)]).await.unwrap();
+        let sent = report(job, early, AttemptResult::Answered(200), AfterAttempt::Delivered);
+        slow.report(&[sent]).await.unwrap();
     }
-    let again = decided("s/9-0", message(1, "a.example"), late.now());
-    let recorded = fast.record(vec![again]).await.unwrap();
-    assert!(matches!(recorded[..], [Recorded::Duplicate { resent: false }]), "{recorded:?}");
+    let again = decided("s/9-0", message(1, "a.example"), late);
+    let recorded = fast.record(&[again]).await.unwrap();
+    assert_eq!(recorded, [RecordVerdict::Duplicate { resent: false }]);
+    let shown = rig.engine.inspector().decision(&request_id(1)).await.unwrap().unwrap();
+    let last = shown.attempts.last().unwrap();
+    assert_eq!(shown.decision.callback.finished_at, Some(last.started_at.plus(last.took)));
 
-    // Retention goes by how long ago it was, not by what either clock says.
-    assert!(!fast.purge(late.now().minus(Duration::from_mins(5))).await.unwrap());
+    // Retention compares ages by the database's clock.
+    assert!(!fast.purge(Duration::from_mins(5)).await.unwrap());
     assert_eq!(rig.decided().await, 2);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_clock_that_jumps_between_two_calls_moves_no_lease() {
-    let rig = PostgresHarness::new().await;
-    rig.record(1, 1).await.unwrap();
-    rig.clock.advance(Duration::from_hours(1));
-    assert!(rig.engine.claim(rig.clock.now(), limits(9, 9)).await.unwrap().is_empty());
 }

@@ -17,16 +17,16 @@ mod start;
 mod store;
 
 use chargegate_storage::reconcile::CountedStore as _;
-use std::sync::Arc;
 use std::time::Duration;
 
+use chargegate_core::UnixMillis;
 use chargegate_postgres::{PostgresSettings, PostgresStore};
 use chargegate_storage::StoreError;
-use chargegate_storage::store::{Outcome, Recorded, Store as _};
+use chargegate_storage::store::{Outcome, RecordVerdict, Store as _};
 use tokio::time::Instant;
 
 use self::database::{OLDEST, TestDatabase, parsed};
-use chargegate_storage::conformance::stores::{ManualClock, START, decided, effects, message};
+use chargegate_storage::conformance::stores::{START, decided, message};
 
 /// Longest wait for any event.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -34,7 +34,6 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// A worker's store on a database of its own.
 struct PostgresHarness {
     engine: PostgresStore,
-    clock: Arc<ManualClock>,
     database: TestDatabase,
 }
 
@@ -44,13 +43,12 @@ impl PostgresHarness {
     }
 
     async fn on(database: TestDatabase) -> Self {
-        let clock = ManualClock::at(START);
-        let engine = open(&database.worker_url(), &clock).await;
-        Self { engine, clock, database }
+        let engine = open(&database.worker_url()).await;
+        Self { engine, database }
     }
 
-    async fn record(&self, from: u32, count: u32) -> Result<Vec<Recorded>, StoreError> {
-        self.engine.record(outcomes(from, count)).await
+    async fn record(&self, from: u32, count: u32) -> Result<Vec<RecordVerdict>, StoreError> {
+        self.engine.record(&outcomes(from, count)).await
     }
 
     async fn decided(&self) -> u64 {
@@ -60,8 +58,7 @@ impl PostgresHarness {
 
 /// Outcomes of as many requests, from `from` on.
 fn outcomes(from: u32, count: u32) -> Vec<Outcome> {
-    use chargegate_storage::Clock as _;
-    let now = ManualClock::at(START).now();
+    let now = UnixMillis(START);
     (from..from + count).map(|n| decided(&format!("s/{n}-0"), message(n, "a.example"), now)).collect()
 }
 
@@ -69,8 +66,8 @@ fn settings(url: &str) -> PostgresSettings {
     PostgresSettings { retention: Duration::from_secs(80), ..PostgresSettings::new(parsed(url)) }
 }
 
-async fn open(url: &str, clock: &Arc<ManualClock>) -> PostgresStore {
-    let (engine, warnings) = PostgresStore::open(settings(url), effects(clock)).await.unwrap();
+async fn open(url: &str) -> PostgresStore {
+    let (engine, warnings) = PostgresStore::open(settings(url)).await.unwrap();
     assert_eq!(warnings, []);
     engine
 }

@@ -8,18 +8,18 @@ use std::time::Duration;
 
 use chargegate_postgres::{PostgresStore, migrate};
 use chargegate_servers::{PostgresServer, postgres_bin, postgres_next_bin};
-use chargegate_storage::store::{Recorded, Store as _};
+use chargegate_storage::store::{RecordVerdict, Store as _};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::{PATIENCE, open, outcomes, unavailable, until_ok};
 use crate::database::{connect, execute, parsed};
-use chargegate_storage::conformance::stores::{ManualClock, START, delivered, job};
+use chargegate_storage::conformance::stores::{START, delivered, first_attempt};
 
 async fn server(bin: &std::path::Path) -> (PostgresServer, PostgresStore) {
     let server = PostgresServer::start(bin, &[]).unwrap();
     migrate(&parsed(&server.url())).await.unwrap();
-    let engine = open(&server.url(), &ManualClock::at(START)).await;
+    let engine = open(&server.url()).await;
     (server, engine)
 }
 
@@ -35,13 +35,14 @@ fn signal_all(server: &PostgresServer, name: &str) {
 #[tokio::test]
 async fn a_restarted_server_is_used_again() {
     let (mut server, engine) = server(&postgres_bin()).await;
-    engine.record(outcomes(0, 10)).await.unwrap();
+    engine.record(&outcomes(0, 10)).await.unwrap();
     server.stop().unwrap();
-    unavailable(&engine.record(outcomes(10, 10)).await);
+    unavailable(&engine.record(&outcomes(10, 10)).await);
     unavailable(&engine.backlog().await);
     server.restart().unwrap();
-    let (recorded, _) = until_ok(|| engine.record(outcomes(10, 10))).await;
-    assert!(recorded.iter().all(|recorded| matches!(recorded, Recorded::Decided(_))), "{recorded:?}");
+    let again = outcomes(10, 10);
+    let (recorded, _) = until_ok(|| engine.record(&again)).await;
+    assert_eq!(recorded, [RecordVerdict::Decided; 10]);
     assert_eq!(engine.inspector().totals(&[], &[]).await.unwrap().decided, 20);
 }
 
@@ -58,20 +59,19 @@ async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
                     let (mut batches, mut failures) = (0, 0);
                     while !stop.load(Ordering::Relaxed) {
                         let from = task * 1_000_000 + batches * BATCH;
-                        let (recorded, failed) = until_ok(|| engine.record(outcomes(from, BATCH))).await;
+                        let batch = outcomes(from, BATCH);
+                        let (recorded, failed) = until_ok(|| engine.record(&batch)).await;
                         failures += failed;
                         batches += 1;
                         // After a commit whose answer was lost, the repetition finds its own.
-                        let jobs: Vec<_> = recorded
-                            .into_iter()
-                            .filter(|recorded| matches!(recorded, Recorded::Decided(_)))
-                            .map(job)
+                        let first = batch.into_iter().zip(recorded);
+                        let reports: Vec<_> = first
+                            .filter(|(_, verdict)| *verdict == RecordVerdict::Decided)
+                            .map(|(outcome, _)| {
+                                delivered(&first_attempt(outcome), chargegate_core::UnixMillis(START))
+                            })
                             .collect();
-                        let reports: Vec<_> = jobs
-                            .iter()
-                            .map(|job| delivered(job, chargegate_core::UnixMillis(START)))
-                            .collect();
-                        failures += until_ok(|| engine.report(reports.clone())).await.1;
+                        failures += until_ok(|| engine.report(&reports)).await.1;
                     }
                     (batches, failures)
                 })
@@ -114,15 +114,16 @@ async fn progress(engine: &PostgresStore) -> u64 {
 #[tokio::test]
 async fn a_server_that_is_stopped_in_its_tracks_keeps_nobody_waiting() {
     let (server, engine) = server(&postgres_bin()).await;
-    engine.record(outcomes(0, 10)).await.unwrap();
+    engine.record(&outcomes(0, 10)).await.unwrap();
     signal_all(&server, "STOP");
     // One has a session, the other needs a new one. Without the deadline of an operation both would wait for `CONT`.
-    let both = async { tokio::join!(engine.record(outcomes(10, 10)), engine.backlog()) };
+    let batch = outcomes(10, 10);
+    let both = async { tokio::join!(engine.record(&batch), engine.backlog()) };
     let (record, backlog) = timeout(Duration::from_mins(2), both).await.expect("an operation never ends");
     unavailable(&record);
     unavailable(&backlog);
     signal_all(&server, "CONT");
-    let (recorded, failures) = until_ok(|| engine.record(outcomes(10, 10))).await;
+    let (recorded, failures) = until_ok(|| engine.record(&batch)).await;
     assert_eq!(failures, 0);
     assert_eq!(recorded.len(), 10);
     // The statement that had no answer may have been carried out all the same, once.
@@ -141,7 +142,7 @@ async fn sessions_that_went_silent_while_idle_cost_no_failure() {
     let mut tasks = JoinSet::new();
     for n in 0..8 {
         let engine = engine.clone();
-        tasks.spawn(async move { engine.record(outcomes(100 * n, 5)).await.unwrap() });
+        tasks.spawn(async move { engine.record(&outcomes(100 * n, 5)).await.unwrap() });
     }
     let busy = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'chargegate' AND wait_event_type = 'Lock'";
     let start = Instant::now();
@@ -164,7 +165,7 @@ async fn sessions_that_went_silent_while_idle_cost_no_failure() {
     };
     signal("STOP");
     // Fails if the session is used untested, and also if all eight are tested, which takes longer than an operation may.
-    let recorded = engine.record(outcomes(1_000, 5)).await;
+    let recorded = engine.record(&outcomes(1_000, 5)).await;
     signal("CONT");
     assert!(recorded.is_ok(), "{recorded:?}");
 }

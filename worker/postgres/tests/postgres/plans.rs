@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use chargegate_core::UnixMillis;
 use chargegate_postgres::{PostgresSettings, PostgresStore};
-use chargegate_storage::Clock as _;
 use chargegate_storage::store::{AfterAttempt, AttemptResult, ClaimLimits, Store as _};
 use tokio::time::Instant;
 
 use super::{PATIENCE, PostgresHarness, terminate, unavailable, until_ok};
 use crate::database::{OLDEST, TestDatabase, parsed};
 use chargegate_storage::conformance::stores::{
-    ManualClock, START, decided, delivered, effects, job, limits, message, report,
+    START, decided, delivered, limits, message, record_first, report,
 };
 
 /// Index entries read by all sessions that have ended.
@@ -27,7 +26,7 @@ const SESSIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = cu
 /// A worker's store with partitions for days.
 async fn start(database: &TestDatabase) -> PostgresStore {
     let settings = PostgresSettings::new(parsed(&database.worker_url()));
-    PostgresStore::open(settings, effects(&ManualClock::at(START))).await.unwrap().0
+    PostgresStore::open(settings).await.unwrap().0
 }
 
 /// Closes the store, so that its sessions report their statistics.
@@ -48,19 +47,20 @@ async fn work(engine: &PostgresStore, from: u32) {
             .map(|n| decided(&format!("s/{n}-{key}"), message(n, &format!("h{}.example", n % 7)), now))
             .collect::<Vec<_>>()
     };
-    let jobs: Vec<_> = engine.record(outcomes(0)).await.unwrap().into_iter().map(job).collect();
-    engine.record(outcomes(1)).await.unwrap();
-    let retry = AfterAttempt::Retry { due_at: now };
+    let jobs = record_first(engine, outcomes(0)).await;
+    engine.record(&outcomes(1)).await.unwrap();
+    let retry = AfterAttempt::Retry { after: Duration::ZERO };
     let (done, failed) = jobs.split_at(50);
     let mut reports: Vec<_> = done.iter().map(|job| delivered(job, now)).collect();
     reports.extend(failed.iter().map(|job| report(job, now, AttemptResult::TimedOut, retry)));
-    engine.report(reports).await.unwrap();
-    let claimed = engine.claim(now, limits(50, 50)).await.unwrap();
+    engine.report(&reports).await.unwrap();
+    let claimed = engine.claim(limits(50, 50)).await.unwrap();
     assert_eq!(claimed.len(), 50);
     engine.release(claimed.iter().map(|job| (job.request_id, job.attempt)).collect()).await.unwrap();
-    let claimed = engine.claim(now, limits(50, 50)).await.unwrap();
-    engine.report(claimed.iter().map(|job| delivered(job, now)).collect()).await.unwrap();
-    assert!(engine.claim(now, limits(50, 50)).await.unwrap().is_empty());
+    let claimed = engine.claim(limits(50, 50)).await.unwrap();
+    let reports: Vec<_> = claimed.iter().map(|job| delivered(job, now)).collect();
+    engine.report(&reports).await.unwrap();
+    assert!(engine.claim(limits(50, 50)).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,15 +115,15 @@ async fn hosts_with_nothing_due_cost_a_search_nothing() {
     let database = OLDEST.database().await;
     let engine = start(&database).await;
     let now = UnixMillis(START);
-    let one = engine.record(vec![decided("s/1-0", message(1, "m.example"), now)]).await.unwrap();
-    let one: Vec<_> = one.into_iter().map(job).map(|job| (job.request_id, job.attempt)).collect();
+    let one = record_first(&engine, vec![decided("s/1-0", message(1, "m.example"), now)]).await;
+    let one: Vec<_> = one.iter().map(|job| (job.request_id, job.attempt)).collect();
     pend(&database, "'h' || n || '.example'", FAR, "+ 3600000").await;
     end(engine, &database).await;
     let before = database.number(READ).await;
     let engine = start(&database).await;
-    assert!(engine.claim(now, limits(50, 8)).await.unwrap().is_empty());
+    assert!(engine.claim(limits(50, 8)).await.unwrap().is_empty());
     engine.release(one.clone()).await.unwrap();
-    assert_eq!(engine.claim(now, limits(50, 8)).await.unwrap().len(), 1);
+    assert_eq!(engine.claim(limits(50, 8)).await.unwrap().len(), 1);
     end(engine, &database).await;
     let read = database.number(READ).await - before;
     assert!((1..500).contains(&read), "{read} index entries");
@@ -138,7 +138,7 @@ async fn hosts_with_nothing_due_cost_a_search_nothing() {
         searches += 1;
         assert!(searches <= FAR / 1_000, "the host has no turn");
         let limits = ClaimLimits { under_way: [("busy.example".into(), 8)].into(), ..limits(50, 8) };
-        if !engine.claim(now, limits).await.unwrap().is_empty() {
+        if !engine.claim(limits).await.unwrap().is_empty() {
             break;
         }
     }
@@ -155,14 +155,14 @@ async fn hosts_take_turns_whatever_is_due() {
     let hosts = ["a.example", "b.example", "c.example", "d.example", "e.example"];
     for (at, host) in (1..).zip(hosts) {
         let outcomes = (0..20).map(|n| decided(&format!("s/{at}-{n}"), message(at * 100 + n, host), now));
-        let jobs: Vec<_> = engine.record(outcomes.collect()).await.unwrap().into_iter().map(job).collect();
+        let jobs = record_first(&engine, outcomes.collect()).await;
         engine.release(jobs.iter().map(|job| (job.request_id, job.attempt)).collect()).await.unwrap();
     }
     // More is due, and for longer, than a search looks at.
     pend(&database, "'busy.example'", 5_000, "- 60000").await;
     let mut turns: HashMap<String, usize> = HashMap::new();
     for _ in 0..12 {
-        for job in engine.claim(now, limits(2, 8)).await.unwrap() {
+        for job in engine.claim(limits(2, 8)).await.unwrap() {
             *turns.entry(job.callback_url.host_str().to_owned()).or_default() += 1;
         }
     }
@@ -178,7 +178,7 @@ async fn a_search_with_nothing_due_writes_nothing() {
     let name = rig.database.name();
     rig.database.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
     terminate(&rig).await;
-    let search = || rig.engine.claim(rig.clock.now(), limits(50, 50));
+    let search = || rig.engine.claim(limits(50, 50));
     assert!(until_ok(search).await.0.is_empty());
     unavailable(&rig.record(200, 1).await);
     assert!(until_ok(search).await.0.is_empty());

@@ -9,7 +9,7 @@ use chargegate_storage::store::Store as _;
 use tokio::time::Instant;
 
 use crate::database::{OLDEST, TestDatabase, parsed};
-use chargegate_storage::conformance::stores::{decided, delivered, job, limits, message};
+use chargegate_storage::conformance::stores::{decided, delivered, first_attempt, limits, message};
 
 const DECISIONS: u32 = 100_000;
 
@@ -27,7 +27,7 @@ async fn rate_of_decisions() {
 async fn measure(batch: u32, tasks: u32) {
     let database = OLDEST.database().await;
     let settings = postgres::PostgresSettings::new(parsed(&database.worker_url()));
-    let (engine, _) = postgres::PostgresStore::open(settings, Effects::system()).await.unwrap();
+    let (engine, _) = postgres::PostgresStore::open(settings).await.unwrap();
     let (wal, transactions) = (wal(&database).await, transactions(&database).await);
     let began = Instant::now();
     let working: Vec<_> = (0..tasks)
@@ -72,7 +72,7 @@ async fn sizes_over_time() {
         ..postgres::PostgresSettings::new(parsed(&database.worker_url()))
     };
     let retention = settings.retention;
-    let (engine, _) = postgres::PostgresStore::open(settings, Effects::system()).await.unwrap();
+    let (engine, _) = postgres::PostgresStore::open(settings).await.unwrap();
     let began = Instant::now();
     let mut ticks = tokio::time::interval(PACE);
     let (mut next, mut told) = (0, 0);
@@ -80,10 +80,9 @@ async fn sizes_over_time() {
         ticks.tick().await;
         record_and_report(&engine, &(next..next + BATCH).collect::<Vec<_>>()).await;
         next += BATCH;
-        let now = Effects::system().clock.now();
         if next % (BATCH * 5) == 0 {
-            assert!(engine.claim(now, limits(64, 64)).await.unwrap().is_empty());
-            engine.purge(now.minus(retention)).await.unwrap();
+            assert!(engine.claim(limits(64, 64)).await.unwrap().is_empty());
+            engine.purge(retention).await.unwrap();
         }
         if began.elapsed().as_secs() >= told {
             told += 10;
@@ -125,13 +124,14 @@ async fn record_and_report(engine: &postgres::PostgresStore, numbers: &[u32]) ->
         let host = format!("host-{}.example", n % 20);
         decided(&format!("chargegate:requests:{{0}}/1700000000000-{n}"), message(*n, &host), now)
     });
-    let outcomes = outcomes.collect();
+    let outcomes: Vec<_> = outcomes.collect();
     let start = Instant::now();
-    let recorded = engine.record(outcomes).await.unwrap();
+    engine.record(&outcomes).await.unwrap();
     let recording = start.elapsed();
-    let reports = recorded.into_iter().map(|recorded| delivered(&job(recorded), now)).collect();
+    let jobs = outcomes.into_iter().map(first_attempt);
+    let reports: Vec<_> = jobs.map(|job| delivered(&job, now)).collect();
     let start = Instant::now();
-    engine.report(reports).await.unwrap();
+    engine.report(&reports).await.unwrap();
     (recording, start.elapsed())
 }
 

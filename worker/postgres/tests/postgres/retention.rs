@@ -6,28 +6,27 @@ use std::time::Duration;
 
 use chargegate_core::UnixMillis;
 use chargegate_postgres::{PostgresSettings, PostgresStore};
-use chargegate_storage::Clock as _;
 use chargegate_storage::inspect::{DecisionFilter, Inspect as _};
-use chargegate_storage::store::{Recorded, Store as _};
+use chargegate_storage::store::{RecordVerdict, Store as _};
 use sqlx::Connection as _;
 use tokio::time::Instant;
 
 use super::{PATIENCE, PostgresHarness, open, outcomes, settings, unavailable};
 use crate::database::execute;
-use chargegate_storage::conformance::stores::{decided, delivered, effects, job, limits, message};
+use chargegate_storage::conformance::stores::{START, decided, delivered, limits, message, record_first};
 
 const HOUR: Duration = Duration::from_hours(1);
 const PARTITIONS: &str = "SELECT count(*) FROM pg_class WHERE relispartition AND relkind = 'r' \
      AND relnamespace = 'chargegate'::regnamespace";
 
 async fn deliver(rig: &PostgresHarness, from: u32, count: u32) {
-    let recorded = rig.record(from, count).await.unwrap();
-    let reports = recorded.into_iter().map(|recorded| delivered(&job(recorded), rig.clock.now())).collect();
-    rig.engine.report(reports).await.unwrap();
+    let jobs = record_first(&rig.engine, outcomes(from, count)).await;
+    let reports: Vec<_> = jobs.iter().map(|job| delivered(job, UnixMillis(START))).collect();
+    rig.engine.report(&reports).await.unwrap();
 }
 
 async fn purge(rig: &PostgresHarness, kept: Duration) {
-    while rig.engine.purge(rig.clock.now().minus(kept)).await.unwrap() {}
+    while rig.engine.purge(kept).await.unwrap() {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -37,14 +36,13 @@ async fn partitions_are_cut_ahead_by_whoever_comes_first() {
     assert!((19..=30).contains(&rig.database.number(ahead).await));
     let before = rig.database.number("SELECT count(*) FROM time_partition").await;
     rig.database.age(Duration::from_secs(15)).await;
-    let other = open(&rig.database.worker_url(), &rig.clock).await;
+    let other = open(&rig.database.worker_url()).await;
     assert!((19..=30).contains(&rig.database.number(ahead).await));
     // Many at once create each partition once, and none overlaps another.
     rig.database.age(HOUR).await;
-    let before_now = rig.clock.now().minus(HOUR * 9);
     let all = (0..8).map(|n| if n % 2 == 0 { rig.engine.clone() } else { other.clone() });
     let all: Vec<_> =
-        all.map(|engine| tokio::spawn(async move { engine.purge(before_now).await.unwrap() })).collect();
+        all.map(|engine| tokio::spawn(async move { engine.purge(HOUR * 9).await.unwrap() })).collect();
     for one in all {
         one.await.unwrap();
     }
@@ -65,13 +63,13 @@ async fn an_insert_never_fails_for_lack_of_a_partition() {
     // Everybody slept for an hour.
     rig.database.age(HOUR).await;
     let (one, two) = tokio::join!(rig.record(3, 2), rig.record(5, 2));
-    assert!(one.unwrap().iter().chain(&two.unwrap()).all(|it| matches!(it, Recorded::Decided(_))));
+    assert_eq!([one.unwrap(), two.unwrap()].concat(), [RecordVerdict::Decided; 4]);
     assert_eq!(rig.decided().await, 6);
     // Partitions stand an hour ahead, as where the server's clock was wrong and is put right.
     let rig = PostgresHarness::new().await;
     rig.record(1, 2).await.unwrap();
     rig.database.age_backwards(HOUR).await;
-    assert!(matches!(rig.record(3, 1).await.unwrap()[..], [Recorded::Decided(_)]));
+    assert_eq!(rig.record(3, 1).await.unwrap(), [RecordVerdict::Decided]);
     assert_eq!(rig.decided().await, 3);
 }
 
@@ -81,7 +79,7 @@ async fn old_partitions_are_dropped_and_nothing_of_them_is_left() {
     for age in 0..3_u32 {
         deliver(&rig, age * 1000, 500).await;
         rig.engine
-            .record(vec![decided(&format!("s/x-{age}"), message(age * 1000, "a.example"), rig.clock.now())])
+            .record(&[decided(&format!("s/x-{age}"), message(age * 1000, "a.example"), UnixMillis(START))])
             .await
             .unwrap();
         rig.database.age(HOUR).await;
@@ -103,7 +101,7 @@ async fn old_partitions_are_dropped_and_nothing_of_them_is_left() {
 async fn only_the_partition_of_a_pending_callback_waits_for_it() {
     let rig = PostgresHarness::new().await;
     deliver(&rig, 0, 10).await;
-    let pending = job(rig.record(10, 1).await.unwrap().remove(0));
+    let pending = record_first(&rig.engine, outcomes(10, 1)).await.remove(0);
     rig.database.age(HOUR).await;
     deliver(&rig, 20, 10).await;
     rig.database.age(HOUR).await;
@@ -115,7 +113,7 @@ async fn only_the_partition_of_a_pending_callback_waits_for_it() {
     let listed = shown.decisions(&DecisionFilter::default(), 99, None).await.unwrap();
     assert_eq!(listed.decisions.len(), 1);
     assert_eq!(listed.decisions[0].request_id, pending.request_id);
-    rig.engine.report(vec![delivered(&pending, rig.clock.now())]).await.unwrap();
+    rig.engine.report(&[delivered(&pending, UnixMillis(START))]).await.unwrap();
     rig.database.age(HOUR).await;
     purge(&rig, HOUR / 2).await;
     assert_eq!(rig.database.number("SELECT count(*) FROM request").await, 0);
@@ -161,13 +159,12 @@ async fn a_repeat_and_retention_agree_on_a_request() {
     execute(&mut held, "SELECT lock_partitions(ARRAY(SELECT recorded_at FROM request))").await;
     execute(
         &mut held,
-        "UPDATE attempt SET closed_at = NULL, finished_at = NULL; \
+        "UPDATE attempt SET closed_at = NULL; \
          INSERT INTO callback SELECT recorded_at, clock(), 0, request_id, 1, 2, false, 'a.example' FROM request",
     )
     .await;
     let engine = rig.engine.clone();
-    let before = rig.clock.now().minus(HOUR / 2);
-    let purging = tokio::spawn(async move { engine.purge(before).await });
+    let purging = tokio::spawn(async move { engine.purge(HOUR / 2).await });
     wait_for_a_lock(&rig, || assert!(!purging.is_finished(), "retention does not wait for the repeat")).await;
     held.commit().await.unwrap();
     purging.await.unwrap().unwrap();
@@ -179,18 +176,18 @@ async fn a_repeat_waits_for_retention_and_is_decided_anew() {
     let rig = PostgresHarness::new().await;
     deliver(&rig, 1, 1).await;
     rig.database.age(HOUR).await;
-    rig.engine.purge(rig.clock.now().minus(HOUR * 2)).await.unwrap();
+    rig.engine.purge(HOUR * 2).await.unwrap();
     let mut retention = rig.database.by_hand().await;
     let mut passing = retention.begin().await.unwrap();
     execute(&mut passing, "SELECT FROM time_partition FOR UPDATE").await;
     let engine = rig.engine.clone();
-    let repeat = tokio::spawn(async move { engine.record(outcomes(1, 1)).await });
+    let repeat = tokio::spawn(async move { engine.record(&outcomes(1, 1)).await });
     wait_for_a_lock(&rig, || assert!(!repeat.is_finished(), "the repeat does not wait for retention")).await;
     execute(&mut passing, "DELETE FROM request").await;
     passing.commit().await.unwrap();
     // A request deleted meanwhile fails once as a repeat, and is then decided for the first time.
     unavailable(&repeat.await.unwrap());
-    assert!(matches!(rig.record(1, 1).await.unwrap()[..], [Recorded::Decided(_)]));
+    assert_eq!(rig.record(1, 1).await.unwrap(), [RecordVerdict::Decided]);
 }
 
 /// Waits until somebody waits for a lock in the rig's database.
@@ -206,18 +203,17 @@ async fn wait_for_a_lock(rig: &PostgresHarness, check: impl Fn()) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_workers_keep_the_books_while_they_record_and_forget() {
     let rig = PostgresHarness::new().await;
-    let other = open(&rig.database.worker_url(), &rig.clock).await;
+    let other = open(&rig.database.worker_url()).await;
     for n in 0..6 {
         deliver(&rig, n * 1000, 1000).await;
         rig.database.age(HOUR / 10).await;
     }
-    let before = rig.clock.now().minus(HOUR / 5);
     let forgetting: Vec<_> = [rig.engine.clone(), other.clone()]
-        .map(|engine| tokio::spawn(async move { while engine.purge(before).await.unwrap() {} }))
+        .map(|engine| tokio::spawn(async move { while engine.purge(HOUR / 5).await.unwrap() {} }))
         .into();
     let mut totals = BTreeSet::new();
     for n in 0..20 {
-        other.record(outcomes(100_000 + n * 10, 10)).await.unwrap();
+        other.record(&outcomes(100_000 + n * 10, 10)).await.unwrap();
         totals.insert(rig.decided().await);
     }
     for one in forgetting {
@@ -236,14 +232,14 @@ async fn partitions_that_cannot_be_cut_ahead_keep_no_callback_waiting() {
     // Slices of two seconds: half of that later a claim cuts ahead again.
     let narrow =
         PostgresSettings { retention: Duration::from_secs(16), ..settings(&rig.database.worker_url()) };
-    let (engine, _) = PostgresStore::open(narrow, effects(&rig.clock)).await.unwrap();
+    let (engine, _) = PostgresStore::open(narrow).await.unwrap();
     let mut owner = rig.database.by_hand().await;
     execute(&mut owner, "SELECT pg_advisory_lock(hashtextextended('chargegate.time_partition', 0))").await;
     rig.database.age(Duration::from_secs(18)).await;
     let start = Instant::now();
     loop {
         let claimed = Instant::now();
-        engine.claim(rig.clock.now(), limits(9, 9)).await.unwrap();
+        engine.claim(limits(9, 9)).await.unwrap();
         // It waited for the lock until that failed.
         if claimed.elapsed() > Duration::from_millis(900) {
             break;
@@ -260,7 +256,7 @@ async fn decisions_since_a_moment_are_sought_among_those_recorded_since() {
     let since = UnixMillis(u64::try_from(now).unwrap());
     // By the clock of a worker that is hours ahead.
     let ahead = since.plus(HOUR * 9);
-    rig.engine.record(vec![decided("s/1-0", message(1, "a.example"), ahead)]).await.unwrap();
+    rig.engine.record(&[decided("s/1-0", message(1, "a.example"), ahead)]).await.unwrap();
     let view = rig.engine.inspector();
     let filter = DecisionFilter { since: Some(since), ..DecisionFilter::default() };
     let found = async || view.decisions(&filter, 9, None).await.unwrap().decisions.len();

@@ -9,14 +9,13 @@ use chargegate_storage::store::Store as _;
 
 use super::{open, outcomes};
 use crate::database::{connect, parsed};
-use chargegate_storage::conformance::stores::{ManualClock, START};
 
 #[tokio::test]
 async fn a_standby_shows_decisions_and_keeps_no_books() {
     let mut server = PostgresServer::start(&postgres_bin(), &[]).unwrap();
     migrate(&parsed(&server.url())).await.unwrap();
-    let engine = open(&server.url(), &ManualClock::at(START)).await;
-    engine.record(outcomes(1, 3)).await.unwrap();
+    let engine = open(&server.url()).await;
+    engine.record(&outcomes(1, 3)).await.unwrap();
     engine.close().await;
     let folder: String =
         sqlx::query_scalar("SHOW data_directory").fetch_one(&mut connect(&server.url()).await).await.unwrap();

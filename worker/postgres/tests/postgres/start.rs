@@ -9,10 +9,9 @@ use tokio::net::TcpListener;
 
 use super::settings;
 use crate::database::{NEXT, OLDEST, TestDatabase, connect, execute, grant, of_database, parsed};
-use chargegate_storage::conformance::stores::{ManualClock, START, effects};
 
 async fn refused(url: &str) -> PostgresOpenError {
-    PostgresStore::open(settings(url), effects(&ManualClock::at(START))).await.unwrap_err()
+    PostgresStore::open(settings(url)).await.unwrap_err()
 }
 
 async fn check(url: &str, line: &str) {
@@ -146,8 +145,7 @@ async fn what_puts_decisions_at_risk_is_warned_of() {
     )
     .unwrap();
     migrate(&parsed(&server.url())).await.unwrap();
-    let (_engine, warnings) =
-        PostgresStore::open(settings(&server.url()), effects(&ManualClock::at(START))).await.unwrap();
+    let (_engine, warnings) = PostgresStore::open(settings(&server.url())).await.unwrap();
     assert_eq!(
         warnings,
         [PostgresWarning::Fsync, PostgresWarning::SynchronousCommit, PostgresWarning::FullPageWrites]
@@ -169,9 +167,7 @@ async fn migrating_twice_is_harmless_one_after_another_and_at_once() {
         assert_eq!(both, [MigrationResult { from: 0, to: 1 }, MigrationResult { from: 1, to: 1 }]);
         assert_eq!(migrate(&url).await.unwrap(), MigrationResult { from: 1, to: 1 });
         grant(&mut database.by_hand().await).await;
-        PostgresStore::open(settings(&database.worker_url()), effects(&ManualClock::at(START)))
-            .await
-            .unwrap();
+        PostgresStore::open(settings(&database.worker_url())).await.unwrap();
     }
 }
 

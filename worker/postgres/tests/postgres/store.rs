@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chargegate_postgres::{PostgresSettings, PostgresStore};
 use chargegate_storage::conformance::stores::{
-    ManualClock, OutcomeCounts, START, StoreBackend, StoreFixture, effects,
+    ManualClock, OutcomeCounts, START, StoreBackend, StoreFixture,
 };
 
 use crate::database::{TestDatabase, TestServer, parsed};
@@ -37,9 +37,9 @@ async fn fixture(server: &TestServer) -> StoreFixture {
         ..PostgresSettings::new(parsed(&database.worker_url()))
     };
     let lease = settings.callback_lease;
-    let (engine, warnings) = PostgresStore::open(settings.clone(), effects(&clock)).await.unwrap();
+    let (engine, warnings) = PostgresStore::open(settings.clone()).await.unwrap();
     assert_eq!(warnings, []);
-    let (other, _) = PostgresStore::open(settings, effects(&clock)).await.unwrap();
+    let (other, _) = PostgresStore::open(settings).await.unwrap();
     StoreFixture {
         store: Arc::new(engine.clone()),
         other: Arc::new(other),

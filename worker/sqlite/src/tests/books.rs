@@ -120,7 +120,7 @@ async fn the_books_balance_after_retention() {
     one_of_each(&bench).await;
     let before = books(&bench).await;
     bench.clock.advance(Duration::from_hours(1));
-    assert!(!bench.engine.purge(bench.now()).await.unwrap());
+    assert!(!bench.engine.purge(Duration::ZERO).await.unwrap());
     let after = books(&bench).await;
     assert_eq!(after, before);
     assert!(after.balanced());
@@ -138,12 +138,12 @@ async fn a_decision_whose_message_may_come_again_stays() {
     let bench = Bench::new().await;
     let message = message(1, "a.example");
     bench.enqueue(&message.encode()).await;
-    let recorded = bench.record(vec![decided("1", message.clone(), bench.now())]).await;
-    bench.deliver(&job(recorded.into_iter().next().unwrap())).await;
+    let first = record_first(&bench.engine, vec![decided("1", message.clone(), bench.now())]).await.remove(0);
+    bench.deliver(&first).await;
     bench.clock.advance(Duration::from_hours(1));
-    bench.engine.purge(bench.now()).await.unwrap();
+    bench.engine.purge(Duration::ZERO).await.unwrap();
     let again = bench.record(vec![decided("1", message, bench.now())]).await;
-    assert!(matches!(again[..], [Recorded::Redelivered]));
+    assert_eq!(again, [RecordVerdict::Redelivered]);
 }
 
 #[tokio::test]
@@ -153,19 +153,20 @@ async fn a_request_repeated_a_thousand_times_is_deleted_in_bounded_steps() {
     for key in &keys {
         bench.enqueue(key).await;
     }
-    let outcomes = keys.iter().map(|key| decided(key, message(1, "a.example"), bench.now())).collect();
-    let first = bench.record(outcomes).await.into_iter().next().unwrap();
-    bench.deliver(&job(first)).await;
+    let outcomes: Vec<_> =
+        keys.iter().map(|key| decided(key, message(1, "a.example"), bench.now())).collect();
+    bench.record(outcomes.clone()).await;
+    bench.deliver(&first_attempt(outcomes[0].clone())).await;
     bench.engine.ack(keys.into_iter().map(MessageKey::from).collect()).await.unwrap();
     bench.clock.advance(Duration::from_hours(1));
     let before = books(&bench).await;
     for left in [700, 200] {
-        assert!(bench.engine.purge(bench.now()).await.unwrap());
+        assert!(bench.engine.purge(Duration::ZERO).await.unwrap());
         assert_eq!(bench.number("SELECT count(*) FROM duplicate").await, left);
         assert_eq!(bench.number("SELECT count(*) FROM decision").await, 1);
         assert_eq!(books(&bench).await, before);
     }
-    assert!(!bench.engine.purge(bench.now()).await.unwrap());
+    assert!(!bench.engine.purge(Duration::ZERO).await.unwrap());
     assert_eq!(bench.number("SELECT count(*) FROM decision").await, 0);
     let after = books(&bench).await;
     assert!(after.balanced() && after == before, "{after:?}");
@@ -187,21 +188,20 @@ async fn retention_works_in_bounded_steps_and_joins_its_ranges() {
                     decided(leased.key.as_str(), message(request, "a.example"), bench.now())
                 })
                 .collect();
-            for recorded in bench.record(outcomes).await {
-                let job = job(recorded);
-                let next = AfterAttempt::Delivered { at: bench.now() };
+            for job in record_first(&bench.engine, outcomes).await {
+                let next = AfterAttempt::Delivered;
                 reports.push(report(&job, bench.now(), AttemptResult::Answered(200), next));
             }
         }
     }
     let all = (1..=1200).map(|n: u32| MessageKey::from(n.to_string())).collect();
     bench.engine.ack(all).await.unwrap();
-    bench.engine.report(reports).await.unwrap();
+    bench.engine.report(&reports).await.unwrap();
     bench.clock.advance(Duration::from_secs(1));
     let mut left = Vec::new();
     for _ in 0..3 {
         assert!(books(&bench).await.balanced());
-        left.push(bench.engine.purge(bench.now()).await.unwrap());
+        left.push(bench.engine.purge(Duration::ZERO).await.unwrap());
     }
     assert_eq!(left, [true, true, false]);
     assert_eq!(bench.number("SELECT count(*) FROM decision").await, 0);

@@ -21,11 +21,11 @@ async fn many_reports_in_one_batch_all_count() {
     let mut reports = Vec::new();
     for n in 1..=100 {
         let job = bench.decide(n, "a.example").await;
-        let next = AfterAttempt::Delivered { at: bench.now() };
+        let next = AfterAttempt::Delivered;
         reports.push(report(&job, bench.now(), AttemptResult::TimedOut, next));
         reports.push(report(&job, bench.now(), AttemptResult::TimedOut, next));
     }
-    bench.engine.report(reports).await.unwrap();
+    bench.engine.report(&reports).await.unwrap();
     assert_eq!(bench.engine.backlog().await.unwrap().in_flight, 0);
     assert_eq!(bench.number("SELECT count(*) FROM attempt WHERE http_status IS NULL").await, 100);
 }

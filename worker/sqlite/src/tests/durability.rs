@@ -7,7 +7,7 @@ use chargegate_storage::{QueueError, StoreError};
 
 async fn small(pages: u32) -> (TempDir, SqliteEngine) {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock(AtomicU64::new(START)));
+    let clock = ManualClock::at(START);
     let tuning = Tuning { max_page_count: Some(pages), ..Tuning::default() };
     let engine = SqliteEngine::open_tuned(folder.path(), SqliteSettings::default(), effects(&clock), tuning)
         .await
@@ -66,7 +66,7 @@ async fn a_full_database_records_nothing_of_a_batch() {
     fill(&engine).await;
     let outcomes: Vec<_> =
         (1..=500).map(|n| decided(&n.to_string(), message(n, "a.example"), UnixMillis(START))).collect();
-    let recorded = engine.record(outcomes).await;
+    let recorded = engine.record(&outcomes).await;
     assert!(matches!(recorded, Err(StoreError::Full)), "{recorded:?}");
     engine.close().await;
     let file = folder.path().join("chargegate.db");

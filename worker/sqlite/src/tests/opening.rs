@@ -26,7 +26,7 @@ async fn only_the_owner_may_read() {
     use std::os::unix::fs::PermissionsExt as _;
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("deep").join("data");
-    let clock = Arc::new(ManualClock(AtomicU64::new(START)));
+    let clock = ManualClock::at(START);
     let engine = SqliteEngine::open(&folder, SqliteSettings::default(), effects(&clock)).await.unwrap();
     engine.enqueue("secret".to_owned()).await.unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -40,7 +40,7 @@ async fn only_the_owner_may_read() {
 async fn a_file_that_would_not_be_synced_is_refused() {
     for synchronous in [SqliteSynchronous::Off, SqliteSynchronous::Normal] {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock(AtomicU64::new(START)));
+        let clock = ManualClock::at(START);
         let tuning = Tuning { synchronous, ..Tuning::default() };
         let opened =
             SqliteEngine::open_tuned(folder.path(), SqliteSettings::default(), effects(&clock), tuning).await;
@@ -57,7 +57,7 @@ async fn somebody_elses_file_is_refused_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("chargegate.db");
         std::fs::write(&file, content).unwrap();
-        let clock = Arc::new(ManualClock(AtomicU64::new(START)));
+        let clock = ManualClock::at(START);
         let opened = SqliteEngine::open(folder.path(), SqliteSettings::default(), effects(&clock)).await;
         assert!(matches!(opened, Err(SqliteOpenError::Foreign { .. })), "{opened:?}");
         assert_eq!(std::fs::read(&file).unwrap(), content);
@@ -73,7 +73,7 @@ async fn another_programs_database_is_refused_and_left_alone() {
     sqlx::query("CREATE TABLE queue (seq INTEGER)").execute(&mut other).await.unwrap();
     sqlx::Connection::close(other).await.unwrap();
     let before = std::fs::read(&file).unwrap();
-    let clock = Arc::new(ManualClock(AtomicU64::new(START)));
+    let clock = ManualClock::at(START);
     let opened = SqliteEngine::open(folder.path(), SqliteSettings::default(), effects(&clock)).await;
     assert!(matches!(opened, Err(SqliteOpenError::Foreign { .. })), "{opened:?}");
     assert_eq!(std::fs::read(&file).unwrap(), before);
@@ -107,7 +107,7 @@ async fn a_restart_ends_every_lease() {
 async fn a_restart_brings_no_retry_forward() {
     let mut bench = Bench::new().await;
     let job = bench.decide(1, "a.example").await;
-    let next = AfterAttempt::Retry { due_at: bench.now().plus(Duration::from_secs(5)) };
+    let next = AfterAttempt::Retry { after: Duration::from_secs(5) };
     bench.report(&job, AttemptResult::Unreachable, next).await;
     bench.reopen().await;
     assert!(bench.claim(limits(10, 10)).await.is_empty());

@@ -66,13 +66,12 @@ async fn work(engine: SqliteEngine) -> usize {
         let outcomes = leased.iter().map(|leased| {
             decided(leased.key.as_str(), SessionMessage::decode(&leased.body).unwrap(), UnixMillis(START))
         });
-        let recorded = engine.record(outcomes.collect()).await.unwrap();
+        let jobs = record_first(&engine, outcomes.collect()).await;
         engine.ack(keys).await.unwrap();
-        let next = AfterAttempt::Delivered { at: UnixMillis(START) };
-        let reports = recorded
-            .into_iter()
-            .map(|recorded| report(&job(recorded), UnixMillis(START), AttemptResult::Answered(200), next));
-        engine.report(reports.collect()).await.unwrap();
+        let next = AfterAttempt::Delivered;
+        let reports =
+            jobs.iter().map(|job| report(job, UnixMillis(START), AttemptResult::Answered(200), next));
+        engine.report(&reports.collect::<Vec<_>>()).await.unwrap();
     }
 }
 

@@ -4,7 +4,7 @@ use crate::fake_authorizer::FakeAuthorizer;
 use std::time::Duration;
 
 use chargegate_core::{
-    Decision, DecisionReason, DecisionStatus, MessageDecodeError, MessageToken, Traceparent, UnixMillis,
+    Decision, DecisionReason, DecisionStatus, MessageDecodeError, MessageToken, Traceparent,
 };
 
 use super::{Line, settings};
@@ -176,7 +176,7 @@ async fn a_callback_without_a_place_goes_back_to_the_store() {
     let line = Line::start(settings(8, 2), FakeAuthorizer::always(MOMENT, Ok(DecisionStatus::Allowed)));
     let asked = message(1, line.now());
     line.decide(&asked).await;
-    assert_eq!(line.store.callback(asked.id), Some(CallbackState::Due(UnixMillis(0))));
+    assert!(matches!(line.store.callback(asked.id), Some(CallbackState::Due(_))));
     let decided = line.store.decisions().pop().unwrap();
     assert_eq!(decided.message.driver_token.as_str(), TOKEN);
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::time::Duration;
 
 use chargegate_core::{Decision, RequestId, Traceparent, UnixMillis};
 use tracing::error;
@@ -18,8 +19,8 @@ pub struct ClaimedCallback {
     pub attempt: NonZeroU32,
     /// Number of the attempt since the callback was last (re)started.
     pub round_attempt: NonZeroU32,
-    /// Time of the last (re)start.
-    pub round_started_at: UnixMillis,
+    /// Time from the last (re)start to the claim.
+    pub round_age: Duration,
 }
 
 /// Row of a decision, whose columns have the same names in every store.
@@ -70,7 +71,7 @@ fn job(claimed: &ClaimedCallback, decision: &impl DecisionRow) -> Result<Callbac
         request_id: claimed.request_id,
         attempt: claimed.attempt,
         round_attempt: claimed.round_attempt,
-        round_started_at: claimed.round_started_at,
+        round_age: claimed.round_age,
         callback_url: parsed(decision, "callback_url")?,
         station_id: parsed(decision, "station_id")?,
         driver_token: text(decision, "driver_token")?.into(),

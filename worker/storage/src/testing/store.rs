@@ -2,25 +2,27 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::num::NonZeroU32;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::{GiveUpReason, RequestId, UnixMillis};
+use chargegate_core::{GiveUpReason, RequestId};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::{EventJournal, JournalEvent};
 use crate::error::StoreError;
 use crate::store::{
     AfterAttempt, AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, DecidedMessage, Outcome,
-    PoisonMessage, Recorded, Store,
+    PoisonMessage, RecordVerdict, Store,
 };
 
 /// State of a callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallbackState {
-    /// Due at this time.
-    Due(UnixMillis),
+    /// Due at this instant.
+    Due(Instant),
     /// Leased for an attempt.
     Leased,
     /// Delivered.
@@ -65,17 +67,17 @@ impl MemoryStore {
 
     /// Makes the next records fail with these errors.
     pub fn fail_records(&self, errors: impl IntoIterator<Item = StoreError>) {
-        self.state.lock().unwrap().record_failures.extend(errors);
+        self.state.lock().record_failures.extend(errors);
     }
 
     /// Returns the number of these errors that are left.
     pub fn failures_left(&self) -> usize {
-        self.state.lock().unwrap().record_failures.len()
+        self.state.lock().record_failures.len()
     }
 
     /// Makes the next reports fail with these errors.
     pub fn fail_reports(&self, errors: impl IntoIterator<Item = StoreError>) {
-        self.state.lock().unwrap().report_failures.extend(errors);
+        self.state.lock().report_failures.extend(errors);
     }
 
     /// Makes `record`, `report` and `backlog` hang until [`MemoryStore::go_on`].
@@ -88,117 +90,102 @@ impl MemoryStore {
     }
 
     /// Adds a due callback, as after a crash or before a retry.
-    pub fn leave(&self, job: CallbackJob, due: UnixMillis) {
-        self.state.lock().unwrap().callbacks.insert(job.request_id, (job, CallbackState::Due(due)));
+    pub fn leave(&self, job: CallbackJob) {
+        let due = CallbackState::Due(Instant::now());
+        self.state.lock().callbacks.insert(job.request_id, (job, due));
     }
 
     /// Adds a callback that another worker has leased.
     pub fn leave_leased(&self, job: CallbackJob) {
-        self.state.lock().unwrap().callbacks.insert(job.request_id, (job, CallbackState::Leased));
+        self.state.lock().callbacks.insert(job.request_id, (job, CallbackState::Leased));
     }
 
     pub fn decisions(&self) -> Vec<DecidedMessage> {
-        self.state.lock().unwrap().decisions.values().cloned().collect()
+        self.state.lock().decisions.values().cloned().collect()
     }
 
     pub fn decided(&self) -> usize {
-        self.state.lock().unwrap().decisions.len()
+        self.state.lock().decisions.len()
     }
 
     pub fn poison(&self) -> Vec<PoisonMessage> {
-        self.state.lock().unwrap().poison.clone()
+        self.state.lock().poison.clone()
     }
 
     /// Returns the numbers of duplicates and of redelivered messages.
     pub fn repeats(&self) -> (usize, usize) {
-        let state = self.state.lock().unwrap();
+        let state = self.state.lock();
         (state.duplicates, state.redelivered)
     }
 
     pub fn callback(&self, id: RequestId) -> Option<CallbackState> {
-        self.state.lock().unwrap().callbacks.get(&id).map(|(_, state)| *state)
+        self.state.lock().callbacks.get(&id).map(|(_, state)| *state)
     }
 
     /// Counts the callbacks in a state.
     pub fn count(&self, wanted: impl Fn(CallbackState) -> bool) -> usize {
-        self.state.lock().unwrap().callbacks.values().filter(|(_, state)| wanted(*state)).count()
+        self.state.lock().callbacks.values().filter(|(_, state)| wanted(*state)).count()
     }
 
     /// Returns the batches of reports.
     pub fn reports(&self) -> Vec<Vec<AttemptReport>> {
-        self.state.lock().unwrap().reports.clone()
+        self.state.lock().reports.clone()
     }
 
     /// Returns the number of released callbacks.
     pub fn released(&self) -> usize {
-        self.state.lock().unwrap().released
+        self.state.lock().released
     }
 
     /// Returns the number of claims.
     pub fn claims(&self) -> usize {
-        self.state.lock().unwrap().claims
+        self.state.lock().claims
     }
 }
 
 impl MemoryStoreState {
-    fn record(&mut self, outcome: Outcome) -> Recorded {
+    fn record(&mut self, outcome: &Outcome) -> RecordVerdict {
         if !self.recorded.insert(outcome.key().as_str().to_owned()) {
             self.redelivered += 1;
-            return Recorded::Redelivered;
+            return RecordVerdict::Redelivered;
         }
         let decided = match outcome {
             Outcome::Decided(decided) => decided,
             Outcome::Poison(poison) => {
-                self.poison.push(poison);
-                return Recorded::Poison;
+                self.poison.push(poison.clone());
+                return RecordVerdict::Poison;
             }
         };
         let id = decided.message.id;
         if self.decisions.contains_key(&id) {
             self.duplicates += 1;
-            return Recorded::Duplicate { resent: false };
+            return RecordVerdict::Duplicate { resent: false };
         }
-        let job = job(&decided);
-        self.decisions.insert(id, decided);
-        self.callbacks.insert(id, (job.clone(), CallbackState::Leased));
-        Recorded::Decided(job)
-    }
-}
-
-fn job(decided: &DecidedMessage) -> CallbackJob {
-    let message = &decided.message;
-    CallbackJob {
-        request_id: message.id,
-        attempt: NonZeroU32::MIN,
-        round_attempt: NonZeroU32::MIN,
-        round_started_at: decided.decided_at,
-        callback_url: message.callback_url.clone(),
-        station_id: message.station_id,
-        driver_token: message.driver_token.as_str().into(),
-        decision: decided.decision,
-        accepted_at: message.accepted_at,
-        decided_at: decided.decided_at,
-        traceparent: message.traceparent,
+        let job = CallbackJob::first_attempt(decided.clone());
+        self.decisions.insert(id, decided.clone());
+        self.callbacks.insert(id, (job, CallbackState::Leased));
+        RecordVerdict::Decided
     }
 }
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn record(&self, outcomes: Vec<Outcome>) -> Result<Vec<Recorded>, StoreError> {
+    async fn record(&self, outcomes: &[Outcome]) -> Result<Vec<RecordVerdict>, StoreError> {
         let _turn = self.gate.acquire().await.unwrap();
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         if let Some(error) = state.record_failures.pop_front() {
             return Err(error);
         }
-        let record = |outcome: Outcome| {
+        let record = |outcome: &Outcome| {
             self.journal.note(JournalEvent::Recorded(outcome.key().as_str().to_owned()));
             state.record(outcome)
         };
-        Ok(outcomes.into_iter().map(record).collect())
+        Ok(outcomes.iter().map(record).collect())
     }
 
-    async fn claim(&self, now: UnixMillis, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError> {
-        let mut state = self.state.lock().unwrap();
+    async fn claim(&self, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError> {
+        let now = Instant::now();
+        let mut state = self.state.lock();
         let mut under_way: HashMap<Box<str>, usize> = limits.under_way;
         let mut jobs = Vec::new();
         for (job, callback) in state.callbacks.values_mut() {
@@ -215,25 +202,25 @@ impl Store for MemoryStore {
     }
 
     async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), StoreError> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         state.released += jobs.len();
         for (id, attempt) in jobs {
             if let Some((job, callback)) = state.callbacks.get_mut(&id)
                 && job.attempt == attempt
             {
-                *callback = CallbackState::Due(UnixMillis(0));
+                *callback = CallbackState::Due(Instant::now());
             }
         }
         Ok(())
     }
 
-    async fn report(&self, reports: Vec<AttemptReport>) -> Result<(), StoreError> {
+    async fn report(&self, reports: &[AttemptReport]) -> Result<(), StoreError> {
         let _turn = self.gate.acquire().await.unwrap();
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         if let Some(error) = state.report_failures.pop_front() {
             return Err(error);
         }
-        for report in &reports {
+        for report in reports {
             let Some((job, callback)) = state.callbacks.get_mut(&report.request_id) else { continue };
             if job.attempt != report.attempt {
                 continue;
@@ -241,23 +228,23 @@ impl Store for MemoryStore {
             job.attempt = job.attempt.saturating_add(1);
             job.round_attempt = job.round_attempt.saturating_add(1);
             *callback = match report.next {
-                AfterAttempt::Delivered { .. } => CallbackState::Delivered,
-                AfterAttempt::Retry { due_at } => CallbackState::Due(due_at),
-                AfterAttempt::Dead { reason, .. } => CallbackState::Dead(reason),
+                AfterAttempt::Delivered => CallbackState::Delivered,
+                AfterAttempt::Retry { after } => CallbackState::Due(Instant::now() + after),
+                AfterAttempt::Dead { reason } => CallbackState::Dead(reason),
             };
         }
-        state.reports.push(reports);
+        state.reports.push(reports.to_vec());
         Ok(())
     }
 
-    async fn purge(&self, _: UnixMillis) -> Result<bool, StoreError> {
+    async fn purge(&self, _: Duration) -> Result<bool, StoreError> {
         assert!(!self.broken.load(Ordering::SeqCst), "injected panic");
         Ok(false)
     }
 
     async fn backlog(&self) -> Result<CallbackBacklog, StoreError> {
         let _turn = self.gate.acquire().await.unwrap();
-        if let Some(error) = self.state.lock().unwrap().report_failures.pop_front() {
+        if let Some(error) = self.state.lock().report_failures.pop_front() {
             return Err(error);
         }
         let dead = self.count(|state| matches!(state, CallbackState::Dead(_)));

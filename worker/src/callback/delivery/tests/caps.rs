@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_core::UnixMillis;
-
 use super::super::{DeliverySettings, release};
 use super::{FakeResolver, LONG, OK, PATIENCE, Post, job};
 use chargegate_storage::testing::{CallbackState, HostileServer, eventually};
@@ -28,7 +26,7 @@ async fn a_hanging_host_takes_its_share_and_no_other_host_waits() {
     let post = Post::start(&resolver(), &settings(100, 3, Duration::from_millis(5)), LONG, |store| {
         for n in 0..40 {
             let (host, port) = if n < 20 { ("slow", slow.port()) } else { ("fast", fast.port()) };
-            store.leave(job(n, &format!("http://{host}.example:{port}/")), UnixMillis(0));
+            store.leave(job(n, &format!("http://{host}.example:{port}/")));
         }
     });
     eventually(PATIENCE, || post.store.count(delivered) == 20).await;
@@ -36,7 +34,7 @@ async fn a_hanging_host_takes_its_share_and_no_other_host_waits() {
     assert_eq!(post.store.released(), 0, "no more are claimed than there are places for");
     // Callbacks of the slow host that were not claimed so far are not claimed later either.
     assert_eq!(post.store.count(|state| state == CallbackState::Leased), 3);
-    assert_eq!(post.store.count(|state| state == CallbackState::Due(UnixMillis(0))), 17);
+    assert_eq!(post.store.count(|state| matches!(state, CallbackState::Due(_))), 17);
     assert_eq!(slow.connections(), 3);
 }
 

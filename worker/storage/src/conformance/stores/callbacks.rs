@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::store::{AfterAttempt, AttemptResult, CallbackJob, ClaimLimits};
-use chargegate_core::{GiveUpReason, UnixMillis};
+use chargegate_core::GiveUpReason;
 
 use super::*;
 
-fn retry_at(at: UnixMillis) -> AfterAttempt {
-    AfterAttempt::Retry { due_at: at }
-}
+const RETRY_NOW: AfterAttempt = AfterAttempt::Retry { after: Duration::ZERO };
 
 fn hosts(jobs: &[CallbackJob]) -> Vec<&str> {
     jobs.iter().map(|job| job.callback_url.host_str()).collect()
@@ -20,7 +18,7 @@ pub(super) async fn a_first_attempt_is_leased_to_its_recorder(fixture: StoreFixt
     let first = fixture.decide(1, "a.example").await;
     assert_eq!((first.attempt, first.round_attempt), (attempt(1), attempt(1)));
     assert!(fixture.claim(limits(10, 10)).await.is_empty());
-    assert!(fixture.other.claim(fixture.now(), limits(10, 10)).await.unwrap().is_empty());
+    assert!(fixture.other.claim(limits(10, 10)).await.unwrap().is_empty());
 }
 
 pub(super) async fn an_expired_lease_is_due_again(fixture: StoreFixture) {
@@ -29,7 +27,7 @@ pub(super) async fn an_expired_lease_is_due_again(fixture: StoreFixture) {
     fixture.advance(fixture.lease.saturating_sub(soon)).await;
     assert!(fixture.claim(limits(10, 10)).await.is_empty());
     fixture.advance(soon).await;
-    let found = fixture.other.claim(fixture.now(), limits(10, 10)).await.unwrap().remove(0);
+    let found = fixture.other.claim(limits(10, 10)).await.unwrap().remove(0);
     assert_eq!(
         (found.request_id, found.attempt, found.round_attempt),
         (lost.request_id, attempt(2), attempt(2))
@@ -37,13 +35,15 @@ pub(super) async fn an_expired_lease_is_due_again(fixture: StoreFixture) {
     assert_eq!(found.callback_url, lost.callback_url);
     assert_eq!((found.station_id, found.driver_token), (lost.station_id, lost.driver_token));
     assert_eq!((found.accepted_at, found.decided_at), (lost.accepted_at, lost.decided_at));
-    assert_eq!((found.decision, found.round_started_at), (lost.decision, lost.round_started_at));
+    assert_eq!(found.decision, lost.decision);
+    assert_eq!(lost.round_age, Duration::ZERO);
+    assert!((fixture.lease..fixture.lease * 2).contains(&found.round_age), "{:?}", found.round_age);
 }
 
 pub(super) async fn a_retry_is_claimed_when_it_is_due(fixture: StoreFixture) {
     let first = fixture.decide(1, "a.example").await;
-    let due = fixture.now().plus(Duration::from_mins(1));
-    fixture.report(&first, AttemptResult::Answered(503), retry_at(due)).await;
+    let retry = AfterAttempt::Retry { after: Duration::from_mins(1) };
+    fixture.report(&first, AttemptResult::Answered(503), retry).await;
     fixture.advance(Duration::from_secs(55)).await;
     assert!(fixture.claim(limits(10, 10)).await.is_empty());
     fixture.advance(Duration::from_secs(5)).await;
@@ -60,10 +60,10 @@ pub(super) async fn a_stale_report_is_ignored(fixture: StoreFixture) {
     // A worker that was paused for the length of its lease wakes up and reports.
     let stale = fixture.decide(1, "a.example").await;
     fixture.advance(fixture.lease).await;
-    let newest = fixture.other.claim(fixture.now(), limits(10, 10)).await.unwrap().remove(0);
+    let newest = fixture.other.claim(limits(10, 10)).await.unwrap().remove(0);
     fixture.give_up(&stale).await;
     assert_eq!(fixture.backlog().await, (1, 0));
-    fixture.report(&stale, AttemptResult::TimedOut, retry_at(fixture.now())).await;
+    fixture.report(&stale, AttemptResult::TimedOut, RETRY_NOW).await;
     assert!(fixture.claim(limits(10, 10)).await.is_empty());
     fixture.deliver(&newest).await;
     fixture.give_up(&newest).await;
@@ -75,7 +75,7 @@ pub(super) async fn a_stale_report_is_ignored(fixture: StoreFixture) {
 pub(super) async fn a_stale_release_is_ignored(fixture: StoreFixture) {
     let stale = fixture.decide(1, "a.example").await;
     fixture.advance(fixture.lease).await;
-    let newest = fixture.other.claim(fixture.now(), limits(10, 10)).await.unwrap().remove(0);
+    let newest = fixture.other.claim(limits(10, 10)).await.unwrap().remove(0);
     fixture.store.release(vec![(stale.request_id, stale.attempt)]).await.unwrap();
     assert!(fixture.claim(limits(10, 10)).await.is_empty());
     fixture.store.release(vec![(newest.request_id, newest.attempt)]).await.unwrap();
@@ -92,17 +92,17 @@ pub(super) async fn a_report_after_the_lease_counts_while_nobody_else_has_begun(
 
 pub(super) async fn of_two_reports_of_one_attempt_one_counts(fixture: StoreFixture) {
     let first = fixture.decide(1, "a.example").await;
-    let reports = vec![
+    let reports = [
         delivered(&first, fixture.now()),
-        report(&first, fixture.now(), AttemptResult::TimedOut, retry_at(fixture.now())),
+        report(&first, fixture.now(), AttemptResult::TimedOut, RETRY_NOW),
         report(
             &first,
             fixture.now(),
             AttemptResult::Answered(410),
-            AfterAttempt::Dead { at: fixture.now(), reason: GiveUpReason::Gone },
+            AfterAttempt::Dead { reason: GiveUpReason::Gone },
         ),
     ];
-    fixture.store.report(reports).await.unwrap();
+    fixture.store.report(&reports).await.unwrap();
     assert_eq!(fixture.backlog().await, (0, 0));
     assert_eq!(fixture.view.decision(&request_id(1)).await.unwrap().unwrap().attempts.len(), 1);
     assert_eq!(fixture.totals().await.delivered, 1);
@@ -111,15 +111,15 @@ pub(super) async fn of_two_reports_of_one_attempt_one_counts(fixture: StoreFixtu
 pub(super) async fn many_reports_of_all_kinds_in_one_batch_count(fixture: StoreFixture) {
     let mut reports = Vec::new();
     let outcomes = (0..300).map(|n| decided(&format!("s/{n}-0"), message(n, "a.example"), fixture.now()));
-    for (n, recorded) in (0..).zip(fixture.record(outcomes.collect()).await) {
+    for (n, job) in (0..).zip(record_first(fixture.store.as_ref(), outcomes.collect()).await) {
         let next = match n % 3 {
-            0 => AfterAttempt::Delivered { at: fixture.now() },
-            1 => AfterAttempt::Dead { at: fixture.now(), reason: GiveUpReason::Blocked },
-            _ => retry_at(fixture.now()),
+            0 => AfterAttempt::Delivered,
+            1 => AfterAttempt::Dead { reason: GiveUpReason::Blocked },
+            _ => RETRY_NOW,
         };
-        reports.push(report(&job(recorded), fixture.now(), AttemptResult::Unreachable, next));
+        reports.push(report(&job, fixture.now(), AttemptResult::Unreachable, next));
     }
-    fixture.store.report(reports).await.unwrap();
+    fixture.store.report(&reports).await.unwrap();
     assert_eq!(fixture.backlog().await, (100, 100));
     let totals = fixture.totals().await;
     assert_eq!((totals.delivered, totals.dead, totals.in_flight, totals.torn), (100, 100, 100, 0));
@@ -130,7 +130,7 @@ pub(super) async fn a_released_callback_is_due_at_once_and_its_attempt_does_not_
     let first = fixture.decide(1, "a.example").await;
     fixture.store.release(vec![(first.request_id, first.attempt)]).await.unwrap();
     fixture.store.release(vec![(first.request_id, first.attempt)]).await.unwrap();
-    let claimed = fixture.other.claim(fixture.now(), limits(10, 10)).await.unwrap();
+    let claimed = fixture.other.claim(limits(10, 10)).await.unwrap();
     assert_eq!((claimed[0].attempt, claimed[0].round_attempt), (attempt(1), attempt(1)));
     // A released callback is no longer leased to its former worker, though the attempt number is the same again.
     assert_eq!(claimed.len(), 1);

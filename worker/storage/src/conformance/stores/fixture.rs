@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{decided, job, message, report};
+use super::{decided, message, record_first, report};
 use crate::inspect::Inspect;
 use crate::reconcile::{Reconciliation, StoreTotals};
 use crate::store::{
-    AfterAttempt, AttemptResult, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, Recorded, Store,
+    AfterAttempt, AttemptResult, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, RecordVerdict, Store,
 };
 use crate::{Clock, Effects, SystemRandom};
 use async_trait::async_trait;
@@ -114,14 +114,14 @@ impl StoreFixture {
         self.backend.totals().await
     }
 
-    pub async fn record(&self, outcomes: Vec<Outcome>) -> Vec<Recorded> {
-        self.store.record(outcomes).await.unwrap()
+    pub async fn record(&self, outcomes: Vec<Outcome>) -> Vec<RecordVerdict> {
+        self.store.record(&outcomes).await.unwrap()
     }
 
     /// Records a decision; its callback is leased.
     pub async fn decide(&self, request: u32, host: &str) -> CallbackJob {
         let outcome = decided(&format!("s/{request}-0"), message(request, host), self.now());
-        job(self.record(vec![outcome]).await.remove(0))
+        record_first(self.store.as_ref(), vec![outcome]).await.remove(0)
     }
 
     /// Adds due callbacks of one host.
@@ -130,26 +130,26 @@ impl StoreFixture {
         for chunk in numbers.chunks(2500) {
             let outcomes =
                 chunk.iter().map(|n| decided(&format!("s/{n}-0"), message(*n, host), self.now())).collect();
-            let jobs = self.record(outcomes).await.into_iter().map(job);
-            self.store.release(jobs.map(|job| (job.request_id, job.attempt)).collect()).await.unwrap();
+            let jobs = record_first(self.store.as_ref(), outcomes).await;
+            self.store.release(jobs.iter().map(|job| (job.request_id, job.attempt)).collect()).await.unwrap();
         }
     }
 
     pub async fn claim(&self, limits: ClaimLimits) -> Vec<CallbackJob> {
-        self.store.claim(self.now(), limits).await.unwrap()
+        self.store.claim(limits).await.unwrap()
     }
 
     pub async fn report(&self, job: &CallbackJob, result: AttemptResult, next: AfterAttempt) {
-        self.store.report(vec![report(job, self.now(), result, next)]).await.unwrap();
+        self.store.report(&[report(job, self.now(), result, next)]).await.unwrap();
     }
 
     pub async fn deliver(&self, job: &CallbackJob) {
-        let next = AfterAttempt::Delivered { at: self.now() };
+        let next = AfterAttempt::Delivered;
         self.report(job, AttemptResult::Answered(204), next).await;
     }
 
     pub async fn give_up(&self, job: &CallbackJob) {
-        let next = AfterAttempt::Dead { at: self.now(), reason: GiveUpReason::Gone };
+        let next = AfterAttempt::Dead { reason: GiveUpReason::Gone };
         self.report(job, AttemptResult::Answered(410), next).await;
     }
 
@@ -159,9 +159,9 @@ impl StoreFixture {
     }
 
     /// Purges until nothing is left; returns the number of steps.
-    pub async fn purge(&self, before: UnixMillis) -> usize {
+    pub async fn purge(&self, older_than: Duration) -> usize {
         let mut steps = 1;
-        while self.store.purge(before).await.unwrap() {
+        while self.store.purge(older_than).await.unwrap() {
             steps += 1;
         }
         steps

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::store::{Recorded, Store};
+use crate::store::{RecordVerdict, Store};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -33,7 +33,9 @@ pub(super) async fn racing_workers_record_the_same_batch_once(fixture: StoreFixt
                     .iter()
                     .map(|n| decided(&format!("s/{n}-{}", task % 2), message(*n, "a.example"), now));
                 together.wait().await;
-                verdicts.extend(numbers.iter().copied().zip(store.record(outcomes.collect()).await.unwrap()));
+                verdicts.extend(
+                    numbers.iter().copied().zip(store.record(&outcomes.collect::<Vec<_>>()).await.unwrap()),
+                );
             }
             verdicts
         });
@@ -42,13 +44,13 @@ pub(super) async fn racing_workers_record_the_same_batch_once(fixture: StoreFixt
     let (mut duplicates, mut redelivered) = (0_usize, 0_usize);
     for (request, recorded) in tasks.join_all().await.into_iter().flatten() {
         match recorded {
-            Recorded::Decided(_) => *decided.entry(request).or_default() += 1,
-            Recorded::Duplicate { resent } => {
+            RecordVerdict::Decided => *decided.entry(request).or_default() += 1,
+            RecordVerdict::Duplicate { resent } => {
                 assert!(!resent);
                 duplicates += 1;
             }
-            Recorded::Redelivered => redelivered += 1,
-            Recorded::Poison => panic!("there was no poison"),
+            RecordVerdict::Redelivered => redelivered += 1,
+            RecordVerdict::Poison => panic!("there was no poison"),
         }
     }
     let requests = usize::try_from(BATCHES * SIZE).unwrap();
@@ -74,11 +76,12 @@ pub(super) async fn racing_workers_claim_each_callback_once(fixture: StoreFixtur
         tasks.spawn(async move {
             let mut claimed = Vec::new();
             loop {
-                let jobs = store.claim(now, limits(64, 64)).await.unwrap();
+                let jobs = store.claim(limits(64, 64)).await.unwrap();
                 if jobs.is_empty() {
                     return claimed;
                 }
-                store.report(jobs.iter().map(|job| delivered(job, now)).collect()).await.unwrap();
+                let reports: Vec<_> = jobs.iter().map(|job| delivered(job, now)).collect();
+                store.report(&reports).await.unwrap();
                 claimed.extend(jobs.into_iter().map(|job| job.request_id));
             }
         });
@@ -93,7 +96,7 @@ pub(super) async fn racing_workers_claim_each_callback_once(fixture: StoreFixtur
 
 pub(super) async fn racing_workers_report_in_any_order(fixture: StoreFixture) {
     let outcomes = (0..400).map(|n| decided(&format!("s/{n}-0"), message(n, "a.example"), fixture.now()));
-    let jobs: Vec<_> = fixture.record(outcomes.collect()).await.into_iter().map(job).collect();
+    let jobs = record_first(fixture.store.as_ref(), outcomes.collect()).await;
     let mut tasks = JoinSet::new();
     for (task, store) in stores(&fixture).enumerate() {
         let mut reports: Vec<_> = jobs.iter().map(|job| delivered(job, fixture.now())).collect();
@@ -101,7 +104,7 @@ pub(super) async fn racing_workers_report_in_any_order(fixture: StoreFixture) {
         if task % 2 == 0 {
             reports.reverse();
         }
-        tasks.spawn(async move { store.report(reports).await.unwrap() });
+        tasks.spawn(async move { store.report(&reports).await.unwrap() });
     }
     tasks.join_all().await;
     let totals = fixture.totals().await;
@@ -116,10 +119,10 @@ pub(super) async fn racing_repeats_send_a_callback_again_once(fixture: StoreFixt
     let mut tasks = JoinSet::new();
     for (task, store) in stores(&fixture).enumerate() {
         let outcome = decided(&format!("s/9-{task}"), message(1, "a.example"), fixture.now());
-        tasks.spawn(async move { store.record(vec![outcome]).await.unwrap().remove(0) });
+        tasks.spawn(async move { store.record(&[outcome]).await.unwrap().remove(0) });
     }
     let recorded = tasks.join_all().await;
-    let resent = recorded.iter().filter(|it| matches!(it, Recorded::Duplicate { resent: true })).count();
+    let resent = recorded.iter().filter(|it| **it == RecordVerdict::Duplicate { resent: true }).count();
     assert_eq!(resent, 1, "{recorded:?}");
     assert_eq!(fixture.claim(limits(9, 9)).await.len(), 1);
     assert_eq!(fixture.totals().await.duplicates, u64::from(TASKS));

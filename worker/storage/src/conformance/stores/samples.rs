@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::queue::MessageKey;
 use crate::store::{
     AfterAttempt, AttemptReport, AttemptResult, CallbackJob, ClaimLimits, DecidedMessage, Outcome,
-    PoisonMessage, Recorded,
+    PoisonMessage, RecordVerdict, Store,
 };
 use chargegate_core::{Decision, DecisionStatus, MessageDecodeError, RequestId, SessionMessage, UnixMillis};
 
@@ -54,11 +54,18 @@ pub fn poison(key_text: &str) -> Outcome {
     })
 }
 
-#[track_caller]
-pub fn job(recorded: Recorded) -> CallbackJob {
-    match recorded {
-        Recorded::Decided(job) => job,
-        other => panic!("expected a first decision, not {other:?}"),
+/// Records outcomes that are each the first decision of their request, and returns the callbacks leased by that.
+pub async fn record_first(store: &dyn Store, outcomes: Vec<Outcome>) -> Vec<CallbackJob> {
+    let verdicts = store.record(&outcomes).await.unwrap();
+    assert!(verdicts.iter().all(|verdict| *verdict == RecordVerdict::Decided), "{verdicts:?}");
+    outcomes.into_iter().map(first_attempt).collect()
+}
+
+/// Returns the first attempt of a recorded decision.
+pub fn first_attempt(outcome: Outcome) -> CallbackJob {
+    match outcome {
+        Outcome::Decided(decided) => CallbackJob::first_attempt(decided),
+        Outcome::Poison(poison) => panic!("expected a decision, not {poison:?}"),
     }
 }
 
@@ -74,7 +81,7 @@ pub fn report(job: &CallbackJob, at: UnixMillis, result: AttemptResult, next: Af
 }
 
 pub fn delivered(job: &CallbackJob, at: UnixMillis) -> AttemptReport {
-    report(job, at, AttemptResult::Answered(200), AfterAttempt::Delivered { at })
+    report(job, at, AttemptResult::Answered(200), AfterAttempt::Delivered)
 }
 
 pub fn limits(total: usize, per_host: usize) -> ClaimLimits {
