@@ -17,7 +17,6 @@ mod task_end;
 
 #[cfg(any(test, feature = "testing"))]
 #[allow(
-    missing_docs,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
@@ -30,7 +29,6 @@ mod task_end;
 pub mod conformance;
 #[cfg(any(test, feature = "testing"))]
 #[allow(
-    missing_docs,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::len_without_is_empty,

@@ -44,10 +44,12 @@ impl FaultProxy {
         Self { port, state }
     }
 
+    /// Returns the port of the proxy.
     pub fn port(&self) -> u16 {
         self.port
     }
 
+    /// Returns the URL of a Redis server behind the proxy.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }

@@ -95,6 +95,7 @@ impl HostileServer {
         Self::answering("").await.port()
     }
 
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.address.port()
     }

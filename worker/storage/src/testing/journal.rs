@@ -20,10 +20,12 @@ pub enum JournalEvent {
 pub struct EventJournal(Arc<Mutex<Vec<JournalEvent>>>);
 
 impl EventJournal {
+    /// Adds an event.
     pub fn note(&self, event: JournalEvent) {
         self.0.lock().push(event);
     }
 
+    /// Returns the events so far, in order.
     pub fn events(&self) -> Vec<JournalEvent> {
         self.0.lock().clone()
     }

@@ -37,14 +37,17 @@ struct MemoryQueueEntry {
 }
 
 impl MemoryQueue {
+    /// Creates an empty queue that notes its operations in a journal.
     pub fn new(journal: EventJournal) -> Self {
         Self { journal, ..Self::default() }
     }
 
+    /// Enqueues a message.
     pub fn enqueue(&self, message: &SessionMessage) {
         self.enqueue_body(message.encode().into_bytes(), None);
     }
 
+    /// Enqueues any bytes, with the time that the server gives to the message.
     pub fn enqueue_body(&self, body: Vec<u8>, enqueued_at: Option<UnixMillis>) {
         let mut state = self.state.lock();
         let key = format!("{:06}", state.enqueued);

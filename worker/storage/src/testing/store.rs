@@ -56,6 +56,7 @@ struct MemoryStoreState {
 }
 
 impl MemoryStore {
+    /// Creates an empty store that notes its operations in a journal.
     pub fn new(journal: EventJournal) -> Self {
         Self { state: Mutex::default(), journal, gate: Semaphore::new(1), broken: AtomicBool::new(false) }
     }
@@ -85,6 +86,7 @@ impl MemoryStore {
         self.gate.forget_permits(1);
     }
 
+    /// Ends the effect of [`MemoryStore::hang`].
     pub fn go_on(&self) {
         self.gate.add_permits(1);
     }
@@ -100,14 +102,17 @@ impl MemoryStore {
         self.state.lock().callbacks.insert(job.request_id, (job, CallbackState::Leased));
     }
 
+    /// Returns the decisions, in the order of their request ids.
     pub fn decisions(&self) -> Vec<DecidedMessage> {
         self.state.lock().decisions.values().cloned().collect()
     }
 
+    /// Returns the number of decisions.
     pub fn decided(&self) -> usize {
         self.state.lock().decisions.len()
     }
 
+    /// Returns the poison messages.
     pub fn poison(&self) -> Vec<PoisonMessage> {
         self.state.lock().poison.clone()
     }
@@ -118,6 +123,7 @@ impl MemoryStore {
         (state.duplicates, state.redelivered)
     }
 
+    /// Returns the state of a callback.
     pub fn callback(&self, id: RequestId) -> Option<CallbackState> {
         self.state.lock().callbacks.get(&id).map(|(_, state)| *state)
     }

@@ -7,6 +7,7 @@ use crate::queue::{EnqueueFailure, LeasedMessage, MessageKey, Queue};
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+/// Wait of a lease that returns at once.
 pub const NO_WAIT: Duration = Duration::ZERO;
 /// Maximum wait for an expected event.
 pub const PATIENCE: Duration = Duration::from_secs(40);
@@ -20,7 +21,9 @@ const UNNOTICED: Duration = Duration::from_secs(8);
 /// Settings of a test queue.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueOptions {
+    /// Maximum number of messages in the queue.
     pub depth_limit: u64,
+    /// Duration of the lease of a message.
     pub message_lease: Duration,
 }
 
@@ -55,11 +58,13 @@ pub trait QueueFixture: Send + Sync + Sized + 'static {
     /// Divisor of large message counts for slow servers.
     const FEWER: usize = 1;
 
+    /// Starts the engine with an empty queue.
     async fn start(options: QueueOptions) -> Self;
 
     /// Returns a new worker if the engine allows several at a time, else the same one again.
     async fn worker(&self) -> QueueHandle;
 
+    /// Enqueues a message as the edge does.
     async fn enqueue(&self, body: &str) -> Result<(), EnqueueFailure>;
 
     /// Returns whether the queue accepts a text.
@@ -73,11 +78,13 @@ pub trait QueueFixture: Send + Sync + Sized + 'static {
     /// Ends a worker as SIGKILL does, and returns another one.
     async fn kill(&self, worker: QueueHandle) -> QueueHandle;
 
+    /// Closes the engine of a worker.
     async fn close(&self, worker: &QueueHandle);
 
     /// Returns the server's time in milliseconds since 1970, if the server records the time of an enqueue.
     async fn server_time(&self) -> Option<u64>;
 
+    /// Enqueues messages, in their order.
     async fn enqueue_all<'a>(&self, bodies: impl IntoIterator<Item = &'a str> + Send) {
         for body in bodies.into_iter().collect::<Vec<_>>() {
             self.enqueue(body).await.unwrap();
@@ -126,18 +133,22 @@ pub async fn nothing_comes(worker: &QueueHandle, time: Duration) {
     assert!(came.is_empty(), "{came:?}");
 }
 
+/// Acknowledges messages.
 pub async fn ack(worker: &QueueHandle, messages: &[LeasedMessage]) {
     worker.ack(keys(messages)).await.unwrap();
 }
 
+/// Releases messages.
 pub async fn release(worker: &QueueHandle, messages: &[LeasedMessage]) {
     worker.release(keys(messages)).await.unwrap();
 }
 
+/// Returns the keys, in the order of the messages.
 pub fn keys(messages: &[LeasedMessage]) -> Vec<MessageKey> {
     messages.iter().map(|message| message.key.clone()).collect()
 }
 
+/// Returns the delivery counts, in the order of the messages.
 pub fn deliveries(messages: &[LeasedMessage]) -> Vec<u32> {
     messages.iter().map(|message| message.deliveries).collect()
 }
@@ -147,6 +158,7 @@ pub fn bodies(messages: &[LeasedMessage]) -> Vec<String> {
     messages.iter().map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect()
 }
 
+/// Returns the values in ascending order.
 pub fn sorted<T: Ord>(mut values: Vec<T>) -> Vec<T> {
     values.sort_unstable();
     values

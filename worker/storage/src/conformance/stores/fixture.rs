@@ -19,10 +19,12 @@ use chargegate_core::{GiveUpReason, UnixMillis};
 pub struct ManualClock(AtomicU64);
 
 impl ManualClock {
+    /// Creates a clock that shows `now`, in milliseconds since 1970.
     pub fn at(now: u64) -> Arc<Self> {
         Arc::new(Self(AtomicU64::new(now)))
     }
 
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
     }
@@ -34,6 +36,7 @@ impl Clock for ManualClock {
     }
 }
 
+/// Returns effects with this clock and real randomness.
 pub fn effects(clock: &Arc<ManualClock>) -> Effects {
     Effects { clock: Arc::<ManualClock>::clone(clock), random: Arc::new(SystemRandom) }
 }
@@ -69,11 +72,17 @@ impl From<&Reconciliation> for OutcomeCounts {
 /// Counts of a store, independent of its representation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutcomeCounts {
+    /// Decided requests.
     pub decided: u64,
+    /// Duplicate requests.
     pub duplicates: u64,
+    /// Poison messages.
     pub poison: u64,
+    /// Delivered callbacks.
     pub delivered: u64,
+    /// Dead letters.
     pub dead: u64,
+    /// Pending callbacks.
     pub in_flight: u64,
     /// Decisions without a callback, and callbacks without a decision.
     pub torn: usize,
@@ -91,15 +100,22 @@ pub trait StoreBackend: Send + Sync {
 
 /// A fresh store with two workers. Time stands still unless a test advances it.
 pub struct StoreFixture {
+    /// The store of the first worker.
     pub store: Arc<dyn Store>,
+    /// The store of the second worker.
     pub other: Arc<dyn Store>,
+    /// Read-only access for operators.
     pub view: Arc<dyn Inspect>,
+    /// The clock of the workers.
     pub clock: Arc<ManualClock>,
+    /// Duration of the lease of a callback.
     pub lease: Duration,
+    /// Access beyond the interface.
     pub backend: Box<dyn StoreBackend>,
 }
 
 impl StoreFixture {
+    /// Returns the time of the workers.
     pub fn now(&self) -> UnixMillis {
         self.clock.now()
     }
@@ -110,10 +126,12 @@ impl StoreFixture {
         self.backend.age(by).await;
     }
 
+    /// Returns the counts.
     pub async fn totals(&self) -> OutcomeCounts {
         self.backend.totals().await
     }
 
+    /// Records outcomes in the first store.
     pub async fn record(&self, outcomes: Vec<Outcome>) -> Vec<RecordVerdict> {
         self.store.record(&outcomes).await.unwrap()
     }
@@ -135,24 +153,29 @@ impl StoreFixture {
         }
     }
 
+    /// Claims callbacks from the first store.
     pub async fn claim(&self, limits: ClaimLimits) -> Vec<CallbackJob> {
         self.store.claim(limits).await.unwrap()
     }
 
+    /// Reports an attempt that began now.
     pub async fn report(&self, job: &CallbackJob, result: AttemptResult, next: AfterAttempt) {
         self.store.report(&[report(job, self.now(), result, next)]).await.unwrap();
     }
 
+    /// Reports a delivery.
     pub async fn deliver(&self, job: &CallbackJob) {
         let next = AfterAttempt::Delivered;
         self.report(job, AttemptResult::Answered(204), next).await;
     }
 
+    /// Reports that the callback is a dead letter.
     pub async fn give_up(&self, job: &CallbackJob) {
         let next = AfterAttempt::Dead { reason: GiveUpReason::Gone };
         self.report(job, AttemptResult::Answered(410), next).await;
     }
 
+    /// Returns the numbers of pending callbacks and of dead letters.
     pub async fn backlog(&self) -> (u64, u64) {
         let CallbackBacklog { in_flight, dead } = self.store.backlog().await.unwrap();
         (in_flight, dead)

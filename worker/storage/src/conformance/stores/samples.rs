@@ -12,18 +12,22 @@ use chargegate_core::{Decision, DecisionStatus, MessageDecodeError, RequestId, S
 
 /// Start of the manual clock: years apart from any server's clock.
 pub const START: u64 = 1_700_000_000_000;
+/// Driver token of every request.
 pub const TOKEN: &str = "driver-allowed-0000000001";
 
+/// Returns the message key with this text.
 pub fn key(text: &str) -> MessageKey {
     MessageKey::from(text.to_owned())
 }
 
+/// Returns the id of a numbered request.
 pub fn request_id(request: u32) -> RequestId {
     let mut random = [0; 10];
     random[4..8].copy_from_slice(&request.to_be_bytes());
     RequestId::v7(UnixMillis(START), random)
 }
 
+/// Returns the message of a numbered request, with its callback to a host.
 pub fn message(request: u32, host: &str) -> SessionMessage {
     SessionMessage {
         id: request_id(request),
@@ -35,6 +39,7 @@ pub fn message(request: u32, host: &str) -> SessionMessage {
     }
 }
 
+/// Returns the outcome of a message that is decided `allowed` at this time.
 pub fn decided(key_text: &str, message: SessionMessage, at: UnixMillis) -> Outcome {
     Outcome::Decided(DecidedMessage {
         key: key(key_text),
@@ -45,6 +50,7 @@ pub fn decided(key_text: &str, message: SessionMessage, at: UnixMillis) -> Outco
     })
 }
 
+/// Returns the outcome of a message that cannot be decoded.
 pub fn poison(key_text: &str) -> Outcome {
     Outcome::Poison(PoisonMessage {
         key: key(key_text),
@@ -69,6 +75,7 @@ pub fn first_attempt(outcome: Outcome) -> CallbackJob {
     }
 }
 
+/// Returns the report of an attempt that began at this time and took 12 ms.
 pub fn report(job: &CallbackJob, at: UnixMillis, result: AttemptResult, next: AfterAttempt) -> AttemptReport {
     AttemptReport {
         request_id: job.request_id,
@@ -80,14 +87,17 @@ pub fn report(job: &CallbackJob, at: UnixMillis, result: AttemptResult, next: Af
     }
 }
 
+/// Returns the report of a delivery.
 pub fn delivered(job: &CallbackJob, at: UnixMillis) -> AttemptReport {
     report(job, at, AttemptResult::Answered(200), AfterAttempt::Delivered)
 }
 
+/// Returns the limits of a claim by a worker without attempts in flight.
 pub fn limits(total: usize, per_host: usize) -> ClaimLimits {
     ClaimLimits { total, per_host, under_way: [].into() }
 }
 
+/// Returns the number of an attempt.
 pub fn attempt(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap()
 }
