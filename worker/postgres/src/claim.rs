@@ -16,7 +16,7 @@ use sqlx::{PgConnection, Row as _};
 use self::index::PostgresDueIndex;
 use super::failure::PostgresFailure;
 use super::rows::{count, duration, moment, request_id, uuid};
-use chargegate_storage::store::fair_share;
+use chargegate_storage::store::fair_share::{self, HostShare};
 use chargegate_storage::store::row::{self, ClaimedCallback, DecisionRow, UnreadableColumn};
 use chargegate_storage::store::{CallbackJob, ClaimLimits};
 
@@ -31,15 +31,6 @@ const LEASE: &str = "WITH picked AS MATERIALIZED ( \
     RETURNING callback.request_id, recorded_at, host, attempt, round_first, \
         (SELECT clock()) - round_started_at AS round_age_ms";
 
-/// A host's share of one claim.
-struct HostShare {
-    host: String,
-    /// Attempts that the host's limit still allows.
-    free: usize,
-    /// Callbacks to lease for the host.
-    share: usize,
-}
-
 /// A leased callback, with the time that locates the partition of its decision.
 struct ClaimedRow {
     recorded_at: i64,
@@ -53,23 +44,21 @@ pub(super) async fn claim(
     lease: Duration,
     last: &mut String,
 ) -> Result<Vec<CallbackJob>, PostgresFailure> {
-    let free = |host: &str| limits.per_host.saturating_sub(limits.under_way.get(host).copied().unwrap_or(0));
-    if limits.total == 0 || limits.per_host == 0 {
+    if limits.allow_nothing() {
         return Ok(Vec::new());
     }
-    let saturated: Vec<&str> =
-        limits.under_way.keys().map(|host| &**host).filter(|host| free(host) == 0).collect();
     let most = i64::try_from(limits.total).unwrap_or(i64::MAX);
-    let mut index = PostgresDueIndex { connection: &mut *connection, saturated };
+    let mut index = PostgresDueIndex { connection: &mut *connection, saturated: limits.saturated_hosts() };
     let found = fair_share::find_due_hosts(&mut index, last, most).await?;
     let mut turns: Vec<HostShare> = found
         .hosts
         .into_iter()
-        .map(|host| HostShare { free: free(&host), share: 0, host })
+        .map(|host| HostShare { free: limits.free(&host), share: 0, host })
         .filter(|turn| turn.free > 0)
         .collect();
     let mut claimed = Vec::new();
-    if let Some(end) = assign_shares(&mut turns, limits.total) {
+    let end = fair_share::assign_shares(&mut turns, limits.total).map(str::to_owned);
+    if let Some(end) = end {
         lease_shares(connection, &mut turns, lease, limits.total, &mut claimed).await?;
         *last = end;
     }
@@ -86,24 +75,6 @@ pub(super) async fn claim(
         lease_shares(connection, &mut turns, lease, left, &mut claimed).await?;
     }
     load_jobs(connection, claimed).await
-}
-
-/// Distributes `total` callbacks over the hosts in turns. Returns the host that got the last one.
-fn assign_shares(turns: &mut [HostShare], mut total: usize) -> Option<String> {
-    let mut last = None;
-    loop {
-        let before = total;
-        for (at, turn) in turns.iter_mut().enumerate() {
-            if total > 0 && turn.share < turn.free {
-                turn.share += 1;
-                total -= 1;
-                last = Some(at);
-            }
-        }
-        if total == before {
-            return last.and_then(|last| turns.get(last)).map(|turn| turn.host.clone());
-        }
-    }
 }
 
 async fn lease_shares(

@@ -39,6 +39,7 @@ pub use self::open::{PostgresOpenError, PostgresWarning};
 pub use self::schema::{MigrateError, MigrationResult, migrate};
 use self::sessions::{Purpose, SessionPool};
 pub use self::url::{DatabaseUrl, DatabaseUrlError};
+use chargegate_storage::store::DEFAULT_CALLBACK_LEASE;
 
 /// Settings of the store.
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ impl PostgresSettings {
         Self {
             url,
             connections: DEFAULT_CONNECTIONS,
-            callback_lease: Duration::from_mins(1),
+            callback_lease: DEFAULT_CALLBACK_LEASE,
             retention: Duration::from_hours(72),
         }
     }

@@ -1,6 +1,5 @@
 //! Reports of attempts, fenced: only the report of a callback's newest attempt counts.
 
-use std::collections::HashSet;
 use std::num::NonZeroU32;
 
 use chargegate_core::RequestId;
@@ -9,7 +8,7 @@ use uuid::Uuid;
 
 use super::failure::PostgresFailure;
 use super::rows::{duration, millis, uuid};
-use chargegate_storage::store::{AfterAttempt, AttemptReport, AttemptResult};
+use chargegate_storage::store::{AfterAttempt, AttemptReport};
 
 /// Ends callbacks: moves rows from the hot table into the history.
 const CLOSE: &str = "WITH closed AS ( \
@@ -49,12 +48,8 @@ pub(super) async fn report(
     connection: &mut PgConnection,
     reports: &[AttemptReport],
 ) -> Result<(), PostgresFailure> {
-    let mut seen = HashSet::new();
-    let mut reports: Vec<&AttemptReport> = reports
-        .iter()
-        // Of two reports of one attempt the first counts; the statement alone would pick either.
-        .filter(|report| seen.insert((report.request_id, report.attempt)))
-        .collect();
+    // Of two reports of one attempt the statement alone would pick either.
+    let mut reports: Vec<&AttemptReport> = AttemptReport::first_of_each(reports).collect();
     // In the order of ids, so that two batches cannot deadlock.
     reports.sort_unstable_by_key(|report| report.request_id);
     let (mut closed, mut give_up) = (ReportColumns::default(), Vec::new());
@@ -96,10 +91,7 @@ impl ReportColumns {
         self.started_at.push(millis(report.started_at));
         self.took.push(duration(report.took));
         self.results.push(report.result.as_str());
-        self.statuses.push(match report.result {
-            AttemptResult::Answered(status) => i16::try_from(status).ok(),
-            _ => None,
-        });
+        self.statuses.push(report.result.http_status().and_then(|status| i16::try_from(status).ok()));
     }
 }
 

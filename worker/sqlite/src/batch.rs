@@ -7,7 +7,7 @@ use super::messages::{Acknowledge, Enqueue, Lease, Release};
 use super::operation::{Failure, Operation, Reply, Transaction};
 use super::purge::Purge;
 use super::record::Record;
-use super::report::{HandBack, Report};
+use super::report::{ReleaseCallbacks, Report};
 
 /// The pending operations of one kind.
 pub(super) struct PendingOperations<O: Operation> {
@@ -115,7 +115,7 @@ operations! {
     ack: Acknowledge,
     purge: Purge,
     report: Report,
-    hand_back: HandBack,
+    release_callbacks: ReleaseCallbacks,
     claim: Claim,
     release: Release,
     record: Record,

@@ -5,7 +5,7 @@
 
 mod index;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use chargegate_core::{RequestId, UnixMillis};
@@ -13,12 +13,12 @@ use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
 
-use self::index::Index;
+use self::index::SqliteDueIndex;
 #[cfg(test)]
 pub(super) use self::index::{OLDEST, STEP};
 use super::keys::{count, ids, millis, moment, request_id};
 use super::operation::{Failure, Operation, Transaction};
-use chargegate_storage::store::fair_share;
+use chargegate_storage::store::fair_share::{self, HostShare};
 use chargegate_storage::store::row::{self, ClaimedCallback, DecisionRow, UnreadableColumn};
 use chargegate_storage::store::{CallbackJob, ClaimLimits};
 
@@ -31,7 +31,7 @@ pub(super) const DUE: &str = "SELECT turn.value AS host, callback.request_id \
 
 /// Result of a search for due callbacks.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct DueCallbacks {
     pub(super) ids: Vec<RequestId>,
     /// The host after which the next search begins, if it differs from the previous one.
     pub(super) last: Option<String>,
@@ -43,19 +43,17 @@ pub(super) async fn search(
     now: UnixMillis,
     limits: &ClaimLimits,
     last: &str,
-) -> Result<Found, sqlx::Error> {
-    let free = |host: &str| limits.per_host.saturating_sub(limits.under_way.get(host).copied().unwrap_or(0));
-    let saturated: Vec<&str> =
-        limits.under_way.keys().map(|host| &**host).filter(|host| free(host) == 0).collect();
-    if limits.total == 0 || limits.per_host == 0 {
-        return Ok(Found::default());
+) -> Result<DueCallbacks, sqlx::Error> {
+    if limits.allow_nothing() {
+        return Ok(DueCallbacks::default());
     }
     let mut reader = readers.acquire().await?;
-    let mut index = Index { connection: &mut reader, now, saturated: json!(saturated).to_string() };
+    let saturated = json!(limits.saturated_hosts()).to_string();
+    let mut index = SqliteDueIndex { connection: &mut reader, now, saturated };
     let most = i64::try_from(limits.total).unwrap_or(i64::MAX);
     let fair_share::DueHosts { mut hosts, ended_at } =
         fair_share::find_due_hosts(&mut index, last, most).await?;
-    hosts.retain(|host| free(host) > 0);
+    hosts.retain(|host| limits.free(host) > 0);
     hosts.truncate(limits.total);
     let per_host = limits.per_host.min(limits.total);
     let rows = sqlx::query(DUE)
@@ -64,42 +62,17 @@ pub(super) async fn search(
         .bind(i64::try_from(per_host).unwrap_or(i64::MAX))
         .fetch_all(&mut *reader)
         .await?;
-    let mut due: HashMap<String, VecDeque<RequestId>> = HashMap::new();
+    let mut due: HashMap<String, Vec<RequestId>> = HashMap::new();
     for row in &rows {
-        let of_host = due.entry(row.try_get("host")?).or_default();
-        let host_is_free = of_host.len() < free(row.try_get("host")?);
-        if host_is_free {
-            of_host.push_back(request_id(row)?);
-        }
+        due.entry(row.try_get("host")?).or_default().push(request_id(row)?);
     }
-    let (ids, last) = deal(&hosts, due, limits.total);
+    let found = |host: &str| due.get(host).map_or(0, Vec::len).min(limits.free(host));
+    let mut turns: Vec<HostShare> =
+        hosts.into_iter().map(|host| HostShare { free: found(&host), share: 0, host }).collect();
+    let last = fair_share::assign_shares(&mut turns, limits.total).map(str::to_owned);
+    let ids = turns.iter().flat_map(|turn| due.get(&turn.host).into_iter().flatten().take(turn.share));
     // The next search continues where an incomplete scan ended, not at the host that was served last.
-    Ok(Found { ids, last: ended_at.or(last) })
-}
-
-/// Takes one callback of each host in turn, up to `total`, and returns them with the host served last.
-fn deal(
-    hosts: &[String],
-    mut due: HashMap<String, VecDeque<RequestId>>,
-    total: usize,
-) -> (Vec<RequestId>, Option<String>) {
-    let mut ids = Vec::new();
-    let mut last = None;
-    loop {
-        let before = ids.len();
-        for host in hosts {
-            if ids.len() == total {
-                break;
-            }
-            if let Some(id) = due.get_mut(host).and_then(VecDeque::pop_front) {
-                ids.push(id);
-                last = Some(host);
-            }
-        }
-        if ids.len() == before {
-            return (ids, last.cloned());
-        }
-    }
+    Ok(DueCallbacks { ids: ids.copied().collect(), last: ended_at.or(last) })
 }
 
 /// Leases the callbacks that a search found, if they are still due.

@@ -43,6 +43,7 @@ use chargegate_storage::Effects;
 use chargegate_storage::QueueError;
 use chargegate_storage::metric;
 pub use chargegate_storage::queue::EnqueueFailure;
+use chargegate_storage::store::DEFAULT_CALLBACK_LEASE;
 
 /// Settings of a [`SqliteEngine`].
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ impl Default for SqliteSettings {
         Self {
             depth_limit: 100_000,
             message_lease: Duration::from_secs(30),
-            callback_lease: Duration::from_mins(1),
+            callback_lease: DEFAULT_CALLBACK_LEASE,
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::keys::{millis, request_id};
 use super::operation::{Failure, Operation, Transaction};
-use chargegate_storage::store::{AfterAttempt, AttemptReport, AttemptResult};
+use chargegate_storage::store::{AfterAttempt, AttemptReport};
 
 /// Records the results of attempts.
 pub(super) struct Report {
@@ -20,14 +20,10 @@ impl Operation for Report {
     type Answer = ();
 
     async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<()>, Failure> {
-        let mut seen = HashSet::new();
-        let reports: Vec<_> = operations
-            .iter()
-            .flat_map(|operation| &operation.reports)
-            // One report per attempt: the fence would let a second report of the same attempt pass, since both are
-            // compared with the row before the update.
-            .filter(|report| seen.insert((report.request_id, report.attempt)))
-            .collect();
+        // The fence alone would let a second report of the same attempt pass, since both are compared with the row before
+        // the update.
+        let reports = operations.iter().flat_map(|operation| &operation.reports);
+        let reports: Vec<_> = AttemptReport::first_of_each(reports).collect();
         let accepted: HashSet<RequestId> = update(&reports, transaction).await?;
         let logged = reports.iter().filter(|report| accepted.contains(&report.request_id));
         log(logged.copied(), transaction).await?;
@@ -90,26 +86,22 @@ async fn log(
 
 fn log_entry(report: &AttemptReport) -> Value {
     let took = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX);
-    let http_status = match report.result {
-        AttemptResult::Answered(status) => Some(status),
-        _ => None,
-    };
     json!([
         report.request_id.to_string(),
         report.attempt.get(),
         millis(report.started_at),
         i64::try_from(took).unwrap_or(i64::MAX),
         report.result.as_str(),
-        http_status,
+        report.result.http_status(),
     ])
 }
 
 /// Releases the leases of callbacks that were not attempted.
-pub(super) struct HandBack {
+pub(super) struct ReleaseCallbacks {
     pub(super) jobs: Vec<(RequestId, NonZeroU32)>,
 }
 
-impl Operation for HandBack {
+impl Operation for ReleaseCallbacks {
     type Outcome = ();
     type Answer = ();
 

@@ -11,7 +11,7 @@ use super::claim::Claim;
 use super::keys::count;
 use super::purge::Purge;
 use super::record::Record;
-use super::report::{HandBack, Report};
+use super::report::{ReleaseCallbacks, Report};
 use super::{SqliteEngine, claim};
 use chargegate_storage::StoreError;
 use chargegate_storage::store::{
@@ -42,7 +42,7 @@ impl Store for SqliteEngine {
     }
 
     async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), StoreError> {
-        Ok(self.write(HandBack { jobs }).await?)
+        Ok(self.write(ReleaseCallbacks { jobs }).await?)
     }
 
     async fn report(&self, reports: &[AttemptReport]) -> Result<(), StoreError> {

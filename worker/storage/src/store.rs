@@ -3,7 +3,7 @@
 pub mod fair_share;
 pub mod row;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -16,6 +16,9 @@ use chargegate_core::{
 
 use crate::error::StoreError;
 use crate::queue::MessageKey;
+
+/// Default duration of the lease of a callback: longer than the longest attempt.
+pub const DEFAULT_CALLBACK_LEASE: Duration = Duration::from_mins(1);
 
 /// The outcome of a message, recorded before the message is acknowledged.
 #[derive(Clone, Debug)]
@@ -154,6 +157,26 @@ pub struct ClaimLimits {
     pub under_way: HashMap<Box<str>, usize>,
 }
 
+impl ClaimLimits {
+    /// Returns whether no callback may be claimed.
+    #[must_use]
+    pub fn allow_nothing(&self) -> bool {
+        self.total == 0 || self.per_host == 0
+    }
+
+    /// Returns the number of attempts that may begin for a host.
+    #[must_use]
+    pub fn free(&self, host: &str) -> usize {
+        self.per_host.saturating_sub(self.under_way.get(host).copied().unwrap_or(0))
+    }
+
+    /// Returns the hosts at their limit.
+    #[must_use]
+    pub fn saturated_hosts(&self) -> Vec<&str> {
+        self.under_way.keys().map(|host| &**host).filter(|host| self.free(host) == 0).collect()
+    }
+}
+
 /// Report of an attempt.
 #[derive(Clone, Debug)]
 pub struct AttemptReport {
@@ -169,6 +192,14 @@ pub struct AttemptReport {
     pub result: AttemptResult,
     /// The next step.
     pub next: AfterAttempt,
+}
+
+impl AttemptReport {
+    /// Returns the reports that count: of several reports of one attempt the first.
+    pub fn first_of_each<'a>(reports: impl IntoIterator<Item = &'a Self>) -> impl Iterator<Item = &'a Self> {
+        let mut seen = HashSet::new();
+        reports.into_iter().filter(move |report| seen.insert((report.request_id, report.attempt)))
+    }
 }
 
 /// Result of an attempt, for the attempt log.
@@ -200,6 +231,15 @@ impl AttemptResult {
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed_out",
             Self::BadAnswer => "bad_answer",
+        }
+    }
+
+    /// Returns the HTTP status of the response, if there was one.
+    #[must_use]
+    pub const fn http_status(self) -> Option<u16> {
+        match self {
+            Self::Answered(status) => Some(status),
+            _ => None,
         }
     }
 }

@@ -27,14 +27,14 @@ pub(crate) const STEP: &str = "WITH RECURSIVE walk (host, step) AS ( \
     SELECT host, step, due FROM turn WHERE due OR host IS NULL OR step = ?5 LIMIT ?6";
 
 /// The callbacks due at one moment, read from the file.
-pub(super) struct Index<'a> {
+pub(super) struct SqliteDueIndex<'a> {
     pub(super) connection: &'a mut SqliteConnection,
     pub(super) now: UnixMillis,
     /// Hosts at their limit, as a JSON array.
     pub(super) saturated: String,
 }
 
-impl DueIndex for Index<'_> {
+impl DueIndex for SqliteDueIndex<'_> {
     type Error = sqlx::Error;
 
     async fn oldest(&mut self, most: i64) -> Result<Vec<(String, i64)>, sqlx::Error> {

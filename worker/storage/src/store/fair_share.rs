@@ -106,3 +106,54 @@ async fn scan_hosts<I: DueIndex>(index: &mut I, last: &str, most: i64) -> Result
     }
     Ok(DueHosts { hosts, ended_at: None })
 }
+
+/// A host's share of one claim.
+#[derive(Clone, Debug)]
+pub struct HostShare {
+    /// The name.
+    pub host: String,
+    /// Maximum share.
+    pub free: usize,
+    /// Number of callbacks to claim.
+    pub share: usize,
+}
+
+/// Distributes `total` callbacks over the hosts in turns. Returns the host that got the last one.
+pub fn assign_shares(turns: &mut [HostShare], mut total: usize) -> Option<&str> {
+    let mut last = None;
+    loop {
+        let before = total;
+        for (at, turn) in turns.iter_mut().enumerate() {
+            if total > 0 && turn.share < turn.free {
+                turn.share += 1;
+                total -= 1;
+                last = Some(at);
+            }
+        }
+        if total == before {
+            return last.and_then(|last| turns.get(last)).map(|turn| turn.host.as_str());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_take_turns_up_to_their_limits() {
+        let check = |free: &[usize], total, expected: &[usize], last: Option<&str>| {
+            let turn =
+                |(at, free): (usize, &usize)| HostShare { host: at.to_string(), free: *free, share: 0 };
+            let mut turns: Vec<_> = free.iter().enumerate().map(turn).collect();
+            assert_eq!(assign_shares(&mut turns, total), last, "{free:?} {total}");
+            assert_eq!(turns.iter().map(|turn| turn.share).collect::<Vec<_>>(), expected, "{free:?} {total}");
+        };
+        check(&[], 5, &[], None);
+        check(&[3, 3], 0, &[0, 0], None);
+        check(&[3, 3], 1, &[1, 0], Some("0"));
+        check(&[3, 3, 3], 5, &[2, 2, 1], Some("1"));
+        check(&[1, 9, 0, 2], 7, &[1, 4, 0, 2], Some("1"));
+        check(&[1, 2], usize::MAX, &[1, 2], Some("1"));
+    }
+}
