@@ -13,12 +13,12 @@ use super::report::{ReleaseCallbacks, Report};
 pub(super) struct PendingOperations<O: Operation> {
     operations: Vec<O>,
     replies: Vec<Reply<O::Answer>>,
-    outcomes: Vec<O::Outcome>,
+    answers: Vec<O::Answer>,
 }
 
 impl<O: Operation> Default for PendingOperations<O> {
     fn default() -> Self {
-        Self { operations: Vec::new(), replies: Vec::new(), outcomes: Vec::new() }
+        Self { operations: Vec::new(), replies: Vec::new(), answers: Vec::new() }
     }
 }
 
@@ -30,17 +30,16 @@ impl<O: Operation> PendingOperations<O> {
 
     async fn apply(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
         if !self.operations.is_empty() {
-            self.outcomes = O::apply(&self.operations, transaction).await?;
-            debug_assert_eq!(self.outcomes.len(), self.operations.len(), "each operation has its outcome");
+            self.answers = O::apply(&self.operations, transaction).await?;
+            debug_assert_eq!(self.answers.len(), self.operations.len(), "each operation has its answer");
         }
         Ok(())
     }
 
     fn succeed(self) {
-        for ((operation, reply), outcome) in self.operations.into_iter().zip(self.replies).zip(self.outcomes)
-        {
+        for (reply, answer) in self.replies.into_iter().zip(self.answers) {
             // The caller may have stopped waiting.
-            let _ = reply.send(Ok(operation.answer(outcome)));
+            let _ = reply.send(Ok(answer));
         }
     }
 

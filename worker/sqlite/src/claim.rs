@@ -81,7 +81,6 @@ pub(super) struct Claim {
 }
 
 impl Operation for Claim {
-    type Outcome = Vec<ClaimedCallback>;
     type Answer = Vec<ClaimedCallback>;
 
     async fn apply(
@@ -105,10 +104,6 @@ impl Operation for Claim {
             all.push(rows.iter().map(|row| claimed(row, now)).collect::<Result<Vec<_>, _>>()?);
         }
         Ok(all)
-    }
-
-    fn answer(self, outcome: Vec<ClaimedCallback>) -> Vec<ClaimedCallback> {
-        outcome
     }
 }
 

@@ -26,7 +26,6 @@ pub(super) struct Enqueue {
 }
 
 impl Operation for Enqueue {
-    type Outcome = bool;
     type Answer = bool;
 
     async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<bool>, Failure> {
@@ -43,10 +42,6 @@ impl Operation for Enqueue {
         transaction.arrivals |= !taken.is_empty();
         Ok((0..operations.len()).map(|at| at < taken.len()).collect())
     }
-
-    fn answer(self, outcome: bool) -> bool {
-        outcome
-    }
 }
 
 /// Leases the oldest visible messages.
@@ -62,7 +57,6 @@ pub(super) struct Leased {
 }
 
 impl Operation for Lease {
-    type Outcome = Leased;
     type Answer = Leased;
 
     async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<Leased>, Failure> {
@@ -87,10 +81,6 @@ impl Operation for Lease {
             all.push(Leased { messages, next_end });
         }
         Ok(all)
-    }
-
-    fn answer(self, outcome: Leased) -> Leased {
-        outcome
     }
 }
 
@@ -120,7 +110,6 @@ pub(super) struct Acknowledge {
 }
 
 impl Operation for Acknowledge {
-    type Outcome = ();
     type Answer = ();
 
     async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<()>, Failure> {
@@ -133,8 +122,6 @@ impl Operation for Acknowledge {
         transaction.depth = transaction.depth.saturating_sub(deleted);
         Ok(vec![(); operations.len()])
     }
-
-    fn answer(self, (): ()) {}
 }
 
 /// Makes messages visible again; this delivery does not count.
@@ -143,7 +130,6 @@ pub(super) struct Release {
 }
 
 impl Operation for Release {
-    type Outcome = ();
     type Answer = ();
 
     async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<()>, Failure> {
@@ -159,6 +145,4 @@ impl Operation for Release {
         transaction.arrivals = true;
         Ok(vec![(); operations.len()])
     }
-
-    fn answer(self, (): ()) {}
 }

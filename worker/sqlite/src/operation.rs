@@ -16,9 +16,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Failure>>;
 
 /// A write operation. All pending operations of a kind are applied together.
 pub(super) trait Operation: Sized + Send + Sync + 'static {
-    /// The result of its statements, before the commit.
-    type Outcome: Send;
-    /// The result for its caller, after the commit.
+    /// The result for its caller, sent after the commit.
     type Answer: Send;
 
     /// Applies all of `operations` and returns their results in the same order. It may be called again after its
@@ -26,10 +24,7 @@ pub(super) trait Operation: Sized + Send + Sync + 'static {
     fn apply(
         operations: &[Self],
         transaction: &mut Transaction<'_>,
-    ) -> impl Future<Output = Result<Vec<Self::Outcome>, Failure>> + Send;
-
-    /// Returns the result for the caller.
-    fn answer(self, outcome: Self::Outcome) -> Self::Answer;
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, Failure>> + Send;
 }
 
 /// An open transaction, to which operations are applied.

@@ -18,7 +18,6 @@ pub(super) struct Purge {
 }
 
 impl Operation for Purge {
-    type Outcome = bool;
     type Answer = bool;
 
     async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<bool>, Failure> {
@@ -32,10 +31,6 @@ impl Operation for Purge {
             all.push(decisions >= MAX_PURGE_BATCH || poison >= MAX_PURGE_BATCH);
         }
         Ok(all)
-    }
-
-    fn answer(self, outcome: bool) -> bool {
-        outcome
     }
 }
 

@@ -34,7 +34,6 @@ pub(super) struct Record {
 }
 
 impl Operation for Record {
-    type Outcome = Vec<RecordVerdict>;
     type Answer = Vec<RecordVerdict>;
 
     async fn apply(
@@ -62,10 +61,6 @@ impl Operation for Record {
             all.push(verdicts);
         }
         Ok(all)
-    }
-
-    fn answer(self, verdicts: Vec<RecordVerdict>) -> Vec<RecordVerdict> {
-        verdicts
     }
 }
 

@@ -16,7 +16,6 @@ pub(super) struct Report {
 }
 
 impl Operation for Report {
-    type Outcome = ();
     type Answer = ();
 
     async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<()>, Failure> {
@@ -29,8 +28,6 @@ impl Operation for Report {
         log(logged.copied(), transaction).await?;
         Ok(vec![(); operations.len()])
     }
-
-    fn answer(self, (): ()) {}
 }
 
 /// Updates the callbacks and returns those whose report was accepted.
@@ -102,7 +99,6 @@ pub(super) struct ReleaseCallbacks {
 }
 
 impl Operation for ReleaseCallbacks {
-    type Outcome = ();
     type Answer = ();
 
     async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<()>, Failure> {
@@ -121,6 +117,4 @@ impl Operation for ReleaseCallbacks {
         .await?;
         Ok(vec![(); operations.len()])
     }
-
-    fn answer(self, (): ()) {}
 }
