@@ -19,9 +19,9 @@ pub(crate) fn error_line(text: impl fmt::Display) {
 }
 
 /// Displays a driver token masked: only its first four characters.
-pub(crate) struct TokenPrefix<'a>(pub(crate) &'a str);
+pub(crate) struct MaskedDriverToken<'a>(pub(crate) &'a str);
 
-impl fmt::Display for TokenPrefix<'_> {
+impl fmt::Display for MaskedDriverToken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Four characters are a large part of a short text. It is not a valid token, but may be a piece of one.
         let shown = if self.0.chars().count() < 20 { 0 } else { 4 };
@@ -50,10 +50,10 @@ mod tests {
 
     #[test]
     fn a_token_shows_its_first_four_characters_only() {
-        assert_eq!(TokenPrefix("driver-allowed-0000000001").to_string(), "driv***");
-        assert_eq!(TokenPrefix("nineteen-characters").to_string(), "***");
-        assert_eq!(TokenPrefix("").to_string(), "***");
-        assert_eq!(TokenPrefix("\u{1b}[2J-driver-allowed-0000").to_string(), "?[2J***");
+        assert_eq!(MaskedDriverToken("driver-allowed-0000000001").to_string(), "driv***");
+        assert_eq!(MaskedDriverToken("nineteen-characters").to_string(), "***");
+        assert_eq!(MaskedDriverToken("").to_string(), "***");
+        assert_eq!(MaskedDriverToken("\u{1b}[2J-driver-allowed-0000").to_string(), "?[2J***");
     }
 
     #[test]

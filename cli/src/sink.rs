@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::output::{TokenPrefix, UntrustedText};
+use crate::output::{MaskedDriverToken, UntrustedText};
 use crate::system::WallClock;
 use crate::timestamp::{UtcTimeOfDay, unix_millis};
 
@@ -39,7 +39,7 @@ impl fmt::Display for SinkCallback {
             f,
             ", station {}, driver token {}",
             UntrustedText(&body.station_id),
-            TokenPrefix(&body.driver_token)
+            MaskedDriverToken(&body.driver_token)
         )
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn describe() {
     describe_counter!(DUPLICATES, "Messages whose request had its decision already");
     describe_counter!(REDELIVERED, "Messages delivered again after they were recorded");
     describe_counter!(POISON, "Messages that could not be decoded, by reason");
-    describe_counter!(CLOCK_SKEW, "Messages whose times were odd, by kind");
+    describe_counter!(CLOCK_SKEW, "Messages whose timestamps were inconsistent, by kind");
     describe_counter!(ACL_CALLS, "Calls to the authorization service, by outcome");
     describe_counter!(ACL_RETRIES, "Calls that repeated one without an answer");
     describe_gauge!(ACL_IN_FLIGHT, "Calls to the authorization service in flight");

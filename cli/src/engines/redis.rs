@@ -84,7 +84,9 @@ fn with_remedy(error: RedisOpenError) -> EngineOpenError {
         }
         RedisOpenError::Replica { .. } => format!("use its primary in {QUEUE_URL}"),
         RedisOpenError::OtherNode { .. } => {
-            format!("use the node in {QUEUE_URL} that owns the slot of the keys")
+            format!(
+                "use the node that owns the slot of the keys in {QUEUE_URL}; if none owns it, repair the cluster"
+            )
         }
         RedisOpenError::WrongType { .. } => {
             format!("use another database in {QUEUE_URL}, as redis://host/1, or delete the key")

@@ -16,6 +16,8 @@ pub enum RedisEnqueueError {
     TimedOut,
     /// The connection could not be opened; the text is the host's.
     Connect(String),
+    /// Another node of the cluster has the key: its hash slot and the address of the node.
+    Redirected(String),
     /// A command failed: the server's error code, such as `NOPERM`, or `None` if the connection broke.
     Command(Option<String>),
     /// The reply does not fit the command.
@@ -27,6 +29,12 @@ impl RedisEnqueueError {
     ///
     /// Only the code of the text is kept: servers repeat arguments in their errors, and the message is one.
     pub(crate) fn from_command_text(text: &str) -> Self {
+        // Hosts repeat the server's `MOVED 866 host:port`, or write it as `Moved: 866 host:port` after a text of their own.
+        if let Some((_, target)) =
+            ["MOVED ", "Moved: ", "ASK ", "Ask: "].iter().find_map(|code| text.split_once(code))
+        {
+            return Self::Redirected(target.chars().take(80).collect());
+        }
         let is_code = |word: &&str| word.len() >= 3 && word.bytes().all(|byte| byte.is_ascii_uppercase());
         let mut words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
         Self::Command(words.find(is_code).map(|code| code.chars().take(20).collect()))
@@ -39,15 +47,17 @@ impl QueueEngineError for RedisEnqueueError {
             Self::Full => EnqueueError::Full,
             Self::TooLarge => EnqueueError::TooLarge,
             Self::TimedOut => EnqueueError::TimedOut,
-            Self::Connect(_) | Self::Command(_) | Self::UnexpectedReply => EnqueueError::Unavailable,
+            Self::Connect(_) | Self::Redirected(_) | Self::Command(_) | Self::UnexpectedReply => {
+                EnqueueError::Unavailable
+            }
         }
     }
 
     fn invalidates_settings(&self) -> bool {
         match self {
             // When a connection fails, hosts do not distinguish a wrong password from a server that is down.
-            Self::Connect(_) => true,
-            Self::Command(Some(code)) => matches!(&**code, "MOVED" | "NOAUTH" | "NOPERM" | "WRONGPASS"),
+            Self::Connect(_) | Self::Redirected(_) => true,
+            Self::Command(Some(code)) => matches!(&**code, "NOAUTH" | "NOPERM" | "WRONGPASS"),
             Self::Command(None) | Self::UnexpectedReply | Self::Full | Self::TooLarge | Self::TimedOut => {
                 false
             }
@@ -62,8 +72,8 @@ impl fmt::Display for RedisEnqueueError {
             Self::TooLarge => f.write_str("the message is too large"),
             Self::TimedOut => f.write_str("the server did not confirm in time"),
             Self::Connect(text) => write!(f, "cannot connect: {text}"),
-            Self::Command(Some(code)) if code == "MOVED" => {
-                f.write_str("another node of the cluster has the queue's keys: set queue_url to that node")
+            Self::Redirected(target) => {
+                write!(f, "another node of the cluster has the queue's keys ({target}): set queue_url to it")
             }
             Self::Command(Some(code)) => write!(f, "a command failed: {code}"),
             Self::Command(None) => f.write_str("a command failed"),
@@ -79,7 +89,8 @@ mod tests {
     #[test]
     fn only_errors_that_other_settings_may_resolve_invalidate_them() {
         assert!(RedisEnqueueError::Connect("refused".into()).invalidates_settings());
-        for code in ["MOVED", "NOAUTH", "NOPERM", "WRONGPASS"] {
+        assert!(RedisEnqueueError::Redirected("866 other:6379".into()).invalidates_settings());
+        for code in ["NOAUTH", "NOPERM", "WRONGPASS"] {
             assert!(RedisEnqueueError::Command(Some(code.into())).invalidates_settings(), "{code}");
         }
         for code in ["LOADING", "MISCONF", "READONLY", "BUSY", "ERR"] {
@@ -100,6 +111,18 @@ mod tests {
     fn check(text: &str, code: Option<&str>) {
         let expected = RedisEnqueueError::Command(code.map(Into::into));
         assert_eq!(RedisEnqueueError::from_command_text(text), expected, "{text}");
+    }
+
+    #[test]
+    fn a_redirect_names_the_other_node() {
+        for text in [
+            "MOVED 866 10.0.0.2:6379",
+            "An error was signalled by the server - Moved: 866 10.0.0.2:6379",
+            "An error was signalled by the server - Ask: 866 10.0.0.2:6379",
+        ] {
+            let expected = RedisEnqueueError::Redirected("866 10.0.0.2:6379".into());
+            assert_eq!(RedisEnqueueError::from_command_text(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The edge's queue on Redis or Valkey streams, as a component that Spin composes with the edge.
+//! The edge's queue on a Redis or Valkey stream, as a component that Spin composes with the edge.
 //!
 //! [`RedisStreamQueue`] holds the rules and does not depend on a host: how a message is appended within the depth
 //! limit, how a reply is read, and which connections are kept. For WASI, `component.rs` translates to `spin:redis`.

@@ -156,6 +156,29 @@ fn a_cluster_node_is_503_until_it_owns_the_slot_of_the_keys() {
 }
 
 #[test]
+fn a_cluster_node_that_redirects_is_503() {
+    bounded(async {
+        let nodes =
+            [(); 2].map(|()| RedisServer::start(&redis_server(), &["--cluster-enabled", "yes"]).unwrap());
+        for (node, slots) in nodes.iter().zip(["0 8191", "8192 16383"]) {
+            let () = once(&node.url(), &format!("CLUSTER ADDSLOTSRANGE {slots}"));
+        }
+        let () = once(&nodes[0].url(), &format!("CLUSTER MEET 127.0.0.1 {}", nodes[1].port()));
+        let slot: u16 = once(&nodes[0].url(), "CLUSTER KEYSLOT {chargegate}:messages");
+        let (owner, other) = if slot < 8_192 { (&nodes[0], &nodes[1]) } else { (&nodes[1], &nodes[0]) };
+        for node in &nodes {
+            while !once::<String>(&node.url(), "CLUSTER INFO").contains("cluster_state:ok") {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        let spin = SpinHost::up([("queue_url", &*other.url())]).await;
+        assert_refuses_in(&spin, REFUSAL_DEADLINE, "the queue is unavailable").await;
+        let spin = SpinHost::up([("queue_url", &*owner.url())]).await;
+        assert_accepted(&post(&mut spin.connect().await).await);
+    });
+}
+
+#[test]
 fn a_key_of_another_type_is_503() {
     bounded(async {
         let mut stream = TestStream::new();

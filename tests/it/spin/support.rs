@@ -1,4 +1,4 @@
-//! Test streams, Redis commands, and assertions on refused requests.
+//! A test stream, Redis commands, and assertions on refused requests.
 
 use std::env;
 use std::time::{Duration, Instant};

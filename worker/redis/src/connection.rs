@@ -38,7 +38,7 @@ pub(super) enum CommandError {
     /// The server is a cluster node that does not own the queue's hash slot.
     #[error("the cluster keeps the queue's keys on another node: {target}")]
     Redirected {
-        /// Hash slot and address of the node that owns it.
+        /// Code of the reply, hash slot, and address of the node that owns it.
         target: String,
     },
     /// The connection could not be established, or broke.
@@ -88,7 +88,7 @@ impl From<RedisError> for CommandError {
             // "unknown command" is followed by the arguments, which may contain a message.
             Some((code, _)) if code == "ERR" => Self::Refused { code, detail: String::new() },
             Some((code, detail)) if matches!(code.as_str(), "MOVED" | "ASK") => {
-                Self::Redirected { target: detail }
+                Self::Redirected { target: format!("{code} {detail}") }
             }
             Some((code, detail)) => Self::Refused { code, detail },
             None => Self::Broken(error),
@@ -209,6 +209,11 @@ impl RedisConnection {
                 Err(error.into())
             }
         }
+    }
+
+    /// Drops the connection; the next command opens a new one.
+    pub(super) async fn disconnect(&self) {
+        self.slot.lock().await.connection = None;
     }
 
     /// Drops a connection, unless there is a newer one.

@@ -88,9 +88,10 @@ fn default_reply(command: &[String]) -> String {
     match command[0].as_str() {
         "INFO" => format!("${}\r\n{INFO}\r\n", INFO.len()),
         "TYPE" => "+none\r\n".to_owned(),
-        "HGET" => "$-1\r\n".to_owned(),
         "EXISTS" | "EVALSHA" => ":0\r\n".to_owned(),
-        "PEXPIRE" | "DEL" | "HSETNX" => ":1\r\n".to_owned(),
+        "PEXPIRE" | "DEL" => ":1\r\n".to_owned(),
+        // With a range it lists entries, without one it sums them up.
+        "XPENDING" if command.len() > 3 => "*0\r\n".to_owned(),
         "XPENDING" => "*4\r\n:0\r\n$-1\r\n$-1\r\n*-1\r\n".to_owned(),
         "XREADGROUP" => "*-1\r\n".to_owned(),
         _ => "+OK\r\n".to_owned(),

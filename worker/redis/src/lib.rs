@@ -188,6 +188,7 @@ impl RedisQueue {
     /// time. Later calls on any clone fail with [`QueueError::Closed`].
     pub async fn close(&self) {
         self.engine.close().await;
+        self.engine.service().disconnect().await;
         self.stop.cancel();
         self.heartbeat.wait().await;
         let deregistered = tokio::time::timeout(DEREGISTER_TIMEOUT, self.state.deregister()).await;

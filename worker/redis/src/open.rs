@@ -119,11 +119,9 @@ pub(super) fn describe(settings: &RedisSettings) -> impl Fn(CommandError) -> Red
                     source: Box::new(CommandError::Refused { code, detail }),
                 },
             },
-            CommandError::Redirected { target } => RedisOpenError::OtherNode {
-                address,
-                prefix: settings.prefix.clone(),
-                detail: format!("MOVED {target}"),
-            },
+            CommandError::Redirected { target } => {
+                RedisOpenError::OtherNode { address, prefix: settings.prefix.clone(), detail: target }
+            }
             CommandError::Unreadable => RedisOpenError::Refused { address, source: Box::new(error) },
             CommandError::Broken(_) | CommandError::TimedOut => {
                 RedisOpenError::Unreachable { address, source: Box::new(error) }

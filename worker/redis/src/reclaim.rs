@@ -94,6 +94,7 @@ impl StreamReader {
             failed => failed,
         };
         if let Err(error) = result {
+            self.state.reclaim_now.fetch_or(released, Ordering::Relaxed);
             if reclaimed.is_empty() {
                 return Err(error);
             }

@@ -47,14 +47,17 @@ pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Assigns those of the entries `ARGV[4]`, `ARGV[6]` and so on that still belong to consumer `ARGV[2]` to consumer
-/// `ARGV[3]`, each with the number of deliveries that follows it.
+/// `ARGV[3]`, as if their last delivery had not happened. An entry is left alone unless the number of its deliveries is the
+/// one that follows it: it was delivered again since, even if to the same consumer.
 pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         local stream, group, from = KEYS[1], ARGV[1], ARGV[2]
         for i = 4, #ARGV, 2 do
-          if #redis.call('XPENDING', stream, group, ARGV[i], ARGV[i], 1, from) == 1 then
-            redis.call('XCLAIM', stream, group, ARGV[3], 0, ARGV[i], 'RETRYCOUNT', ARGV[i + 1], 'JUSTID')
+          local pending = redis.call('XPENDING', stream, group, ARGV[i], ARGV[i], 1, from)[1]
+          local deliveries = tonumber(ARGV[i + 1])
+          if pending and pending[4] == deliveries then
+            redis.call('XCLAIM', stream, group, ARGV[3], 0, ARGV[i], 'RETRYCOUNT', deliveries - 1, 'JUSTID')
           end
         end
         return 0

@@ -7,13 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chargegate_pull::engine::{
     AckRetry, FailedReceipt, IdlePolicy, InFlightMessages, LeaseReceipt, PullService, PullServiceError,
-    PullSettings, ReceivedMessage,
+    PullSettings, ReceiptFailure, ReceivedMessage,
 };
 use chargegate_redis_layout::STREAM_GROUP;
 use redis::cmd;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::connection::{CommandError, RedisConnection};
 use super::entry::{EntryId, StreamEntry, StreamReadReply};
@@ -59,6 +59,11 @@ impl RedisStreamSource {
         Self { state, reader: Mutex::new(reader) }
     }
 
+    /// Closes the connection that reads, so that the server delivers nothing more to this consumer.
+    pub(super) async fn disconnect(&self) {
+        self.reader.lock().await.connection.disconnect().await;
+    }
+
     async fn ack(&self, receipts: &[LeaseReceipt]) -> Result<(), CommandError> {
         let ids: Vec<EntryId> = receipts.iter().filter_map(parse_receipt).map(|(id, _)| id).collect();
         if ids.is_empty() {
@@ -77,7 +82,7 @@ impl RedisStreamSource {
         let mut call = script::RELEASE.key(&state.keys.stream);
         call.arg(STREAM_GROUP).arg(&state.consumer.name).arg(RELEASED_CONSUMER);
         for (id, deliveries) in receipts.iter().filter_map(parse_receipt) {
-            call.arg(id).arg(deliveries.saturating_sub(1));
+            call.arg(id).arg(deliveries);
         }
         match state.connection.call::<()>(&call).await {
             // A server that lost the group lost the messages.
@@ -105,7 +110,7 @@ impl PullService for RedisStreamSource {
             // A message whose ack failed is still pending for this consumer, and is delivered again at once.
             ack_retry: AckRetry::Never,
             retry_cap: RETRY_CAP,
-            // Lost deliveries are told from those under way only while there is one read at a time.
+            // Lost deliveries can be distinguished from those under way only while there is one read at a time.
             pullers: 1,
         }
     }
@@ -145,9 +150,22 @@ impl PullService for RedisStreamSource {
         acked: &[LeaseReceipt],
         released: &[LeaseReceipt],
     ) -> Result<Vec<FailedReceipt>, PullServiceError> {
-        self.ack(acked).await.map_err(PullServiceError::unavailable)?;
-        self.release(released).await.map_err(PullServiceError::unavailable)?;
-        Ok(Vec::new())
+        let (ack_result, release_result) = tokio::join!(self.ack(acked), self.release(released));
+        let mut failed = Vec::new();
+        for (receipts, result) in [(acked, ack_result), (released, release_result)] {
+            let Err(error) = result else { continue };
+            if receipts.len() == acked.len() + released.len() {
+                return Err(PullServiceError::unavailable(error));
+            }
+            debug!(error = %error, cause = metric::cause(&error), "one of the two commands failed");
+            failed.extend(
+                receipts
+                    .iter()
+                    .cloned()
+                    .map(|receipt| FailedReceipt { receipt, reason: ReceiptFailure::Transient }),
+            );
+        }
+        Ok(failed)
     }
 
     async fn extend(&self, _: &[LeaseReceipt]) -> Result<Vec<FailedReceipt>, PullServiceError> {

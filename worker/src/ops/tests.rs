@@ -61,7 +61,7 @@ async fn health_needs_no_engine() {
 }
 
 #[tokio::test]
-async fn ready_is_who_runs_and_has_room_and_engines() {
+async fn readiness_requires_a_running_worker_and_working_engines() {
     let port = Port::new(&recorder());
     assert_eq!(port.ask("/readyz").await.0, StatusCode::OK);
     port.ops.set_ready(false);

@@ -30,7 +30,7 @@ async fn purge(rig: &PostgresHarness, kept: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn partitions_are_cut_ahead_by_whoever_comes_first() {
+async fn partitions_are_created_ahead_by_the_first_worker() {
     let rig = PostgresHarness::new().await;
     let ahead = "SELECT (max(ends_at) - clock()) / 1000 FROM time_partition";
     assert!((19..=30).contains(&rig.database.number(ahead).await));

@@ -93,8 +93,8 @@ pub(super) async fn check(api: &CloudflareApi) -> Result<Vec<CloudflareWarning>,
         Err(CloudflareFailure::Token { .. }) => vec![CloudflareWarning::SettingsHidden],
         Err(failure) => return Err(failure.into()),
     };
-    // Settling nothing takes the permission to settle, and the queue. Whether nothing may be settled is not documented,
-    // and an outage that begins now is sat out like a later one: only what lacks is a reason not to start.
+    // An empty ack requires the permission to ack and the queue. It is not documented whether an empty ack is valid, and
+    // a later outage is retried: only a missing permission or queue prevents the start.
     let nothing = serde_json::json!({ "acks": [], "retries": [] });
     match api.post::<serde::de::IgnoredAny>("/messages/ack", &nothing).await {
         Err(failure @ (CloudflareFailure::Token { .. } | CloudflareFailure::NoQueue)) => Err(failure.into()),

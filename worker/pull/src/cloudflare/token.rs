@@ -39,7 +39,7 @@ impl FromStr for CloudflareToken {
 
 impl fmt::Debug for CloudflareToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ApiToken(..)")
+        f.write_str("CloudflareToken(..)")
     }
 }
 
@@ -51,7 +51,7 @@ mod tests {
     fn a_token_is_read_from_file_contents_and_never_shown() {
         let token: CloudflareToken = " s3cret-_\n".parse().unwrap();
         assert_eq!(token.header().to_str().unwrap(), "Bearer s3cret-_");
-        assert_eq!(format!("{token:?} {:?}", token.header()), "ApiToken(..) Sensitive");
+        assert_eq!(format!("{token:?} {:?}", token.header()), "CloudflareToken(..) Sensitive");
         for text in ["", " ", "a b", "a\nb", "t\u{f6}ken"] {
             assert!(text.parse::<CloudflareToken>().is_err(), "{text:?}");
         }

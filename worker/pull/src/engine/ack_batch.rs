@@ -142,10 +142,14 @@ impl<S: PullService> PullEngineState<S> {
         let before = jobs.len();
         let mut left = Vec::new();
         for job in jobs {
-            if failed.contains(&job.lease.receipt) || !self.in_flight.remove(&job.key, &job.lease.receipt) {
-                left.push(job);
-            } else {
+            // A message that was delivered again since its release began has a new holder, who ends the new lease.
+            let is_ended = |job: &AckJob| {
+                self.in_flight.remove(&job.key, &job.lease.receipt) || job.outcome == LeaseOutcome::Release
+            };
+            if !failed.contains(&job.lease.receipt) && is_ended(&job) {
                 let _ = job.done.send(Ok(()));
+            } else {
+                left.push(job);
             }
         }
         self.prefetcher.note_freed(before - left.len());
@@ -182,3 +186,6 @@ impl<S: PullService> PullEngineState<S> {
         retryable
     }
 }
+
+#[cfg(test)]
+mod tests;

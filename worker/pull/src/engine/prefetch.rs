@@ -44,6 +44,8 @@ struct PrefetchState {
     most_wanted: usize,
     /// End of the longest wait of a lease.
     until: Instant,
+    /// Number of calls begun before the newest lease.
+    begun_before_lease: u64,
     /// Messages that were received and not yet leased.
     ready: VecDeque<LeasedMessage>,
     /// Messages that the calls under way ask for.
@@ -82,6 +84,7 @@ impl Prefetcher {
             wanted: 0,
             most_wanted: 0,
             until: Instant::now(),
+            begun_before_lease: 0,
             ready: VecDeque::new(),
             under_way: 0,
             calls: 0,
@@ -157,6 +160,13 @@ impl Prefetcher {
         if state.pacing.not_before() > now {
             return PrefetchStep::Sleep(Some(state.pacing.not_before()));
         }
+        let demanded = state.until.saturating_duration_since(now);
+        let blocks = matches!(self.settings.idle, IdlePolicy::Block(_));
+        if blocks && demanded.is_zero() && state.begun > state.begun_before_lease {
+            // The waiting leases are over and about to return. A call for them would not wait, and neither would the
+            // next one.
+            return PrefetchStep::Sleep(None);
+        }
         let fills_a_batch = free >= self.settings.receive_batch.min(state.most_wanted);
         if !self.settings.linger.is_zero() && !fills_a_batch && in_flight > 0 {
             // Messages in flight, or those that a call brings, will free capacity for more.
@@ -176,7 +186,6 @@ impl Prefetcher {
             }
         }
         let count = free.min(self.settings.receive_batch);
-        let demanded = state.until.saturating_duration_since(now);
         let wait = match self.settings.idle {
             IdlePolicy::Pause(_) => Duration::ZERO,
             IdlePolicy::LongPoll(longest) => demanded.max(state.pacing.min_wait()).min(longest),
@@ -289,6 +298,7 @@ impl<'a> DemandGuard<'a> {
         state.wanted = state.wanted.saturating_add(max);
         state.most_wanted = state.most_wanted.max(state.wanted);
         state.until = state.until.max(until);
+        state.begun_before_lease = state.begun;
         state.quiet_ticks = 0;
         let (begun, recalls) = (state.begun, state.recalls);
         drop(state);
@@ -303,3 +313,6 @@ impl Drop for DemandGuard<'_> {
         state.wanted = state.wanted.saturating_sub(self.max);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use http::Uri;
 use http::uri::Authority;
 
 /// URL of a queue on Amazon SQS: `sqs://sqs.eu-central-1.amazonaws.com/123456789012/chargegate`, or
-/// `sqs+http://host:port/account/queue?region=name` for what speaks its protocol without TLS.
+/// `sqs+http://host:port/account/queue?region=name` for compatible servers without TLS.
 ///
 /// The region is part of Amazon's host names; `?region=` names it for other hosts, and takes precedence.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What is in the way is said at the start, in one line that names the variable and the remedy.
+//! Obstacles are reported in one line when the queue is opened.
 
 use std::time::Duration;
 

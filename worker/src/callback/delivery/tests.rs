@@ -118,7 +118,7 @@ async fn an_answer_decides_what_follows() {
 }
 
 #[tokio::test]
-async fn whatever_is_no_arrival_is_tried_later() {
+async fn a_failed_attempt_is_retried_later() {
     let hanging = HostileServer::hanging().await;
     let redirecting =
         HostileServer::answering("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\n\r\n").await;

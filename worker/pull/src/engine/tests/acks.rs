@@ -53,7 +53,7 @@ async fn one_lease_is_ended_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_handed_back_comes_again() {
+async fn released_messages_are_delivered_again() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(3);
@@ -253,7 +253,7 @@ async fn a_call_enqueues_no_more_bytes_than_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_gave_up_waiting_enqueues_nothing() {
+async fn an_abandoned_send_enqueues_nothing() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     let sending = engine.enqueue("never".to_owned());
@@ -285,7 +285,7 @@ async fn closing_settles_what_was_to_be_settled_and_hands_back_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_ends_whatever_the_service_does() {
+async fn closing_is_bounded_when_the_service_hangs() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);

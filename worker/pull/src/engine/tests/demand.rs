@@ -149,7 +149,7 @@ async fn the_lease_of_what_was_waited_for_begins_when_it_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_wait_gets_what_is_there() {
+async fn a_lease_without_wait_gets_available_messages() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(3);
