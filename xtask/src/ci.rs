@@ -9,7 +9,7 @@ use crate::{docs, setup, test, workers};
 
 /// A target without a standard library, on which only `no_std` code compiles.
 const BARE_TARGET: &str = "wasm32v1-none";
-/// The crates that compile there: core and what the edge and the worker have to do alike.
+/// The crates that compile there: core, the edge's signatures, and what the edge and the worker have to do alike.
 const BARE_PACKAGES: [&str; 4] =
     ["chargegate-core", "chargegate-redis-layout", "chargegate-sigv4", "chargegate-sqs-protocol"];
 /// The components for Spin and for the embedded host.

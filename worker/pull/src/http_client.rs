@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chargegate_core::parse_retry_after;
-use http::header::{RETRY_AFTER, USER_AGENT};
+use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
@@ -109,15 +109,10 @@ impl ServiceClient {
     }
 }
 
-impl ServiceResponse {
-    /// Returns the wait that the service asks for (RFC 9110 section 10.2.3), bounded by [`MAX_RETRY_AFTER`]. The date
-    /// form is ignored.
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        self.headers
-            .get(RETRY_AFTER)
-            .and_then(|value| parse_retry_after(value.as_bytes()))
-            .map(|wait| wait.min(MAX_RETRY_AFTER))
-    }
+/// Parses the wait that a service asks for (RFC 9110 section 10.2.3), bounded by [`MAX_RETRY_AFTER`]. The date form is
+/// ignored.
+pub(crate) fn parse_bounded_retry_after(value: &[u8]) -> Option<Duration> {
+    parse_retry_after(value).map(|wait| wait.min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]

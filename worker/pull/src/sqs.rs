@@ -8,13 +8,15 @@ mod api;
 mod credentials;
 mod open;
 mod refusal;
+mod sdk;
 mod service;
 mod url;
 mod warning;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use aws_sdk_sqs::config::Credentials as AwsCredentials;
 
 use self::api::SqsApi;
 use self::credentials::{CredentialsCache, DefaultChain};

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use http::header::RETRY_AFTER;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::engine::PullServiceError;
-use crate::http_client::{ServiceCallError, ServiceResponse};
+use crate::http_client::{ServiceCallError, ServiceResponse, parse_bounded_retry_after};
 
 /// Error codes of a rejected token, under any status: missing or malformed, wrong form, unknown, no permission.
 const TOKEN_CODES: [u64; 6] = [6003, 6111, 9106, 9109, 10_000, 10_001];
@@ -121,7 +122,11 @@ pub(super) fn read<T: DeserializeOwned>(answer: &ServiceResponse) -> Result<T, C
 fn failure(answer: &ServiceResponse, code: u64) -> CloudflareFailure {
     let status = answer.status.as_u16();
     match answer.status {
-        StatusCode::TOO_MANY_REQUESTS => CloudflareFailure::Throttled { retry_after: answer.retry_after() },
+        StatusCode::TOO_MANY_REQUESTS => {
+            let value = answer.headers.get(RETRY_AFTER);
+            let retry_after = value.and_then(|value| parse_bounded_retry_after(value.as_bytes()));
+            CloudflareFailure::Throttled { retry_after }
+        }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => CloudflareFailure::Token { code },
         _ if TOKEN_CODES.contains(&code) => CloudflareFailure::Token { code },
         StatusCode::NOT_FOUND => CloudflareFailure::NoQueue,

@@ -1,21 +1,21 @@
 //! Cache of AWS credentials: fetched on demand and renewed before they expire.
 
 mod default_chain;
-mod http;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_sqs::config::Credentials;
 use chargegate_core::UnixMillis;
-use chargegate_sigv4::AwsCredentials as Credentials;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 pub(super) use self::default_chain::DefaultChain;
+use super::sdk::unix_millis;
 use chargegate_storage::Clock;
 
 /// Longest duration of a fetch.
@@ -52,21 +52,21 @@ impl CredentialsError {
 /// Fetcher of credentials.
 #[async_trait]
 pub(super) trait FetchCredentials: Send + Sync + 'static {
-    async fn fetch(&self) -> Result<FetchedCredentials, CredentialsError>;
-}
-
-/// Credentials with their expiry.
-#[derive(Clone, Debug)]
-pub(super) struct FetchedCredentials {
-    pub(super) credentials: Credentials,
-    pub(super) expires: Option<UnixMillis>,
+    async fn fetch(&self) -> Result<Credentials, CredentialsError>;
 }
 
 #[async_trait]
 impl FetchCredentials for Credentials {
-    async fn fetch(&self) -> Result<FetchedCredentials, CredentialsError> {
-        Ok(FetchedCredentials { credentials: self.clone(), expires: None })
+    async fn fetch(&self) -> Result<Credentials, CredentialsError> {
+        Ok(self.clone())
     }
+}
+
+/// Returns whether both sign alike: neither the expiry nor the source matters.
+pub(super) fn same_keys(one: &Credentials, other: &Credentials) -> bool {
+    one.access_key_id() == other.access_key_id()
+        && one.secret_access_key() == other.secret_access_key()
+        && one.session_token() == other.session_token()
 }
 
 /// Cache of credentials. Calls wait for a fetch only without valid credentials, and all for the same fetch.
@@ -101,7 +101,7 @@ impl CacheState {
 }
 
 struct CachedCredentials {
-    fetched: FetchedCredentials,
+    credentials: Credentials,
     since: UnixMillis,
 }
 
@@ -121,7 +121,7 @@ impl CredentialsCache {
             let pauses = state.pauses();
             match &state.kept {
                 Some(kept) if !kept.is_expired(now) => {
-                    let credentials = kept.fetched.credentials.clone();
+                    let credentials = kept.credentials.clone();
                     if kept.is_due(now) && !pauses {
                         // Renewed in the background.
                         drop(self.0.begin(&mut state));
@@ -133,7 +133,7 @@ impl CredentialsCache {
             match (&state.error, &state.kept) {
                 (Some(error), _) if pauses => return Err(error.clone()),
                 // The service's clock may differ, so they may still be valid.
-                (None, Some(kept)) if pauses => return Ok(kept.fetched.credentials.clone()),
+                (None, Some(kept)) if pauses => return Ok(kept.credentials.clone()),
                 _ => self.0.begin(&mut state),
             }
         };
@@ -143,7 +143,7 @@ impl CredentialsCache {
     /// Invalidates refused credentials, so that the next call fetches new ones, unless that happened recently.
     pub(super) fn forget(&self, refused: &Credentials) {
         let mut state = self.0.lock();
-        let kept = state.kept.as_ref().is_some_and(|kept| kept.fetched.credentials == *refused);
+        let kept = state.kept.as_ref().is_some_and(|kept| same_keys(&kept.credentials, refused));
         if kept && !state.pauses() {
             (state.kept, state.error) = (None, None);
             state.pause();
@@ -174,9 +174,8 @@ impl CacheInner {
         let mut state = self.lock();
         state.fetching = None;
         match fetched {
-            Ok(fetched) => {
-                let credentials = fetched.credentials.clone();
-                let kept = CachedCredentials { fetched, since };
+            Ok(credentials) => {
+                let kept = CachedCredentials { credentials: credentials.clone(), since };
                 if kept.is_expired(since) {
                     state.pause();
                 }
@@ -197,15 +196,19 @@ impl CacheInner {
 }
 
 impl CachedCredentials {
+    fn expires(&self) -> Option<UnixMillis> {
+        self.credentials.expiry().map(unix_millis)
+    }
+
     fn is_due(&self, now: UnixMillis) -> bool {
-        self.fetched.expires.is_some_and(|expires| {
+        self.expires().is_some_and(|expires| {
             let ahead = RENEW_BEFORE_EXPIRY.min(expires.since(self.since) / 2);
             now.plus(ahead) >= expires
         })
     }
 
     fn is_expired(&self, now: UnixMillis) -> bool {
-        self.fetched.expires.is_some_and(|expires| {
+        self.expires().is_some_and(|expires| {
             let spent = MIN_REMAINING_LIFETIME.min(expires.since(self.since) / 4);
             now.plus(spent) >= expires
         })

@@ -5,22 +5,25 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_sqs::types::QueueAttributeName;
 use chargegate_core::MAX_MESSAGE_BYTES;
 use serde::Deserialize;
 
 use super::api::SqsApi;
 use super::refusal::{SqsCallError, SqsRefusal};
-use super::service::CALL_TIMEOUT;
 use super::warning::SqsWarning;
-use super::wire::{GetQueueAttributes, QueueAttributes};
 
 /// Smallest `maxReceiveCount`: a message is decided at its eleventh delivery at the latest, and workers that stop may use as
 /// many.
 const MIN_RECEIVE_COUNT: u64 = 20;
 /// Smallest retention: a day without workers.
 const MIN_RETENTION: Duration = Duration::from_hours(24);
-const CHECKED_ATTRIBUTES: [&str; 4] =
-    ["RedrivePolicy", "MessageRetentionPeriod", "DelaySeconds", "MaximumMessageSize"];
+const CHECKED_ATTRIBUTES: [QueueAttributeName; 4] = [
+    QueueAttributeName::RedrivePolicy,
+    QueueAttributeName::MessageRetentionPeriod,
+    QueueAttributeName::DelaySeconds,
+    QueueAttributeName::MaximumMessageSize,
+];
 
 /// Obstacle to using a queue.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +50,8 @@ pub enum SqsOpenError {
 
 /// Checks the queue's settings.
 pub(super) async fn check(api: &SqsApi, address: &str) -> Result<Vec<SqsWarning>, SqsOpenError> {
-    let question = GetQueueAttributes { queue_url: api.queue(), attribute_names: &CHECKED_ATTRIBUTES };
-    match api.call::<QueueAttributes>("GetQueueAttributes", &question, CALL_TIMEOUT).await {
-        Ok(QueueAttributes { attributes }) => Ok(inspect_attributes(&attributes)),
+    match api.attributes(&CHECKED_ATTRIBUTES).await {
+        Ok(attributes) => Ok(inspect_attributes(&attributes)),
         Err(SqsCallError::Refused(SqsRefusal::NotPermitted { .. })) => Ok(vec![SqsWarning::AttributesHidden]),
         Err(SqsCallError::Refused(refusal)) => Err(refusal.into()),
         Err(SqsCallError::Throttled(_)) => Err(SqsOpenError::Throttled),
@@ -59,22 +61,23 @@ pub(super) async fn check(api: &SqsApi, address: &str) -> Result<Vec<SqsWarning>
     }
 }
 
-fn inspect_attributes(attributes: &HashMap<String, String>) -> Vec<SqsWarning> {
-    let number = |name: &str| attributes.get(name)?.parse::<u64>().ok();
+fn inspect_attributes(attributes: &HashMap<QueueAttributeName, String>) -> Vec<SqsWarning> {
+    let number = |name| attributes.get(&name)?.parse::<u64>().ok();
     let mut warnings = Vec::new();
-    let receives = attributes.get("RedrivePolicy").and_then(|policy| max_receive_count(policy));
+    let receives =
+        attributes.get(&QueueAttributeName::RedrivePolicy).and_then(|policy| max_receive_count(policy));
     if let Some(max_receive_count) = receives.filter(|count| *count < MIN_RECEIVE_COUNT) {
         warnings.push(SqsWarning::RedriveTooEarly { max_receive_count, needed: MIN_RECEIVE_COUNT });
     }
-    let retention = number("MessageRetentionPeriod").map(Duration::from_secs);
+    let retention = number(QueueAttributeName::MessageRetentionPeriod).map(Duration::from_secs);
     if let Some(retention) = retention.filter(|retention| *retention < MIN_RETENTION) {
         warnings.push(SqsWarning::ShortRetention { retention });
     }
-    if let Some(delay) = number("DelaySeconds").filter(|delay| *delay > 0) {
+    if let Some(delay) = number(QueueAttributeName::DelaySeconds).filter(|delay| *delay > 0) {
         warnings.push(SqsWarning::Delayed { delay: Duration::from_secs(delay) });
     }
     let needed = u64::try_from(MAX_MESSAGE_BYTES).unwrap_or(u64::MAX);
-    if let Some(limit) = number("MaximumMessageSize").filter(|limit| *limit < needed) {
+    if let Some(limit) = number(QueueAttributeName::MaximumMessageSize).filter(|limit| *limit < needed) {
         warnings.push(SqsWarning::SmallMessages { limit, needed });
     }
     warnings
@@ -106,7 +109,7 @@ mod tests {
     #[track_caller]
     fn check(attributes: &[(&str, &str)], expected: &[SqsWarning]) {
         let attributes =
-            attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            attributes.iter().map(|(name, value)| ((*name).into(), (*value).to_owned())).collect();
         let found = inspect_attributes(&attributes);
         assert_eq!(found, expected, "{attributes:?}");
         for warning in found {

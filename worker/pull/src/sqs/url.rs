@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use chargegate_sqs_protocol::{EndpointScheme, QueueNameError, check_queue_name, is_name, region_of_host};
-use http::Uri;
 use http::uri::Authority;
 
 /// URL of a queue on Amazon SQS: `sqs://sqs.eu-central-1.amazonaws.com/123456789012/chargegate`, or
@@ -40,27 +39,13 @@ pub enum SqsQueueUrlError {
 
 impl SqsQueueUrl {
     /// Returns the endpoint of calls.
-    pub(super) fn endpoint(&self) -> Uri {
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(match self.scheme {
-            EndpointScheme::Https => http::uri::Scheme::HTTPS,
-            EndpointScheme::Http => http::uri::Scheme::HTTP,
-        });
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
-        Uri::from_parts(parts).unwrap_or_default()
-    }
-
-    /// Returns the value of the `Host` header, as the client sends it.
-    pub(super) fn host(&self) -> &str {
-        self.authority.as_str()
+    pub(super) fn endpoint(&self) -> String {
+        format!("{}://{}", self.scheme.as_str(), self.authority)
     }
 
     /// Returns the queue URL as a parameter of calls.
     pub(super) fn in_calls(&self) -> String {
-        let Self { authority, account, queue, .. } = self;
-        let scheme = self.scheme.as_str();
-        format!("{scheme}://{authority}/{account}/{queue}")
+        format!("{}/{}/{}", self.endpoint(), self.account, self.queue)
     }
 
     pub(super) fn region(&self) -> &str {

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::UNIX_EPOCH;
 
 use tokio::time::{advance, sleep};
 
@@ -10,7 +11,7 @@ use chargegate_storage::testing::{effects, eventually};
 const MOMENT: Duration = Duration::from_secs(30);
 
 /// Result after a wait; `None` is a failure.
-type FetchAnswer = (Duration, Option<FetchedCredentials>);
+type FetchAnswer = (Duration, Option<Credentials>);
 
 /// Source that returns scripted results, and then never completes.
 #[derive(Clone, Default)]
@@ -20,7 +21,7 @@ struct ScriptedSource {
 }
 
 impl ScriptedSource {
-    fn then(self, wait: Duration, answer: impl Into<Option<FetchedCredentials>>) -> Self {
+    fn then(self, wait: Duration, answer: impl Into<Option<Credentials>>) -> Self {
         self.answers.lock().push_back((wait, answer.into()));
         self
     }
@@ -32,7 +33,7 @@ impl ScriptedSource {
 
 #[async_trait]
 impl FetchCredentials for ScriptedSource {
-    async fn fetch(&self) -> Result<FetchedCredentials, CredentialsError> {
+    async fn fetch(&self) -> Result<Credentials, CredentialsError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let next = self.answers.lock().pop_front();
         let Some((wait, answer)) = next else { return std::future::pending().await };
@@ -42,15 +43,12 @@ impl FetchCredentials for ScriptedSource {
 }
 
 fn key(id: &str) -> Credentials {
-    Credentials::new(id, "secret", None).unwrap()
+    Credentials::new(id, "secret", None, None, "test")
 }
 
-fn lasting(id: &str, effects: &Effects, time: Duration) -> FetchedCredentials {
-    FetchedCredentials { credentials: key(id), expires: Some(effects.clock.now().plus(time)) }
-}
-
-fn forever(id: &str) -> FetchedCredentials {
-    FetchedCredentials { credentials: key(id), expires: None }
+fn lasting(id: &str, effects: &Effects, time: Duration) -> Credentials {
+    let expires = UNIX_EPOCH + Duration::from_millis(effects.clock.now().plus(time).0);
+    Credentials::new(id, "secret", None, Some(expires), "test")
 }
 
 fn cache(script: &ScriptedSource, effects: &Effects) -> CredentialsCache {
@@ -64,7 +62,7 @@ async fn id(cache: &CredentialsCache) -> String {
 #[tokio::test(start_paused = true)]
 async fn what_never_expires_is_fetched_once() {
     let effects = effects();
-    let script = ScriptedSource::default().then(Duration::ZERO, forever("a"));
+    let script = ScriptedSource::default().then(Duration::ZERO, key("a"));
     let cache = cache(&script, &effects);
     for _ in 0..3 {
         assert_eq!(id(&cache).await, "a");
@@ -108,9 +106,8 @@ async fn what_lives_for_a_short_time_is_used_for_most_of_it() {
 #[tokio::test(start_paused = true)]
 async fn all_who_wait_share_one_fetch_and_its_failure() {
     let effects = effects();
-    let script = ScriptedSource::default()
-        .then(Duration::from_secs(2), None)
-        .then(Duration::from_secs(2), forever("a"));
+    let script =
+        ScriptedSource::default().then(Duration::from_secs(2), None).then(Duration::from_secs(2), key("a"));
     let cache = cache(&script, &effects);
     let began = Instant::now();
     let came = futures_util::future::join_all((0..5).map(|_| id(&cache))).await;
@@ -140,7 +137,7 @@ async fn a_fetch_that_hangs_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_gives_up_ends_no_fetch() {
     let effects = effects();
-    let script = ScriptedSource::default().then(Duration::from_secs(2), forever("a"));
+    let script = ScriptedSource::default().then(Duration::from_secs(2), key("a"));
     let cache = cache(&script, &effects);
     let gave_up = tokio::time::timeout(Duration::from_secs(1), cache.credentials()).await;
     assert!(gave_up.is_err());
@@ -171,8 +168,7 @@ async fn a_renewal_that_fails_is_tried_again_after_a_pause_while_there_is_someth
 #[tokio::test(start_paused = true)]
 async fn what_was_refused_is_fetched_anew_unless_it_was_already() {
     let effects = effects();
-    let script =
-        ScriptedSource::default().then(Duration::ZERO, forever("a")).then(Duration::ZERO, forever("b"));
+    let script = ScriptedSource::default().then(Duration::ZERO, key("a")).then(Duration::ZERO, key("b"));
     let cache = cache(&script, &effects);
     assert_eq!(id(&cache).await, "a");
     cache.forget(&key("a"));
@@ -187,7 +183,7 @@ async fn credentials_that_go_on_being_refused_are_fetched_anew_after_pauses_only
     let effects = effects();
     let mut script = ScriptedSource::default();
     for _ in 0..10 {
-        script = script.then(Duration::from_millis(10), forever("a"));
+        script = script.then(Duration::from_millis(10), key("a"));
     }
     let cache = cache(&script, &effects);
     let began = Instant::now();
@@ -221,7 +217,7 @@ async fn an_old_failure_is_no_answer_once_credentials_were_refused() {
     let script = ScriptedSource::default()
         .then(Duration::ZERO, lasting("a", &effects, Duration::from_hours(1)))
         .then(Duration::ZERO, None)
-        .then(Duration::ZERO, forever("b"));
+        .then(Duration::ZERO, key("b"));
     let cache = cache(&script, &effects);
     id(&cache).await;
     advance(Duration::from_mins(56)).await;

@@ -26,13 +26,9 @@ fn a_wait_is_rounded_up() {
 #[test]
 fn what_is_odd_about_a_message_keeps_none_from_coming() {
     let of = |attributes: &[(&str, &str)]| {
-        let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        received(SqsMessage {
-            id: "id".to_owned(),
-            receipt_handle: "handle".to_owned(),
-            body: "{".to_owned(),
-            attributes: attributes.collect(),
-        })
+        let attributes = attributes.iter().map(|(name, value)| ((*name).into(), (*value).to_owned()));
+        let message = Message::builder().message_id("id").receipt_handle("handle").body("{");
+        received(message.set_attributes(Some(attributes.collect())).build()).unwrap()
     };
     let usual = of(&[("SentTimestamp", "1795382658374"), ("ApproximateReceiveCount", "3")]);
     assert_eq!((usual.enqueued_at, usual.deliveries), (Some(UnixMillis(1_795_382_658_374)), 3));
@@ -42,4 +38,24 @@ fn what_is_odd_about_a_message_keeps_none_from_coming() {
         of(&[("SentTimestamp", "18446744073709551615"), ("ApproximateReceiveCount", "18446744073709551615")]);
     assert_eq!((huge.enqueued_at, huge.deliveries), (Some(UnixMillis::MAX), u32::MAX));
     assert_eq!(of(&[]).deliveries, 1);
+}
+
+#[test]
+fn a_message_needs_an_id_and_a_receipt() {
+    assert!(received(Message::builder().message_id("id").build()).is_none());
+    assert!(received(Message::builder().receipt_handle("handle").build()).is_none());
+    let without_body = Message::builder().message_id("id").receipt_handle("handle").build();
+    assert_eq!(received(without_body).unwrap().body, b"");
+}
+
+#[test]
+fn an_entry_without_a_result_may_have_failed() {
+    let failed = |id: &str, sender_fault| {
+        let entry = BatchResultErrorEntry::builder().id(id).code("Code").sender_fault(sender_fault);
+        entry.build().unwrap()
+    };
+    let failures = entry_failures(4, ["2"].into_iter(), vec![failed("3", true), failed("1", false)]);
+    let faults: Vec<_> =
+        failures.iter().map(|it| it.as_ref().map(|it| (it.code.as_str(), it.sender_fault))).collect();
+    assert_eq!(faults, [Some(("no outcome", false)), Some(("Code", false)), None, Some(("Code", true))]);
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_pull::sqs::{CredentialsSource, SqsEngine, SqsSettings};
-use chargegate_sigv4::AwsCredentials as Credentials;
+use chargegate_pull::sqs::{AwsCredentials, CredentialsSource, SqsEngine, SqsSettings};
 use chargegate_storage::queue::EnqueueFailure;
 use chargegate_storage::{Clock as _, Effects, SystemClock};
 use serde_json::json;
@@ -27,7 +26,7 @@ pub(crate) fn settings(endpoint: &str, queue: &TemporaryQueue) -> SqsSettings {
     let name = &queue.name;
     let host = endpoint.strip_prefix("http://").unwrap();
     let url = format!("sqs+http://{host}/{ACCOUNT}/{name}?region={REGION}").parse().unwrap();
-    let fixed = Credentials::new("AKIATEST", "secret", None).unwrap();
+    let fixed = AwsCredentials::new("AKIATEST", "secret", None, None, "test");
     SqsSettings { credentials: CredentialsSource::Fixed(fixed), ..SqsSettings::new(url) }
 }
 

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use chargegate_core::UtcDateTime;
 use chargegate_pull::sqs::{
-    CredentialsSource, SqsEngine, SqsOpenError, SqsQueueUrl, SqsRefusal, SqsSettings,
+    AwsCredentials, CredentialsSource, SqsEngine, SqsOpenError, SqsQueueUrl, SqsRefusal, SqsSettings,
 };
 use chargegate_servers::{MotoServer, moto};
-use chargegate_sigv4::AwsCredentials as Credentials;
 use chargegate_storage::queue::Queue as _;
 use chargegate_storage::{Clock as _, Effects, SystemClock};
 use parking_lot::Mutex;
@@ -46,8 +45,12 @@ struct Session {
 }
 
 impl Session {
-    fn credentials(&self) -> Credentials {
-        Credentials::new(&self.id, &self.secret, Some(&self.token)).unwrap()
+    fn credentials(&self) -> AwsCredentials {
+        self.with_secret(&self.secret)
+    }
+
+    fn with_secret(&self, secret: &str) -> AwsCredentials {
+        AwsCredentials::new(&self.id, secret, Some(self.token.clone()), None, "test")
     }
 }
 
@@ -80,12 +83,12 @@ impl Checking {
         Self { server, queue, sessions }
     }
 
-    fn settings(&self, credentials: Credentials) -> SqsSettings {
+    fn settings(&self, credentials: AwsCredentials) -> SqsSettings {
         let credentials = CredentialsSource::Fixed(credentials);
         SqsSettings { credentials, ..settings(&self.server.url(), &self.queue) }
     }
 
-    async fn refused(&self, credentials: Credentials) -> SqsRefusal {
+    async fn refused(&self, credentials: AwsCredentials) -> SqsRefusal {
         match SqsEngine::open(self.settings(credentials), Effects::system()).await {
             Err(SqsOpenError::Refused(refusal)) => refusal,
             other => panic!("{other:?}"),
@@ -104,10 +107,9 @@ async fn every_call_is_signed_as_the_service_wants_it() {
     engine.release(keys(&held)).await.unwrap();
     all_come(&engine, &[], &bodies).await;
 
-    let wrong = Credentials::new(&session.id, "s3cret", Some(&session.token)).unwrap();
-    let refusal = checking.refused(wrong).await;
+    let refusal = checking.refused(session.with_secret("s3cret")).await;
     assert!(matches!(refusal, SqsRefusal::Signature { .. }), "{refusal}");
-    let unknown = Credentials::new("AKIAUNKNOWN000000000", "s3cret", None).unwrap();
+    let unknown = AwsCredentials::new("AKIAUNKNOWN000000000", "s3cret", None, None, "test");
     let refusal = checking.refused(unknown).await;
     assert!(matches!(refusal, SqsRefusal::UnknownKey), "{refusal}");
     assert!(!format!("{refusal} {refusal:?}").contains("s3cret"));
