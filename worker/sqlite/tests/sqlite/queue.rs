@@ -13,20 +13,20 @@ use tokio::sync::Mutex;
 
 use chargegate_storage::conformance::queues::{QueueFixture, QueueHandle, QueueOptions};
 
-pub(crate) struct Sqlite {
+pub(crate) struct SqliteTestQueue {
     folder: TempDir,
     settings: SqliteSettings,
     engine: Mutex<SqliteEngine>,
 }
 
-impl Sqlite {
+impl SqliteTestQueue {
     async fn engine(&self) -> SqliteEngine {
         self.engine.lock().await.clone()
     }
 }
 
 #[async_trait]
-impl QueueFixture for Sqlite {
+impl QueueFixture for SqliteTestQueue {
     const ORDERED: bool = true;
 
     async fn start(QueueOptions { depth_limit, message_lease }: QueueOptions) -> Self {
@@ -55,7 +55,7 @@ impl QueueFixture for Sqlite {
     async fn kill(&self, worker: QueueHandle) -> QueueHandle {
         drop(worker);
         let mut engine = self.engine.lock().await;
-        // Closing only gives the folder free; that leases end is the next start's work.
+        // Closing only frees the folder; the next start ends the leases.
         engine.close().await;
         *engine =
             SqliteEngine::open(self.folder.path(), self.settings.clone(), Effects::system()).await.unwrap();
@@ -71,4 +71,4 @@ impl QueueFixture for Sqlite {
     }
 }
 
-chargegate_storage::queue_suite!(Sqlite);
+chargegate_storage::queue_suite!(SqliteTestQueue);

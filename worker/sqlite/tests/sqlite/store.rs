@@ -1,4 +1,4 @@
-//! The store suite: both workers are the one that may use the folder.
+//! The store suite: both workers are the same engine, since a folder has only one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use chargegate_storage::conformance::stores::{
 };
 use tempfile::TempDir;
 
-struct Folder {
+struct SqliteStoreBackend {
     engine: SqliteEngine,
     _folder: TempDir,
 }
 
 #[async_trait]
-impl StoreBackend for Folder {
+impl StoreBackend for SqliteStoreBackend {
     async fn age(&self, _by: Duration) {}
 
     async fn totals(&self) -> OutcomeCounts {
@@ -36,7 +36,7 @@ async fn fixture() -> StoreFixture {
         view: Arc::new(engine.inspector()),
         clock,
         lease,
-        backend: Box::new(Folder { engine, _folder: folder }),
+        backend: Box::new(SqliteStoreBackend { engine, _folder: folder }),
     }
 }
 

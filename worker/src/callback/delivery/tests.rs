@@ -1,4 +1,4 @@
-//! Attempts from the store to their reports.
+//! Attempts, from their claim to their report.
 
 mod caps;
 
@@ -23,13 +23,13 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running delivery over a store in memory.
-struct Post {
+struct DeliveryHarness {
     store: Arc<MemoryStore>,
     delivery: Delivery,
     dispatcher: Dispatcher,
 }
 
-impl Post {
+impl DeliveryHarness {
     fn start(
         resolver: &Arc<FakeResolver>,
         settings: &DeliverySettings,
@@ -51,31 +51,31 @@ impl Post {
     }
 }
 
-/// Asks often, and repeats after some milliseconds.
-fn brisk() -> DeliverySettings {
+/// Returns settings that poll often and retry after some milliseconds.
+fn fast_settings() -> DeliverySettings {
     let retry = RetryPolicy { base: Duration::from_millis(20), ..RetryPolicy::default() };
     DeliverySettings { poll_interval: Duration::from_millis(2), retry, ..DeliverySettings::default() }
 }
 
-fn to(peer: &HostileServer) -> CallbackJob {
+fn job_for(peer: &HostileServer) -> CallbackJob {
     job(1, &format!("http://127.0.0.1:{}/", peer.port()))
 }
 
-fn start(prepare: impl FnOnce(&MemoryStore)) -> Post {
-    Post::start(&Arc::default(), &brisk(), LONG, prepare)
+fn start(prepare: impl FnOnce(&MemoryStore)) -> DeliveryHarness {
+    DeliveryHarness::start(&Arc::default(), &fast_settings(), LONG, prepare)
 }
 
 #[tokio::test]
-async fn what_a_crash_left_behind_is_delivered() {
+async fn a_callback_left_by_a_crash_is_delivered() {
     let peer = HostileServer::answering(OK).await;
-    let job = to(&peer);
-    let post = start(|store| store.leave(job.clone()));
-    eventually(PATIENCE, || post.store.callback(job.request_id) == Some(CallbackState::Delivered)).await;
+    let job = job_for(&peer);
+    let harness = start(|store| store.add_due(job.clone()));
+    eventually(PATIENCE, || harness.store.callback(job.request_id) == Some(CallbackState::Delivered)).await;
     assert_eq!(peer.connections(), 1);
 }
 
 #[tokio::test]
-async fn a_callback_is_attempted_again_when_it_is_due_and_not_before() {
+async fn a_callback_is_retried_when_it_is_due_and_not_before() {
     let peer = HostileServer::start(async |mut stream, n| {
         let _ = read_request(&mut stream).await;
         let answer =
@@ -83,11 +83,11 @@ async fn a_callback_is_attempted_again_when_it_is_due_and_not_before() {
         let _ = stream.write_all(answer.as_bytes()).await;
     })
     .await;
-    let job = to(&peer);
-    let post = start(|store| store.leave(job.clone()));
-    eventually(PATIENCE, || post.store.callback(job.request_id) == Some(CallbackState::Delivered)).await;
+    let job = job_for(&peer);
+    let harness = start(|store| store.add_due(job.clone()));
+    eventually(PATIENCE, || harness.store.callback(job.request_id) == Some(CallbackState::Delivered)).await;
 
-    let reports: Vec<_> = post.store.reports().into_iter().flatten().collect();
+    let reports: Vec<_> = harness.store.reports().into_iter().flatten().collect();
     let attempts: Vec<_> = reports.iter().map(|report| (report.attempt.get(), report.result)).collect();
     let refused = AttemptResult::Answered(500);
     assert_eq!(attempts, [(1, refused), (2, refused), (3, refused), (4, AttemptResult::Answered(200))]);
@@ -98,7 +98,7 @@ async fn a_callback_is_attempted_again_when_it_is_due_and_not_before() {
 }
 
 #[tokio::test]
-async fn an_answer_decides_what_follows() {
+async fn the_answer_determines_the_state_of_the_callback() {
     let dead = |reason| CallbackState::Dead(reason);
     for (answer, expected) in
         [("204 No Content", CallbackState::Delivered), ("410 Gone", dead(GiveUpReason::Gone))]
@@ -107,13 +107,13 @@ async fn an_answer_decides_what_follows() {
             "HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         ))
         .await;
-        let job = to(&peer);
-        let post = start(|store| store.leave(job.clone()));
-        eventually(PATIENCE, || post.store.callback(job.request_id) == Some(expected)).await;
+        let job = job_for(&peer);
+        let harness = start(|store| store.add_due(job.clone()));
+        eventually(PATIENCE, || harness.store.callback(job.request_id) == Some(expected)).await;
     }
     let blocked = job(1, "http://[::1]:9/");
-    let post = start(|store| store.leave(blocked.clone()));
-    eventually(PATIENCE, || post.store.callback(blocked.request_id) == Some(dead(GiveUpReason::Blocked)))
+    let harness = start(|store| store.add_due(blocked.clone()));
+    eventually(PATIENCE, || harness.store.callback(blocked.request_id) == Some(dead(GiveUpReason::Blocked)))
         .await;
 }
 
@@ -129,13 +129,14 @@ async fn a_failed_attempt_is_retried_later() {
     for port in ports {
         let job = job(1, &format!("http://127.0.0.1:{port}/"));
         let settings = DeliverySettings {
-            retry: RetryPolicy { base: Duration::from_hours(1), ..brisk().retry },
-            ..brisk()
+            retry: RetryPolicy { base: Duration::from_hours(1), ..fast_settings().retry },
+            ..fast_settings()
         };
-        let post = Post::start(&Arc::default(), &settings, SHORT, |store| store.leave(job.clone()));
-        eventually(PATIENCE, || post.store.reports().len() == 1).await;
-        let Some(CallbackState::Due(at)) = post.store.callback(job.request_id) else {
-            panic!("{:?}", post.store.reports())
+        let harness =
+            DeliveryHarness::start(&Arc::default(), &settings, SHORT, |store| store.add_due(job.clone()));
+        eventually(PATIENCE, || harness.store.reports().len() == 1).await;
+        let Some(CallbackState::Due(at)) = harness.store.callback(job.request_id) else {
+            panic!("{:?}", harness.store.reports())
         };
         let delay = at.saturating_duration_since(Instant::now());
         assert!(!delay.is_zero() && delay <= Duration::from_hours(1), "{delay:?}");
@@ -143,36 +144,39 @@ async fn a_failed_attempt_is_retried_later() {
 }
 
 #[tokio::test]
-async fn a_report_that_fails_is_written_again_and_nothing_is_sent_twice() {
+async fn a_failed_report_is_retried_without_a_second_callback() {
     let peer = HostileServer::answering(OK).await;
-    let job = to(&peer);
-    let post = start(|store| {
+    let job = job_for(&peer);
+    let harness = start(|store| {
         store.fail_reports([store_unavailable(), store_unavailable()]);
-        store.leave(job.clone());
+        store.add_due(job.clone());
     });
-    eventually(PATIENCE, || post.store.callback(job.request_id) == Some(CallbackState::Delivered)).await;
-    assert_eq!((peer.connections(), post.store.reports().len()), (1, 1));
+    eventually(PATIENCE, || harness.store.callback(job.request_id) == Some(CallbackState::Delivered)).await;
+    assert_eq!((peer.connections(), harness.store.reports().len()), (1, 1));
 }
 
 #[tokio::test]
 async fn reports_are_written_in_batches() {
     let peer = HostileServer::answering(OK).await;
     let url = format!("http://127.0.0.1:{}/", peer.port());
-    let post = start(|store| {
+    let harness = start(|store| {
         store.hang();
         for n in 0..40 {
-            store.leave(job(n, &url));
+            store.add_due(job(n, &url));
         }
     });
     eventually(PATIENCE, || peer.connections() == 40).await;
-    eventually(PATIENCE, || post.dispatcher.shared.tasks.is_empty()).await;
-    post.store.go_on();
-    eventually(PATIENCE, || post.store.count(|state| state == CallbackState::Delivered) == 40).await;
-    assert!(post.store.reports().len() <= 2, "what came while the first batch hung is one batch");
+    eventually(PATIENCE, || harness.dispatcher.shared.tasks.is_empty()).await;
+    harness.store.resume();
+    eventually(PATIENCE, || harness.store.count(|state| state == CallbackState::Delivered) == 40).await;
+    assert!(
+        harness.store.reports().len() <= 2,
+        "the reports of the time in which the first batch hung are one batch"
+    );
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_the_attempts_under_way_and_their_reports() {
+async fn a_stop_waits_for_attempts_in_flight_and_their_reports() {
     let answer = Arc::new(Notify::new());
     let wait = Arc::clone(&answer);
     let peer = HostileServer::start(move |mut stream, _| {
@@ -184,15 +188,15 @@ async fn a_stop_waits_for_the_attempts_under_way_and_their_reports() {
         }
     })
     .await;
-    let (begun, unbegun) = (to(&peer), job(2, "http://127.0.0.1:9/"));
-    let Post { store, delivery, dispatcher } = start(|store| store.leave(begun.clone()));
+    let (begun, unbegun) = (job_for(&peer), job(2, "http://127.0.0.1:9/"));
+    let DeliveryHarness { store, delivery, dispatcher } = start(|store| store.add_due(begun.clone()));
     eventually(PATIENCE, || peer.connections() == 1).await;
 
     let stopping = tokio::spawn(delivery.stop());
     tokio::task::yield_now().await;
     assert_eq!(dispatcher.start(vec![unbegun]).len(), 1, "no attempt begins after the stop");
     drop(dispatcher);
-    store.leave(job(3, "http://127.0.0.1:9/"));
+    store.add_due(job(3, "http://127.0.0.1:9/"));
     assert!(!stopping.is_finished());
     answer.notify_one();
     stopping.await.unwrap();

@@ -2,8 +2,8 @@
 
 mod delivery;
 mod fixture;
-mod holders;
 mod limits;
+mod redelivery;
 mod waiting;
 
 pub use self::fixture::*;
@@ -16,31 +16,31 @@ macro_rules! queue_suite {
     };
     (@each $what:ident [$($arguments:tt)*]) => {
         $crate::queue_suite! { @$what [$($arguments)*]
-            delivery::messages_come_oldest_first_and_once
-            delivery::any_text_comes_out_as_it_went_in
-            delivery::leases_at_the_same_time_share_no_message
-            delivery::an_acknowledged_message_never_comes_again
-            delivery::acknowledging_what_is_gone_is_harmless
+            delivery::messages_are_delivered_oldest_first_and_once
+            delivery::any_text_is_delivered_unchanged
+            delivery::concurrent_leases_share_no_message
+            delivery::an_acknowledged_message_is_never_redelivered
+            delivery::acknowledging_unknown_keys_is_harmless
             delivery::many_messages_are_acknowledged_by_one_call
-            delivery::what_cannot_be_decoded_harms_no_other_message
-            delivery::an_enqueue_time_is_the_servers
-            holders::a_message_comes_again_when_its_lease_ends
-            holders::a_message_comes_again_when_its_holder_dies
-            holders::what_a_dead_holder_left_is_shared_out_once
-            holders::a_holder_that_paused_and_wakes_up_harms_nobody
-            holders::a_holder_that_wakes_up_and_acknowledges_is_believed
-            holders::released_messages_come_at_once
-            holders::many_messages_are_released_by_one_call
-            holders::a_dropped_lease_loses_nothing
-            limits::a_lease_gives_no_more_than_it_was_asked_for
+            delivery::an_undecodable_message_affects_no_other
+            delivery::enqueue_times_come_from_the_server
+            redelivery::a_message_is_redelivered_when_its_lease_ends
+            redelivery::a_message_is_redelivered_when_its_worker_dies
+            redelivery::messages_of_a_dead_worker_are_redelivered_once
+            redelivery::a_paused_worker_that_resumes_affects_no_other
+            redelivery::a_late_ack_of_a_paused_worker_counts
+            redelivery::released_messages_are_redelivered_at_once
+            redelivery::many_messages_are_released_by_one_call
+            redelivery::a_dropped_lease_loses_nothing
+            limits::a_lease_returns_no_more_than_requested
             limits::the_depth_limit_is_exact_among_concurrent_callers
-            limits::the_depth_counts_what_is_not_acknowledged
+            limits::the_depth_counts_unacknowledged_messages
             limits::a_message_that_is_too_large_is_refused
-            limits::a_closed_engine_says_so
-            waiting::an_empty_queue_gives_nothing_when_the_wait_is_over
-            waiting::a_message_that_is_there_comes_without_a_wait
-            waiting::a_waiting_lease_gets_the_message_that_arrives
-            waiting::a_waiting_lease_gets_the_message_that_was_released
+            limits::a_closed_engine_returns_closed_errors
+            waiting::a_lease_of_an_empty_queue_returns_after_its_wait
+            waiting::an_available_message_is_delivered_without_a_wait
+            waiting::a_waiting_lease_gets_an_arriving_message
+            waiting::a_waiting_lease_gets_a_released_message
         }
     };
     (@tests [$fixture:ty] $($group:ident::$test:ident)+) => {

@@ -23,26 +23,26 @@ macro_rules! store_suite {
             recording::the_first_decision_of_a_request_wins
             recording::the_same_message_is_recorded_once
             recording::another_message_is_a_duplicate_once
-            recording::one_batch_may_hold_the_same_request_and_message_twice
+            recording::one_batch_may_contain_the_same_request_and_message_twice
             recording::a_large_batch_is_recorded_in_its_order
             recording::a_repeat_sends_a_finished_callback_again_after_a_minute
-            recording::a_repeat_leaves_a_pending_callback_alone
-            recording::poison_is_put_aside_once
-            recording::an_empty_batch_is_nothing
-            recording::a_token_may_hold_any_character
+            recording::a_repeat_does_not_change_a_pending_callback
+            recording::poison_is_recorded_once
+            recording::an_empty_batch_changes_nothing
+            recording::a_token_may_contain_any_character
             callbacks::a_first_attempt_is_leased_to_its_recorder
             callbacks::an_expired_lease_is_due_again
             callbacks::a_retry_is_claimed_when_it_is_due
             callbacks::a_stale_report_is_ignored
             callbacks::a_stale_release_is_ignored
-            callbacks::a_report_after_the_lease_counts_while_nobody_else_has_begun
+            callbacks::a_report_after_the_lease_counts_until_another_worker_claims
             callbacks::of_two_reports_of_one_attempt_one_counts
             callbacks::many_reports_of_all_kinds_in_one_batch_count
             callbacks::a_released_callback_is_due_at_once_and_its_attempt_does_not_count
             callbacks::a_host_gets_no_more_than_its_share
             callbacks::hosts_take_turns
-            callbacks::a_saturated_host_with_a_long_backlog_keeps_nobody_waiting
-            callbacks::nothing_is_claimed_when_nothing_is_allowed
+            callbacks::a_saturated_host_with_a_long_backlog_delays_no_other
+            callbacks::nothing_is_claimed_under_a_limit_of_zero
             callbacks::dead_letters_are_counted
             races::racing_workers_record_the_same_batch_once
             races::racing_workers_claim_each_callback_once
@@ -53,11 +53,11 @@ macro_rules! store_suite {
             inspection::one_decision_is_shown_with_its_attempts_and_no_secret
             inspection::a_foreign_cursor_is_refused
             books::an_empty_store_balances
-            books::everything_is_counted
-            books::the_books_are_the_same_after_retention
-            books::what_is_pending_outlives_retention
-            books::what_is_not_old_enough_stays
-            books::a_forgotten_request_is_decided_anew
+            books::every_outcome_is_counted
+            books::totals_are_unchanged_by_retention
+            books::a_pending_callback_outlives_retention
+            books::decisions_within_the_retention_period_are_kept
+            books::a_purged_request_is_decided_again
             books::retention_works_in_bounded_steps
         }
     };

@@ -45,12 +45,12 @@ fn an_emptied_queue_has_lost_all_messages() {
     assert_eq!(tick(&mut queue, &mut known), Some(7));
     assert_eq!(known.total(queue.enqueued), 9);
     queue.enqueued = 3;
-    assert_eq!(tick(&mut queue, &mut known), None, "a loss is found once");
+    assert_eq!(tick(&mut queue, &mut known), None, "a loss is reported once");
     assert_eq!(known.total(queue.enqueued), 10);
 }
 
 #[test]
-fn a_lost_tail_is_found_even_when_newer_messages_outnumber_it() {
+fn a_lost_tail_is_detected_even_if_newer_messages_outnumber_it() {
     let (mut queue, mut known) =
         (ScriptedQueue { enqueued: 10, ..ScriptedQueue::default() }, HistoryWatermark::default());
     tick(&mut queue, &mut known);
@@ -70,7 +70,7 @@ fn a_deleted_part_of_a_queue_counts_as_lost() {
     queue.enqueued = 3;
     assert_eq!(tick(&mut queue, &mut known), Some(5));
     assert_eq!(known.total(queue.enqueued), 8);
-    assert_eq!(tick(&mut queue, &mut known), None, "a loss is found once");
+    assert_eq!(tick(&mut queue, &mut known), None, "a loss is reported once");
 }
 
 #[test]
@@ -82,5 +82,5 @@ fn an_observation_that_was_not_recorded_changes_nothing() {
     assert_eq!(tick(&mut queue, &mut known), None);
     queue = ScriptedQueue { enqueued: 0, ..ScriptedQueue::default() };
     let _crashed = queue.observe(known);
-    assert_eq!(tick(&mut queue, &mut known), Some(5), "nor is a loss overlooked");
+    assert_eq!(tick(&mut queue, &mut known), Some(5), "the loss is detected later");
 }

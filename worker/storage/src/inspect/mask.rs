@@ -54,19 +54,19 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_and_the_length_are_left() {
+    fn the_ends_and_the_length_are_shown() {
         check("driver-allowed-0000000001", "dri…01 (25 characters)");
         check("abcdefghijklmnopqrst", "abc…st (20 characters)");
     }
 
     #[test]
-    fn of_a_short_token_nothing_is_left() {
+    fn a_short_token_shows_only_its_length() {
         check("abcdefghijklmnopqrs", "… (19 characters)");
         check("", "… (0 characters)");
     }
 
     #[test]
-    fn a_malformed_token_cannot_steer_a_terminal() {
+    fn a_malformed_token_cannot_control_a_terminal() {
         check("\u{1b}[2Jxxxxxxxxxxxxxxxxxxx\u{7}", "?[2…x? (24 characters)");
     }
 }

@@ -18,20 +18,20 @@ fn books() -> StoreTotals {
     }
 }
 
-/// A queue whose counter stands at `enqueued`, and stood at `heartbeat.1` at heartbeat `heartbeat.0`.
+/// Returns a snapshot with the counter `enqueued`, which was `heartbeat.1` at heartbeat `heartbeat.0`.
 fn seen(enqueued: u64, heartbeat: (u64, u64)) -> QueueSnapshot {
     QueueSnapshot { enqueued, heartbeat, newest: Vec::new() }
 }
 
 #[test]
-fn what_was_recorded_after_the_queue_was_seen_counts_as_enqueued() {
+fn outcomes_recorded_after_the_snapshot_count_as_enqueued() {
     assert!(balance(KNOWN, &seen(10, (5, 9)), books()).balanced());
     let later = StoreTotals { decided: 7, delivered: 5, newer: 2, ..books() };
     assert!(balance(KNOWN, &seen(10, (5, 9)), later).balanced());
 }
 
 #[test]
-fn a_queue_that_forgot_has_lost_what_was_not_decided() {
+fn undecided_messages_of_a_reset_queue_are_lost() {
     let known = HistoryWatermark { enqueued: 2, forgotten: 9, ..KNOWN };
     let after = balance(known, &seen(3, (4, 2)), books());
     assert_eq!((after.enqueued, after.lost(), after.forgotten), (Some(12), Some(2), 9));
@@ -39,7 +39,7 @@ fn a_queue_that_forgot_has_lost_what_was_not_decided() {
 }
 
 #[test]
-fn a_loss_that_nobody_has_noted_yet_is_counted() {
+fn an_unrecorded_loss_is_counted() {
     let emptied = balance(KNOWN, &seen(0, (0, 0)), StoreTotals { unrecorded: 0, ..books() });
     assert_eq!((emptied.enqueued, emptied.lost(), emptied.forgotten), (Some(8), Some(1), 8));
     let part_deleted = balance(KNOWN, &seen(1, (4, 8)), StoreTotals { unrecorded: 1, ..books() });
@@ -56,7 +56,7 @@ fn without_a_counter_the_decisions_alone_must_balance() {
 }
 
 #[test]
-fn what_no_queue_ever_had_is_unexplained() {
+fn outcomes_beyond_the_enqueued_messages_are_unexplained() {
     let after = balance(KNOWN, &seen(8, (4, 8)), books());
     assert_eq!((after.lost(), after.unexplained()), (Some(0), Some(2)));
     assert!(!after.balanced());

@@ -72,10 +72,10 @@ impl HostileServer {
     /// Starts a server that writes `head` and then `chunk` without end; the receiver gets the number of bytes written
     /// before the connection closed.
     pub async fn pouring(head: &'static str, chunk: Vec<u8>) -> (Self, oneshot::Receiver<usize>) {
-        let (tell, poured) = oneshot::channel();
-        let tell = Arc::new(Mutex::new(Some(tell)));
+        let (sender, poured) = oneshot::channel();
+        let sender = Arc::new(Mutex::new(Some(sender)));
         let peer = Self::start(move |mut stream, _| {
-            let (chunk, tell) = (chunk.clone(), Arc::clone(&tell));
+            let (chunk, sender) = (chunk.clone(), Arc::clone(&sender));
             async move {
                 let _ = read_request(&mut stream).await;
                 let mut total = 0;
@@ -83,7 +83,7 @@ impl HostileServer {
                 while stream.write_all(&chunk).await.is_ok() {
                     total += chunk.len();
                 }
-                let _ = tell.lock().take().map(|tell| tell.send(total));
+                let _ = sender.lock().take().map(|sender| sender.send(total));
             }
         })
         .await;

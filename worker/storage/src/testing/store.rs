@@ -81,24 +81,24 @@ impl MemoryStore {
         self.state.lock().report_failures.extend(errors);
     }
 
-    /// Makes `record`, `report` and `backlog` hang until [`MemoryStore::go_on`].
+    /// Makes `record`, `report` and `backlog` hang until [`MemoryStore::resume`].
     pub fn hang(&self) {
         self.gate.forget_permits(1);
     }
 
     /// Ends the effect of [`MemoryStore::hang`].
-    pub fn go_on(&self) {
+    pub fn resume(&self) {
         self.gate.add_permits(1);
     }
 
     /// Adds a due callback, as after a crash or before a retry.
-    pub fn leave(&self, job: CallbackJob) {
+    pub fn add_due(&self, job: CallbackJob) {
         let due = CallbackState::Due(Instant::now());
         self.state.lock().callbacks.insert(job.request_id, (job, due));
     }
 
     /// Adds a callback that another worker has leased.
-    pub fn leave_leased(&self, job: CallbackJob) {
+    pub fn add_leased(&self, job: CallbackJob) {
         self.state.lock().callbacks.insert(job.request_id, (job, CallbackState::Leased));
     }
 

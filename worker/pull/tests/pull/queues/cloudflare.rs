@@ -1,4 +1,4 @@
-//! Cloudflare Queues, as our emulator plays it.
+//! Cloudflare Queues, in our emulator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(crate) const QUEUE: &str = "cafecafecafecafecafecafecafecafe";
 const DEAD: &str = "deadbeefdeadbeefdeadbeefdeadbeef";
 pub(crate) const TOKEN: &str = "token";
 
-/// A queue as README has it created, with a token for it.
+/// Returns a queue created as documented, with a token for it.
 pub(crate) fn emulated() -> Emulated {
     let dead = EmulatedQueueSettings::new(ACCOUNT, DEAD, "jobs-dead");
     let mut jobs = EmulatedQueueSettings::new(ACCOUNT, QUEUE, "jobs");
@@ -37,7 +37,7 @@ pub(crate) fn emulated() -> Emulated {
     }
 }
 
-/// Settings for that queue.
+/// Returns the settings of that queue.
 pub(crate) fn settings(emulator: &CloudflareEmulator) -> CloudflareSettings {
     let url = format!("cloudflare://{ACCOUNT}/{QUEUE}").parse().unwrap();
     let base_url = emulator.api_url().parse().unwrap();
@@ -48,7 +48,7 @@ pub(crate) async fn open(settings: &CloudflareSettings) -> CloudflareEngine {
     CloudflareEngine::open(settings.clone(), Effects::system()).await.unwrap().0
 }
 
-/// The queue of one test on an emulator of its own.
+/// The queue of one test on its own emulator.
 pub(crate) struct CloudflareTestQueue {
     emulator: CloudflareEmulator,
     settings: CloudflareSettings,
@@ -92,7 +92,7 @@ impl QueueFixture for CloudflareTestQueue {
     }
 
     async fn kill(&self, worker: QueueHandle) -> QueueHandle {
-        // Without its tasks and connections it is silent, as a process that is gone.
+        // Without its tasks and connections it is silent, like a killed process.
         self.engines.lock().await.retain(|(other, _)| !Arc::ptr_eq(other, &worker));
         drop(worker);
         self.worker().await

@@ -52,7 +52,7 @@ impl QueueFixture for SqsTestQueue {
     const ORDERED: bool = false;
     const DEPTH_LIMIT: bool = false;
     const RELEASE_COUNTS: bool = true;
-    const LATE_IS_BELIEVED: bool = false;
+    const LATE_ACK_COUNTS: bool = false;
     const SHORTEST_LEASE: Duration = Duration::from_secs(1);
     const NO_MESSAGE: &[u8] = "\u{fffd} { not \t json".as_bytes();
     const FEWER: usize = 10;
@@ -76,7 +76,7 @@ impl QueueFixture for SqsTestQueue {
         self.edge.enqueue(body.to_owned()).await
     }
 
-    fn takes(body: &str) -> bool {
+    fn accepts(body: &str) -> bool {
         !body.is_empty() && !body.contains('\0')
     }
 

@@ -8,36 +8,37 @@ use crate::queue::MessageKey;
 
 use super::QueueFixture;
 use super::fixture::{
-    NO_WAIT, QueueOptions, ack, bodies, deliveries, keys, lease, nothing_comes, past, short, sorted,
+    NO_WAIT, QueueOptions, ack, bodies, deliveries, keys, lease, nothing_comes, past_short_lease,
+    short_lease, sorted,
 };
 
-pub(super) async fn messages_come_oldest_first_and_once<F: QueueFixture>() {
+pub(super) async fn messages_are_delivered_oldest_first_and_once<F: QueueFixture>() {
     let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     fixture.enqueue_all(["a", "b", "c", "d", "e"]).await;
     let mut all = lease(&worker, 2).await;
     all.extend(lease(&worker, 3).await);
-    let come = bodies(&all);
-    assert_eq!(if F::ORDERED { come } else { sorted(come) }, ["a", "b", "c", "d", "e"]);
+    let received = bodies(&all);
+    assert_eq!(if F::ORDERED { received } else { sorted(received) }, ["a", "b", "c", "d", "e"]);
     assert_eq!(deliveries(&all), [1; 5]);
     nothing_comes(&worker, NO_WAIT).await;
     nothing_comes(&fixture.worker().await, Duration::from_millis(300)).await;
 }
 
-pub(super) async fn any_text_comes_out_as_it_went_in<F: QueueFixture>() {
+pub(super) async fn any_text_is_delivered_unchanged<F: QueueFixture>() {
     let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     for body in ["", "\0 and \u{1f50c} and \r\n", &"x".repeat(16 * 1024)] {
-        let taken = fixture.enqueue(body).await.is_ok();
-        assert_eq!(taken, F::takes(body), "{body:?}");
-        if taken {
+        let accepted = fixture.enqueue(body).await.is_ok();
+        assert_eq!(accepted, F::accepts(body), "{body:?}");
+        if accepted {
             assert_eq!(bodies(&lease(&worker, 1).await), [body]);
         }
     }
     nothing_comes(&worker, NO_WAIT).await;
 }
 
-pub(super) async fn leases_at_the_same_time_share_no_message<F: QueueFixture>() {
+pub(super) async fn concurrent_leases_share_no_message<F: QueueFixture>() {
     let fixture = F::start(QueueOptions::default()).await;
     let workers = [fixture.worker().await, fixture.worker().await];
     let leasing: Vec<_> = (0..6)
@@ -65,16 +66,16 @@ pub(super) async fn leases_at_the_same_time_share_no_message<F: QueueFixture>() 
     assert_eq!(all.into_iter().collect::<HashSet<_>>().len(), count);
 }
 
-pub(super) async fn an_acknowledged_message_never_comes_again<F: QueueFixture>() {
-    let fixture = F::start(short::<F>()).await;
+pub(super) async fn an_acknowledged_message_is_never_redelivered<F: QueueFixture>() {
+    let fixture = F::start(short_lease::<F>()).await;
     let worker = fixture.worker().await;
     fixture.enqueue_all(["a", "b"]).await;
     ack(&worker, &lease(&worker, 2).await).await;
-    nothing_comes(&worker, past::<F>()).await;
-    nothing_comes(&fixture.kill(worker).await, past::<F>()).await;
+    nothing_comes(&worker, past_short_lease::<F>()).await;
+    nothing_comes(&fixture.kill(worker).await, past_short_lease::<F>()).await;
 }
 
-pub(super) async fn acknowledging_what_is_gone_is_harmless<F: QueueFixture>() {
+pub(super) async fn acknowledging_unknown_keys_is_harmless<F: QueueFixture>() {
     let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     fixture.enqueue_all(["a", "b"]).await;
@@ -89,7 +90,7 @@ pub(super) async fn acknowledging_what_is_gone_is_harmless<F: QueueFixture>() {
     worker.ack(Vec::new()).await.unwrap();
     worker.release(keys(&leased)).await.unwrap();
     worker.release(foreign.to_vec()).await.unwrap();
-    assert_eq!(lease(&worker, 1).await.len(), 1, "the other one is as it was");
+    assert_eq!(lease(&worker, 1).await.len(), 1, "the other message is unchanged");
     nothing_comes(&worker, NO_WAIT).await;
 }
 
@@ -102,20 +103,20 @@ pub(super) async fn many_messages_are_acknowledged_by_one_call<F: QueueFixture>(
     assert_eq!(worker.depth().await.unwrap().waiting, 0);
 }
 
-pub(super) async fn what_cannot_be_decoded_harms_no_other_message<F: QueueFixture>() {
+pub(super) async fn an_undecodable_message_affects_no_other<F: QueueFixture>() {
     let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     fixture.enqueue("before").await.unwrap();
     fixture.enqueue_no_message().await;
     fixture.enqueue("after").await.unwrap();
     let leased = lease(&worker, 3).await;
-    let come: HashSet<_> = leased.iter().map(|message| message.body.clone()).collect();
+    let received: HashSet<_> = leased.iter().map(|message| message.body.clone()).collect();
     let expected: [&[u8]; 3] = [b"before", F::NO_MESSAGE, b"after"];
-    assert_eq!(come, expected.map(<[u8]>::to_vec).into());
+    assert_eq!(received, expected.map(<[u8]>::to_vec).into());
     ack(&worker, &leased).await;
 }
 
-pub(super) async fn an_enqueue_time_is_the_servers<F: QueueFixture>() {
+pub(super) async fn enqueue_times_come_from_the_server<F: QueueFixture>() {
     let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     let before = fixture.server_time().await;

@@ -16,7 +16,7 @@ pub const PATIENCE: Duration = Duration::from_secs(40);
 pub const RELEASE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Lease of messages whose worker dies, on engines where only the end of the lease releases them.
-const UNNOTICED: Duration = Duration::from_secs(8);
+const UNDETECTED_LEASE: Duration = Duration::from_secs(8);
 
 /// Settings of a test queue.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ pub trait QueueFixture: Send + Sync + Sized + 'static {
     /// Set if a delivery counts although its message was released.
     const RELEASE_COUNTS: bool = false;
     /// Set if an ack deletes a message although its lease has ended and passed to another worker.
-    const LATE_IS_BELIEVED: bool = true;
+    const LATE_ACK_COUNTS: bool = true;
     /// Set if the death of a worker is detected before its leases end.
     const DEATH_IS_NOTICED: bool = true;
     /// Maximum pause of an engine after it found the queue empty.
@@ -68,7 +68,7 @@ pub trait QueueFixture: Send + Sync + Sized + 'static {
     async fn enqueue(&self, body: &str) -> Result<(), EnqueueFailure>;
 
     /// Returns whether the queue accepts a text.
-    fn takes(_body: &str) -> bool {
+    fn accepts(_body: &str) -> bool {
         true
     }
 
@@ -99,20 +99,20 @@ pub trait QueueFixture: Send + Sync + Sized + 'static {
 }
 
 /// Returns options with a lease that ends during a test.
-pub fn short<F: QueueFixture>() -> QueueOptions {
+pub fn short_lease<F: QueueFixture>() -> QueueOptions {
     let message_lease = Duration::from_millis(400).max(F::SHORTEST_LEASE);
     QueueOptions { message_lease, ..QueueOptions::default() }
 }
 
 /// Returns options for tests in which a worker dies.
-pub fn deadly<F: QueueFixture>() -> QueueOptions {
+pub fn dying_worker<F: QueueFixture>() -> QueueOptions {
     let long = QueueOptions::default();
-    if F::DEATH_IS_NOTICED { long } else { QueueOptions { message_lease: UNNOTICED, ..long } }
+    if F::DEATH_IS_NOTICED { long } else { QueueOptions { message_lease: UNDETECTED_LEASE, ..long } }
 }
 
 /// Returns a duration longer than that lease.
-pub fn past<F: QueueFixture>() -> Duration {
-    short::<F>().message_lease * 2
+pub fn past_short_lease<F: QueueFixture>() -> Duration {
+    short_lease::<F>().message_lease * 2
 }
 
 /// Leases until `count` messages were delivered.
@@ -121,7 +121,7 @@ pub async fn lease(worker: &QueueHandle, count: usize) -> Vec<LeasedMessage> {
     let mut all = Vec::new();
     while all.len() < count {
         let wait = deadline.saturating_duration_since(Instant::now());
-        assert!(!wait.is_zero(), "{} of {count} messages came: {all:?}", all.len());
+        assert!(!wait.is_zero(), "{} of {count} messages were delivered: {all:?}", all.len());
         all.extend(worker.lease(count - all.len(), wait).await.unwrap());
     }
     all
@@ -129,8 +129,8 @@ pub async fn lease(worker: &QueueHandle, count: usize) -> Vec<LeasedMessage> {
 
 /// Asserts that no message is delivered within `time`.
 pub async fn nothing_comes(worker: &QueueHandle, time: Duration) {
-    let came = worker.lease(10, time).await.unwrap();
-    assert!(came.is_empty(), "{came:?}");
+    let leased = worker.lease(10, time).await.unwrap();
+    assert!(leased.is_empty(), "{leased:?}");
 }
 
 /// Acknowledges messages.

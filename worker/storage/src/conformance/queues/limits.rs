@@ -1,4 +1,4 @@
-//! No more than was asked for, and no more than fits.
+//! Limits of leases, of the depth and of messages.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use crate::queue::{EnqueueFailure, QueueDepth};
 use super::QueueFixture;
 use super::fixture::{NO_WAIT, PATIENCE, QueueOptions, ack, lease};
 
-pub(super) async fn a_lease_gives_no_more_than_it_was_asked_for<F: QueueFixture>() {
+pub(super) async fn a_lease_returns_no_more_than_requested<F: QueueFixture>() {
     let fixture = F::start(QueueOptions::default()).await;
     let (worker, other) = (fixture.worker().await, fixture.worker().await);
     fixture.enqueue_numbers(30).await;
     assert!(worker.lease(0, NO_WAIT).await.unwrap().is_empty());
     let mut leased = 0;
     for max in [1, 2, 5] {
-        let came = worker.lease(max, PATIENCE).await.unwrap().len();
-        assert!((1..=max).contains(&came), "{came} of {max}");
-        leased += came;
+        let count = worker.lease(max, PATIENCE).await.unwrap().len();
+        assert!((1..=max).contains(&count), "{count} of {max}");
+        leased += count;
     }
-    // Nor is anything taken out of the queue beside that: it is all there for another.
+    // All other messages remain available to another worker.
     assert_eq!(lease(&other, 30 - leased).await.len(), 30 - leased);
 }
 
@@ -31,18 +31,18 @@ pub(super) async fn the_depth_limit_is_exact_among_concurrent_callers<F: QueueFi
             tokio::spawn(async move { fixture.enqueue(&n.to_string()).await })
         })
         .collect();
-    let mut taken = 0;
+    let mut accepted = 0;
     for caller in callers {
         match caller.await.unwrap() {
-            Ok(()) => taken += 1,
+            Ok(()) => accepted += 1,
             Err(EnqueueFailure::DepthLimit) => {}
             Err(other) => panic!("{other}"),
         }
     }
-    assert_eq!(taken, if F::DEPTH_LIMIT { 100 } else { 150 });
+    assert_eq!(accepted, if F::DEPTH_LIMIT { 100 } else { 150 });
 }
 
-pub(super) async fn the_depth_counts_what_is_not_acknowledged<F: QueueFixture>() {
+pub(super) async fn the_depth_counts_unacknowledged_messages<F: QueueFixture>() {
     let fixture = F::start(QueueOptions { depth_limit: 4, ..QueueOptions::default() }).await;
     let worker = fixture.worker().await;
     let limit = if F::DEPTH_LIMIT { 4 } else { u64::MAX };
@@ -67,7 +67,7 @@ pub(super) async fn a_message_that_is_too_large_is_refused<F: QueueFixture>() {
     assert_eq!(fixture.worker().await.depth().await.unwrap().waiting, 1);
 }
 
-pub(super) async fn a_closed_engine_says_so<F: QueueFixture>() {
+pub(super) async fn a_closed_engine_returns_closed_errors<F: QueueFixture>() {
     let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     let waiting = {

@@ -1,4 +1,4 @@
-//! A lease waits for as long as it may, and no longer than it must.
+//! Waits of leases: as long as allowed, and no longer than necessary.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::QueueFixture;
 use super::fixture::{PATIENCE, QueueHandle, QueueOptions, RELEASE_DEADLINE, bodies, lease, release};
 
-/// Time that a machine under load may add to a wait: enough for one ten times slower, and half of the wait after which a
+/// Time that a loaded machine may add to a wait: enough for one ten times slower, and half of the wait after which a
 /// lease that was not woken would return.
 const SLACK: Duration = Duration::from_secs(20);
 
@@ -19,7 +19,7 @@ fn waiting(worker: &QueueHandle) -> JoinHandle<Vec<LeasedMessage>> {
     tokio::spawn(async move { worker.lease(5, PATIENCE).await.unwrap() })
 }
 
-pub(super) async fn an_empty_queue_gives_nothing_when_the_wait_is_over<F: QueueFixture>() {
+pub(super) async fn a_lease_of_an_empty_queue_returns_after_its_wait<F: QueueFixture>() {
     let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     for wait in [0, 1, 150, 1_600].map(Duration::from_millis) {
@@ -30,10 +30,10 @@ pub(super) async fn an_empty_queue_gives_nothing_when_the_wait_is_over<F: QueueF
     }
 }
 
-pub(super) async fn a_message_that_is_there_comes_without_a_wait<F: QueueFixture>() {
+pub(super) async fn an_available_message_is_delivered_without_a_wait<F: QueueFixture>() {
     let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
-    // All connections are established then.
+    // Establishes all connections.
     assert!(worker.lease(1, Duration::from_millis(300)).await.unwrap().is_empty());
     for body in ["a", "b", "c", "d"] {
         fixture.enqueue(body).await.unwrap();
@@ -41,7 +41,7 @@ pub(super) async fn a_message_that_is_there_comes_without_a_wait<F: QueueFixture
     }
 }
 
-pub(super) async fn a_waiting_lease_gets_the_message_that_arrives<F: QueueFixture>() {
+pub(super) async fn a_waiting_lease_gets_an_arriving_message<F: QueueFixture>() {
     let fixture = F::start(QueueOptions::default()).await;
     let worker = fixture.worker().await;
     for body in ["a", "b", "c", "d"] {
@@ -54,14 +54,14 @@ pub(super) async fn a_waiting_lease_gets_the_message_that_arrives<F: QueueFixtur
     }
 }
 
-pub(super) async fn a_waiting_lease_gets_the_message_that_was_released<F: QueueFixture>() {
+pub(super) async fn a_waiting_lease_gets_a_released_message<F: QueueFixture>() {
     let fixture = F::start(QueueOptions::default()).await;
     let (worker, other) = (fixture.worker().await, fixture.worker().await);
     fixture.enqueue("a").await.unwrap();
-    let held = lease(&worker, 1).await;
+    let leased = lease(&worker, 1).await;
     let waiting = waiting(&other);
     let began = Instant::now();
-    release(&worker, &held).await;
+    release(&worker, &leased).await;
     assert_eq!(bodies(&waiting.await.unwrap()), ["a"]);
     assert!(began.elapsed() < RELEASE_DEADLINE, "{:?}", began.elapsed());
 }

@@ -1,4 +1,4 @@
-//! The books, before and after retention.
+//! Totals before and after retention.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::*;
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Two delivered, one dead, one in flight, a duplicate, poison.
+/// Records two delivered callbacks, one dead, one in flight, a duplicate and poison.
 async fn one_of_each(fixture: &StoreFixture) {
     for n in [1, 4] {
         let first = fixture.decide(n, "a.example").await;
@@ -31,12 +31,12 @@ pub(super) async fn an_empty_store_balances(fixture: StoreFixture) {
     assert_eq!(fixture.purge(Duration::ZERO).await, 1);
 }
 
-pub(super) async fn everything_is_counted(fixture: StoreFixture) {
+pub(super) async fn every_outcome_is_counted(fixture: StoreFixture) {
     one_of_each(&fixture).await;
     assert_eq!(fixture.totals().await, EACH);
 }
 
-pub(super) async fn the_books_are_the_same_after_retention(fixture: StoreFixture) {
+pub(super) async fn totals_are_unchanged_by_retention(fixture: StoreFixture) {
     one_of_each(&fixture).await;
     let pending = fixture.claim(limits(9, 9)).await;
     assert!(pending.is_empty());
@@ -55,7 +55,7 @@ pub(super) async fn the_books_are_the_same_after_retention(fixture: StoreFixture
     assert_eq!(fixture.backlog().await, (0, 0));
 }
 
-pub(super) async fn what_is_pending_outlives_retention(fixture: StoreFixture) {
+pub(super) async fn a_pending_callback_outlives_retention(fixture: StoreFixture) {
     one_of_each(&fixture).await;
     fixture.advance(HOUR).await;
     fixture.purge(HOUR / 2).await;
@@ -63,7 +63,7 @@ pub(super) async fn what_is_pending_outlives_retention(fixture: StoreFixture) {
     let kept = fixture.claim(limits(9, 9)).await.remove(0);
     assert_eq!(kept.request_id, request_id(3));
     fixture.deliver(&kept).await;
-    // It was finished just now, so it stays for as long as the others did.
+    // It was finished just now, so its retention period begins now.
     fixture.purge(HOUR / 2).await;
     let shown = fixture.view.decision(&request_id(3)).await.unwrap().unwrap();
     assert_eq!(shown.decision.callback.state, "delivered");
@@ -73,7 +73,7 @@ pub(super) async fn what_is_pending_outlives_retention(fixture: StoreFixture) {
     assert_eq!(fixture.totals().await, OutcomeCounts { delivered: 3, in_flight: 0, ..EACH });
 }
 
-pub(super) async fn what_is_not_old_enough_stays(fixture: StoreFixture) {
+pub(super) async fn decisions_within_the_retention_period_are_kept(fixture: StoreFixture) {
     one_of_each(&fixture).await;
     fixture.advance(HOUR).await;
     assert_eq!(fixture.purge(HOUR * 2).await, 1);
@@ -81,7 +81,7 @@ pub(super) async fn what_is_not_old_enough_stays(fixture: StoreFixture) {
     assert_eq!(fixture.totals().await, EACH);
 }
 
-pub(super) async fn a_forgotten_request_is_decided_anew(fixture: StoreFixture) {
+pub(super) async fn a_purged_request_is_decided_again(fixture: StoreFixture) {
     let first = fixture.decide(1, "a.example").await;
     fixture.deliver(&first).await;
     fixture.advance(HOUR).await;

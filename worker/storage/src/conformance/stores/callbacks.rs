@@ -1,4 +1,4 @@
-//! Leases on callbacks, their fences, and turns among hosts.
+//! Leases of callbacks, their fencing, and fairness between hosts.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -82,7 +82,7 @@ pub(super) async fn a_stale_release_is_ignored(fixture: StoreFixture) {
     assert_eq!(fixture.claim(limits(10, 10)).await[0].attempt, newest.attempt);
 }
 
-pub(super) async fn a_report_after_the_lease_counts_while_nobody_else_has_begun(fixture: StoreFixture) {
+pub(super) async fn a_report_after_the_lease_counts_until_another_worker_claims(fixture: StoreFixture) {
     let first = fixture.decide(1, "a.example").await;
     fixture.advance(fixture.lease * 2).await;
     fixture.deliver(&first).await;
@@ -165,7 +165,7 @@ pub(super) async fn hosts_take_turns(fixture: StoreFixture) {
     }
 }
 
-pub(super) async fn a_saturated_host_with_a_long_backlog_keeps_nobody_waiting(fixture: StoreFixture) {
+pub(super) async fn a_saturated_host_with_a_long_backlog_delays_no_other(fixture: StoreFixture) {
     fixture.fill("busy.example", 1, 5_000).await;
     fixture.fill("quiet.example", 50_000, 1).await;
     fixture.fill("zebra.example", 60_000, 1).await;
@@ -176,7 +176,7 @@ pub(super) async fn a_saturated_host_with_a_long_backlog_keeps_nobody_waiting(fi
     assert_eq!(found, ["quiet.example", "zebra.example"]);
 }
 
-pub(super) async fn nothing_is_claimed_when_nothing_is_allowed(fixture: StoreFixture) {
+pub(super) async fn nothing_is_claimed_under_a_limit_of_zero(fixture: StoreFixture) {
     fixture.fill("a.example", 1, 3).await;
     assert!(fixture.claim(limits(0, 5)).await.is_empty());
     assert!(fixture.claim(limits(5, 0)).await.is_empty());

@@ -8,7 +8,7 @@ use chargegate_core::{Decision, DecisionReason, RequestId};
 
 use super::*;
 
-async fn three(fixture: &StoreFixture) {
+async fn decide_three(fixture: &StoreFixture) {
     for n in 1..=3 {
         let first = fixture.decide(n, "a.example").await;
         match n {
@@ -25,7 +25,7 @@ fn ids(page: &DecisionPage) -> Vec<RequestId> {
 }
 
 pub(super) async fn decisions_are_listed_newest_first_in_pages(fixture: StoreFixture) {
-    three(&fixture).await;
+    decide_three(&fixture).await;
     let first = fixture.view.decisions(&DecisionFilter::default(), 2, None).await.unwrap();
     assert_eq!(ids(&first), [request_id(3), request_id(2)]);
     let second = fixture.view.decisions(&DecisionFilter::default(), 2, first.next).await.unwrap();
@@ -51,7 +51,7 @@ pub(super) async fn decisions_are_listed_newest_first_in_pages(fixture: StoreFix
 }
 
 pub(super) async fn decisions_are_filtered(fixture: StoreFixture) {
-    three(&fixture).await;
+    decide_three(&fixture).await;
     let since = fixture.now();
     let late = chargegate_core::SessionMessage {
         station_id: "00000000-0000-4000-8000-000000000001".parse().unwrap(),
@@ -88,7 +88,7 @@ pub(super) async fn decisions_are_filtered(fixture: StoreFixture) {
 }
 
 pub(super) async fn one_decision_is_shown_with_its_attempts_and_no_secret(fixture: StoreFixture) {
-    three(&fixture).await;
+    decide_three(&fixture).await;
     let shown = fixture.view.decision(&request_id(2)).await.unwrap().unwrap();
     let callback = &shown.decision.callback;
     assert_eq!((callback.state.as_str(), callback.host.as_str()), ("dead", "a.example"));

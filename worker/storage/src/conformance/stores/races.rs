@@ -1,4 +1,4 @@
-//! Many workers at once.
+//! Concurrent workers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(super) async fn racing_workers_record_the_same_batch_once(fixture: StoreFixt
         tasks.spawn(async move {
             let mut verdicts = Vec::new();
             for batch in 0..BATCHES {
-                // Each task takes the same requests in another order; half of the tasks have them from other messages.
+                // Each task records the same requests in another order; half of the tasks have them from other messages.
                 let mut numbers: Vec<u32> = (batch * SIZE..(batch + 1) * SIZE).collect();
                 numbers.rotate_left(usize::from(task) * 47);
                 let outcomes = numbers

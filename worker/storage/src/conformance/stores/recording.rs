@@ -1,4 +1,4 @@
-//! One decision per request, also under repeats.
+//! One decision per request, also with repeats.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub(super) async fn another_message_is_a_duplicate_once(fixture: StoreFixture) {
     assert_eq!(fixture.totals().await.duplicates, 1);
 }
 
-pub(super) async fn one_batch_may_hold_the_same_request_and_message_twice(fixture: StoreFixture) {
+pub(super) async fn one_batch_may_contain_the_same_request_and_message_twice(fixture: StoreFixture) {
     let now = fixture.now();
     let recorded = fixture
         .record(vec![
@@ -125,7 +125,7 @@ pub(super) async fn a_repeat_sends_a_finished_callback_again_after_a_minute(fixt
     assert_eq!(fixture.totals().await.delivered, 2);
 }
 
-pub(super) async fn a_repeat_leaves_a_pending_callback_alone(fixture: StoreFixture) {
+pub(super) async fn a_repeat_does_not_change_a_pending_callback(fixture: StoreFixture) {
     let first = fixture.decide(1, "a.example").await;
     fixture.advance(Duration::from_hours(1)).await;
     let again = fixture.record(vec![decided("s/2-0", message(1, "a.example"), fixture.now())]).await;
@@ -134,7 +134,7 @@ pub(super) async fn a_repeat_leaves_a_pending_callback_alone(fixture: StoreFixtu
     assert_eq!(fixture.backlog().await, (0, 0));
 }
 
-pub(super) async fn poison_is_put_aside_once(fixture: StoreFixture) {
+pub(super) async fn poison_is_recorded_once(fixture: StoreFixture) {
     let first = fixture.record(vec![poison("s/1-0"), poison("s/2-0")]).await;
     assert_eq!(first, [RecordVerdict::Poison, RecordVerdict::Poison]);
     let again = fixture.other.record(&[poison("s/2-0"), poison("s/3-0")]).await.unwrap();
@@ -142,13 +142,13 @@ pub(super) async fn poison_is_put_aside_once(fixture: StoreFixture) {
     assert_eq!(fixture.totals().await.poison, 3);
 }
 
-pub(super) async fn an_empty_batch_is_nothing(fixture: StoreFixture) {
+pub(super) async fn an_empty_batch_changes_nothing(fixture: StoreFixture) {
     assert!(fixture.record(Vec::new()).await.is_empty());
     fixture.store.report(&[]).await.unwrap();
     fixture.store.release(Vec::new()).await.unwrap();
 }
 
-pub(super) async fn a_token_may_hold_any_character(fixture: StoreFixture) {
+pub(super) async fn a_token_may_contain_any_character(fixture: StoreFixture) {
     let token = "\0 \u{7f}'\" \u{fffd} žeton {},\\";
     let message = chargegate_core::SessionMessage { driver_token: token.into(), ..message(1, "a.example") };
     fixture.record(vec![decided("s/1-0", message, fixture.now())]).await;

@@ -88,7 +88,7 @@ async fn a_panic_ends_the_monitor() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_observes_until_it_is_stopped() {
+async fn the_monitor_observes_until_it_is_stopped() {
     let fake = Arc::new(FakeHistory::default());
     let watch = HistoryMonitor::start(fake.clone(), fake.clone(), crate::testing::effects());
     tokio::time::sleep(Duration::from_secs(10)).await;
