@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_repeating_cannot_mend_stops_a_worker() {
+    fn only_a_permanent_failure_stops_a_worker() {
         for (failure, stops) in [
             (PostgresFailure::Deadline, false),
             (PostgresFailure::Busy, false),

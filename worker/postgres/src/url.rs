@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn only_urls_of_postgres_are_taken() {
+    fn only_postgres_urls_are_accepted() {
         for text in ["postgres://localhost/x", "postgresql://u@[::1]:5432/x"] {
             text.parse::<DatabaseUrl>().unwrap();
         }

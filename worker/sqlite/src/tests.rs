@@ -1,4 +1,4 @@
-//! The engine on real files. Time stands still unless a test moves it.
+//! The engine on real files. Time stands still unless a test advances it.
 
 mod books;
 mod callbacks;
@@ -32,15 +32,15 @@ use chargegate_storage::{Clock, Effects, SystemRandom};
 
 const NO_WAIT: Duration = Duration::ZERO;
 
-/// An engine in a folder of its own.
-struct Bench {
+/// An engine with its own folder.
+struct SqliteHarness {
     folder: TempDir,
     clock: Arc<ManualClock>,
     settings: SqliteSettings,
     engine: SqliteEngine,
 }
 
-impl Bench {
+impl SqliteHarness {
     async fn new() -> Self {
         Self::with(SqliteSettings::default()).await
     }
@@ -70,7 +70,7 @@ impl Bench {
             SqliteEngine::open(self.data_dir(), self.settings.clone(), self.effects()).await.unwrap();
     }
 
-    /// A connection of somebody who works on the file by hand.
+    /// Opens a connection to the file beside the engine.
     async fn by_hand(&self) -> SqliteConnection {
         let file = self.data_dir().join("chargegate.db");
         SqliteConnectOptions::new().filename(file).foreign_keys(false).connect().await.unwrap()
@@ -95,7 +95,7 @@ impl Bench {
         self.engine.lease(max, NO_WAIT).await.unwrap()
     }
 
-    /// The whole way of a request to a decision; its callback is leased.
+    /// Enqueues, leases, records and acks a request; its callback is leased.
     async fn decide(&self, request: u32, host: &str) -> CallbackJob {
         let message = message(request, host);
         self.enqueue(&message.encode()).await;

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn only_json_is_json() {
+    fn only_the_json_media_type_is_json() {
         for (text, expected) in [
             ("application/json", true),
             ("Application/JSON ; charset=utf-8", true),

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::{AclCallError, AuthorizationRequest, Authorizer, HttpAuthorizer};
 use chargegate_storage::testing::{HostileServer, STATION, TOKEN, read_request};
 
-/// Longer than any test takes: what ends before ended for another reason.
+/// Timeout of operations that must not time out.
 const LONG: Duration = Duration::from_mins(1);
 /// Timeout of operations that must time out.
 const SHORT: Duration = Duration::from_millis(100);
@@ -21,18 +21,18 @@ async fn ask(port: u16, timeout: Duration) -> Result<DecisionStatus, AclCallErro
 
 async fn ask_with(authorizer: &HttpAuthorizer, timeout: Duration) -> Result<DecisionStatus, AclCallError> {
     let (station_id, driver_token) = (STATION.parse().unwrap(), TOKEN.parse().unwrap());
-    let question = AuthorizationRequest {
+    let request = AuthorizationRequest {
         station_id: &station_id,
         driver_token: &driver_token,
         traceparent: Traceparent::new([7; 16], [9; 8]),
     };
-    // A test whose timeout is not kept fails instead of hanging.
+    // A test whose timeout does not work fails instead of hanging.
     let asked =
-        tokio::time::timeout(timeout + Duration::from_secs(20), authorizer.authorize(question, timeout));
-    asked.await.expect("the timeout is not kept")
+        tokio::time::timeout(timeout + Duration::from_secs(20), authorizer.authorize(request, timeout));
+    asked.await.expect("the timeout did not end the call")
 }
 
-/// An answer with this status line's end, content type and body.
+/// Returns a response with this status, content type and body.
 fn answer(status: &str, content_type: &str, body: &str) -> String {
     let length = body.len();
     format!("HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n{body}")
@@ -49,18 +49,18 @@ const JSON: &str = "application/json";
 const ALLOWED: &str = r#"{"status":"allowed"}"#;
 
 #[tokio::test]
-async fn the_question_is_the_contracts() {
-    let (tell, mut told) = mpsc::unbounded_channel();
+async fn the_request_matches_the_contract() {
+    let (sender, mut received) = mpsc::unbounded_channel();
     let peer = HostileServer::start(move |mut stream, _| {
-        let tell = tell.clone();
+        let sender = sender.clone();
         async move {
-            let _ = tell.send(read_request(&mut stream).await.unwrap());
+            let _ = sender.send(read_request(&mut stream).await.unwrap());
             let _ = stream.write_all(answer("200 OK", JSON, ALLOWED).as_bytes()).await;
         }
     })
     .await;
     assert_eq!(ask(peer.port(), LONG).await, Ok(DecisionStatus::Allowed));
-    let request = told.recv().await.unwrap();
+    let request = received.recv().await.unwrap();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST /v1/authorizations HTTP/1.1\r\n"), "{head}");
     for header in [
@@ -75,7 +75,7 @@ async fn the_question_is_the_contracts() {
 }
 
 #[tokio::test]
-async fn every_status_is_read() {
+async fn every_status_is_parsed() {
     for status in DecisionStatus::ALL {
         check(answer("200 OK", JSON, &format!(r#"{{"status":"{status}"}}"#)), Ok(status)).await;
     }
@@ -83,7 +83,7 @@ async fn every_status_is_read() {
 }
 
 #[tokio::test]
-async fn another_status_than_200_is_no_answer() {
+async fn a_status_other_than_200_is_not_an_answer() {
     for status in [201, 204, 400, 404, 429, 500, 502, 503] {
         let raw = answer(&format!("{status} Whatever"), JSON, ALLOWED);
         check(raw, Err(AclCallError::Status(status))).await;
@@ -91,7 +91,7 @@ async fn another_status_than_200_is_no_answer() {
 }
 
 #[tokio::test]
-async fn a_200_that_does_not_answer_is_unreadable() {
+async fn a_200_without_a_valid_answer_is_unreadable() {
     for (content_type, body) in [
         ("text/html", "<html>welcome</html>"),
         ("text/html", ALLOWED),
@@ -109,7 +109,7 @@ async fn a_200_that_does_not_answer_is_unreadable() {
 }
 
 #[tokio::test]
-async fn a_large_answer_is_no_answer_however_true() {
+async fn an_oversized_answer_is_unreadable_even_if_valid() {
     let padded = format!("{ALLOWED}{}", " ".repeat(10 * 1024 * 1024));
     check(answer("200 OK", JSON, &padded), Err(AclCallError::Unreadable)).await;
 }
@@ -119,7 +119,7 @@ async fn an_endless_answer_is_cut_off() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"status\":\"allowed\"}";
     let (peer, poured) = HostileServer::pouring(head, vec![b' '; 64 * 1024]).await;
     assert_eq!(ask(peer.port(), LONG).await, Err(AclCallError::Unreadable));
-    // Sockets buffer some megabytes; without a cap a peer pours gigabytes before the timeout.
+    // Sockets buffer some megabytes; without a cap a peer sends gigabytes before the timeout.
     assert!(poured.await.unwrap() < 64 * 1024 * 1024);
 }
 
@@ -136,22 +136,22 @@ async fn a_service_that_refuses_or_hangs_up_is_unreachable() {
 #[tokio::test]
 async fn the_timeout_spans_the_whole_exchange() {
     let whole = answer("200 OK", JSON, ALLOWED);
-    // Nothing at all, a part of the head, the head alone, all but the last byte.
+    // Nothing, a part of the head, only the head, all but the last byte.
     for end in [0, 10, whole.len() - ALLOWED.len(), whole.len() - 1] {
         let part = whole[..end].to_owned();
-        let (tell, mut told) = mpsc::unbounded_channel();
+        let (sender, mut received) = mpsc::unbounded_channel();
         let peer = HostileServer::start(move |mut stream, _| {
-            let (part, tell) = (part.clone(), tell.clone());
+            let (part, sender) = (part.clone(), sender.clone());
             async move {
                 let _ = read_request(&mut stream).await;
                 let _ = stream.write_all(part.as_bytes()).await;
                 let _ = stream.read_to_end(&mut Vec::new()).await;
-                let _ = tell.send(());
+                let _ = sender.send(());
             }
         })
         .await;
         assert_eq!(ask(peer.port(), SHORT).await, Err(AclCallError::TimedOut), "{end}");
-        told.recv().await.expect("the connection is closed: the service need not go on");
+        received.recv().await.expect("the connection is closed, so the service can stop");
     }
 }
 
@@ -181,7 +181,7 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn a_connection_is_used_again() {
+async fn a_connection_is_reused() {
     let peer = HostileServer::start(async |mut stream, _| {
         while read_request(&mut stream).await.is_some() {
             let _ = stream.write_all(answer("200 OK", JSON, ALLOWED).as_bytes()).await;
@@ -195,15 +195,15 @@ async fn a_connection_is_used_again() {
     assert_eq!(peer.connections(), 1);
 }
 
-/// Variables of the environment cannot be set in a running test, so it runs itself once more under them.
+/// A running test cannot set environment variables, so the test runs itself again with them.
 #[tokio::test]
-async fn no_proxy_is_taken_from_the_environment() {
+async fn proxy_variables_of_the_environment_are_ignored() {
     const PROXIES: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
     if std::env::var_os("http_proxy").as_deref() == Some("http://127.0.0.1:9".as_ref()) {
         return check(answer("200 OK", JSON, ALLOWED), Ok(DecisionStatus::Allowed)).await;
     }
     let mut again = std::process::Command::new(std::env::current_exe().unwrap());
-    again.args(["--exact", "authorizer::tests::no_proxy_is_taken_from_the_environment"]);
+    again.args(["--exact", "authorizer::tests::proxy_variables_of_the_environment_are_ignored"]);
     again
         .envs(PROXIES.map(|name| (name, "http://127.0.0.1:9")))
         .env_remove("NO_PROXY")

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_callback_url_makes_a_request_target() {
+    fn every_callback_url_yields_a_request_uri() {
         for (text, expected) in [
             ("https://a.example", "https://a.example/"),
             ("http://a.example?x=1", "http://a.example/?x=1"),

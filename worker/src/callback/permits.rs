@@ -79,13 +79,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_limits_hold_and_a_dropped_permit_is_free_again() {
+    fn both_limits_apply_and_a_dropped_permit_is_available_again() {
         let limits = HostPermits::new(3, 2);
         let first = limits.try_acquire("a").unwrap();
         let _second = limits.try_acquire("a").unwrap();
-        assert!(limits.try_acquire("a").is_none(), "two at most for one host");
+        assert!(limits.try_acquire("a").is_none(), "at most two for one host");
         let _third = limits.try_acquire("b").unwrap();
-        assert!(limits.try_acquire("c").is_none(), "three at most in all");
+        assert!(limits.try_acquire("c").is_none(), "at most three in total");
         drop(first);
         assert!(limits.try_acquire("a").is_some());
         assert_eq!(limits.snapshot().1.get("b"), Some(&1));

@@ -21,7 +21,7 @@ use chargegate_storage::store::CallbackJob;
 use chargegate_storage::testing::{STATION, TOKEN};
 use parking_lot::Mutex;
 
-/// Longer than any test takes: what ends before ended for another reason.
+/// Timeout of operations that must not time out.
 pub(super) const LONG: Duration = Duration::from_mins(1);
 /// Timeout of operations that must time out.
 pub(super) const SHORT: Duration = Duration::from_millis(100);
@@ -29,7 +29,7 @@ pub(super) const SHORT: Duration = Duration::from_millis(100);
 /// Idle connections that a client keeps to a host.
 pub(super) const KEPT: usize = 3;
 
-/// Names with their addresses, answer by answer; the last answer stays.
+/// Names with the addresses of each lookup; the last answer repeats.
 #[derive(Default)]
 pub(super) struct FakeResolver {
     answers: Mutex<HashMap<String, VecDeque<Vec<IpAddr>>>>,

@@ -1,4 +1,4 @@
-//! The ops port over engines in memory. Metrics go to a recorder of each test's own.
+//! The ops port over engines in memory. Each test has its own recorder of metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use chargegate_storage::testing::{
     EventJournal, MemoryQueue, MemoryStore, effects, message, queue_unavailable,
 };
 
-struct Port {
+struct OpsHarness {
     ops: OpsServer,
     queue: Arc<MemoryQueue>,
     store: Arc<MemoryStore>,
 }
 
-impl Port {
+impl OpsHarness {
     fn new(recorder: &PrometheusRecorder) -> Self {
         let queue = Arc::new(MemoryQueue::default());
         let store = Arc::new(MemoryStore::new(EventJournal::default()));
@@ -54,56 +54,56 @@ const NOT_READY: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 #[tokio::test]
 async fn health_needs_no_engine() {
-    let port = Port::new(&recorder());
-    port.queue.fail_leases([queue_unavailable()]);
-    port.ops.set_ready(false);
-    assert_eq!(port.ask("/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
+    let harness = OpsHarness::new(&recorder());
+    harness.queue.fail_leases([queue_unavailable()]);
+    harness.ops.set_ready(false);
+    assert_eq!(harness.ask("/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
 }
 
 #[tokio::test]
 async fn readiness_requires_a_running_worker_and_working_engines() {
-    let port = Port::new(&recorder());
-    assert_eq!(port.ask("/readyz").await.0, StatusCode::OK);
-    port.ops.set_ready(false);
-    assert_eq!(port.ask("/readyz").await.0, NOT_READY, "it does not run");
-    port.ops.set_ready(true);
+    let harness = OpsHarness::new(&recorder());
+    assert_eq!(harness.ask("/readyz").await.0, StatusCode::OK);
+    harness.ops.set_ready(false);
+    assert_eq!(harness.ask("/readyz").await.0, NOT_READY, "the worker does not run");
+    harness.ops.set_ready(true);
 
-    port.queue.fail_leases([queue_unavailable()]);
-    let (status, body) = port.ask("/readyz").await;
+    harness.queue.fail_leases([queue_unavailable()]);
+    let (status, body) = harness.ask("/readyz").await;
     assert_eq!(status, NOT_READY, "the queue fails: {body}");
-    port.store.fail_reports([StoreError::Full]);
-    let (status, body) = port.ask("/readyz").await;
+    harness.store.fail_reports([StoreError::Full]);
+    let (status, body) = harness.ask("/readyz").await;
     assert_eq!(status, NOT_READY, "the store fails: {body}");
 
-    // The queue of these tests holds three.
-    port.enqueue(0..2);
-    assert_eq!(port.ask("/readyz").await.0, StatusCode::OK);
-    port.enqueue(2..3);
-    let (status, body) = port.ask("/readyz").await;
+    // The capacity of the queue of these tests is three.
+    harness.enqueue(0..2);
+    assert_eq!(harness.ask("/readyz").await.0, StatusCode::OK);
+    harness.enqueue(2..3);
+    let (status, body) = harness.ask("/readyz").await;
     assert_eq!(status, NOT_READY);
     assert!(body.contains(r#""queue":"full""#), "{body}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_hangs_is_not_waited_for() {
-    let port = Port::new(&recorder());
-    port.store.hang();
+async fn a_hung_engine_does_not_block_readiness_or_metrics() {
+    let harness = OpsHarness::new(&recorder());
+    harness.store.hang();
     let begin = tokio::time::Instant::now();
-    let (status, body) = port.ask("/readyz").await;
+    let (status, body) = harness.ask("/readyz").await;
     assert_eq!(status, NOT_READY);
     assert!(body.contains(r#""store":"does not answer""#), "{body}");
     assert!(begin.elapsed() <= Duration::from_secs(3));
-    assert_eq!(port.ask("/metrics").await.0, StatusCode::OK);
+    assert_eq!(harness.ask("/metrics").await.0, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn metrics_are_there_from_the_first_scrape_and_show_the_engines() {
+async fn metrics_exist_from_the_first_scrape_and_show_the_engines() {
     let recorder = recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     metric::describe();
-    let port = Port::new(&recorder);
-    port.enqueue(0..2);
-    let (status, body) = port.ask("/metrics").await;
+    let harness = OpsHarness::new(&recorder);
+    harness.enqueue(0..2);
+    let (status, body) = harness.ask("/metrics").await;
     assert_eq!(status, StatusCode::OK);
     for line in [
         "# TYPE chargegate_decisions_late_total counter",

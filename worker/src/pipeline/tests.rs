@@ -19,8 +19,8 @@ use crate::callback::{CallbackClient, Delivery, DeliverySettings, SystemResolver
 use chargegate_storage::Effects;
 use chargegate_storage::testing::{EventJournal, MemoryQueue, MemoryStore, effects, eventually, message};
 
-/// A running pipeline and everything around it. Nothing is called back: every callback overflows to the store.
-struct Line {
+/// A running pipeline with its dependencies. Nothing is called back: every callback is released to the store.
+struct PipelineHarness {
     queue: Arc<MemoryQueue>,
     store: Arc<MemoryStore>,
     acl: Arc<FakeAuthorizer>,
@@ -44,7 +44,7 @@ fn settings(window: usize, slots: usize) -> PipelineSettings {
     }
 }
 
-impl Line {
+impl PipelineHarness {
     fn start(settings: PipelineSettings, acl: FakeAuthorizer) -> Self {
         Self::start_with(settings, acl, |_, _, _| ())
     }
@@ -67,7 +67,7 @@ impl Line {
             authorizer: acl.clone(),
             effects: effects.clone(),
         };
-        let nowhere = DeliverySettings {
+        let no_delivery = DeliverySettings {
             concurrency: 0,
             poll_interval: Duration::from_hours(1000),
             ..DeliverySettings::default()
@@ -79,7 +79,7 @@ impl Line {
         let (delivery, dispatcher) = Delivery::start(
             client,
             store.clone(),
-            &nowhere,
+            &no_delivery,
             effects.clone(),
             abandon.clone(),
             &CancellationToken::new(),
@@ -114,7 +114,7 @@ impl Line {
         (decided.decision, decided.late)
     }
 
-    /// Fails when a decision came later than `limit` after its request.
+    /// Fails if a decision was made later than `limit` after its request.
     #[track_caller]
     fn assert_decided_within(&self, limit: Duration) {
         for decided in self.store.decisions() {

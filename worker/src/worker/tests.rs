@@ -1,4 +1,4 @@
-//! The worker as a whole over engines in memory.
+//! The complete worker over engines in memory.
 
 use crate::fake_authorizer::FakeAuthorizer;
 use std::num::NonZeroUsize;
@@ -14,13 +14,13 @@ use chargegate_storage::testing::{
     CallbackState, EventJournal, HostileServer, MemoryQueue, MemoryStore, effects, eventually, message,
 };
 
-struct Plant {
+struct WorkerHarness {
     queue: Arc<MemoryQueue>,
     store: Arc<MemoryStore>,
     worker: Worker,
 }
 
-fn start(acl: FakeAuthorizer) -> Plant {
+fn start(acl: FakeAuthorizer) -> WorkerHarness {
     let seconds = Duration::from_secs;
     let settings = WorkerSettings {
         pipeline: PipelineSettings {
@@ -42,53 +42,53 @@ fn start(acl: FakeAuthorizer) -> Plant {
     };
     let policy = AddressPolicy::allowing("127.0.0.1").unwrap();
     let client = CallbackClient::new(policy, Arc::new(SystemResolver::new(1)), seconds(20), 1).unwrap();
-    Plant { queue, store, worker: Worker::start(&settings, parts, client) }
+    WorkerHarness { queue, store, worker: Worker::start(&settings, parts, client) }
 }
 
 #[tokio::test]
-async fn what_is_enqueued_is_decided_and_called_back_and_a_stop_finishes() {
+async fn messages_are_decided_and_a_stop_loses_no_callback() {
     let peer =
         HostileServer::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
-    let plant = start(FakeAuthorizer::always(Duration::from_millis(1), Ok(DecisionStatus::Allowed)));
+    let harness = start(FakeAuthorizer::always(Duration::from_millis(1), Ok(DecisionStatus::Allowed)));
     let url = format!("http://127.0.0.1:{}/", peer.port());
     for n in 0..100 {
         let message = message(n, effects().clock.now());
-        plant.queue.enqueue(&SessionMessage { callback_url: url.parse().unwrap(), ..message });
+        harness.queue.enqueue(&SessionMessage { callback_url: url.parse().unwrap(), ..message });
     }
-    eventually(Duration::from_secs(20), || plant.queue.len() == 0).await;
-    assert!(plant.worker.is_running());
-    // Callbacks that have no place now, or are under way, are not lost by the stop.
-    assert!(plant.worker.stop(Duration::from_secs(20)).await);
-    let delivered = plant.store.count(|state| state == CallbackState::Delivered);
-    let due = plant.store.count(|state| matches!(state, CallbackState::Due(_)));
+    eventually(Duration::from_secs(20), || harness.queue.len() == 0).await;
+    assert!(harness.worker.is_running());
+    // The stop loses no callback that has no permit or is in flight.
+    assert!(harness.worker.stop(Duration::from_secs(20)).await);
+    let delivered = harness.store.count(|state| state == CallbackState::Delivered);
+    let due = harness.store.count(|state| matches!(state, CallbackState::Due(_)));
     assert_eq!((delivered + due, delivered), (100, peer.connections()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_with_its_grace_and_says_so() {
-    let plant = start(FakeAuthorizer::always(Duration::from_millis(1), Ok(DecisionStatus::Allowed)));
-    plant.store.hang();
-    plant.queue.enqueue(&message(1, effects().clock.now()));
-    eventually(Duration::from_secs(5), || plant.queue.leased() == 1).await;
+async fn a_stop_ends_at_its_timeout_and_reports_it() {
+    let harness = start(FakeAuthorizer::always(Duration::from_millis(1), Ok(DecisionStatus::Allowed)));
+    harness.store.hang();
+    harness.queue.enqueue(&message(1, effects().clock.now()));
+    eventually(Duration::from_secs(5), || harness.queue.leased() == 1).await;
     let begin = tokio::time::Instant::now();
-    assert!(!plant.worker.stop(Duration::from_secs(7)).await);
+    assert!(!harness.worker.stop(Duration::from_secs(7)).await);
     assert!(begin.elapsed() <= Duration::from_secs(8));
-    assert_eq!(plant.queue.len(), 1, "left to its lease");
+    assert_eq!(harness.queue.len(), 1, "the lease releases the message");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_of_which_a_part_has_ended_has_failed() {
-    let plant = start(FakeAuthorizer::hung());
-    let waited = tokio::time::timeout(Duration::from_mins(5), plant.worker.failed()).await;
-    assert!(waited.is_err() && plant.worker.is_running());
-    plant.store.break_purge();
-    tokio::time::timeout(Duration::from_mins(5), plant.worker.failed()).await.unwrap();
-    assert!(!plant.worker.is_running());
+async fn a_worker_fails_when_one_of_its_tasks_ends() {
+    let harness = start(FakeAuthorizer::hung());
+    let waited = tokio::time::timeout(Duration::from_mins(5), harness.worker.failed()).await;
+    assert!(waited.is_err() && harness.worker.is_running());
+    harness.store.break_purge();
+    tokio::time::timeout(Duration::from_mins(5), harness.worker.failed()).await.unwrap();
+    assert!(!harness.worker.is_running());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_worker_stops_at_once() {
-    let plant = start(FakeAuthorizer::hung());
+    let harness = start(FakeAuthorizer::hung());
     tokio::time::sleep(Duration::from_mins(5)).await;
-    assert!(plant.worker.stop(Duration::from_secs(1)).await);
+    assert!(harness.worker.stop(Duration::from_secs(1)).await);
 }

@@ -1,4 +1,4 @@
-//! A commit whose answer is lost.
+//! A commit whose response is lost.
 
 use chargegate_storage::store::{RecordVerdict, Store as _};
 use tokio::time::Instant;
@@ -21,15 +21,15 @@ async fn until(database: &TestDatabase, sql: &str, wanted: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_answer_delays_no_callback() {
+async fn a_lost_commit_response_delays_no_callback() {
     let rig = PostgresHarness::new().await;
     let url = rig.database.worker_url();
-    let (user, place) = url.rsplit_once('@').unwrap();
-    let (server, name) = place.split_once('/').unwrap();
+    let (user, location) = url.rsplit_once('@').unwrap();
+    let (server, name) = location.split_once('/').unwrap();
     let (host, port) = server.rsplit_once(':').unwrap();
     let proxy = FaultProxy::to(port.parse().unwrap()).await;
     let engine = open(&format!("{user}@{host}:{}/{name}", proxy.port())).await;
-    // Its commits wait for somebody who works by hand.
+    // Its commits wait for a lock that the test holds.
     rig.database
         .execute(
             "CREATE FUNCTION public.wait() RETURNS trigger LANGUAGE plpgsql AS $$ \
@@ -40,7 +40,7 @@ async fn a_lost_answer_delays_no_callback() {
         .await;
     let mut owner = rig.database.by_hand().await;
     execute(&mut owner, "SELECT pg_advisory_lock(7)").await;
-    // The last is the first again: it was delivered twice.
+    // The last outcome repeats the first: its message was delivered twice.
     let mut batch = outcomes(1, 3);
     batch.extend(outcomes(1, 1));
     let (recording, recorded) = (engine.clone(), batch.clone());
@@ -53,13 +53,13 @@ async fn a_lost_answer_delays_no_callback() {
     unavailable(&first.await.unwrap());
     proxy.swallow_answers(false);
 
-    // To another worker it is a message that came again.
+    // For another worker it is a redelivered message.
     let others = rig.engine.record(&outcomes(1, 3)).await.unwrap();
     assert_eq!(others, [RecordVerdict::Redelivered; 3]);
     let again = engine.record(&batch).await.unwrap();
     assert_eq!(again[..3], [RecordVerdict::Decided; 3]);
     assert_eq!(again[3..], [RecordVerdict::Redelivered]);
-    // It is still leased, and once it is known to be recorded it is as any other.
+    // Its callback is still leased; after this response it is a message like any other.
     assert!(engine.claim(limits(9, 9)).await.unwrap().is_empty());
     assert_eq!(engine.record(&batch).await.unwrap(), [RecordVerdict::Redelivered; 4]);
     assert_eq!(rig.decided().await, 3);

@@ -14,12 +14,12 @@ use chargegate_storage::conformance::stores::{
 const MINUTES: Duration = Duration::from_mins(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_whose_clocks_differ_by_minutes_do_no_harm() {
+async fn clock_differences_between_workers_are_harmless() {
     let rig = PostgresHarness::new().await;
     let (early, late) = (UnixMillis(START), UnixMillis(START).plus(MINUTES));
     let (slow, fast) = (&rig.engine, &open(&rig.database.worker_url()).await);
 
-    // A lease of either is not over for the other.
+    // Neither worker regards a lease of the other as ended.
     let outcome = |request, now| vec![decided(&format!("s/{request}-0"), message(request, "a.example"), now)];
     let of_slow = record_first(slow, outcome(1, early)).await.remove(0);
     let of_fast = record_first(fast, outcome(2, late)).await.remove(0);
@@ -41,7 +41,7 @@ async fn workers_whose_clocks_differ_by_minutes_do_no_harm() {
     let ages: Vec<_> = claimed.iter().map(|job| job.round_age).collect();
     assert!(ages.iter().all(|age| (Duration::from_mins(1)..MINUTES).contains(age)), "{ages:?}");
 
-    // A callback that was sent just now is not sent again, and is shown as finished when its worker says so.
+    // A callback that was sent just now is not sent again, and its finish time is the one that its worker reported.
     for job in &claimed {
         let sent = report(job, early, AttemptResult::Answered(200), AfterAttempt::Delivered);
         slow.report(&[sent]).await.unwrap();

@@ -1,4 +1,4 @@
-//! Databases for tests: each test has one of its own, copied from a migrated template and dropped at the end.
+//! Databases for tests: each test has its own, copied from a migrated template and dropped at the end.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(crate) struct TestServer {
 
 /// The oldest PostgreSQL that is supported.
 pub(crate) static OLDEST: TestServer = TestServer::new("DATABASE_URL");
-/// A recent one.
+/// A recent PostgreSQL.
 pub(crate) static NEXT: TestServer = TestServer::new("DATABASE_NEXT_URL");
 
 impl TestServer {
@@ -37,20 +37,20 @@ impl TestServer {
         })
     }
 
-    /// A new database with the schema in it.
+    /// Creates a database with the schema.
     pub(crate) async fn database(&self) -> TestDatabase {
         let url = self.url();
         self.template.get_or_init(|| async { prepare(&url).await }).await;
         TestDatabase::create(&url, &format!(" TEMPLATE {TEMPLATE}")).await
     }
 
-    /// A new database with nothing in it.
+    /// Creates an empty database.
     pub(crate) async fn empty_database(&self) -> TestDatabase {
         TestDatabase::create(&self.url(), "").await
     }
 }
 
-/// Migrates the template, and gives the worker's role what the documentation says.
+/// Migrates the template, and grants the worker's role the documented privileges.
 async fn prepare(url: &str) {
     let mut postgres = connect(url).await;
     // Other test programs prepare the same.
@@ -70,7 +70,7 @@ async fn prepare(url: &str) {
     execute(&mut postgres, "SELECT pg_advisory_unlock(4711)").await;
 }
 
-/// Runs what the documentation says; the role may be there already, since roles belong to all databases.
+/// Runs the documented statements; the role may exist already, since databases share roles.
 pub(crate) async fn grant(owner: &mut PgConnection) {
     let (_, sql) = ROLE_MD.split_once("```sql\n").unwrap();
     let (sql, _) = sql.split_once("```").unwrap();
@@ -90,7 +90,7 @@ async fn exists(postgres: &mut PgConnection, database: &str) -> bool {
         .unwrap()
 }
 
-/// A database of a test's own.
+/// The database of one test.
 #[derive(Debug)]
 pub(crate) struct TestDatabase {
     server: String,
@@ -121,7 +121,7 @@ impl TestDatabase {
         format!("postgres://{ROLE}:{ROLE}@{place}")
     }
 
-    /// A connection of somebody who works on it by hand.
+    /// Opens a connection beside the store.
     pub(crate) async fn by_hand(&self) -> PgConnection {
         let mut connection = connect(&self.url()).await;
         execute(&mut connection, "SET search_path = chargegate, public").await;
@@ -137,17 +137,17 @@ impl TestDatabase {
         sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await.unwrap()
     }
 
-    /// Makes everything in it older: to a store that goes by the database's clock, time has passed.
+    /// Ages every row: for a store that uses the database's clock, time has passed.
     pub(crate) async fn age(&self, by: Duration) {
         self.shift(i64::try_from(by.as_millis()).unwrap(), "").await;
     }
 
-    /// Makes everything in it younger, and so in the future.
+    /// Moves every row into the future.
     pub(crate) async fn age_backwards(&self, by: Duration) {
         self.shift(-i64::try_from(by.as_millis()).unwrap(), " DESC").await;
     }
 
-    /// Slices move in the order in which none meets another.
+    /// Partitions move in an order in which none overlaps another.
     async fn shift(&self, by: i64, order: &str) {
         self.execute(&format!(
             "DO $$
@@ -180,7 +180,7 @@ impl TestDatabase {
 }
 
 impl Drop for TestDatabase {
-    /// Dropped from a thread of its own, since a test that failed cannot wait.
+    /// Drops the database in another thread, since a failed test cannot wait.
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());
         let dropping = std::thread::spawn(move || {
@@ -198,7 +198,7 @@ impl Drop for TestDatabase {
     }
 }
 
-/// The URL of another database of the same server.
+/// Returns the URL of another database of the same server.
 pub(crate) fn of_database(url: &str, name: &str) -> String {
     let (server, _) = url.rsplit_once('/').unwrap();
     format!("{server}/{name}")

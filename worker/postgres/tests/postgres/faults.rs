@@ -1,4 +1,4 @@
-//! Sessions that fail while the server goes on.
+//! Sessions that fail while the server keeps running.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{PostgresHarness, outcomes, terminate, unavailable, until_ok};
 use crate::database::execute;
 use chargegate_storage::conformance::stores::limits;
 
-/// Makes the engine hold several idle sessions.
+/// Makes the engine open several idle sessions.
 async fn warm(rig: &PostgresHarness, sessions: u32) {
     let mut tasks = JoinSet::new();
     for n in 0..sessions {
@@ -22,7 +22,7 @@ async fn warm(rig: &PostgresHarness, sessions: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_that_were_ended_cost_one_failure_in_all() {
+async fn terminated_sessions_cause_one_failure_in_total() {
     let rig = PostgresHarness::new().await;
     warm(&rig, 6).await;
     terminate(&rig).await;
@@ -34,7 +34,7 @@ async fn sessions_that_were_ended_cost_one_failure_in_all() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_read_only_for_a_while_is_waited_for() {
+async fn recording_resumes_after_a_read_only_period() {
     let rig = PostgresHarness::new().await;
     warm(&rig, 3).await;
     let name = rig.database.name();
@@ -44,16 +44,16 @@ async fn a_database_that_is_read_only_for_a_while_is_waited_for() {
     for n in 0..5 {
         unavailable(&rig.record(n, 1).await);
     }
-    // By hand it has to be switched off for the session that switches it.
+    // The session that resets the setting must itself be writable.
     let mut owner = rig.database.by_hand().await;
     execute(&mut owner, "SET default_transaction_read_only = off").await;
     execute(&mut owner, &format!("ALTER DATABASE {name} RESET default_transaction_read_only")).await;
-    // A session that was refused is not used again, though it lives.
+    // A session that was refused is not reused, although it is still open.
     rig.record(0, 5).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_without_connections_is_waited_for() {
+async fn recording_resumes_once_the_server_has_connections() {
     let rig = PostgresHarness::new().await;
     let name = rig.database.name();
     rig.database.execute(&format!("ALTER DATABASE {name} CONNECTION LIMIT 0")).await;
@@ -72,7 +72,7 @@ async fn failure_cause(rig: &PostgresHarness) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lock_is_waited_for_only_so_long() {
+async fn a_wait_for_a_lock_times_out() {
     let rig = PostgresHarness::new().await;
     let mut owner = rig.database.by_hand().await;
     execute(&mut owner, "BEGIN; LOCK TABLE request IN ACCESS EXCLUSIVE MODE").await;
@@ -83,7 +83,7 @@ async fn a_lock_is_waited_for_only_so_long() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_statement_may_take_only_so_long() {
+async fn a_slow_statement_times_out() {
     let rig = PostgresHarness::new().await;
     rig.database
         .execute(
@@ -99,7 +99,7 @@ async fn a_statement_may_take_only_so_long() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_was_given_up_leaves_nothing_behind() {
+async fn a_cancelled_call_leaves_nothing_behind() {
     let rig = PostgresHarness::new().await;
     let mut owner = rig.database.by_hand().await;
     execute(&mut owner, "BEGIN; LOCK TABLE decision IN ACCESS EXCLUSIVE MODE").await;
@@ -143,7 +143,7 @@ async fn a_damaged_schema_stops_the_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_decision_of_a_newer_version_is_left_to_it() {
+async fn a_decision_of_a_newer_version_is_not_claimed() {
     let rig = PostgresHarness::new().await;
     rig.record(1, 2).await.unwrap();
     rig.database.execute("UPDATE decision SET reason = 'of_tomorrow' WHERE message_key = 's/1-0'").await;
@@ -152,7 +152,7 @@ async fn a_decision_of_a_newer_version_is_left_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_closed_store_says_so() {
+async fn a_closed_store_returns_closed_errors() {
     let rig = PostgresHarness::new().await;
     rig.record(0, 1).await.unwrap();
     rig.engine.close().await;

@@ -1,4 +1,4 @@
-//! Messages by their keys: what the books of a queue elsewhere need.
+//! Messages by their keys, for the reconciliation with another queue.
 
 use chargegate_storage::reconcile::CountedStore as _;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::{PostgresHarness, open};
 use chargegate_storage::conformance::stores::{START, decided, key, message, poison, request_id};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_given_twice_by_a_queue_that_forgot_is_two_messages() {
+async fn a_key_reused_by_a_reset_queue_is_another_message() {
     let rig = PostgresHarness::new().await;
     let now = chargegate_core::UnixMillis(START);
     let ask = async |request| {
@@ -50,7 +50,7 @@ async fn waiting_messages_without_an_outcome_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_newer_than_the_queue_knows_are_counted() {
+async fn messages_newer_than_those_of_the_queue_are_counted() {
     let rig = PostgresHarness::new().await;
     let now = chargegate_core::UnixMillis(START);
     let recorded = [
@@ -73,12 +73,12 @@ async fn messages_newer_than_the_queue_knows_are_counted() {
     assert_eq!(count(&["a/18446744073709551615-18446744073709551615", "b/c/6-0"]).await, 0);
     assert_eq!(count(&["7"]).await, 0);
     rig.database.age(Duration::from_hours(2)).await;
-    // Of what was recorded longer ago than an hour the queue need not know: only the duplicate's own time is younger.
+    // Messages recorded more than an hour ago are not counted: only the duplicate's own time is younger.
     assert!(count(&["a/1-0"]).await <= 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn halves_of_a_decision_are_named() {
+async fn incomplete_decisions_are_listed() {
     let rig = PostgresHarness::new().await;
     rig.record(1, 4).await.unwrap();
     rig.database
@@ -93,7 +93,7 @@ async fn halves_of_a_decision_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_notes_that_knew_the_same_one_counts() {
+async fn of_two_concurrent_watermark_updates_one_succeeds() {
     let rig = PostgresHarness::new().await;
     let other = open(&rig.database.worker_url()).await;
     let was = rig.engine.watermark().await.unwrap();

@@ -31,7 +31,7 @@ use chargegate_storage::conformance::stores::{START, decided, message};
 /// Longest wait for any event.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A worker's store on a database of its own.
+/// A worker's store with its own database.
 struct PostgresHarness {
     engine: PostgresStore,
     database: TestDatabase,
@@ -56,7 +56,7 @@ impl PostgresHarness {
     }
 }
 
-/// Outcomes of as many requests, from `from` on.
+/// Returns the outcomes of `count` requests, beginning with number `from`.
 fn outcomes(from: u32, count: u32) -> Vec<Outcome> {
     let now = UnixMillis(START);
     (from..from + count).map(|n| decided(&format!("s/{n}-0"), message(n, "a.example"), now)).collect()
@@ -72,7 +72,7 @@ async fn open(url: &str) -> PostgresStore {
     engine
 }
 
-/// Repeats `attempt` until it succeeds, as workers do; gives how often it failed.
+/// Repeats `attempt` until it succeeds, as workers do; also returns the number of failures.
 async fn until_ok<T, F>(mut attempt: impl FnMut() -> F) -> (T, usize)
 where
     F: Future<Output = Result<T, StoreError>>,

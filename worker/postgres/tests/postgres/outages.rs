@@ -1,4 +1,4 @@
-//! A server that fails as a whole, and comes back: nothing confirmed is lost, and nothing needs a restart by hand.
+//! Failures of the server: no confirmed write is lost, and no worker needs a restart.
 
 use chargegate_storage::reconcile::CountedStore as _;
 use std::process::Command;
@@ -47,7 +47,7 @@ async fn a_restarted_server_is_used_again() {
 }
 
 #[tokio::test]
-async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
+async fn a_server_killed_under_load_loses_nothing_confirmed() {
     const BATCH: u32 = 20;
     for bin in [postgres_bin(), postgres_next_bin()] {
         let (mut server, engine) = server(&bin).await;
@@ -63,7 +63,7 @@ async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
                         let (recorded, failed) = until_ok(|| engine.record(&batch)).await;
                         failures += failed;
                         batches += 1;
-                        // After a commit whose answer was lost, the repetition finds its own.
+                        // After a commit whose response was lost, the repetition finds its own rows.
                         let first = batch.into_iter().zip(recorded);
                         let reports: Vec<_> = first
                             .filter(|(_, verdict)| *verdict == RecordVerdict::Decided)
@@ -105,14 +105,14 @@ async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
     }
 }
 
-/// Decisions so far, as soon as the server says.
+/// Returns the number of decisions, as soon as the server is available.
 async fn progress(engine: &PostgresStore) -> u64 {
     let inspector = engine.inspector();
     until_ok(|| inspector.totals(&[], &[])).await.0.decided
 }
 
 #[tokio::test]
-async fn a_server_that_is_stopped_in_its_tracks_keeps_nobody_waiting() {
+async fn a_frozen_server_fails_operations_at_their_deadline() {
     let (server, engine) = server(&postgres_bin()).await;
     engine.record(&outcomes(0, 10)).await.unwrap();
     signal_all(&server, "STOP");
@@ -126,18 +126,18 @@ async fn a_server_that_is_stopped_in_its_tracks_keeps_nobody_waiting() {
     let (recorded, failures) = until_ok(|| engine.record(&batch)).await;
     assert_eq!(failures, 0);
     assert_eq!(recorded.len(), 10);
-    // The statement that had no answer may have been carried out all the same, once.
+    // The statement without a response may have been executed, once.
     let books = engine.inspector().totals(&[], &[]).await.unwrap();
     assert_eq!((books.decided, books.duplicates), (20, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_that_went_silent_while_idle_cost_no_failure() {
+async fn idle_sessions_that_hang_cause_no_failure() {
     const IDLE: &str =
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'chargegate' AND state = 'idle'";
     let (server, engine) = server(&postgres_bin()).await;
     let mut owner = connect(&server.url()).await;
-    // Each holds a session while the table is locked.
+    // Each uses a session while the table is locked.
     execute(&mut owner, "BEGIN; LOCK TABLE chargegate.decision IN ACCESS EXCLUSIVE MODE").await;
     let mut tasks = JoinSet::new();
     for n in 0..8 {
@@ -152,7 +152,7 @@ async fn sessions_that_went_silent_while_idle_cost_no_failure() {
     }
     execute(&mut owner, "COMMIT").await;
     tasks.join_all().await;
-    // Until they are no longer trusted unseen.
+    // Waits until idle sessions are tested before their use.
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(5_200) {
         tokio::time::sleep(Duration::from_millis(20)).await;

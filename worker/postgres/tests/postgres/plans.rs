@@ -23,7 +23,7 @@ const SCANS: &str = "SELECT coalesce(sum(seq_scan), 0)::bigint FROM pg_stat_user
 const SESSIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
     AND application_name = 'chargegate'";
 
-/// A worker's store with partitions for days.
+/// Opens a worker's store with partitions for days.
 async fn start(database: &TestDatabase) -> PostgresStore {
     let settings = PostgresSettings::new(parsed(&database.worker_url()));
     PostgresStore::open(settings).await.unwrap().0
@@ -39,7 +39,7 @@ async fn end(engine: PostgresStore, database: &TestDatabase) {
     }
 }
 
-/// Every hot statement, over batches of 100.
+/// Runs every hot statement with batches of 100.
 async fn work(engine: &PostgresStore, from: u32) {
     let now = UnixMillis(START);
     let outcomes = |key: u32| {
@@ -99,7 +99,7 @@ async fn no_hot_statement_scans_a_table() {
     );
 }
 
-/// Callbacks of a host that are due, or will be in an hour.
+/// Adds callbacks of a host that are due now or later.
 async fn pend(database: &TestDatabase, host: &str, rows: u32, due: &str) {
     database
         .execute(&format!(
@@ -110,7 +110,7 @@ async fn pend(database: &TestDatabase, host: &str, rows: u32, due: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hosts_with_nothing_due_cost_a_search_nothing() {
+async fn a_claim_does_not_scan_hosts_with_nothing_due() {
     const FAR: u32 = 100_000;
     let database = OLDEST.database().await;
     let engine = start(&database).await;
@@ -128,7 +128,7 @@ async fn hosts_with_nothing_due_cost_a_search_nothing() {
     let read = database.number(READ).await - before;
     assert!((1..500).contains(&read), "{read} index entries");
 
-    // A host that is at its limit, and has been due for longest, hides the others for some searches and not for good.
+    // A host at its limit with the oldest due callbacks hides the others for some claims, but not forever.
     pend(&database, "'busy.example'", 5_000, "- 60000").await;
     let engine = start(&database).await;
     engine.release(one).await.unwrap();
@@ -136,7 +136,7 @@ async fn hosts_with_nothing_due_cost_a_search_nothing() {
     let mut searches = 0;
     loop {
         searches += 1;
-        assert!(searches <= FAR / 1_000, "the host has no turn");
+        assert!(searches <= FAR / 1_000, "the host never has a turn");
         let limits = ClaimLimits { under_way: [("busy.example".into(), 8)].into(), ..limits(50, 8) };
         if !engine.claim(limits).await.unwrap().is_empty() {
             break;
@@ -148,7 +148,7 @@ async fn hosts_with_nothing_due_cost_a_search_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hosts_take_turns_whatever_is_due() {
+async fn hosts_take_turns_despite_a_long_backlog() {
     let database = OLDEST.database().await;
     let engine = start(&database).await;
     let now = UnixMillis(START);
@@ -158,7 +158,7 @@ async fn hosts_take_turns_whatever_is_due() {
         let jobs = record_first(&engine, outcomes.collect()).await;
         engine.release(jobs.iter().map(|job| (job.request_id, job.attempt)).collect()).await.unwrap();
     }
-    // More is due, and for longer, than a search looks at.
+    // More callbacks are due, and for longer, than a claim reads.
     pend(&database, "'busy.example'", 5_000, "- 60000").await;
     let mut turns: HashMap<String, usize> = HashMap::new();
     for _ in 0..12 {
@@ -166,15 +166,15 @@ async fn hosts_take_turns_whatever_is_due() {
             *turns.entry(job.callback_url.host_str().to_owned()).or_default() += 1;
         }
     }
-    // Of 24 each of six hosts had four; those of the busy one have no decision, and so make no jobs.
+    // Each of the six hosts had four of 24; those of the busy host have no decision, so they yield no jobs.
     assert_eq!(turns, hosts.map(|host| (host.to_owned(), 4)).into());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_search_with_nothing_due_writes_nothing() {
+async fn a_claim_with_nothing_due_writes_nothing() {
     let rig = PostgresHarness::new().await;
     rig.record(1, 100).await.unwrap();
-    // What writes is refused.
+    // Writes are refused.
     let name = rig.database.name();
     rig.database.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
     terminate(&rig).await;

@@ -75,7 +75,7 @@ async fn sizes_over_time() {
     let (engine, _) = postgres::PostgresStore::open(settings).await.unwrap();
     let began = Instant::now();
     let mut ticks = tokio::time::interval(PACE);
-    let (mut next, mut told) = (0, 0);
+    let (mut next, mut printed) = (0, 0);
     while began.elapsed().as_secs() < seconds {
         ticks.tick().await;
         record_and_report(&engine, &(next..next + BATCH).collect::<Vec<_>>()).await;
@@ -84,8 +84,8 @@ async fn sizes_over_time() {
             assert!(engine.claim(limits(64, 64)).await.unwrap().is_empty());
             engine.purge(retention).await.unwrap();
         }
-        if began.elapsed().as_secs() >= told {
-            told += 10;
+        if began.elapsed().as_secs() >= printed {
+            printed += 10;
             let size = async |table: &str| {
                 database
                     .number(&format!(

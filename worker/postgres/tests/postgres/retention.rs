@@ -1,4 +1,4 @@
-//! Partitions: cut ahead of time, dropped when all in them is old, and in nobody's way.
+//! Partitions: created ahead of time, dropped when all of their rows are old, and never blocking a worker.
 
 use chargegate_storage::reconcile::CountedStore as _;
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ async fn partitions_are_created_ahead_by_the_first_worker() {
     rig.database.age(Duration::from_secs(15)).await;
     let other = open(&rig.database.worker_url()).await;
     assert!((19..=30).contains(&rig.database.number(ahead).await));
-    // Many at once create each partition once, and none overlaps another.
+    // Concurrent workers create each partition once, and none overlaps another.
     rig.database.age(HOUR).await;
     let all = (0..8).map(|n| if n % 2 == 0 { rig.engine.clone() } else { other.clone() });
     let all: Vec<_> =
@@ -60,12 +60,12 @@ async fn partitions_are_created_ahead_by_the_first_worker() {
 async fn an_insert_never_fails_for_lack_of_a_partition() {
     let rig = PostgresHarness::new().await;
     rig.record(1, 2).await.unwrap();
-    // Everybody slept for an hour.
+    // No worker ran for an hour.
     rig.database.age(HOUR).await;
     let (one, two) = tokio::join!(rig.record(3, 2), rig.record(5, 2));
     assert_eq!([one.unwrap(), two.unwrap()].concat(), [RecordVerdict::Decided; 4]);
     assert_eq!(rig.decided().await, 6);
-    // Partitions stand an hour ahead, as where the server's clock was wrong and is put right.
+    // Partitions are an hour ahead, as after a correction of the server's clock.
     let rig = PostgresHarness::new().await;
     rig.record(1, 2).await.unwrap();
     rig.database.age_backwards(HOUR).await;
@@ -74,7 +74,7 @@ async fn an_insert_never_fails_for_lack_of_a_partition() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn old_partitions_are_dropped_and_nothing_of_them_is_left() {
+async fn old_partitions_are_dropped_completely() {
     let rig = PostgresHarness::new().await;
     for age in 0..3_u32 {
         deliver(&rig, age * 1000, 500).await;
@@ -98,7 +98,7 @@ async fn old_partitions_are_dropped_and_nothing_of_them_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_the_partition_of_a_pending_callback_waits_for_it() {
+async fn a_pending_callback_keeps_only_its_own_partition() {
     let rig = PostgresHarness::new().await;
     deliver(&rig, 0, 10).await;
     let pending = record_first(&rig.engine, outcomes(10, 1)).await.remove(0);
@@ -122,7 +122,7 @@ async fn only_the_partition_of_a_pending_callback_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_of_old_partitions_delays_retention_and_retention_delays_nobody() {
+async fn a_reader_of_old_partitions_delays_only_retention() {
     let rig = PostgresHarness::new().await;
     deliver(&rig, 0, 10).await;
     rig.database.age(HOUR).await;
@@ -150,15 +150,15 @@ async fn a_reader_of_old_partitions_delays_retention_and_retention_delays_nobody
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeat_and_retention_agree_on_a_request() {
-    // The repeat comes first, and locks the partition: retention waits for it and finds the callback opened again.
+    // The repeat is first and locks the partition: retention waits for it and finds the callback reopened.
     let rig = PostgresHarness::new().await;
     deliver(&rig, 1, 1).await;
     rig.database.age(HOUR).await;
     let mut repeat = rig.database.by_hand().await;
-    let mut held = repeat.begin().await.unwrap();
-    execute(&mut held, "SELECT lock_partitions(ARRAY(SELECT recorded_at FROM request))").await;
+    let mut locked = repeat.begin().await.unwrap();
+    execute(&mut locked, "SELECT lock_partitions(ARRAY(SELECT recorded_at FROM request))").await;
     execute(
-        &mut held,
+        &mut locked,
         "UPDATE attempt SET closed_at = NULL; \
          INSERT INTO callback SELECT recorded_at, clock(), 0, request_id, 1, 2, false, 'a.example' FROM request",
     )
@@ -166,31 +166,31 @@ async fn a_repeat_and_retention_agree_on_a_request() {
     let engine = rig.engine.clone();
     let purging = tokio::spawn(async move { engine.purge(HOUR / 2).await });
     wait_for_a_lock(&rig, || assert!(!purging.is_finished(), "retention does not wait for the repeat")).await;
-    held.commit().await.unwrap();
+    locked.commit().await.unwrap();
     purging.await.unwrap().unwrap();
     assert_eq!(rig.database.number("SELECT count(*) FROM request").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_repeat_waits_for_retention_and_is_decided_anew() {
+async fn a_repeat_waits_for_retention_and_is_decided_again() {
     let rig = PostgresHarness::new().await;
     deliver(&rig, 1, 1).await;
     rig.database.age(HOUR).await;
     rig.engine.purge(HOUR * 2).await.unwrap();
     let mut retention = rig.database.by_hand().await;
-    let mut passing = retention.begin().await.unwrap();
-    execute(&mut passing, "SELECT FROM time_partition FOR UPDATE").await;
+    let mut locked = retention.begin().await.unwrap();
+    execute(&mut locked, "SELECT FROM time_partition FOR UPDATE").await;
     let engine = rig.engine.clone();
     let repeat = tokio::spawn(async move { engine.record(&outcomes(1, 1)).await });
     wait_for_a_lock(&rig, || assert!(!repeat.is_finished(), "the repeat does not wait for retention")).await;
-    execute(&mut passing, "DELETE FROM request").await;
-    passing.commit().await.unwrap();
+    execute(&mut locked, "DELETE FROM request").await;
+    locked.commit().await.unwrap();
     // A request deleted meanwhile fails once as a repeat, and is then decided for the first time.
     unavailable(&repeat.await.unwrap());
     assert_eq!(rig.record(1, 1).await.unwrap(), [RecordVerdict::Decided]);
 }
 
-/// Waits until somebody waits for a lock in the rig's database.
+/// Waits until a session waits for a lock in the rig's database.
 async fn wait_for_a_lock(rig: &PostgresHarness, check: impl Fn()) {
     let waiting = "SELECT count(*) FROM pg_stat_activity \
          WHERE wait_event_type = 'Lock' AND datname = current_database()";
@@ -201,14 +201,14 @@ async fn wait_for_a_lock(rig: &PostgresHarness, check: impl Fn()) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_workers_keep_the_books_while_they_record_and_forget() {
+async fn totals_stay_exact_while_workers_record_and_purge() {
     let rig = PostgresHarness::new().await;
     let other = open(&rig.database.worker_url()).await;
     for n in 0..6 {
         deliver(&rig, n * 1000, 1000).await;
         rig.database.age(HOUR / 10).await;
     }
-    let forgetting: Vec<_> = [rig.engine.clone(), other.clone()]
+    let purging: Vec<_> = [rig.engine.clone(), other.clone()]
         .map(|engine| tokio::spawn(async move { while engine.purge(HOUR / 5).await.unwrap() {} }))
         .into();
     let mut totals = BTreeSet::new();
@@ -216,20 +216,20 @@ async fn many_workers_keep_the_books_while_they_record_and_forget() {
         other.record(&outcomes(100_000 + n * 10, 10)).await.unwrap();
         totals.insert(rig.decided().await);
     }
-    for one in forgetting {
+    for one in purging {
         one.await.unwrap();
     }
     purge(&rig, HOUR / 5).await;
-    // Never does a decision count twice or not at all, however far retention is.
+    // At every stage of retention each decision counts exactly once.
     assert_eq!(totals.into_iter().collect::<Vec<_>>(), (1..=20).map(|n| 6000 + n * 10).collect::<Vec<_>>());
     assert!(rig.database.number("SELECT count(*) FROM decision").await < 3000);
     assert_eq!(rig.decided().await, 6200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn partitions_that_cannot_be_cut_ahead_keep_no_callback_waiting() {
+async fn callbacks_are_claimed_while_partitions_cannot_be_created() {
     let rig = PostgresHarness::new().await;
-    // Slices of two seconds: half of that later a claim cuts ahead again.
+    // Partitions of two seconds: a claim creates new ones after half of that time.
     let narrow =
         PostgresSettings { retention: Duration::from_secs(16), ..settings(&rig.database.worker_url()) };
     let (engine, _) = PostgresStore::open(narrow).await.unwrap();
@@ -240,7 +240,7 @@ async fn partitions_that_cannot_be_cut_ahead_keep_no_callback_waiting() {
     loop {
         let claimed = Instant::now();
         engine.claim(limits(9, 9)).await.unwrap();
-        // It waited for the lock until that failed.
+        // The claim waited for the lock until the lock timeout.
         if claimed.elapsed() > Duration::from_millis(900) {
             break;
         }
@@ -250,7 +250,7 @@ async fn partitions_that_cannot_be_cut_ahead_keep_no_callback_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn decisions_since_a_moment_are_sought_among_those_recorded_since() {
+async fn a_since_filter_is_bounded_by_the_time_of_recording() {
     let rig = PostgresHarness::new().await;
     let now = rig.database.number("SELECT clock()").await;
     let since = UnixMillis(u64::try_from(now).unwrap());

@@ -6,7 +6,7 @@ use super::PostgresHarness;
 use crate::database::connect;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_workers_role_can_do_no_more_than_it_needs() {
+async fn the_workers_role_has_no_unneeded_privileges() {
     let rig = PostgresHarness::new().await;
     rig.record(1, 3).await.unwrap();
     let mut worker = connect(&rig.database.worker_url()).await;

@@ -11,7 +11,7 @@ use super::{open, outcomes};
 use crate::database::{connect, parsed};
 
 #[tokio::test]
-async fn a_standby_shows_decisions_and_keeps_no_books() {
+async fn a_standby_shows_decisions_and_refuses_totals() {
     let mut server = PostgresServer::start(&postgres_bin(), &[]).unwrap();
     migrate(&parsed(&server.url())).await.unwrap();
     let engine = open(&server.url()).await;
@@ -20,7 +20,7 @@ async fn a_standby_shows_decisions_and_keeps_no_books() {
     let folder: String =
         sqlx::query_scalar("SHOW data_directory").fetch_one(&mut connect(&server.url()).await).await.unwrap();
     server.stop().unwrap();
-    // It follows a primary that has nothing new.
+    // It follows a primary without new writes.
     std::fs::write(std::path::Path::new(&folder).join("standby.signal"), "").unwrap();
     server.restart().unwrap();
     let view = PostgresInspector::open(&parsed(&server.url())).await.unwrap();

@@ -15,19 +15,19 @@ async fn refused(url: &str) -> PostgresOpenError {
 }
 
 async fn check(url: &str, line: &str) {
-    let place = parsed(&OLDEST.url());
-    let place = format!("{place:?}");
-    let place = place.trim_start_matches("DatabaseUrl(").split('/').next().unwrap();
-    assert_eq!(refused(url).await.to_string(), line.replace("PLACE", place));
+    let location = parsed(&OLDEST.url());
+    let location = format!("{location:?}");
+    let location = location.trim_start_matches("DatabaseUrl(").split('/').next().unwrap();
+    assert_eq!(refused(url).await.to_string(), line.replace("PLACE", location));
 }
 
 #[tokio::test]
-async fn nobody_answers() {
+async fn an_unreachable_server_is_reported() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
     let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
     let line = format!("no PostgreSQL server answers at 127.0.0.1:{port}");
-    // It takes the connection and says nothing; then it is gone.
+    // The server accepts the connection and never responds; then it stops.
     assert_eq!(refused(&url).await.to_string(), line);
     drop(silent);
     assert_eq!(refused(&url).await.to_string(), line);
@@ -36,13 +36,13 @@ async fn nobody_answers() {
 }
 
 #[tokio::test]
-async fn a_user_is_not_let_in() {
+async fn a_rejected_user_is_reported() {
     let url = OLDEST.url().replace("postgres@", "nobody_of_ours@");
     check(&url, "the PostgreSQL server at PLACE rejects the user or the password").await;
 }
 
 #[tokio::test]
-async fn there_is_no_such_database() {
+async fn a_missing_database_is_reported() {
     check(
         &of_database(&OLDEST.url(), "no_database_of_ours"),
         "the PostgreSQL server at PLACE has no database no_database_of_ours",
@@ -51,14 +51,14 @@ async fn there_is_no_such_database() {
 }
 
 #[tokio::test]
-async fn there_is_no_connection_left() {
+async fn an_exhausted_connection_limit_is_reported() {
     let database = OLDEST.database().await;
     database.execute(&format!("ALTER DATABASE {} CONNECTION LIMIT 0", database.name())).await;
     check(&database.worker_url(), "the PostgreSQL server at PLACE has no connection left").await;
 }
 
 #[tokio::test]
-async fn the_server_is_too_old() {
+async fn a_server_that_is_too_old_is_reported() {
     let database = OLDEST.database().await;
     database
         .execute(&format!(
@@ -75,7 +75,7 @@ async fn the_server_is_too_old() {
 }
 
 #[tokio::test]
-async fn the_schema_is_missing() {
+async fn a_missing_schema_is_reported() {
     let database = OLDEST.empty_database().await;
     let line = "the database has schema version 0, and this program needs 1";
     check(&database.url(), line).await;
@@ -83,7 +83,7 @@ async fn the_schema_is_missing() {
 }
 
 #[tokio::test]
-async fn the_schema_is_newer() {
+async fn a_newer_schema_is_reported() {
     let database = OLDEST.database().await;
     database
         .execute("INSERT INTO _sqlx_migrations VALUES (2, 'chargegate: next', now(), true, '\\x00', 1)")
@@ -94,7 +94,7 @@ async fn the_schema_is_newer() {
 }
 
 #[tokio::test]
-async fn the_database_is_somebody_elses() {
+async fn a_foreign_database_is_reported() {
     let line = "the database has tables of another program";
     for theirs in [
         "CREATE TABLE public.orders (id integer)",
@@ -112,7 +112,7 @@ async fn the_database_is_somebody_elses() {
 }
 
 #[tokio::test]
-async fn the_database_takes_no_writes() {
+async fn a_read_only_database_is_reported() {
     let database = OLDEST.database().await;
     database
         .execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()))
@@ -124,7 +124,7 @@ async fn the_database_takes_no_writes() {
 }
 
 #[tokio::test]
-async fn the_user_lacks_privileges() {
+async fn missing_privileges_are_reported() {
     let line = "the user lacks privileges in the schema chargegate";
     for revoke in [
         "REVOKE USAGE ON SCHEMA chargegate FROM chargegate_worker",
@@ -138,7 +138,7 @@ async fn the_user_lacks_privileges() {
 }
 
 #[tokio::test]
-async fn what_puts_decisions_at_risk_is_warned_of() {
+async fn settings_that_risk_decisions_cause_warnings() {
     let server = PostgresServer::start(
         &postgres_bin(),
         &["fsync=off", "full_page_writes=off", "synchronous_commit=off"],
@@ -157,7 +157,7 @@ async fn what_puts_decisions_at_risk_is_warned_of() {
 }
 
 #[tokio::test]
-async fn migrating_twice_is_harmless_one_after_another_and_at_once() {
+async fn migrating_twice_is_harmless_in_sequence_and_concurrently() {
     for server in [&OLDEST, &NEXT] {
         let database = server.empty_database().await;
         let url = parsed(&database.url());
@@ -172,7 +172,7 @@ async fn migrating_twice_is_harmless_one_after_another_and_at_once() {
 }
 
 #[tokio::test]
-async fn a_migration_that_was_changed_is_refused() {
+async fn a_changed_migration_is_refused() {
     let database = OLDEST.database().await;
     database.execute("UPDATE _sqlx_migrations SET checksum = '\\x00'").await;
     let error = migrate(&parsed(&database.url())).await.unwrap_err();
@@ -186,7 +186,7 @@ async fn only_an_owner_may_migrate() {
     let error = migrate(&parsed(&database.worker_url())).await.unwrap_err();
     assert!(matches!(error, MigrateError::Denied(_)), "{error:?}");
     drop(role);
-    // A schema made for it is enough.
+    // A schema owned by the role is sufficient.
     database.execute("CREATE SCHEMA chargegate AUTHORIZATION chargegate_worker").await;
     assert_eq!(migrate(&parsed(&database.worker_url())).await.unwrap(), MigrationResult { from: 0, to: 1 });
     execute(&mut connect(&database.worker_url()).await, "SELECT chargegate.create_partitions(1000)").await;

@@ -1,4 +1,4 @@
-//! The store suite, on the oldest server that is supported and on a recent one.
+//! The store suite on the oldest supported server and on a recent one.
 
 use chargegate_storage::reconcile::CountedStore as _;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use chargegate_storage::conformance::stores::{
 
 use crate::database::{TestDatabase, TestServer, parsed};
 
-struct Aging {
+struct PostgresStoreBackend {
     engine: PostgresStore,
     database: TestDatabase,
 }
 
 #[async_trait]
-impl StoreBackend for Aging {
+impl StoreBackend for PostgresStoreBackend {
     async fn age(&self, by: Duration) {
         self.database.age(by).await;
     }
@@ -28,7 +28,7 @@ impl StoreBackend for Aging {
     }
 }
 
-/// The workers have the role that the documentation gives them.
+/// Returns a fixture whose workers have the documented role.
 async fn fixture(server: &TestServer) -> StoreFixture {
     let clock = ManualClock::at(START);
     let database = server.database().await;
@@ -46,7 +46,7 @@ async fn fixture(server: &TestServer) -> StoreFixture {
         view: Arc::new(engine.inspector()),
         clock,
         lease,
-        backend: Box::new(Aging { engine, database }),
+        backend: Box::new(PostgresStoreBackend { engine, database }),
     }
 }
 

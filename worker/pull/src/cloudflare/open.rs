@@ -146,7 +146,7 @@ pub(super) fn whole(number: f64) -> u64 {
 mod tests {
     use super::*;
 
-    fn weighed(settings: &str, consumers: &str) -> Result<Vec<CloudflareWarning>, CloudflareOpenError> {
+    fn warnings_for(settings: &str, consumers: &str) -> Result<Vec<CloudflareWarning>, CloudflareOpenError> {
         let queue = format!(r#"{{"queue_name":"jobs","settings":{settings},"consumers":{consumers}}}"#);
         weigh(serde_json::from_str(&queue).unwrap())
     }
@@ -160,12 +160,12 @@ mod tests {
     #[test]
     fn a_queue_that_keeps_messages_needs_no_warning() {
         let settings = r#"{"delivery_delay":0,"delivery_paused":false,"message_retention_period":86400}"#;
-        assert_eq!(weighed(settings, &consumer(20)).unwrap(), []);
-        assert_eq!(weighed("{}", &consumer(100)).unwrap(), []);
+        assert_eq!(warnings_for(settings, &consumer(20)).unwrap(), []);
+        assert_eq!(warnings_for("{}", &consumer(100)).unwrap(), []);
     }
 
     #[test]
-    fn each_risk_is_named_with_the_command_that_mends_it() {
+    fn each_warning_names_the_command_that_fixes_it() {
         let queue = || "jobs".to_owned();
         let expected = [
             CloudflareWarning::FewRetries { queue: queue(), max_retries: 19, needed: 20 },
@@ -174,11 +174,11 @@ mod tests {
             CloudflareWarning::Paused { queue: queue() },
         ];
         let settings = r#"{"delivery_delay":1,"delivery_paused":true,"message_retention_period":86399}"#;
-        assert_eq!(weighed(settings, &consumer(19)).unwrap(), expected);
+        assert_eq!(warnings_for(settings, &consumer(19)).unwrap(), expected);
         let no_dead = [CloudflareWarning::NoDeadLetterQueue { queue: queue() }];
         for dead in ["null", r#""""#] {
             let consumers = format!(r#"[{{"type":"http_pull","dead_letter_queue":{dead}}}]"#);
-            assert_eq!(weighed("{}", &consumers).unwrap(), no_dead);
+            assert_eq!(warnings_for("{}", &consumers).unwrap(), no_dead);
         }
         for warning in expected.iter().chain(&no_dead) {
             let text = warning.to_string();
@@ -187,9 +187,9 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_nobody_can_pull_is_refused() {
+    fn a_queue_without_a_pull_consumer_is_refused() {
         for consumers in ["[]", r#"[{"type":"worker"}]"#] {
-            let error = weighed("{}", consumers).unwrap_err().to_string();
+            let error = warnings_for("{}", consumers).unwrap_err().to_string();
             assert!(error.contains("consumer http add jobs"), "{error}");
         }
     }

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_map_of_warnings_says_that_leases_did_not_end() {
+    fn only_a_map_of_warnings_reports_failed_receipts() {
         let [known, unknown] = ["known", "unknown"].map(|lease| LeaseReceipt::from(lease.to_owned()));
         for settled in [
             "null",

@@ -18,12 +18,12 @@ fn keys(messages: &[LeasedMessage]) -> Vec<MessageKey> {
     messages.iter().map(|message| message.key.clone()).collect()
 }
 
-/// Leases until `count` messages came.
+/// Leases until `count` messages were delivered.
 async fn lease(engine: &PullEngine<FakePullService>, count: usize) -> Vec<LeasedMessage> {
     let end = Instant::now() + LONG * 10;
     let mut all = Vec::new();
     while all.len() < count {
-        assert!(Instant::now() < end, "{} of {count} came", all.len());
+        assert!(Instant::now() < end, "{} of {count} messages were delivered", all.len());
         all.extend(engine.lease(count - all.len(), LONG).await.unwrap_or_default());
     }
     all

@@ -18,7 +18,7 @@ async fn emulator() -> CloudflareEmulator {
     CloudflareEmulator::start(emulated()).await.unwrap()
 }
 
-/// Settings under which tests need not wait for long.
+/// Returns settings with short waits.
 fn quick(emulator: &CloudflareEmulator) -> CloudflareSettings {
     let message_lease = Duration::from_secs(3);
     CloudflareSettings { message_lease, idle_pause: Duration::from_millis(250), ..settings(emulator) }
@@ -32,7 +32,7 @@ fn view(emulator: &CloudflareEmulator) -> EmulatedQueueSnapshot {
     emulator.queue(QUEUE).unwrap()
 }
 
-/// Waits until `so` gives something.
+/// Waits until `so` returns a value.
 async fn eventually<T>(what: &str, mut so: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE * 6;
     loop {

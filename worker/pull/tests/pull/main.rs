@@ -1,4 +1,4 @@
-//! The queue suite on Amazon SQS and Cloudflare Queues, and what only these can suffer.
+//! The queue suite on Amazon SQS and Cloudflare Queues, and faults specific to them.
 #![cfg(test)]
 
 mod cloudflare;

@@ -5,7 +5,7 @@ use crate::EnqueueFailure;
 use crate::open::Tuning;
 use chargegate_storage::{QueueError, StoreError};
 
-async fn small(pages: u32) -> (TempDir, SqliteEngine) {
+async fn open_small(pages: u32) -> (TempDir, SqliteEngine) {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::at(START);
     let tuning = Tuning { max_page_count: Some(pages), ..Tuning::default() };
@@ -15,39 +15,39 @@ async fn small(pages: u32) -> (TempDir, SqliteEngine) {
     (folder, engine)
 }
 
-/// Enqueues until the database is full; returns the number of messages that fitted.
+/// Enqueues until the database is full; returns the number of accepted messages.
 async fn fill(engine: &SqliteEngine) -> usize {
-    for taken in 0..10_000 {
+    for accepted in 0..10_000 {
         match engine.enqueue("x".repeat(1000)).await {
             Ok(()) => {}
-            Err(EnqueueFailure::Full) => return taken,
+            Err(EnqueueFailure::Full) => return accepted,
             Err(other) => panic!("{other}"),
         }
     }
-    panic!("the database takes any number of messages")
+    panic!("the database is never full")
 }
 
 #[tokio::test]
-async fn a_full_database_refuses_and_goes_on_once_there_is_room() {
-    let (_folder, engine) = small(60).await;
-    let taken = fill(&engine).await;
-    assert!(taken > 10, "{taken}");
-    assert_eq!(engine.depth().await.unwrap().waiting, u64::try_from(taken).unwrap());
+async fn a_full_database_refuses_messages_until_space_is_freed() {
+    let (_folder, engine) = open_small(60).await;
+    let accepted = fill(&engine).await;
+    assert!(accepted > 10, "{accepted}");
+    assert_eq!(engine.depth().await.unwrap().waiting, u64::try_from(accepted).unwrap());
     assert!(matches!(engine.enqueue("x".repeat(5000)).await, Err(EnqueueFailure::Full)));
 
-    let leased = engine.lease(taken, NO_WAIT).await.unwrap();
-    assert_eq!(leased.len(), taken);
-    let half = leased.into_iter().take(taken / 2).map(|message| message.key).collect();
+    let leased = engine.lease(accepted, NO_WAIT).await.unwrap();
+    assert_eq!(leased.len(), accepted);
+    let half = leased.into_iter().take(accepted / 2).map(|message| message.key).collect();
     engine.ack(half).await.unwrap();
     engine.enqueue("x".repeat(1000)).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_frees_room_does_not_fail_with_what_needs_it() {
-    let (_folder, engine) = small(60).await;
-    let taken = fill(&engine).await;
-    let leased = engine.lease(taken, NO_WAIT).await.unwrap();
-    // All of these are in the channel before the writer's task runs again: one group.
+async fn acks_succeed_in_a_batch_whose_enqueues_fail() {
+    let (_folder, engine) = open_small(60).await;
+    let accepted = fill(&engine).await;
+    let leased = engine.lease(accepted, NO_WAIT).await.unwrap();
+    // All of these are in the channel before the writer's task runs again: one batch.
     let callers = leased.into_iter().map(|message| {
         let body = "x".repeat(16_000);
         let engine = &engine;
@@ -62,7 +62,7 @@ async fn what_frees_room_does_not_fail_with_what_needs_it() {
 
 #[tokio::test]
 async fn a_full_database_records_nothing_of_a_batch() {
-    let (folder, engine) = small(60).await;
+    let (folder, engine) = open_small(60).await;
     fill(&engine).await;
     let outcomes: Vec<_> =
         (1..=500).map(|n| decided(&n.to_string(), message(n, "a.example"), UnixMillis(START))).collect();
@@ -79,53 +79,53 @@ async fn a_full_database_records_nothing_of_a_batch() {
 }
 
 #[tokio::test]
-async fn a_failing_file_fails_its_callers_and_then_works_again() {
-    let bench = Bench::new().await;
-    bench.enqueue("a").await;
-    bench.execute("ALTER TABLE queue RENAME TO hidden").await;
-    let failed = bench.engine.enqueue("b".to_owned()).await;
+async fn a_failing_database_fails_its_callers_and_then_recovers() {
+    let harness = SqliteHarness::new().await;
+    harness.enqueue("a").await;
+    harness.execute("ALTER TABLE queue RENAME TO hidden").await;
+    let failed = harness.engine.enqueue("b".to_owned()).await;
     assert!(matches!(failed, Err(EnqueueFailure::Unavailable(_))), "{failed:?}");
-    assert!(matches!(bench.engine.lease(1, NO_WAIT).await, Err(QueueError::Unavailable(_))));
-    bench.execute("ALTER TABLE hidden RENAME TO queue").await;
-    bench.enqueue("c").await;
-    let bodies: Vec<Vec<u8>> = bench.lease(10).await.into_iter().map(|message| message.body).collect();
+    assert!(matches!(harness.engine.lease(1, NO_WAIT).await, Err(QueueError::Unavailable(_))));
+    harness.execute("ALTER TABLE hidden RENAME TO queue").await;
+    harness.enqueue("c").await;
+    let bodies: Vec<Vec<u8>> = harness.lease(10).await.into_iter().map(|message| message.body).collect();
     assert_eq!(bodies, [b"a", b"c"]);
-    assert_eq!(bench.engine.depth().await.unwrap().waiting, 2);
+    assert_eq!(harness.engine.depth().await.unwrap().waiting, 2);
 }
 
 #[tokio::test]
-async fn a_connection_that_lost_its_transaction_is_opened_again() {
-    let bench = Bench::new().await;
-    bench.enqueue("a").await;
-    bench
+async fn a_connection_that_lost_its_transaction_is_reopened() {
+    let harness = SqliteHarness::new().await;
+    harness.enqueue("a").await;
+    harness
         .execute("CREATE TRIGGER broken BEFORE INSERT ON queue BEGIN SELECT RAISE(ROLLBACK, 'broken'); END")
         .await;
     for _ in 0..3 {
-        let failed = bench.engine.enqueue("b".to_owned()).await;
+        let failed = harness.engine.enqueue("b".to_owned()).await;
         assert!(matches!(failed, Err(EnqueueFailure::Unavailable(_))), "{failed:?}");
     }
-    bench.execute("DROP TRIGGER broken").await;
-    bench.enqueue("c").await;
-    assert_eq!(keys(&bench.lease(10).await), ["1", "2"]);
-    assert_eq!(bench.engine.depth().await.unwrap().waiting, 2);
+    harness.execute("DROP TRIGGER broken").await;
+    harness.enqueue("c").await;
+    assert_eq!(keys(&harness.lease(10).await), ["1", "2"]);
+    assert_eq!(harness.engine.depth().await.unwrap().waiting, 2);
 }
 
 #[tokio::test]
 async fn concurrent_enqueues_share_commits() {
-    let bench = Bench::new().await;
-    let before = log_frames(&bench);
-    let callers = (0..200).map(|n| bench.engine.enqueue(n.to_string()));
+    let harness = SqliteHarness::new().await;
+    let before = log_frames(&harness);
+    let callers = (0..200).map(|n| harness.engine.enqueue(n.to_string()));
     for enqueued in futures_util::future::join_all(callers).await {
         enqueued.unwrap();
     }
-    // Alone, each would write two pages at least: the row's, and that of the counter.
-    let written = log_frames(&bench) - before;
+    // Alone, each would write at least two pages: that of the row, and that of the counter.
+    let written = log_frames(&harness) - before;
     assert!(written < 40, "{written} pages were written for 200 messages");
-    assert_eq!(bench.number("SELECT count(*) FROM queue").await, 200);
+    assert_eq!(harness.number("SELECT count(*) FROM queue").await, 200);
 }
 
-/// Pages in the write-ahead log.
-fn log_frames(bench: &Bench) -> u64 {
-    let bytes = std::fs::metadata(bench.data_dir().join("chargegate.db-wal")).unwrap().len();
+/// Returns the number of pages in the write-ahead log.
+fn log_frames(harness: &SqliteHarness) -> u64 {
+    let bytes = std::fs::metadata(harness.data_dir().join("chargegate.db-wal")).unwrap().len();
     bytes.saturating_sub(32) / (4096 + 24)
 }

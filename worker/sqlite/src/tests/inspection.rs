@@ -3,18 +3,18 @@
 use super::*;
 use crate::{SqliteInspector, SqliteOpenError};
 
-async fn three(bench: &Bench) {
+async fn decide_three(harness: &SqliteHarness) {
     for n in 1..=3 {
-        let job = bench.decide(n, "a.example").await;
+        let job = harness.decide(n, "a.example").await;
         if n == 2 {
-            bench.give_up(&job).await;
+            harness.give_up(&job).await;
         }
-        bench.clock.advance(Duration::from_secs(1));
+        harness.clock.advance(Duration::from_secs(1));
     }
 }
 
 #[tokio::test]
-async fn a_folder_without_a_database_is_named() {
+async fn the_error_names_a_folder_without_a_database() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("nowhere");
     let error = SqliteInspector::open(&missing).await.unwrap_err();
@@ -24,9 +24,9 @@ async fn a_folder_without_a_database_is_named() {
 }
 
 #[tokio::test]
-async fn a_view_cannot_write() {
-    let bench = Bench::new().await;
-    three(&bench).await;
-    let readers = crate::open::open_readers(bench.data_dir()).await.unwrap();
+async fn an_inspector_cannot_write() {
+    let harness = SqliteHarness::new().await;
+    decide_three(&harness).await;
+    let readers = crate::open::open_readers(harness.data_dir()).await.unwrap();
     sqlx::query("DELETE FROM decision").execute(&readers).await.unwrap_err();
 }

@@ -4,42 +4,42 @@ use super::*;
 use chargegate_storage::SystemClock;
 
 #[tokio::test]
-async fn an_acknowledged_message_is_gone() {
-    let mut bench = Bench::new().await;
-    bench.enqueue("a").await;
-    let leased = bench.lease(1).await;
+async fn an_acknowledged_message_is_deleted() {
+    let mut harness = SqliteHarness::new().await;
+    harness.enqueue("a").await;
+    let leased = harness.lease(1).await;
     let keys: Vec<MessageKey> = leased.into_iter().map(|message| message.key).collect();
-    bench.engine.ack(keys.clone()).await.unwrap();
-    bench.engine.ack(keys).await.unwrap();
-    bench.engine.ack(vec![MessageKey::from("another engine's".to_owned())]).await.unwrap();
-    bench.reopen().await;
-    assert!(bench.lease(1).await.is_empty());
+    harness.engine.ack(keys.clone()).await.unwrap();
+    harness.engine.ack(keys).await.unwrap();
+    harness.engine.ack(vec![MessageKey::from("another engine's".to_owned())]).await.unwrap();
+    harness.reopen().await;
+    assert!(harness.lease(1).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_released_message_comes_at_once_and_its_delivery_does_not_count() {
-    let bench = Bench::new().await;
-    bench.enqueue("a").await;
-    let leased = bench.lease(1).await;
+async fn a_released_message_is_redelivered_at_once_and_not_counted() {
+    let harness = SqliteHarness::new().await;
+    harness.enqueue("a").await;
+    let leased = harness.lease(1).await;
     for _ in 0..2 {
-        Queue::release(&bench.engine, vec![leased[0].key.clone()]).await.unwrap();
+        Queue::release(&harness.engine, vec![leased[0].key.clone()]).await.unwrap();
     }
-    assert_eq!(bench.lease(1).await[0].deliveries, 1);
-    bench.clock.advance(Duration::from_secs(30));
-    let leased = bench.lease(1).await;
-    Queue::release(&bench.engine, vec![leased[0].key.clone()]).await.unwrap();
-    assert_eq!(bench.lease(1).await[0].deliveries, 2, "those before it count");
+    assert_eq!(harness.lease(1).await[0].deliveries, 1);
+    harness.clock.advance(Duration::from_secs(30));
+    let leased = harness.lease(1).await;
+    Queue::release(&harness.engine, vec![leased[0].key.clone()]).await.unwrap();
+    assert_eq!(harness.lease(1).await[0].deliveries, 2, "earlier deliveries count");
 }
 
 #[tokio::test]
-async fn a_lease_ends_when_its_time_is_over() {
-    let bench = Bench::new().await;
-    bench.enqueue("a").await;
-    bench.lease(1).await;
-    bench.clock.advance(Duration::from_millis(29_999));
-    assert!(bench.lease(1).await.is_empty());
-    bench.clock.advance(Duration::from_millis(1));
-    assert_eq!(bench.lease(1).await[0].deliveries, 2);
+async fn a_lease_ends_after_its_exact_duration() {
+    let harness = SqliteHarness::new().await;
+    harness.enqueue("a").await;
+    harness.lease(1).await;
+    harness.clock.advance(Duration::from_millis(29_999));
+    assert!(harness.lease(1).await.is_empty());
+    harness.clock.advance(Duration::from_millis(1));
+    assert_eq!(harness.lease(1).await[0].deliveries, 2);
 }
 
 #[tokio::test]
@@ -54,16 +54,16 @@ async fn a_waiting_lease_gets_the_message_whose_lease_ends() {
 }
 
 #[tokio::test]
-async fn a_caller_that_stops_waiting_harms_nobody() {
-    let bench = Bench::new().await;
+async fn a_cancelled_enqueue_affects_no_other_caller() {
+    let harness = SqliteHarness::new().await;
     for _ in 0..20 {
-        let mut given_up = Box::pin(bench.engine.enqueue("dropped".to_owned()));
+        let mut given_up = Box::pin(harness.engine.enqueue("dropped".to_owned()));
         assert!(futures_util::poll!(&mut given_up).is_pending());
         drop(given_up);
-        bench.enqueue("kept").await;
+        harness.enqueue("kept").await;
     }
-    let leased = bench.lease(100).await;
+    let leased = harness.lease(100).await;
     assert_eq!(leased.iter().filter(|message| message.body == b"kept").count(), 20);
-    let waiting = bench.engine.depth().await.unwrap().waiting;
+    let waiting = harness.engine.depth().await.unwrap().waiting;
     assert_eq!(waiting, u64::try_from(leased.len()).unwrap());
 }

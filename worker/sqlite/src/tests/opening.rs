@@ -1,4 +1,4 @@
-//! Opening a data folder, and refusing one.
+//! Opening a data folder, and reasons to refuse one.
 
 use sqlx::sqlite::SqliteSynchronous;
 
@@ -6,18 +6,18 @@ use super::*;
 use crate::open::Tuning;
 use crate::{SqliteInspector, SqliteOpenError};
 
-async fn refusal(bench: &Bench) -> SqliteOpenError {
-    SqliteEngine::open(bench.data_dir(), SqliteSettings::default(), bench.effects()).await.unwrap_err()
+async fn open_error(harness: &SqliteHarness) -> SqliteOpenError {
+    SqliteEngine::open(harness.data_dir(), SqliteSettings::default(), harness.effects()).await.unwrap_err()
 }
 
 #[tokio::test]
-async fn a_folder_in_use_is_refused_until_it_is_closed() {
-    let bench = Bench::new().await;
-    let error = refusal(&bench).await;
+async fn a_folder_in_use_is_refused_until_its_engine_is_closed() {
+    let harness = SqliteHarness::new().await;
+    let error = open_error(&harness).await;
     assert!(matches!(error, SqliteOpenError::InUse { .. }));
     assert!(error.to_string().contains("in use by another process"));
-    bench.engine.close().await;
-    SqliteEngine::open(bench.data_dir(), SqliteSettings::default(), bench.effects()).await.unwrap();
+    harness.engine.close().await;
+    SqliteEngine::open(harness.data_dir(), SqliteSettings::default(), harness.effects()).await.unwrap();
 }
 
 #[cfg(unix)]
@@ -52,7 +52,7 @@ async fn a_file_that_would_not_be_synced_is_refused() {
 }
 
 #[tokio::test]
-async fn somebody_elses_file_is_refused_and_left_alone() {
+async fn a_foreign_file_is_refused_and_not_changed() {
     for content in [&b"not a database, but long enough to be looked at as one: it has more than 100 bytes of text in it, see"[..], b"x"] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("chargegate.db");
@@ -65,7 +65,7 @@ async fn somebody_elses_file_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn another_programs_database_is_refused_and_left_alone() {
+async fn a_foreign_database_is_refused_and_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("chargegate.db");
     let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
@@ -81,34 +81,34 @@ async fn another_programs_database_is_refused_and_left_alone() {
 
 #[tokio::test]
 async fn a_newer_schema_is_refused() {
-    let bench = Bench::new().await;
-    bench.engine.close().await;
-    bench.execute("PRAGMA user_version = 99").await;
-    assert!(matches!(refusal(&bench).await, SqliteOpenError::Newer { found: 99, .. }));
+    let harness = SqliteHarness::new().await;
+    harness.engine.close().await;
+    harness.execute("PRAGMA user_version = 99").await;
+    assert!(matches!(open_error(&harness).await, SqliteOpenError::Newer { found: 99, .. }));
     assert!(matches!(
-        SqliteInspector::open(bench.data_dir()).await,
+        SqliteInspector::open(harness.data_dir()).await,
         Err(SqliteOpenError::Newer { found: 99, .. })
     ));
 }
 
 #[tokio::test]
 async fn a_restart_ends_every_lease() {
-    let mut bench = Bench::new().await;
-    bench.decide(1, "a.example").await;
-    bench.enqueue("a").await;
-    bench.lease(1).await;
-    bench.reopen().await;
-    assert_eq!(bench.lease(1).await[0].deliveries, 2);
-    let claimed = bench.claim(limits(10, 10)).await;
+    let mut harness = SqliteHarness::new().await;
+    harness.decide(1, "a.example").await;
+    harness.enqueue("a").await;
+    harness.lease(1).await;
+    harness.reopen().await;
+    assert_eq!(harness.lease(1).await[0].deliveries, 2);
+    let claimed = harness.claim(limits(10, 10)).await;
     assert_eq!(claimed[0].attempt, attempt(2));
 }
 
 #[tokio::test]
-async fn a_restart_brings_no_retry_forward() {
-    let mut bench = Bench::new().await;
-    let job = bench.decide(1, "a.example").await;
+async fn a_restart_makes_no_retry_due_early() {
+    let mut harness = SqliteHarness::new().await;
+    let job = harness.decide(1, "a.example").await;
     let next = AfterAttempt::Retry { after: Duration::from_secs(5) };
-    bench.report(&job, AttemptResult::Unreachable, next).await;
-    bench.reopen().await;
-    assert!(bench.claim(limits(10, 10)).await.is_empty());
+    harness.report(&job, AttemptResult::Unreachable, next).await;
+    harness.reopen().await;
+    assert!(harness.claim(limits(10, 10)).await.is_empty());
 }

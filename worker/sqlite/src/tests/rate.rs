@@ -14,19 +14,19 @@ fn body(request: u32) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
 async fn rate_of_enqueues() {
-    let bench = Bench::new().await;
+    let harness = SqliteHarness::new().await;
     let began = Instant::now();
-    enqueue_all(&bench).await;
+    enqueue_all(&harness).await;
     print_rate("enqueue", began);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
 async fn rate_of_full_cycles() {
-    let bench = Bench::new().await;
+    let harness = SqliteHarness::new().await;
     let began = Instant::now();
-    let workers: Vec<_> = (0..4).map(|_| tokio::spawn(work(bench.engine.clone()))).collect();
-    enqueue_all(&bench).await;
+    let workers: Vec<_> = (0..4).map(|_| tokio::spawn(work(harness.engine.clone()))).collect();
+    enqueue_all(&harness).await;
     let mut done = 0;
     for worker in workers {
         done += worker.await.unwrap();
@@ -34,14 +34,14 @@ async fn rate_of_full_cycles() {
     assert_eq!(done, usize::try_from(MESSAGES).unwrap());
     print_rate("enqueue + lease + record + acknowledge + report", began);
     let began = Instant::now();
-    assert!(bench.engine.inspector().reconcile().await.unwrap().balanced());
+    assert!(harness.engine.inspector().reconcile().await.unwrap().balanced());
     println!("reconcile of {MESSAGES}: {:?}", began.elapsed());
 }
 
-async fn enqueue_all(bench: &Bench) {
+async fn enqueue_all(harness: &SqliteHarness) {
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {
-            let engine = bench.engine.clone();
+            let engine = harness.engine.clone();
             tokio::spawn(async move {
                 for n in (caller..MESSAGES).step_by(usize::try_from(CALLERS).unwrap()) {
                     engine.enqueue(body(n)).await.unwrap();

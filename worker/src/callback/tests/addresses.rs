@@ -1,4 +1,4 @@
-//! Which addresses are called: judged at connect time, literal or resolved.
+//! Addresses are checked when connecting, whether literal or resolved.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use chargegate_storage::testing::HostileServer;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// One attempt at `host`, at the port of a receiver on 127.0.0.1 that answers 200: what it came to, how many
-/// connections the receiver saw, and which names were looked up.
+/// Makes one attempt at `host`, at the port of a receiver on 127.0.0.1 that answers 200; returns the result, the
+/// number of connections to the receiver, and the names that were resolved.
 async fn attempt(host: &str, allowed: &str, resolver: FakeResolver) -> (AttemptResult, usize, Vec<String>) {
     let peer = HostileServer::answering(OK).await;
     let resolver = Arc::new(resolver);
@@ -35,7 +35,7 @@ async fn an_allowed_literal_is_called_and_never_looked_up() {
 }
 
 #[tokio::test]
-async fn a_name_for_a_forbidden_address_is_blocked() {
+async fn a_name_with_only_forbidden_addresses_is_blocked() {
     for address in ["127.0.0.1", "::ffff:127.0.0.1", "::1", "10.0.0.1", "169.254.169.254", "fd00::1"] {
         let resolver = FakeResolver::default().with("a.example", &[&[address]]);
         let found = attempt("a.example", "", resolver).await;
@@ -46,7 +46,7 @@ async fn a_name_for_a_forbidden_address_is_blocked() {
 }
 
 #[tokio::test]
-async fn a_name_with_a_forbidden_and_an_allowed_address_goes_to_the_allowed_one() {
+async fn only_the_allowed_address_of_a_name_is_called() {
     for addresses in [["127.0.0.2", "127.0.0.1"], ["127.0.0.1", "127.0.0.2"]] {
         let allowed = HostileServer::answering(OK).await;
         let forbidden =
@@ -60,7 +60,7 @@ async fn a_name_with_a_forbidden_and_an_allowed_address_goes_to_the_allowed_one(
 }
 
 #[tokio::test]
-async fn an_address_that_refuses_is_followed_by_the_next() {
+async fn the_next_address_is_tried_after_a_refused_connection() {
     let resolver = FakeResolver::default().with("a.example", &[&["127.0.0.9", "127.0.0.1"]]);
     assert_eq!(attempt("a.example", "127.0.0.0/8", resolver).await.0, AttemptResult::Answered(200));
 }
@@ -74,7 +74,7 @@ async fn a_name_without_addresses_is_unresolved() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_bound_anew_is_judged_anew() {
+async fn a_name_that_resolves_differently_is_checked_again() {
     let allowed = HostileServer::answering(OK).await;
     let forbidden = HostileServer::start_at(([127, 0, 0, 2], allowed.port()).into(), async |_, _| ()).await;
     let answers: [&[&str]; 3] = [&["127.0.0.1"], &["127.0.0.2"], &["127.0.0.1"]];
@@ -91,7 +91,7 @@ async fn a_name_that_is_bound_anew_is_judged_anew() {
 
 #[tokio::test]
 async fn two_names_never_share_a_connection() {
-    // The second name may point anywhere: that the first one's connection is open says nothing about it.
+    // The second name may have other addresses, so it must not use the open connection of the first.
     let peer = HostileServer::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let resolver = FakeResolver::default().with("a.example", &[&["127.0.0.1"]]);
     let resolver = Arc::new(resolver.with("b.example", &[&["10.0.0.1"]]));

@@ -1,4 +1,4 @@
-//! Connections that no attempt has: openings whose request no longer needs them, and idle ones.
+//! Connections without an attempt: connection attempts that are no longer needed, and idle connections.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,15 +15,15 @@ use super::{CallbackClient, HostResolver, KEPT, LONG, client, job};
 use chargegate_storage::store::AttemptResult;
 use chargegate_storage::testing::{HostileServer, eventually, read_request};
 
-/// Answers the first look-up; the others never end, and report when they are abandoned.
+/// Answers the first lookup; the others never end, and report when they are dropped.
 struct OnceResolver {
     asked: AtomicUsize,
     given_up: mpsc::UnboundedSender<()>,
 }
 
-struct TellOnDrop(mpsc::UnboundedSender<()>);
+struct NotifyOnDrop(mpsc::UnboundedSender<()>);
 
-impl Drop for TellOnDrop {
+impl Drop for NotifyOnDrop {
     fn drop(&mut self) {
         let _ = self.0.send(());
     }
@@ -33,7 +33,7 @@ impl Drop for TellOnDrop {
 impl HostResolver for OnceResolver {
     async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
         if self.asked.fetch_add(1, Ordering::SeqCst) > 0 {
-            let _given_up = TellOnDrop(self.given_up.clone());
+            let _given_up = NotifyOnDrop(self.given_up.clone());
             return std::future::pending().await;
         }
         Ok(vec![[127, 0, 0, 1].into()])
@@ -41,7 +41,7 @@ impl HostResolver for OnceResolver {
 }
 
 #[tokio::test]
-async fn an_opening_that_nobody_needs_any_more_ends_too() {
+async fn a_connection_attempt_that_is_no_longer_needed_ends() {
     let answer = Arc::new(Notify::new());
     let wait = Arc::clone(&answer);
     let peer = HostileServer::start(move |mut stream, _| {
@@ -54,7 +54,7 @@ async fn an_opening_that_nobody_needs_any_more_ends_too() {
         }
     })
     .await;
-    let (given_up, mut told) = mpsc::unbounded_channel();
+    let (given_up, mut abandoned) = mpsc::unbounded_channel();
     let resolver = Arc::new(OnceResolver { asked: AtomicUsize::new(0), given_up });
     let client = CallbackClient::new(
         AddressPolicy::allowing("127.0.0.1").unwrap(),
@@ -76,12 +76,15 @@ async fn an_opening_that_nobody_needs_any_more_ends_too() {
     answer.notify_one();
     assert_eq!(first.await.unwrap(), AttemptResult::Answered(200));
     answer.notify_one();
-    assert_eq!(second.await.unwrap(), AttemptResult::Answered(200), "over the first one's connection");
-    tokio::time::timeout(LONG, told.recv()).await.expect("the second opening was left behind").unwrap();
+    assert_eq!(second.await.unwrap(), AttemptResult::Answered(200), "over the connection of the first");
+    tokio::time::timeout(LONG, abandoned.recv())
+        .await
+        .expect("the second connection attempt did not end")
+        .unwrap();
 }
 
 #[tokio::test]
-async fn as_many_connections_are_kept_as_told() {
+async fn idle_connections_are_kept_up_to_the_limit() {
     const AT_ONCE: usize = KEPT + 2;
     let (all_there, closed) = (Arc::new(Barrier::new(AT_ONCE)), Arc::new(AtomicUsize::new(0)));
     let (meeting, ends) = (Arc::clone(&all_there), Arc::clone(&closed));

@@ -1,4 +1,4 @@
-//! Requests as a receiver sees them, and the meaning of its status.
+//! Requests as a receiver gets them, and the results of its status.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use chargegate_storage::store::AttemptResult;
 use chargegate_storage::testing::{HostileServer, read_request};
 
 #[tokio::test]
-async fn the_request_is_the_contracts_to_the_byte() {
-    let (tell, mut told) = mpsc::unbounded_channel();
+async fn the_request_matches_the_contract_byte_for_byte() {
+    let (sender, mut received) = mpsc::unbounded_channel();
     let peer = HostileServer::start(move |mut stream, _| {
-        let tell = tell.clone();
+        let sender = sender.clone();
         async move {
-            let _ = tell.send(read_request(&mut stream).await.unwrap());
+            let _ = sender.send(read_request(&mut stream).await.unwrap());
             let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await;
         }
     })
@@ -25,7 +25,7 @@ async fn the_request_is_the_contracts_to_the_byte() {
     let attempt = client(LONG).post(&job, Some(trace())).await;
     assert_eq!((attempt.result, attempt.retry_after), (AttemptResult::Answered(204), None));
 
-    let request = told.recv().await.unwrap();
+    let request = received.recv().await.unwrap();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     let (line, headers) = head.split_once("\r\n").unwrap();
     assert_eq!(line, "POST /done;v=1?key=a%20b&x= HTTP/1.1");
@@ -50,7 +50,7 @@ async fn the_request_is_the_contracts_to_the_byte() {
 }
 
 #[tokio::test]
-async fn a_status_is_passed_on_with_the_wait_asked_for() {
+async fn a_status_is_returned_with_the_requested_wait() {
     for (head, status, wait) in [
         ("200 OK", 200, None),
         ("202 Accepted", 202, None),

@@ -1,4 +1,4 @@
-//! Receivers that refuse, hang, pour and babble.
+//! Receivers that refuse, hang, or send endless or malformed responses.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use super::{LONG, SHORT, client, job};
 use chargegate_storage::store::AttemptResult;
 use chargegate_storage::testing::{HostileServer, read_request};
 
-/// What sockets and client may buffer of what a peer pours, with ample room; without a cap, a peer pours
-/// gigabytes before the deadline.
-const BOUND: usize = 64 * 1024 * 1024;
+/// Generous bound of the bytes that sockets and client buffer; without a cap, a peer sends gigabytes before the
+/// deadline.
+const BUFFER_BOUND: usize = 64 * 1024 * 1024;
 
-/// Until a test whose deadline is not kept fails instead of hanging.
-const GRACE: Duration = Duration::from_secs(20);
+/// Time after which a test whose deadline does not work fails instead of hanging.
+const HANG_TIMEOUT: Duration = Duration::from_secs(20);
 
 async fn post(port: u16, deadline: Duration) -> AttemptResult {
     let (client, job) = (client(deadline), job(1, &format!("http://127.0.0.1:{port}/")));
-    let attempt = tokio::time::timeout(deadline + GRACE, client.post(&job, None));
-    attempt.await.expect("the deadline is not kept").result
+    let attempt = tokio::time::timeout(deadline + HANG_TIMEOUT, client.post(&job, None));
+    attempt.await.expect("the deadline did not end the attempt").result
 }
 
 #[tokio::test]
@@ -27,25 +27,25 @@ async fn a_receiver_that_refuses_is_unreachable() {
     assert_eq!(post(HostileServer::refusing().await, LONG).await, AttemptResult::Unreachable);
 }
 
-/// Writes `beginning`, then waits until the other side closes, and reports it.
+/// Asserts that an attempt times out and closes its connection after the receiver wrote only `beginning`.
 async fn assert_times_out(beginning: &'static str) {
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (sender, mut closed) = mpsc::unbounded_channel();
     let peer = HostileServer::start(move |mut stream, _| {
-        let tell = tell.clone();
+        let sender = sender.clone();
         async move {
             let _ = read_request(&mut stream).await;
             let _ = stream.write_all(beginning.as_bytes()).await;
             let _ = stream.read_to_end(&mut Vec::new()).await;
-            let _ = tell.send(());
+            let _ = sender.send(());
         }
     })
     .await;
     assert_eq!(post(peer.port(), SHORT).await, AttemptResult::TimedOut, "{beginning}");
-    told.recv().await.expect("the connection is closed, not left behind");
+    closed.recv().await.expect("the connection is closed");
 }
 
 #[tokio::test]
-async fn a_receiver_that_hangs_is_left_at_the_deadline() {
+async fn a_hung_receiver_times_out_at_the_deadline() {
     for beginning in ["", "HTTP/1.1", "HTTP/1.1 200 OK\r\nserver: x\r\n", "HTTP/1.1 100 Continue\r\n\r\n"] {
         assert_times_out(beginning).await;
     }
@@ -65,7 +65,7 @@ async fn trickled_headers_do_not_extend_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_status_counts_though_its_body_never_ends() {
+async fn a_status_counts_even_if_its_body_never_ends() {
     for beginning in ["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc", "HTTP/1.1 200 OK\r\n\r\n"] {
         let peer = HostileServer::start(move |mut stream, _| async move {
             let _ = read_request(&mut stream).await;
@@ -81,7 +81,7 @@ async fn a_status_counts_though_its_body_never_ends() {
 async fn an_endless_body_is_cut_off() {
     let (peer, poured) = HostileServer::pouring("HTTP/1.1 200 OK\r\n\r\n", vec![b'x'; 64 * 1024]).await;
     assert_eq!(post(peer.port(), LONG).await, AttemptResult::Answered(200));
-    assert!(poured.await.unwrap() < BOUND);
+    assert!(poured.await.unwrap() < BUFFER_BOUND);
 }
 
 #[tokio::test]
@@ -89,12 +89,12 @@ async fn endless_headers_are_cut_off() {
     for chunk in [b"x-name: value\r\n".repeat(512), vec![b'x'; 8192]] {
         let (peer, poured) = HostileServer::pouring("HTTP/1.1 200 OK\r\n", chunk).await;
         assert_eq!(post(peer.port(), LONG).await, AttemptResult::BadAnswer);
-        assert!(poured.await.unwrap() < BOUND);
+        assert!(poured.await.unwrap() < BUFFER_BOUND);
     }
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_a_bad_answer() {
+async fn a_response_that_is_not_http_is_a_bad_answer() {
     for answer in [
         &b"SSH-2.0-OpenSSH_9.6\r\n"[..],
         b"",
@@ -110,7 +110,7 @@ async fn what_is_no_http_is_a_bad_answer() {
 }
 
 #[tokio::test]
-async fn https_to_a_receiver_without_tls_fails_calmly() {
+async fn https_to_a_receiver_without_tls_fails() {
     let plain = HostileServer::start(async |mut stream, _| {
         let _ = stream.read(&mut [0; 64]).await;
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;

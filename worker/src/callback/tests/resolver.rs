@@ -1,4 +1,4 @@
-//! The machine's own resolver.
+//! The resolver of the system.
 
 use super::super::SystemResolver;
 use super::{HostResolver, SHORT};
@@ -10,13 +10,13 @@ async fn localhost_has_a_loopback_address() {
 }
 
 #[tokio::test]
-async fn a_look_up_waits_for_a_place() {
+async fn a_lookup_waits_for_a_permit() {
     let none = SystemResolver::new(0);
     assert!(tokio::time::timeout(SHORT, none.resolve("localhost")).await.is_err());
 }
 
 #[tokio::test]
-async fn a_place_is_free_again_after_each_look_up() {
+async fn a_permit_is_available_again_after_each_lookup() {
     let resolver = SystemResolver::new(1);
     for _ in 0..3 {
         assert!(resolver.resolve("localhost").await.is_ok());

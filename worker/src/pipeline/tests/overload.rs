@@ -1,4 +1,4 @@
-//! Fed at twice what the authorization service can do.
+//! Load at twice the capacity of the authorization service.
 
 use crate::fake_authorizer::FakeAuthorizer;
 use std::num::NonZeroUsize;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chargegate_core::{DecisionRules, DecisionStatus};
 
-use super::{Line, PipelineSettings, rules};
+use super::{PipelineHarness, PipelineSettings, rules};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const SECONDS: u32 = 60;
@@ -27,20 +27,20 @@ async fn overload(rules: DecisionRules) -> Goodput {
         rules,
         record_interval: Duration::ZERO,
     };
-    let line = Line::start(
+    let harness = PipelineHarness::start(
         settings,
         FakeAuthorizer::always(Duration::from_millis(100), Ok(DecisionStatus::Allowed)),
     );
     let arrivals = 2 * CAPACITY_PER_SECOND * SECONDS;
     for n in 0..arrivals {
-        line.enqueue([n]);
+        harness.enqueue([n]);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    line.drained(2 * DEADLINE).await;
+    harness.drained(2 * DEADLINE).await;
 
-    let decisions = line.store.decisions();
+    let decisions = harness.store.decisions();
     assert_eq!(u32::try_from(decisions.len()).unwrap(), arrivals);
-    assert!(line.acl.most_in_flight() <= 10);
+    assert!(harness.acl.most_in_flight() <= 10);
     let mut goodput = Goodput { allowed: 0, late: 0 };
     for decided in decisions {
         if decided.decided_at.since(decided.message.accepted_at) > DEADLINE {
@@ -53,7 +53,7 @@ async fn overload(rules: DecisionRules) -> Goodput {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nearly_all_of_the_services_capacity_becomes_answers_in_time() {
+async fn nearly_all_capacity_of_the_service_yields_timely_answers() {
     let goodput = overload(rules()).await;
     assert_eq!(goodput.late, 0);
     let share = goodput.allowed * 100 / (CAPACITY_PER_SECOND * SECONDS);

@@ -14,8 +14,8 @@ fn answer(status: u16, body: &str) -> ServiceResponse {
 #[track_caller]
 fn check(status: u16, body: &str, fate: &str, text: &str) {
     let failure = read::<Value>(&answer(status, body)).unwrap_err();
-    let said = failure.to_string();
-    assert!(said.contains(text), "{status} {body}: {said}");
+    let message = failure.to_string();
+    assert!(message.contains(text), "{status} {body}: {message}");
     assert_eq!(PullServiceError::from(failure).as_str(), fate, "{status} {body}");
 }
 
@@ -24,7 +24,7 @@ fn refused(code: u64) -> String {
 }
 
 #[test]
-fn each_refusal_names_what_to_do() {
+fn each_refusal_names_its_remedy() {
     check(401, "", "refused", "Queues Edit");
     check(403, &refused(10_000), "refused", "Queues Edit");
     for code in TOKEN_CODES {
@@ -41,7 +41,7 @@ fn each_refusal_names_what_to_do() {
 }
 
 #[test]
-fn an_answer_that_is_none_is_an_outage() {
+fn an_unreadable_answer_is_an_outage() {
     for body in ["", "<html>", "[]", "{}", r#"{"success":true,"res"#, r#"{"success":"yes"}"#] {
         check(200, body, "unavailable", "none of Cloudflare's API");
     }
@@ -50,7 +50,7 @@ fn an_answer_that_is_none_is_an_outage() {
 }
 
 #[test]
-fn a_wait_that_is_asked_for_is_kept() {
+fn a_requested_wait_is_returned() {
     let failure = read::<Value>(&answer(429, "")).unwrap_err();
     let expected = Some(Duration::from_secs(7));
     assert!(matches!(failure, CloudflareFailure::Throttled { retry_after } if retry_after == expected));
@@ -63,7 +63,7 @@ fn a_result_is_read() {
 }
 
 #[test]
-fn what_is_null_is_none() {
+fn a_null_member_counts_as_absent() {
     for rest in ["", r#","errors":null"#, r#","result":null"#, r#","errors":null,"result":null"#] {
         let body = format!(r#"{{"success":true{rest}}}"#);
         let result: Option<u8> = read(&answer(200, &body)).unwrap();

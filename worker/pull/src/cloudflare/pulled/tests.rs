@@ -14,7 +14,7 @@ fn read(messages: &str) -> (Vec<ReceivedMessage>, usize) {
 }
 
 #[test]
-fn every_form_of_a_body_gives_what_was_sent() {
+fn every_form_of_a_body_decodes_to_the_sent_bytes() {
     let (text, json, bytes) =
         (r#"{"CF-Content-Type":"text"}"#, r#"{"CF-Content-Type":"json"}"#, r#"{"CF-Content-Type":"bytes"}"#);
     let ours = br#"{"v":1}"#;
@@ -39,7 +39,7 @@ fn every_form_of_a_body_gives_what_was_sent() {
 }
 
 #[test]
-fn an_answer_without_messages_is_an_empty_one() {
+fn an_answer_without_messages_is_empty() {
     for result in ["null", "{}", r#"{"messages":null}"#, r#"{"messages":[]}"#] {
         let pulled: Option<Pulled> = serde_json::from_str(result).unwrap();
         let (received, unidentified) = pulled.unwrap_or_default().into_received();
@@ -48,7 +48,7 @@ fn an_answer_without_messages_is_an_empty_one() {
 }
 
 #[test]
-fn what_one_message_has_wrong_harms_no_other() {
+fn a_malformed_message_affects_no_other() {
     let good = r#"{"id":"k","lease_id":"l","body":"b","attempts":3,"timestamp_ms":1710950954154}"#;
     let bad = [r#"{"id":"k"}"#, r#"{"lease_id":"l"}"#, "7", "null", r#"{"id":7,"lease_id":"l"}"#];
     let (received, unidentified) = read(&format!("{},{good}", bad.join(",")));

@@ -3,7 +3,7 @@ use super::super::service::ReceivedMessage;
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_release_is_done_although_its_message_has_a_new_holder() {
+async fn a_release_completes_although_its_message_was_redelivered() {
     let engine = FakePullService::new(FAKE_SETTINGS).engine();
     let in_flight = &engine.state.in_flight;
     let key = MessageKey::from("a".to_owned());
@@ -23,5 +23,5 @@ async fn a_release_is_done_although_its_message_has_a_new_holder() {
     let job = AckJob { key: key.clone(), outcome: LeaseOutcome::Release, lease, done };
     assert!(engine.state.finish(vec![job], &HashSet::new()).is_empty());
     result.await.unwrap().unwrap();
-    assert!(in_flight.contains(&key), "the new holder's lease has not ended");
+    assert!(in_flight.contains(&key), "the lease of the redelivery has not ended");
 }

@@ -21,20 +21,20 @@ fn insert(in_flight: &InFlightMessages, receipt: &str) -> ArrivalKind {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_comes_again_to_its_holder_only_renews_its_lease() {
+async fn a_redelivered_message_in_flight_only_renews_its_lease() {
     let in_flight = InFlightMessages::new(LEASE);
     assert_eq!(insert(&in_flight, "1"), ArrivalKind::New);
     tokio::time::advance(LEASE).await;
     assert_eq!(insert(&in_flight, "2"), ArrivalKind::Redelivered);
     let lease = in_flight.begin_end(&key(), LeaseOutcome::Ack).unwrap();
     assert_eq!((lease.receipt.as_str(), lease.until), ("2", Instant::now() + LEASE));
-    assert_eq!(in_flight.begin_end(&key(), LeaseOutcome::Ack), None, "it is being ended");
+    assert_eq!(in_flight.begin_end(&key(), LeaseOutcome::Ack), None, "its ack is in progress");
     assert!(in_flight.remove(&key(), &lease.receipt));
     assert_eq!((in_flight.len(), insert(&in_flight, "3")), (0, ArrivalKind::New));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_that_lost_a_message_does_not_keep_it_from_all() {
+async fn a_message_redelivered_too_often_counts_as_new() {
     let in_flight = InFlightMessages::new(LEASE);
     insert(&in_flight, "1");
     for _ in 0..MAX_REDELIVERIES {
@@ -45,7 +45,7 @@ async fn a_holder_that_lost_a_message_does_not_keep_it_from_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_comes_while_its_lease_is_ended_has_its_new_lease_ended_too() {
+async fn a_message_redelivered_during_its_ack_is_acked_again() {
     let in_flight = InFlightMessages::new(LEASE);
     insert(&in_flight, "1");
     let first = in_flight.begin_end(&key(), LeaseOutcome::Ack).unwrap();
@@ -57,19 +57,19 @@ async fn a_message_that_comes_while_its_lease_is_ended_has_its_new_lease_ended_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_was_handed_back_is_new_when_it_comes() {
+async fn a_released_message_is_new_when_redelivered() {
     let in_flight = InFlightMessages::new(LEASE);
     insert(&in_flight, "1");
     let first = in_flight.begin_end(&key(), LeaseOutcome::Release).unwrap();
     assert_eq!(insert(&in_flight, "2"), ArrivalKind::New);
-    assert_eq!(in_flight.renewed(&key()), None, "its new holder decides");
+    assert_eq!(in_flight.renewed(&key()), None, "the new delivery is not released");
     assert!(in_flight.remove(&key(), &first.receipt));
     in_flight.abandon(&key());
     assert_eq!(in_flight.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_could_not_be_settled_is_new_when_it_comes() {
+async fn an_abandoned_message_is_new_when_redelivered() {
     let in_flight = InFlightMessages::new(LEASE);
     insert(&in_flight, "1");
     in_flight.begin_end(&key(), LeaseOutcome::Ack).unwrap();
@@ -78,16 +78,16 @@ async fn what_could_not_be_settled_is_new_when_it_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn leases_that_end_soon_are_extended_but_not_for_ever() {
+async fn leases_that_end_soon_are_extended_but_not_forever() {
     let in_flight = InFlightMessages::new(LEASE);
-    let came = Instant::now();
+    let received_at = Instant::now();
     insert(&in_flight, "1");
-    let at = |after: u64| came + Duration::from_secs(after);
-    let before = came.checked_sub(LEASE).unwrap();
+    let at = |after: u64| received_at + Duration::from_secs(after);
+    let before = received_at.checked_sub(LEASE).unwrap();
     assert!(in_flight.ending(at(30), before).is_empty());
     let due = in_flight.ending(at(31), before);
     assert_eq!(due.len(), 1);
-    assert!(in_flight.ending(at(31), came).is_empty(), "it came too long ago");
+    assert!(in_flight.ending(at(31), received_at).is_empty(), "it was received too long ago");
     for (key, receipt) in &due {
         in_flight.note_extended(key, receipt, at(10));
     }
@@ -96,7 +96,7 @@ async fn leases_that_end_soon_are_extended_but_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_settles_is_forgotten_in_the_end() {
+async fn an_unsettled_message_is_removed_at_its_maximum_age() {
     let in_flight = InFlightMessages::new(LEASE);
     insert(&in_flight, "1");
     tokio::time::advance(MAX_AGE.saturating_sub(LEASE)).await;

@@ -1,4 +1,4 @@
-//! Ending leases and enqueueing, many at a time.
+//! Batches of acks, releases and enqueues.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use chargegate_storage::queue::{EnqueueFailure, MessageKey, Queue as _};
 use chargegate_storage::testing::eventually;
 
 #[tokio::test(start_paused = true)]
-async fn leases_are_ended_by_full_calls() {
+async fn acks_are_sent_in_full_calls() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(450);
-    let held = lease(&engine, 450).await;
+    let leased = lease(&engine, 450).await;
     fake.calls();
-    let ending: Vec<_> = held
+    let ending: Vec<_> = leased
         .chunks(45)
         .map(|some| {
             let (engine, keys) = (engine.clone(), keys(some));
@@ -37,17 +37,17 @@ async fn leases_are_ended_by_full_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_lease_is_ended_at_once() {
+async fn a_single_ack_is_sent_at_once() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
-    let held = lease(&engine, 1).await;
+    let leased = lease(&engine, 1).await;
     let begun = Instant::now();
-    engine.ack(keys(&held)).await.unwrap();
+    engine.ack(keys(&leased)).await.unwrap();
     assert_eq!((begun.elapsed(), fake.remaining()), (ROUND_TRIP, 0));
     // A repeated or unknown key causes neither an error nor a call.
     fake.calls();
-    engine.ack(keys(&held)).await.unwrap();
+    engine.ack(keys(&leased)).await.unwrap();
     engine.release(vec![MessageKey::from("foreign".to_owned())]).await.unwrap();
     assert_eq!(fake.calls(), []);
 }
@@ -57,65 +57,65 @@ async fn released_messages_are_delivered_again() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(3);
-    let held = lease(&engine, 3).await;
-    engine.release(keys(&held)).await.unwrap();
+    let leased = lease(&engine, 3).await;
+    engine.release(keys(&leased)).await.unwrap();
     assert_eq!(fake.visible(), 3);
     let again = lease(&engine, 3).await;
     assert!(again.iter().all(|message| message.deliveries == 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_call_left_undone_is_tried_again() {
+async fn a_receipt_that_failed_in_a_call_is_retried() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(10);
-    let held = lease(&engine, 10).await;
+    let leased = lease(&engine, 10).await;
     fake.fail_receipts([ReceiptFailure::Transient, ReceiptFailure::Transient]);
-    engine.ack(keys(&held)).await.unwrap();
+    engine.ack(keys(&leased)).await.unwrap();
     assert_eq!(fake.remaining(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_was_over_is_no_error_and_its_message_comes_again() {
+async fn an_ack_after_the_lease_succeeds_and_its_message_is_redelivered() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
-    let held = lease(&engine, 1).await;
+    let leased = lease(&engine, 1).await;
     fake.fail_receipts([ReceiptFailure::LeaseEnded]);
-    engine.ack(keys(&held)).await.unwrap();
+    engine.ack(keys(&leased)).await.unwrap();
     assert_eq!(fake.remaining(), 1);
     let again = lease(&engine, 1).await;
-    assert_eq!(keys(&again), keys(&held));
+    assert_eq!(keys(&again), keys(&leased));
     engine.ack(keys(&again)).await.unwrap();
     assert_eq!(fake.remaining(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn leases_go_on_being_ended_through_an_outage_while_they_last() {
+async fn acks_are_retried_in_an_outage_until_their_leases_end() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(2);
-    let held = lease(&engine, 2).await;
+    let leased = lease(&engine, 2).await;
     fake.fail_with((0..8).map(|_| down()));
-    engine.ack(keys(&held)[..1].to_vec()).await.unwrap();
+    engine.ack(keys(&leased)[..1].to_vec()).await.unwrap();
     assert_eq!(fake.remaining(), 1);
 
     fake.fail_with((0..1_000).map(|_| down()));
     let begun = Instant::now();
-    let failed = engine.ack(keys(&held)[1..].to_vec()).await;
+    let failed = engine.ack(keys(&leased)[1..].to_vec()).await;
     assert!(matches!(failed, Err(QueueError::Unavailable(_))));
     assert!(begun.elapsed() <= FAKE_SETTINGS.lease, "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_asked_for_while_leases_cannot_be_ended() {
+async fn nothing_is_received_while_acks_fail() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(2);
-    let held = lease(&engine, 1).await;
+    let leased = lease(&engine, 1).await;
     fake.calls();
     fake.fail_with((0..6).map(|_| down()));
-    let (acknowledged, ()) = tokio::join!(engine.ack(keys(&held)), async {
+    let (acknowledged, ()) = tokio::join!(engine.ack(keys(&leased)), async {
         sleep(ROUND_TRIP).await;
         lease(&engine, 1).await;
     });
@@ -126,18 +126,18 @@ async fn nothing_is_asked_for_while_leases_cannot_be_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_acknowledgement_whose_answer_is_lost_is_repeated() {
+async fn an_ack_whose_answer_is_lost_is_repeated() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
-    let held = lease(&engine, 1).await;
+    let leased = lease(&engine, 1).await;
     fake.lose_responses(1);
-    engine.ack(keys(&held)).await.unwrap();
+    engine.ack(keys(&leased)).await.unwrap();
     assert_eq!(fake.remaining(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn held_messages_keep_their_leases_where_these_can_be_extended() {
+async fn leases_of_messages_in_flight_are_extended_up_to_a_limit() {
     let lease_time = Duration::from_secs(6);
     let fake = FakePullService::new(PullSettings {
         lease: lease_time,
@@ -147,10 +147,10 @@ async fn held_messages_keep_their_leases_where_these_can_be_extended() {
     });
     let engine = fake.engine();
     fake.put(25);
-    let held = lease(&engine, 25).await;
+    let leased = lease(&engine, 25).await;
     fake.calls();
     for _ in 0..10 {
-        // One that fails is tried again in time.
+        // A failed extension is retried in time.
         fake.fail_with([down()]);
         for _ in 0..5 {
             sleep(Duration::from_secs(1)).await;
@@ -160,14 +160,14 @@ async fn held_messages_keep_their_leases_where_these_can_be_extended() {
     let calls = fake.calls();
     assert!(calls.iter().all(|call| matches!(call, FakeCall::Extend(1..=10))), "{calls:?}");
     assert!(calls.len() < 150, "{}", calls.len());
-    engine.ack(keys(&held)[..5].to_vec()).await.unwrap();
-    // But not for ever.
+    engine.ack(keys(&leased)[..5].to_vec()).await.unwrap();
+    // But not forever.
     sleep(LONG).await;
     assert_eq!(fake.visible(), 20);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_a_call_did_not_extend_is_tried_again_in_time() {
+async fn a_failed_extension_is_retried_in_time() {
     let lease_time = Duration::from_secs(6);
     let fake = FakePullService::new(PullSettings {
         lease: lease_time,
@@ -180,7 +180,7 @@ async fn a_lease_that_a_call_did_not_extend_is_tried_again_in_time() {
     lease(&engine, 1).await;
     fake.calls();
     for _ in 0..20 {
-        // Were it taken for extended, the next call would come too late.
+        // If the lease counted as extended, the next call would be too late.
         fake.fail_receipts([ReceiptFailure::Transient]);
         for _ in 0..20 {
             sleep(Duration::from_millis(100)).await;
@@ -190,7 +190,7 @@ async fn a_lease_that_a_call_did_not_extend_is_tried_again_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_is_over_is_not_extended_until_its_message_came_again() {
+async fn an_ended_lease_is_not_extended_until_its_message_is_redelivered() {
     let lease_time = Duration::from_secs(6);
     let fake = FakePullService::new(PullSettings {
         lease: lease_time,
@@ -200,7 +200,7 @@ async fn a_lease_that_is_over_is_not_extended_until_its_message_came_again() {
     });
     let engine = fake.engine();
     fake.put(1);
-    let held = lease(&engine, 1).await;
+    let leased = lease(&engine, 1).await;
     fake.calls();
     fake.fail_receipts([ReceiptFailure::LeaseEnded]);
     sleep(lease_time + ROUND_TRIP).await;
@@ -209,15 +209,15 @@ async fn a_lease_that_is_over_is_not_extended_until_its_message_came_again() {
     eventually(LONG, || fake.visible() == 0).await;
     for _ in 0..20 {
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(fake.visible(), 0, "its holder goes on");
+        assert_eq!(fake.visible(), 0, "the lease is extended again");
     }
     leasing.abort();
-    engine.ack(keys(&held)).await.unwrap();
+    engine.ack(keys(&leased)).await.unwrap();
     assert_eq!(fake.remaining(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_is_enqueued_by_one_call_and_each_gets_its_result() {
+async fn waiting_messages_are_enqueued_by_one_call_with_a_result_each() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     let bodies = ["a", "b", "refused", "c"];
@@ -235,7 +235,7 @@ async fn what_waits_is_enqueued_by_one_call_and_each_gets_its_result() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_enqueues_no_more_bytes_than_it_may() {
+async fn a_call_enqueues_no_more_bytes_than_allowed() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     let sending: Vec<_> = (0..5)
@@ -263,14 +263,14 @@ async fn an_abandoned_send_enqueues_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_settles_what_was_to_be_settled_and_hands_back_the_rest() {
+async fn closing_completes_pending_acks_and_releases_the_rest() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(160);
-    let held = lease(&engine, 150).await;
-    let (ending, keys) = (engine.clone(), keys(&held));
+    let leased = lease(&engine, 150).await;
+    let (ending, keys) = (engine.clone(), keys(&leased));
     let acknowledging = tokio::spawn(async move { ending.ack(keys).await });
-    // One call is on its way with what nobody will take.
+    // A receive call is in flight whose messages no lease will get.
     let leasing = super::spawn_lease(&engine, 10);
     eventually(LONG, || fake.calls().contains(&FakeCall::Receive(10))).await;
     leasing.abort();
@@ -289,10 +289,10 @@ async fn closing_is_bounded_when_the_service_hangs() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
-    let held = lease(&engine, 1).await;
+    let leased = lease(&engine, 1).await;
     fake.fail_with((0..1_000).map(|_| down()));
     let ending = engine.clone();
-    let acknowledging = tokio::spawn(async move { ending.ack(keys(&held)).await });
+    let acknowledging = tokio::spawn(async move { ending.ack(keys(&leased)).await });
     sleep(ROUND_TRIP).await;
     let begun = Instant::now();
     engine.close().await;

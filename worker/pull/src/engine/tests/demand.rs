@@ -16,12 +16,12 @@ fn receives(calls: &[FakeCall]) -> Vec<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_is_asked_for_than_is_wanted() {
+async fn no_more_messages_are_received_than_leases_ask_for() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1_000);
     sleep(LONG).await;
-    assert_eq!(fake.calls(), [], "nobody wants anything");
+    assert_eq!(fake.calls(), [], "no calls without a lease");
     assert_eq!(lease(&engine, 7).await.len(), 7);
     assert_eq!(fake.visible(), 993);
     assert_eq!(lease(&engine, 250).await.len(), 250);
@@ -36,16 +36,16 @@ async fn concurrent_leases_share_the_calls() {
     let leasing = [30, 40, 30].map(|max| spawn_lease(&engine, max));
     tokio::task::yield_now().await;
     fake.put(100);
-    let mut come = 0;
+    let mut received = 0;
     for leasing in leasing {
-        come += leasing.await.unwrap().len();
+        received += leasing.await.unwrap().len();
     }
-    assert_eq!(come, 100);
+    assert_eq!(received, 100);
     assert_eq!(receives(&fake.calls()).iter().sum::<usize>(), 100);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_queue_is_asked_ever_less() {
+async fn an_empty_queue_is_polled_less_and_less() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     let begun = Instant::now();
@@ -66,7 +66,7 @@ async fn an_empty_queue_is_asked_ever_less() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_poll_waits_as_long_as_its_lease_and_brings_what_comes() {
+async fn a_long_poll_lasts_as_long_as_its_lease_and_returns_new_messages() {
     let idle = IdlePolicy::LongPoll(Duration::from_secs(20));
     let fake = FakePullService::new(PullSettings { idle, receive_batch: 10, ..FAKE_SETTINGS });
     let engine = fake.engine();
@@ -89,7 +89,7 @@ const LONG_POLL: PullSettings = PullSettings {
     ..FAKE_SETTINGS
 };
 
-/// An engine that leased for so long as the pipeline does, and got nothing.
+/// Returns an engine that leased from an empty queue for this time, as the pipeline does.
 async fn idle(fake: &FakePullService, time: Duration) -> PullEngine<FakePullService> {
     let engine = fake.engine();
     let begun = Instant::now();
@@ -100,7 +100,7 @@ async fn idle(fake: &FakePullService, time: Duration) -> PullEngine<FakePullServ
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_service_that_waits_is_asked_six_times_a_minute() {
+async fn an_idle_service_is_long_polled_six_times_a_minute() {
     let fake = FakePullService::new(LONG_POLL);
     let engine = idle(&fake, LONG * 60).await;
     let calls = fake.calls().len();
@@ -113,11 +113,11 @@ async fn an_idle_service_that_waits_is_asked_six_times_a_minute() {
     for _ in 0..10 {
         engine.lease(1_000, Duration::from_millis(500)).await.unwrap();
     }
-    assert!(fake.calls().len() >= 4, "calls wait longer only while nothing comes");
+    assert!(fake.calls().len() >= 4, "calls wait longer only while the queue is empty");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_between_leases_is_offered_to_the_next() {
+async fn messages_received_between_leases_go_to_the_next() {
     let fake = FakePullService::new(LONG_POLL);
     let engine = idle(&fake, LONG).await;
     fake.put(1);
@@ -127,7 +127,7 @@ async fn what_comes_between_leases_is_offered_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_does_not_wait_for_a_call_that_only_waits() {
+async fn closing_does_not_wait_for_a_long_poll() {
     let fake = FakePullService::new(LONG_POLL);
     let engine = idle(&fake, LONG).await;
     let begun = Instant::now();
@@ -136,15 +136,15 @@ async fn closing_does_not_wait_for_a_call_that_only_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_lease_of_what_was_waited_for_begins_when_it_comes() {
+async fn the_lease_of_a_long_polled_message_begins_on_receipt() {
     let fake = FakePullService::new(LONG_POLL);
     let engine = fake.engine();
     let waiting = spawn_lease(&engine, 1);
     sleep(Duration::from_secs(15)).await;
     fake.put(1);
-    let held = waiting.await.unwrap();
+    let leased = waiting.await.unwrap();
     fake.fail_with([down(), down()]);
-    engine.ack(keys(&held)).await.unwrap();
+    engine.ack(keys(&leased)).await.unwrap();
     assert_eq!(fake.remaining(), 0);
 }
 
@@ -157,24 +157,24 @@ async fn a_lease_without_wait_gets_available_messages() {
     assert!(engine.lease(5, Duration::ZERO).await.unwrap().is_empty());
 }
 
-/// Takes out all there is through a window, as the pipeline does; gives the rate.
+/// Leases and acks all messages through a window, as the pipeline does; returns the rate.
 async fn drain(fake: &FakePullService, window: usize, messages: usize) -> f64 {
     let engine = fake.engine();
     let begun = Instant::now();
-    let (places, mut left) = (std::sync::Arc::new(tokio::sync::Semaphore::new(window)), messages);
+    let (permits, mut left) = (std::sync::Arc::new(tokio::sync::Semaphore::new(window)), messages);
     while left > 0 {
-        places.acquire().await.unwrap().forget();
-        places.add_permits(1);
-        let leased = engine.lease(places.available_permits(), Duration::from_millis(500)).await.unwrap();
+        permits.acquire().await.unwrap().forget();
+        permits.add_permits(1);
+        let leased = engine.lease(permits.available_permits(), Duration::from_millis(500)).await.unwrap();
         left -= leased.len();
         for some in leased.chunks(64) {
-            places.forget_permits(some.len());
-            let (engine, keys, places) = (engine.clone(), keys(some), places.clone());
+            permits.forget_permits(some.len());
+            let (engine, keys, permits) = (engine.clone(), keys(some), permits.clone());
             tokio::spawn(async move {
                 sleep(Duration::from_millis(20)).await;
                 let count = keys.len();
                 engine.ack(keys).await.unwrap();
-                places.add_permits(count);
+                permits.add_permits(count);
             });
         }
     }
@@ -196,7 +196,7 @@ async fn a_backlog_is_drained_by_several_full_calls_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_are_full_though_the_window_is_the_limit() {
+async fn calls_are_full_even_if_the_window_is_the_limit() {
     let fake = FakePullService::new(PullSettings { ack_batch: 200, ..FAKE_SETTINGS });
     fake.put(20_000);
     drain(&fake, 300, 20_000).await;
@@ -206,28 +206,28 @@ async fn calls_are_full_though_the_window_is_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn room_for_less_than_a_batch_waits_for_more_and_then_asks_anew() {
+async fn a_demand_below_a_batch_lingers_and_returns_once_it_can_grow() {
     let linger = ROUND_TRIP * 2;
     let fake = FakePullService::new(PullSettings { linger, ..FAKE_SETTINGS });
     let engine = fake.engine();
     fake.put(1_000);
-    let held = lease(&engine, 300).await;
+    let leased = lease(&engine, 300).await;
     fake.calls();
     let begun = Instant::now();
-    assert_eq!(engine.lease(30, LONG).await.unwrap().len(), 30, "no more room came");
+    assert_eq!(engine.lease(30, LONG).await.unwrap().len(), 30, "no more capacity was freed");
     assert_eq!(begun.elapsed(), linger + ROUND_TRIP);
     assert_eq!(fake.calls(), [FakeCall::Receive(30)]);
 
     let leasing = spawn_lease(&engine, 30);
     tokio::task::yield_now().await;
-    engine.ack(keys(&held[..100])).await.unwrap();
-    assert_eq!(leasing.await.unwrap().len(), 0, "there is room for more");
+    engine.ack(keys(&leased[..100])).await.unwrap();
+    assert_eq!(leasing.await.unwrap().len(), 0, "the caller can ask for more");
     assert!(receives(&fake.calls()).is_empty());
     assert_eq!(engine.lease(130, LONG).await.unwrap().len(), 100);
-    // Who comes with no more room all the same waits no longer.
+    // A lease that still asks for no more does not linger again.
     let leasing = spawn_lease(&engine, 30);
     tokio::task::yield_now().await;
-    engine.ack(keys(&held[100..200])).await.unwrap();
+    engine.ack(keys(&leased[100..200])).await.unwrap();
     assert_eq!(leasing.await.unwrap().len(), 0);
     let begun = Instant::now();
     assert_eq!(engine.lease(30, LONG).await.unwrap().len(), 30);

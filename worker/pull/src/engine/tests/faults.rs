@@ -1,4 +1,4 @@
-//! The service fails, and so do those who lease.
+//! Failures of the service and of its callers.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use chargegate_storage::queue::{EnqueueFailure, Queue as _};
 use chargegate_storage::testing::eventually;
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_sat_out_and_told_of() {
+async fn an_outage_is_reported_and_retried_with_backoff() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
@@ -20,7 +20,7 @@ async fn an_outage_is_sat_out_and_told_of() {
     let begun = Instant::now();
     let failed = engine.lease(1, Duration::from_millis(500)).await;
     assert!(matches!(failed, Err(QueueError::Unavailable(_))), "{failed:?}");
-    assert!(begun.elapsed() >= Duration::from_millis(500), "it may come back in time");
+    assert!(begun.elapsed() >= Duration::from_millis(500), "the service may recover within the wait");
     sleep(LONG).await;
     fake.calls();
     assert_eq!(lease(&engine, 1).await.len(), 1);
@@ -32,11 +32,11 @@ async fn an_outage_is_sat_out_and_told_of() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_wants_to_be_left_alone_is() {
+async fn a_throttled_engine_makes_no_calls_until_the_requested_time() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(2);
-    let held = lease(&engine, 1).await;
+    let leased = lease(&engine, 1).await;
     fake.calls();
     let retry_after = Duration::from_secs(20);
     let at_least = Duration::from_secs(19);
@@ -48,41 +48,41 @@ async fn a_service_that_wants_to_be_left_alone_is() {
 
     assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueFailure::Unavailable(_))));
     assert!(engine.depth().await.is_err());
-    engine.ack(keys(&held)).await.unwrap();
+    engine.ack(keys(&leased)).await.unwrap();
     assert_eq!(leasing.await.unwrap().len(), 1);
     let calls = fake.timed_calls();
     assert!(calls.iter().all(|(at, _)| at.duration_since(closed) >= at_least), "{calls:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn leases_that_would_be_over_are_not_ended_after_a_long_silence() {
+async fn an_ack_throttled_beyond_its_lease_fails() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
-    let held = lease(&engine, 1).await;
+    let leased = lease(&engine, 1).await;
     fake.fail_with([PullServiceError::Throttled { retry_after: Some(LONG * 5) }]);
     let begun = Instant::now();
-    assert!(engine.ack(keys(&held)).await.is_err());
+    assert!(engine.ack(keys(&leased)).await.is_err());
     assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn leases_that_end_before_a_silence_does_are_given_up_at_once() {
+async fn an_ack_fails_at_once_if_throttling_outlasts_its_lease() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
-    let held = lease(&engine, 1).await;
+    let leased = lease(&engine, 1).await;
     fake.fail_with([PullServiceError::Throttled { retry_after: Some(LONG * 5) }]);
     assert!(engine.enqueue("x".to_owned()).await.is_err());
     fake.calls();
     let begun = Instant::now();
-    assert!(engine.ack(keys(&held)).await.is_err());
+    assert!(engine.ack(keys(&leased)).await.is_err());
     assert!(begun.elapsed() < ROUND_TRIP, "{:?}", begun.elapsed());
     assert_eq!(fake.calls(), []);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_is_extended_while_it_cannot_be_ended_is_not_given_up() {
+async fn an_ack_throttled_beyond_its_lease_succeeds_if_extended() {
     let fake = FakePullService::new(PullSettings {
         lease: Duration::from_secs(6),
         extend_for: LONG,
@@ -90,19 +90,19 @@ async fn a_lease_that_is_extended_while_it_cannot_be_ended_is_not_given_up() {
     });
     let (engine, begun) = (fake.engine(), Instant::now());
     fake.put(1);
-    let held = lease(&engine, 1).await;
-    // While it is being extended.
+    let leased = lease(&engine, 1).await;
+    // The extension is in flight.
     sleep_until(begun + Duration::from_secs(3) + ROUND_TRIP / 2).await;
     assert_eq!(fake.calls(), [FakeCall::Receive(1), FakeCall::Extend(1)]);
-    // It would be too late then, but for that.
+    // Without the extension the ack would be too late.
     fake.fail_with([PullServiceError::Throttled { retry_after: Some(Duration::from_secs(4)) }]);
-    engine.ack(keys(&held)).await.unwrap();
+    engine.ack(keys(&leased)).await.unwrap();
     assert!(begun.elapsed() > Duration::from_secs(6));
     assert_eq!(fake.remaining(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_depth_that_may_not_be_asked_for_keeps_no_message_waiting() {
+async fn a_throttled_depth_call_delays_no_message() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
@@ -110,8 +110,8 @@ async fn a_depth_that_may_not_be_asked_for_keeps_no_message_waiting() {
     let begun = Instant::now();
     assert!(engine.depth().await.is_err());
     assert!(engine.depth().await.is_err());
-    let held = lease(&engine, 1).await;
-    engine.ack(keys(&held)).await.unwrap();
+    let leased = lease(&engine, 1).await;
+    engine.ack(keys(&leased)).await.unwrap();
     assert_eq!(
         fake.calls(),
         [FakeCall::Depth, FakeCall::Receive(1), FakeCall::Ack { acked: 1, released: 0 }]
@@ -122,7 +122,7 @@ async fn a_depth_that_may_not_be_asked_for_keeps_no_message_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_costs_a_lease_and_no_message() {
+async fn a_lost_answer_delays_messages_by_a_lease_and_loses_none() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(10);
@@ -145,46 +145,46 @@ async fn a_dropped_lease_loses_nothing() {
     sleep(ROUND_TRIP * 2).await;
     assert_eq!(fake.visible(), 0);
     let mut leased = engine.lease(2, Duration::ZERO).await.unwrap();
-    assert_eq!(leased.len(), 2, "the next lease gets it");
+    assert_eq!(leased.len(), 2, "the next lease gets messages of the dropped one");
     sleep(Duration::from_secs(5)).await;
-    assert_eq!(fake.visible(), 3, "and what nobody comes for goes back");
+    assert_eq!(fake.visible(), 3, "messages that no lease gets are released");
     leased.extend(lease(&engine, 3).await);
     engine.ack(keys(&leased)).await.unwrap();
     assert_eq!(fake.remaining(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_comes_again_to_its_holder_is_not_given_out_twice() {
+async fn a_redelivered_message_in_flight_is_not_leased_twice() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
-    let held = lease(&engine, 1).await;
+    let leased = lease(&engine, 1).await;
     sleep(FAKE_SETTINGS.lease).await;
     let again = engine.lease(1, Duration::from_secs(5)).await.unwrap();
     assert!(again.is_empty(), "{again:?}");
-    assert_eq!(fake.visible(), 0, "it came");
-    engine.ack(keys(&held)).await.unwrap();
-    assert_eq!(fake.remaining(), 0, "under its newest lease");
+    assert_eq!(fake.visible(), 0, "the message was redelivered");
+    engine.ack(keys(&leased)).await.unwrap();
+    assert_eq!(fake.remaining(), 0, "the newest lease was acked");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_comes_again_while_it_is_acknowledged_has_its_new_lease_ended() {
+async fn a_message_redelivered_during_its_ack_has_its_new_lease_ended() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     fake.put(1);
-    let held = lease(&engine, 1).await;
+    let leased = lease(&engine, 1).await;
     sleep(FAKE_SETTINGS.lease).await;
     let leasing = spawn_lease(&engine, 1);
     sleep(ROUND_TRIP / 10).await;
-    assert_eq!(fake.visible(), 1, "the call is on its way to the service");
-    let acknowledging = engine.ack(keys(&held));
-    tokio::time::timeout(LONG, acknowledging).await.expect("it ends").unwrap();
+    assert_eq!(fake.visible(), 1, "the call has not reached the service");
+    let acknowledging = engine.ack(keys(&leased));
+    tokio::time::timeout(LONG, acknowledging).await.expect("the ack completes").unwrap();
     assert_eq!(fake.remaining(), 0);
     leasing.abort();
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_is_dropped_ends_its_work() {
+async fn a_dropped_engine_ends_its_tasks() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     let ended = engine.tasks.ended.clone();

@@ -1,4 +1,4 @@
-//! The service fails; the engine goes on by itself, and nothing accepted is lost.
+//! Failures of the service: the engine recovers, and no accepted message is lost.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use chargegate_storage::conformance::queues::{NO_WAIT, PATIENCE, QueueHandle, ac
 
 const MESSAGES: usize = 400;
 
-/// Puts messages into the queue while things go wrong, and takes them out; all of them come, and the queue is empty in
-/// the end.
-async fn nothing_is_lost_through(emulator: &CloudflareEmulator, faults: impl AsyncFnOnce()) {
+/// Enqueues and consumes messages during faults, and asserts that every confirmed message is delivered and the queue is
+/// empty at the end.
+async fn assert_nothing_is_lost(emulator: &CloudflareEmulator, faults: impl AsyncFnOnce()) {
     let settings = quick(emulator);
     let engine = open(&settings).await;
     let (stop, stopped) = watch::channel(false);
@@ -32,12 +32,12 @@ async fn nothing_is_lost_through(emulator: &CloudflareEmulator, faults: impl Asy
     let consumer = consume(&worker(&engine));
     faults().await;
     // Asserts that the queue works as before.
-    eventually("something is confirmed", async || engine.enqueue("in between".to_owned()).await.ok()).await;
+    eventually("a message is confirmed", async || engine.enqueue("in between".to_owned()).await.ok()).await;
     stop.send(true).unwrap();
     let confirmed = edge.await.unwrap();
-    eventually("all is drained", async || (emulator.messages(QUEUE).is_empty()).then_some(())).await;
-    let come = consumer.stop().await;
-    let lost: Vec<_> = confirmed.difference(&come).collect();
+    eventually("the queue is empty", async || (emulator.messages(QUEUE).is_empty()).then_some(())).await;
+    let received = consumer.stop().await;
+    let lost: Vec<_> = confirmed.difference(&received).collect();
     assert!(confirmed.len() > 20, "{} confirmed", confirmed.len());
     assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), confirmed.len());
     let outcomes = view(emulator).outcomes;
@@ -58,7 +58,7 @@ fn produce(engine: &CloudflareEngine, stopped: watch::Receiver<bool>) -> JoinHan
             if engine.enqueue(body.clone()).await.is_ok() {
                 confirmed.insert(body);
             }
-            // Those that go wrong are what matters, not how many go well.
+            // The test needs failed calls, not many successful ones.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         confirmed
@@ -75,20 +75,20 @@ fn consume(worker: &QueueHandle) -> ForgetfulConsumer {
     let (stop, stopped) = watch::channel(false);
     let worker = Arc::clone(worker);
     let task = tokio::spawn(async move {
-        let mut come = HashSet::new();
+        let mut received = HashSet::new();
         while !*stopped.borrow() {
             match worker.lease(50, Duration::from_millis(100)).await {
                 Ok(leased) => {
                     let acknowledging = Arc::clone(&worker);
                     let done = keys(&leased);
                     tokio::spawn(async move { acknowledging.ack(done).await });
-                    come.extend(bodies(&leased));
+                    received.extend(bodies(&leased));
                 }
-                Err(QueueError::Closed) => panic!("it was not closed"),
+                Err(QueueError::Closed) => panic!("the engine was not closed"),
                 Err(_) => {}
             }
         }
-        come
+        received
     });
     ForgetfulConsumer { stop, task }
 }
@@ -107,21 +107,21 @@ fn put(emulator: &CloudflareEmulator, count: usize) {
     }
 }
 
-/// Waits until all faults of an endpoint have come.
-async fn all_come(emulator: &CloudflareEmulator, endpoint: EmulatorEndpoint) {
-    eventually("the faults come", async || (emulator.faults_left(endpoint) == 0).then_some(())).await;
+/// Waits until all faults of an endpoint were injected.
+async fn wait_for_faults(emulator: &CloudflareEmulator, endpoint: EmulatorEndpoint) {
+    eventually("the faults are injected", async || (emulator.faults_left(endpoint) == 0).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_service_is_gone_and_comes_back() {
+async fn no_message_is_lost_when_the_service_restarts() {
     let emulator = emulator().await;
-    nothing_is_lost_through(&emulator, async || {
+    assert_nothing_is_lost(&emulator, async || {
         for _ in 0..3 {
             emulator.stop_listening().await;
             tokio::time::sleep(Duration::from_millis(700)).await;
             eventually("the port is free", async || emulator.listen_again().await.ok()).await;
             let pulls = emulator.calls(EmulatorEndpoint::Pull).calls;
-            eventually("it is pulled", async || {
+            eventually("messages are pulled", async || {
                 (emulator.calls(EmulatorEndpoint::Pull).calls > pulls).then_some(())
             })
             .await;
@@ -130,14 +130,14 @@ async fn the_service_is_gone_and_comes_back() {
     .await;
 }
 
-/// Each fault of pulls and acknowledgements, several times.
-async fn each_of(faults: &[EmulatorFault], times: u32) {
+/// Injects each fault into pulls, acks and sends, several times.
+async fn inject_each(faults: &[EmulatorFault], times: u32) {
     let emulator = emulator().await;
-    nothing_is_lost_through(&emulator, async || {
+    assert_nothing_is_lost(&emulator, async || {
         for fault in faults {
             for endpoint in [EmulatorEndpoint::Pull, EmulatorEndpoint::Ack, EmulatorEndpoint::Send] {
                 emulator.inject(endpoint, *fault, times);
-                all_come(&emulator, endpoint).await;
+                wait_for_faults(&emulator, endpoint).await;
             }
         }
     })
@@ -145,47 +145,47 @@ async fn each_of(faults: &[EmulatorFault], times: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_fail() {
-    each_of(&[EmulatorFault::Internal, EmulatorFault::Forbidden], 4).await;
+async fn no_message_is_lost_when_calls_fail() {
+    inject_each(&[EmulatorFault::Internal, EmulatorFault::Forbidden], 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_are_lost() {
-    each_of(&[EmulatorFault::CutBefore, EmulatorFault::CutAfter, EmulatorFault::CutWithin], 2).await;
+async fn no_message_is_lost_when_answers_are_lost() {
+    inject_each(&[EmulatorFault::CutBefore, EmulatorFault::CutAfter, EmulatorFault::CutWithin], 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_are_garbage() {
+async fn no_message_is_lost_when_answers_are_garbage() {
     let garbage = [GarbageBody::NotJson, GarbageBody::OtherShape, GarbageBody::Half, GarbageBody::Endless];
-    each_of(&garbage.map(EmulatorFault::Garbage), 1).await;
+    inject_each(&garbage.map(EmulatorFault::Garbage), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_are_slow() {
-    each_of(&[EmulatorFault::Slow(Duration::from_millis(800))], 2).await;
+async fn no_message_is_lost_when_answers_are_slow() {
+    inject_each(&[EmulatorFault::Slow(Duration::from_millis(800))], 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_are_duplicated_and_leases_are_wrong() {
+async fn no_message_is_lost_to_duplicates_and_wrong_leases() {
     let emulator = emulator().await;
-    nothing_is_lost_through(&emulator, async || {
+    assert_nothing_is_lost(&emulator, async || {
         for fault in [EmulatorFault::Duplicate, EmulatorFault::WrongLeases] {
             emulator.inject(EmulatorEndpoint::Pull, fault, 3);
-            all_come(&emulator, EmulatorEndpoint::Pull).await;
+            wait_for_faults(&emulator, EmulatorEndpoint::Pull).await;
         }
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_hangs_ends() {
+async fn a_hung_call_times_out() {
     let emulator = emulator().await;
     let engine = open(&quick(&emulator)).await;
     put(&emulator, 1);
     emulator.inject(EmulatorEndpoint::Pull, EmulatorFault::Hang, 1);
     let began = Instant::now();
     let mut leased = Vec::new();
-    eventually("it comes", async || {
+    eventually("the message is delivered", async || {
         leased = worker(&engine).lease(1, Duration::from_secs(1)).await.unwrap_or_default();
         (!leased.is_empty()).then_some(())
     })
@@ -195,12 +195,12 @@ async fn a_call_that_hangs_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_asks_to_wait_is_left_alone() {
+async fn no_calls_are_made_until_the_requested_wait_ends() {
     let emulator = emulator().await;
     let engine = open(&quick(&emulator)).await;
     let worker = worker(&engine);
     put(&emulator, 2);
-    let held = lease(&worker, 1).await;
+    let leased = lease(&worker, 1).await;
     emulator.inject(EmulatorEndpoint::Pull, EmulatorFault::Throttled(Some(Duration::from_secs(2))), 1);
     let failed = worker.lease(1, Duration::from_millis(500)).await;
     let began = Instant::now();
@@ -213,42 +213,44 @@ async fn a_service_that_asks_to_wait_is_left_alone() {
     assert!(matches!(engine.enqueue("x".to_owned()).await, Err(EnqueueFailure::Unavailable(_))));
     assert!(worker.depth().await.is_err());
     assert_eq!(calls(), before, "no call of any kind");
-    ack(&worker, &held).await;
+    ack(&worker, &leased).await;
     assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!(lease(&worker, 1).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_is_withdrawn_is_told_of() {
+async fn a_revoked_token_is_reported() {
     let emulator = emulator().await;
     let engine = open(&quick(&emulator)).await;
     emulator.revoke(TOKEN);
     let failed =
-        eventually("it fails", async || worker(&engine).lease(1, Duration::from_secs(1)).await.err()).await;
+        eventually("the lease fails", async || worker(&engine).lease(1, Duration::from_secs(1)).await.err())
+            .await;
     let QueueError::Unavailable(cause) = failed else { panic!("{failed:?}") };
     assert!(cause.to_string().contains("does not accept the token"), "{cause}");
     assert!(!format!("{cause:?} {engine:?}").contains(TOKEN_IN_TEXT), "{cause:?}");
     assert!(worker(&engine).depth().await.is_err());
 }
 
-/// As it would be sent.
+/// Prefix of the token in a header.
 const TOKEN_IN_TEXT: &str = "Bearer";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_acknowledgements_are_refused_nothing_more_is_pulled() {
+async fn nothing_is_pulled_while_acks_are_refused() {
     let emulator = emulator().await;
     let settings = CloudflareSettings { message_lease: Duration::from_secs(20), ..quick(&emulator) };
     let worker = worker(&open(&settings).await);
     put(&emulator, MESSAGES);
-    let held = lease(&worker, 1).await;
+    let leased = lease(&worker, 1).await;
     emulator.inject(EmulatorEndpoint::Ack, EmulatorFault::Forbidden, 6);
     let acknowledging = {
-        let (worker, held) = (Arc::clone(&worker), keys(&held));
-        tokio::spawn(async move { worker.ack(held).await })
+        let (worker, leased) = (Arc::clone(&worker), keys(&leased));
+        tokio::spawn(async move { worker.ack(leased).await })
     };
-    eventually("it fails", async || (emulator.faults_left(EmulatorEndpoint::Ack) < 6).then_some(())).await;
-    // Without the messages in flight at that time.
-    eventually("it is told of", async || worker.lease(1, NO_WAIT).await.err()).await;
+    eventually("the ack fails", async || (emulator.faults_left(EmulatorEndpoint::Ack) < 6).then_some(()))
+        .await;
+    // Messages that were already pulled are not returned.
+    eventually("the failure is reported", async || worker.lease(1, NO_WAIT).await.err()).await;
     let pulls = emulator.calls(EmulatorEndpoint::Pull).calls;
     let waiting = {
         let worker = Arc::clone(&worker);
@@ -260,25 +262,25 @@ async fn while_acknowledgements_are_refused_nothing_more_is_pulled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_held_message_whose_lease_ended_is_not_given_out_twice_and_can_be_acknowledged() {
+async fn a_message_in_flight_after_its_lease_is_not_leased_twice_and_can_be_acked() {
     let emulator = emulator().await;
     let worker = worker(&open(&quick(&emulator)).await);
     put(&emulator, 1);
-    let held = lease(&worker, 1).await;
+    let leased = lease(&worker, 1).await;
     emulator.advance_clock(Duration::from_mins(1));
     let pulled = emulator.calls(EmulatorEndpoint::Pull).messages;
-    eventually("it is pulled again", async || {
+    eventually("the message is pulled again", async || {
         let again = worker.lease(1, Duration::from_millis(300)).await.unwrap();
         assert!(again.is_empty(), "{again:?}");
         (emulator.calls(EmulatorEndpoint::Pull).messages > pulled).then_some(())
     })
     .await;
-    ack(&worker, &held).await;
+    ack(&worker, &leased).await;
     assert_eq!(emulator.messages(QUEUE), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_form_of_a_body_comes_out_as_it_went_in() {
+async fn every_form_of_a_body_is_delivered_unchanged() {
     let emulator = emulator().await;
     let worker = worker(&open(&quick(&emulator)).await);
     for form in [JsonBodyForm::Base64, JsonBodyForm::Text, JsonBodyForm::Value] {
@@ -293,7 +295,7 @@ async fn every_form_of_a_body_comes_out_as_it_went_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clocks_that_are_minutes_apart_harm_nothing() {
+async fn a_clock_difference_of_minutes_is_harmless() {
     #[derive(Debug)]
     struct AheadClock;
     #[async_trait]

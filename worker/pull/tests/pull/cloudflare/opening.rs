@@ -14,27 +14,27 @@ use chargegate_storage::Effects;
 use super::emulator;
 use crate::queues::cloudflare::{ACCOUNT, QUEUE, TOKEN, emulated, settings};
 
-async fn opened(settings: CloudflareSettings) -> Result<Vec<CloudflareWarning>, CloudflareOpenError> {
+async fn open(settings: CloudflareSettings) -> Result<Vec<CloudflareWarning>, CloudflareOpenError> {
     CloudflareEngine::open(settings, Effects::system()).await.map(|(_, warnings)| warnings)
 }
 
-async fn with(
+async fn open_with(
     change: impl FnOnce(&mut Emulated),
 ) -> (CloudflareEmulator, Result<Vec<CloudflareWarning>, CloudflareOpenError>) {
     let mut start = emulated();
     change(&mut start);
     let emulator = CloudflareEmulator::start(start).await.unwrap();
-    let result = opened(settings(&emulator)).await;
+    let result = open(settings(&emulator)).await;
     (emulator, result)
 }
 
 #[track_caller]
-fn names(result: Result<Vec<CloudflareWarning>, CloudflareOpenError>, texts: &[&str]) {
-    let said = result.expect_err("it is refused").to_string();
+fn assert_error_names(result: Result<Vec<CloudflareWarning>, CloudflareOpenError>, texts: &[&str]) {
+    let message = result.expect_err("the queue is refused").to_string();
     for text in texts {
-        assert!(said.contains(text), "{said}");
+        assert!(message.contains(text), "{message}");
     }
-    assert!(!said.contains(TOKEN) || said.contains("the token"), "{said}");
+    assert!(!message.contains(TOKEN) || message.contains("the token"), "{message}");
 }
 
 fn access(access: TokenPermission) -> impl FnOnce(&mut Emulated) {
@@ -42,37 +42,40 @@ fn access(access: TokenPermission) -> impl FnOnce(&mut Emulated) {
 }
 
 #[tokio::test]
-async fn a_queue_as_readme_has_it_needs_no_warning() {
-    let (_emulator, result) = with(|_| {}).await;
+async fn a_queue_created_as_documented_needs_no_warning() {
+    let (_emulator, result) = open_with(|_| {}).await;
     assert_eq!(result.unwrap(), []);
 }
 
 #[tokio::test]
-async fn a_token_that_is_wrong_or_may_too_little_is_named() {
+async fn a_token_that_is_wrong_or_lacks_permissions_is_reported() {
     let wanted = ["does not accept the token", "Queues Edit"];
-    names(with(|start| start.tokens.clear()).await.1, &wanted);
-    names(with(access(TokenPermission::Read)).await.1, &wanted);
-    names(with(access(TokenPermission::Pull)).await.1, &wanted);
+    assert_error_names(open_with(|start| start.tokens.clear()).await.1, &wanted);
+    assert_error_names(open_with(access(TokenPermission::Read)).await.1, &wanted);
+    assert_error_names(open_with(access(TokenPermission::Pull)).await.1, &wanted);
 }
 
 #[tokio::test]
-async fn a_queue_that_is_not_there_or_cannot_be_pulled_is_named() {
-    names(with(|start| start.queues.clear()).await.1, &["no queue of that id", "queues create"]);
+async fn a_missing_or_unpullable_queue_is_reported() {
+    assert_error_names(
+        open_with(|start| start.queues.clear()).await.1,
+        &["no queue of that id", "queues create"],
+    );
     for consumer in [QueueConsumer::None, QueueConsumer::Worker { script: "w".to_owned() }] {
-        let (_emulator, result) = with(|start| start.queues[0].consumer = consumer).await;
-        names(result, &["jobs", "queues consumer http add jobs"]);
+        let (_emulator, result) = open_with(|start| start.queues[0].consumer = consumer).await;
+        assert_error_names(result, &["jobs", "queues consumer http add jobs"]);
     }
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_there_is_named() {
+async fn an_unreachable_service_is_reported() {
     let emulator = emulator().await;
     emulator.stop_listening().await;
-    names(opened(settings(&emulator)).await, &["cannot be reached"]);
+    assert_error_names(open(settings(&emulator)).await, &["cannot be reached"]);
 }
 
 #[tokio::test]
-async fn only_what_lacks_for_acknowledging_is_a_reason_not_to_start() {
+async fn only_a_missing_permission_to_ack_prevents_a_start() {
     let emulator = emulator().await;
     for fault in [
         EmulatorFault::Throttled(None),
@@ -80,16 +83,16 @@ async fn only_what_lacks_for_acknowledging_is_a_reason_not_to_start() {
         EmulatorFault::Garbage(GarbageBody::OtherShape),
     ] {
         emulator.inject(EmulatorEndpoint::Ack, fault, 1);
-        assert_eq!(opened(settings(&emulator)).await.unwrap(), [], "{fault:?}");
-        assert_eq!(emulator.faults_left(EmulatorEndpoint::Ack), 0, "it was asked");
+        assert_eq!(open(settings(&emulator)).await.unwrap(), [], "{fault:?}");
+        assert_eq!(emulator.faults_left(EmulatorEndpoint::Ack), 0, "the ack permission was checked");
     }
     emulator.inject(EmulatorEndpoint::Ack, EmulatorFault::Forbidden, 1);
-    names(opened(settings(&emulator)).await, &["does not accept the token"]);
+    assert_error_names(open(settings(&emulator)).await, &["does not accept the token"]);
 }
 
 #[tokio::test]
-async fn a_queue_that_would_lose_messages_is_warned_of() {
-    let (_emulator, result) = with(|start| {
+async fn a_queue_that_would_lose_messages_causes_warnings() {
+    let (_emulator, result) = open_with(|start| {
         let jobs = &mut start.queues[0];
         *jobs = EmulatedQueueSettings::new(ACCOUNT, QUEUE, "jobs");
         jobs.consumer = QueueConsumer::HttpPull(PullConsumerSettings::default());
