@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_error_has_a_text_of_its_own() {
+    fn every_error_has_a_distinct_text() {
         for (at, error) in EnqueueError::ALL.into_iter().enumerate() {
             assert_eq!(error.to_string(), error.as_str());
             let first = EnqueueError::ALL.iter().position(|other| other.as_str() == error.as_str());

@@ -111,7 +111,7 @@ async fn run(args: EmulatorArgs) -> Result<(), EmulatorRunError> {
     out.flush()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
-        () = parent_gone() => {}
+        () = parent_exited() => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
@@ -120,7 +120,7 @@ async fn run(args: EmulatorArgs) -> Result<(), EmulatorRunError> {
 }
 
 /// Waits until standard input ends, which means that the parent process is gone.
-async fn parent_gone() {
+async fn parent_exited() {
     let (gone, ended) = oneshot::channel();
     // A detached thread, since a blocking read cannot be cancelled.
     thread::spawn(move || {

@@ -90,7 +90,7 @@ impl ProgramProcess {
 
     /// Waits for a line of standard output.
     pub(crate) async fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
-        self.output.wait(wanted).await.unwrap_or_else(|| panic!("the line never came: {}", self.output()))
+        self.output.wait(wanted).await.unwrap_or_else(|| panic!("the line never appeared: {}", self.output()))
     }
 
     pub(crate) fn id(&self) -> u32 {

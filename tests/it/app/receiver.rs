@@ -88,7 +88,7 @@ impl CallbackReceiver {
     pub(crate) async fn wait(&self, path: &str, count: usize) -> Vec<CallbackRecord> {
         let mut grown = self.shared.received_count.subscribe();
         let enough = timeout(TEST_DEADLINE, grown.wait_for(|_| self.received(path).len() >= count)).await;
-        assert!(enough.is_ok(), "{count} callbacks to {path} never came: {:?}", self.received(path));
+        assert!(enough.is_ok(), "{count} callbacks to {path} never arrived: {:?}", self.received(path));
         self.received(path)
     }
 }

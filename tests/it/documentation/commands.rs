@@ -61,7 +61,7 @@ async fn run_commands(page: &DocumentationPage) {
         let output = scene.run(&block.text).await;
         let output = output.unwrap_or_else(|output| panic!("{place}: {}\nfailed:\n{output}", block.text));
         if let Some(expected) = blocks.get(index + 1).and_then(first_line_of_output) {
-            let found = output.lines().any(|line| without_figures(line) == expected);
+            let found = output.lines().any(|line| without_numbers(line) == expected);
             assert!(found, "{place}: expected {expected:?} in:\n{output}");
         }
     }
@@ -69,11 +69,11 @@ async fn run_commands(page: &DocumentationPage) {
 
 /// The first line of the output that a page shows for a block.
 fn first_line_of_output(next: &CodeBlock) -> Option<String> {
-    (next.tag == "text").then(|| without_figures(next.text.lines().next().unwrap_or_default()))
+    (next.tag == "text").then(|| without_numbers(next.text.lines().next().unwrap_or_default()))
 }
 
 /// A line with `#` for each number and each id.
-fn without_figures(line: &str) -> String {
+fn without_numbers(line: &str) -> String {
     let words = line.trim_end().split(' ').map(|word| {
         let is_id = word.len() >= 36 && word.matches('-').count() == 4 && word.is_ascii();
         if is_id { "#".to_owned() } else { without_digits(word) }

@@ -46,7 +46,7 @@ async fn unusable_urls_are_reported_with_their_variable() {
 }
 
 #[tokio::test]
-async fn one_engine_on_a_server_needs_the_other_there_too() {
+async fn one_engine_on_a_server_requires_the_other_on_a_server() {
     let data = tempdir().unwrap();
     let mut up = crate::app::program();
     up.env_clear().env("QUEUE_URL", std::env::var("REDIS_URL").unwrap());

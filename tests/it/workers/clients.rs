@@ -87,16 +87,16 @@ fn concurrent_requests_get_an_id_and_a_message_each() {
             ids
         }));
         let mut answered = replies.await.concat();
-        let mut taken: Vec<_> = fake
+        let mut accepted: Vec<_> = fake
             .messages()
             .iter()
             .map(|message| serde_json::from_str::<serde_json::Value>(message).unwrap())
             .map(|message| message["id"].as_str().unwrap().to_owned())
             .collect();
         answered.sort_unstable();
-        taken.sort_unstable();
+        accepted.sort_unstable();
         answered.dedup();
         assert_eq!(answered.len(), 320);
-        assert_eq!(taken, answered);
+        assert_eq!(accepted, answered);
     });
 }

@@ -55,7 +55,7 @@ fn an_unintelligible_confirmation_is_not_a_confirmation() {
 }
 
 #[test]
-fn a_queue_that_is_gone_is_unavailable_until_it_is_back() {
+fn a_queue_that_is_down_is_unavailable_until_it_recovers() {
     bounded(async {
         // Bound but not listening yet: the port is reserved, and connections are refused.
         let socket = TcpSocket::new_v4().unwrap();

@@ -74,7 +74,7 @@ pub fn workerd() -> PathBuf {
     required_env("CHARGEGATE_WORKERD")
 }
 
-#[expect(clippy::panic, reason = "a test without its servers cannot go on")]
+#[expect(clippy::panic, reason = "a test without its servers cannot run")]
 fn required_env(variable: &str) -> PathBuf {
     match env::var_os(variable) {
         Some(path) => path.into(),

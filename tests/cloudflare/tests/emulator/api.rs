@@ -179,7 +179,7 @@ async fn a_client_can_describe_its_queue() {
 }
 
 #[tokio::test]
-async fn a_token_permits_what_it_was_made_for() {
+async fn a_token_permits_only_its_scope() {
     let rig = EmulatorHarness::start_with(|settings| {
         for (token, access) in [("read", TokenPermission::Read), ("pull", TokenPermission::Pull)] {
             settings.tokens.push(ApiTokenSettings::new(ACCOUNT, token, access));

@@ -90,7 +90,7 @@ async fn a_hung_call_has_no_response_and_no_effect() {
 }
 
 #[tokio::test]
-async fn a_slow_call_takes_its_time() {
+async fn a_slow_call_is_delayed() {
     let rig = EmulatorHarness::start().await;
     let time = Duration::from_millis(300);
     rig.emulator.inject(EmulatorEndpoint::Ack, EmulatorFault::Slow(time), 1);

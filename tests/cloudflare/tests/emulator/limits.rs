@@ -212,7 +212,7 @@ async fn a_backlog_has_a_maximum_size() {
 }
 
 #[tokio::test]
-async fn a_message_is_gone_at_the_end_of_its_retention() {
+async fn a_message_expires_at_the_end_of_its_retention() {
     let rig = EmulatorHarness::start_with(|settings| settings.queues[0].retention = RETENTION).await;
     assert!(rig.emulator.put(JOBS, EmulatorMessage::text("old")));
     rig.emulator.advance_clock(RETENTION.checked_sub(Duration::from_mins(1)).unwrap());

@@ -21,7 +21,7 @@ fn program(arguments: &[&str]) -> Child {
 }
 
 #[tokio::test]
-async fn it_prints_its_addresses_and_ends_with_its_parent() {
+async fn the_program_prints_its_addresses_and_ends_with_its_parent() {
     let queues = ["--queue", "jobs:cafe:dead=dead:max_retries=9", "--queue", "dead:beef"];
     let mut child = program(&[&["--account", "a", "--token", "t"], queues.as_slice()].concat());
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -39,7 +39,7 @@ async fn it_prints_its_addresses_and_ends_with_its_parent() {
 }
 
 #[tokio::test]
-async fn it_refuses_settings_outside_cloudflares_limits() {
+async fn the_program_refuses_settings_outside_cloudflares_limits() {
     let mut child = program(&["--account", "a", "--token", "t", "--queue", "jobs:cafe:max_retries=101"]);
     assert_eq!(child.wait().await.unwrap().code(), Some(1));
 }

@@ -20,10 +20,10 @@ fn an_acknowledged_message_is_on_its_queue_byte_for_byte_and_in_its_group() {
             ids.push(reply.header("x-request-id").unwrap().to_owned());
         }
         let mut found = Vec::new();
-        for taken in queue.receive_all().unwrap() {
-            let message = SessionMessage::decode(taken.body.as_bytes()).unwrap();
-            assert_eq!(message.encode(), taken.body);
-            assert_eq!(taken.group, Some(message_group(&message.callback_url)));
+        for stored in queue.receive_all().unwrap() {
+            let message = SessionMessage::decode(stored.body.as_bytes()).unwrap();
+            assert_eq!(message.encode(), stored.body);
+            assert_eq!(stored.group, Some(message_group(&message.callback_url)));
             found.push(message.id.to_string());
         }
         found.sort_unstable();

@@ -132,7 +132,7 @@ async fn a_request_sent_twice_gets_one_decision() {
 async fn a_permanent_queue_error_ends_the_pipeline() {
     for error in [QueueError::Closed] {
         let harness = PipelineHarness::start_with(settings(16, 8), allowing(), |queue, _, _| {
-            queue.fail_leases([error])
+            queue.fail_leases([error]);
         });
         eventually(Duration::from_secs(1), || !harness.pipeline.is_running()).await;
         harness.enqueue(0..5);
@@ -145,7 +145,7 @@ async fn a_permanent_queue_error_ends_the_pipeline() {
 async fn a_permanent_store_error_ends_the_pipeline_and_its_pulling() {
     for error in [StoreError::Closed, StoreError::Unreadable("a newer schema")] {
         let harness = PipelineHarness::start_with(settings(16, 8), allowing(), |_, store, _| {
-            store.fail_records([error])
+            store.fail_records([error]);
         });
         harness.enqueue(0..200);
         eventually(Duration::from_secs(1), || !harness.pipeline.is_running()).await;
