@@ -37,7 +37,7 @@ pub(crate) fn build_edge(workspace: &CargoWorkspace) -> Result<(PathBuf, u64), X
     build_within(workspace, "chargegate-edge", MAX_EDGE_BYTES)
 }
 
-/// Builds the queue component for Redis streams and returns its path and size.
+/// Builds the queue component for a Redis stream and returns its path and size.
 ///
 /// # Errors
 /// Returns an error if it does not build or is too large.

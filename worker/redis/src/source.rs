@@ -103,7 +103,7 @@ impl PullService for RedisStreamSource {
             send_batch: 1,
             send_bytes: 0,
             lease: self.state.settings.message_lease,
-            // A lease lasts as long as its consumer is alive.
+            // A lease is not extended: when it has ended, any worker may claim its message.
             extend_for: Duration::ZERO,
             idle: IdlePolicy::Block(MAX_BLOCK),
             linger: Duration::ZERO,
@@ -157,7 +157,7 @@ impl PullService for RedisStreamSource {
             if receipts.len() == acked.len() + released.len() {
                 return Err(PullServiceError::unavailable(error));
             }
-            debug!(error = %error, cause = metric::cause(&error), "one of the two commands failed");
+            debug!(error = %error, cause = metric::cause(&error), "could not end all leases; their messages will be redelivered");
             failed.extend(
                 receipts
                     .iter()

@@ -1,5 +1,6 @@
 use super::fake_server::{FakeRedisServer, FakeReply};
 use super::*;
+use chargegate_pull::engine::{FailedReceipt, LeaseReceipt, PullService as _, ReceiptFailure};
 use chargegate_storage::{Random, SystemClock};
 
 const ENTRY: &str = "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n5-1\r\n*2\r\n$1\r\nm\r\n$1\r\na\r\n";
@@ -21,6 +22,25 @@ async fn a_message_whose_ack_failed_is_not_in_flight_any_more() {
     assert_eq!((leased.len(), queue.engine.in_flight().len()), (1, 1));
     queue.ack(keys()).await.unwrap_err();
     assert_eq!(queue.engine.in_flight().len(), 0);
+}
+
+#[tokio::test]
+async fn a_failed_release_does_not_fail_the_acks_beside_it() {
+    let server = FakeRedisServer::start(|command| match command[0].as_str() {
+        // Only the release names the consumer of released entries.
+        "EVALSHA" if command.iter().any(|word| word == "released") => {
+            FakeReply::Bytes("-ERR no\r\n".to_owned())
+        }
+        _ => FakeReply::Default,
+    })
+    .await;
+    let queue = server.open(Effects::system()).await;
+    let [acked, released] = ["5-1/1/0", "5-2/1/1"].map(|text| LeaseReceipt::from(text.to_owned()));
+    let service = queue.engine.service();
+    let failed = service.ack_and_release(&[acked], std::slice::from_ref(&released)).await.unwrap();
+    let reason = ReceiptFailure::Transient;
+    assert_eq!(failed, [FailedReceipt { receipt: released.clone(), reason }]);
+    service.ack_and_release(&[], &[released]).await.unwrap_err();
 }
 
 #[tokio::test]

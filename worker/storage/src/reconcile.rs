@@ -35,8 +35,8 @@ pub trait CountedStore: Send + Sync {
     /// [`EngineError`].
     async fn watermark(&self) -> Result<HistoryWatermark, StoreError>;
 
-    /// Returns the totals at one moment, given the messages `waiting` in the queue and the newest message of each of its
-    /// streams.
+    /// Returns the totals at one moment, given the messages `waiting` in the queue and the newest messages that
+    /// were counted.
     ///
     /// # Errors
     /// [`EngineError`].

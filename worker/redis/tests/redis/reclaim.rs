@@ -101,6 +101,26 @@ async fn a_closed_worker_without_messages_leaves_no_keys() {
 }
 
 #[tokio::test]
+async fn a_closed_worker_reads_no_further() {
+    let server = start(&servers()[0], &[]);
+    let engine = open(&on(&server)).await;
+    let leasing = {
+        let queue = worker(&engine);
+        tokio::spawn(async move { queue.lease(1, PATIENCE).await })
+    };
+    let readers = async || {
+        let clients: String = ask(&server.url(), cmd("CLIENT").arg("LIST")).await;
+        clients.matches("cmd=xreadgroup").count()
+    };
+    eventually("the read blocks on the server", async || (readers().await == 1).then_some(())).await;
+    engine.close().await;
+    leasing.await.unwrap().unwrap_err();
+    // The queue still exists, and so would its connection.
+    eventually("the reading connection is closed", async || (readers().await == 0).then_some(())).await;
+    drop(engine);
+}
+
+#[tokio::test]
 async fn a_release_does_not_affect_the_lease_of_another_worker() {
     let server = start(&servers()[0], &[]);
     let settings = RedisSettings { message_lease: Duration::from_millis(600), ..on(&server) };
