@@ -14,6 +14,9 @@
 
 extern crate alloc;
 
+mod acl_controller;
+mod acl_fleet;
+mod acl_queue;
 mod address;
 mod callback_url;
 mod charset;
@@ -35,6 +38,11 @@ mod station_id;
 mod time;
 mod traceparent;
 
+pub use acl_controller::{AclController, BreakerState, CallSums};
+pub use acl_fleet::{
+    AclFleet, AclShare, AclWorkerId, CallAllowance, SHARE_LEASE, SHARE_RENEWAL, ShareRenewal,
+};
+pub use acl_queue::{AclQueue, AclTicket};
 pub use address::{AddressPolicy, ForbiddenAddress, IpNetwork, IpNetworkError};
 pub use callback_url::{CallbackHost, CallbackScheme, CallbackUrl, CallbackUrlError, RequestTarget};
 pub use deadline::{DecisionRules, DecisionRulesError, DecisionStep, MessageAge, TimestampCheck};
