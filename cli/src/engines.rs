@@ -18,6 +18,7 @@ mod sqs;
 use std::sync::Arc;
 
 use chargegate_storage::Effects;
+use chargegate_storage::fleet::FleetStore;
 use chargegate_storage::history::HistoryMonitor;
 use chargegate_storage::queue::{Producer, Queue};
 use chargegate_storage::store::Store;
@@ -36,6 +37,7 @@ pub(crate) struct Engines {
     queue: Arc<dyn Queue>,
     producer: Arc<dyn Producer>,
     store: Arc<dyn Store>,
+    fleet: Arc<dyn FleetStore>,
     /// Watches for messages that the queue loses, if the queue keeps a history.
     watch: Option<HistoryMonitor>,
     /// The engines, in the order in which they are closed.
@@ -104,6 +106,7 @@ impl Engines {
             queue: queue.queue,
             producer: queue.producer,
             store: store.store,
+            fleet: store.fleet,
             watch,
             handles: vec![queue.handle, store.handle],
         })
@@ -117,6 +120,11 @@ impl Engines {
     /// Returns the store.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store)
+    }
+
+    /// Returns the state that workers share to protect the authorization service.
+    pub(crate) fn fleet(&self) -> Arc<dyn FleetStore> {
+        Arc::clone(&self.fleet)
     }
 
     /// Returns the queue as an edge in this process uses it.

@@ -6,7 +6,7 @@ mod queue;
 mod work;
 
 use std::error::Error;
-use std::num::NonZeroUsize;
+use std::num::NonZeroU32;
 
 use chargegate_core::{AddressPolicy, DecisionRulesError, IpNetworkError};
 use chargegate_worker::AclUrlError;
@@ -47,9 +47,9 @@ pub(crate) fn addresses(callback_allow: &str) -> Result<AddressPolicy, SettingEr
 }
 
 /// Parses a limit of concurrency, from 1 to a million; a larger number is a typing error.
-pub(crate) fn count(text: &str) -> Result<NonZeroUsize, &'static str> {
-    let number = text.parse::<NonZeroUsize>().ok().filter(|number| number.get() <= 1_000_000);
-    number.ok_or("write a whole number from 1 to 1000000")
+pub(crate) fn count<N: TryFrom<NonZeroU32>>(text: &str) -> Result<N, &'static str> {
+    let number = text.parse::<NonZeroU32>().ok().filter(|number| number.get() <= 1_000_000);
+    number.and_then(|number| N::try_from(number).ok()).ok_or("write a whole number from 1 to 1000000")
 }
 
 /// A missing or unusable setting.

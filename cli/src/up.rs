@@ -70,7 +70,8 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
     let parts = WorkerDependencies {
         queue: engines.queue(),
         store: engines.store(),
-        authorizer: Arc::new(HttpAuthorizer::new(acl_url, args.work.acl_slots.get())),
+        fleet: engines.fleet(),
+        authorizer: Arc::new(HttpAuthorizer::new(acl_url, args.work.acl_connections())),
         effects,
     };
     let resolver = Arc::new(SystemResolver::new(MAX_DNS_LOOKUPS));

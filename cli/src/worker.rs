@@ -77,7 +77,8 @@ pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(),
     let parts = WorkerDependencies {
         queue: engines.queue(),
         store: engines.store(),
-        authorizer: Arc::new(HttpAuthorizer::new(acl_url, args.work.acl_slots.get())),
+        fleet: engines.fleet(),
+        authorizer: Arc::new(HttpAuthorizer::new(acl_url, args.work.acl_connections())),
         effects,
     };
     let ops_state = OpsServer::new(engines.queue(), engines.store(), metrics);

@@ -47,7 +47,66 @@ pub struct CallSums {
     pub silent_run: u32,
 }
 
+/// The end of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallEnd {
+    /// A usable answer.
+    Answered,
+    /// No response in time.
+    TimedOut,
+    /// A refusal because of overload (429 or 503).
+    Overloaded,
+    /// No connection, or a connection that was cut.
+    Unreachable,
+    /// Another response that is not an answer.
+    Error,
+}
+
 impl CallSums {
+    /// Adds a call that took `took`.
+    pub fn add_call(&mut self, end: CallEnd, took: Duration) {
+        let count = match end {
+            CallEnd::Answered => &mut self.answered,
+            CallEnd::TimedOut => &mut self.timed_out,
+            CallEnd::Overloaded => &mut self.overloaded,
+            CallEnd::Unreachable => &mut self.unreachable,
+            CallEnd::Error => &mut self.errors,
+        };
+        *count = count.saturating_add(1);
+        match end {
+            CallEnd::TimedOut | CallEnd::Unreachable => self.silent_run = self.silent_run.saturating_add(1),
+            CallEnd::Answered | CallEnd::Overloaded | CallEnd::Error => self.silent_run = 0,
+        }
+        if end == CallEnd::Answered {
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            self.answered_micros = self.answered_micros.saturating_add(micros);
+        }
+    }
+
+    /// Removes sums that were reported before.
+    pub fn subtract(&mut self, reported: Self) {
+        let mut rest = Self {
+            answered: self.answered.saturating_sub(reported.answered),
+            answered_micros: self.answered_micros.saturating_sub(reported.answered_micros),
+            timed_out: self.timed_out.saturating_sub(reported.timed_out),
+            overloaded: self.overloaded.saturating_sub(reported.overloaded),
+            unreachable: self.unreachable.saturating_sub(reported.unreachable),
+            errors: self.errors.saturating_sub(reported.errors),
+            waited: self.waited.saturating_sub(reported.waited),
+            silent_run: self.silent_run,
+        };
+        if !rest.has_response() {
+            rest.silent_run = self.silent_run.saturating_sub(reported.silent_run);
+        }
+        *self = rest;
+    }
+
+    /// Returns whether so many calls in a row had no response that the breaker opens.
+    #[must_use]
+    pub const fn is_silent(&self) -> bool {
+        self.silent_run >= breaker::OPEN_AFTER_CALLS
+    }
+
     /// Adds the sums of a later report.
     pub fn add(&mut self, later: Self) {
         let silent_run = if later.has_response() {
@@ -106,6 +165,17 @@ pub struct AclController {
     window_start: UnixMillis,
 }
 
+/// The terms under which a report is judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ControlTerms {
+    /// Most calls in flight.
+    pub(crate) total: u32,
+    /// Time after which the effect of a decrease can be seen.
+    pub(crate) call_timeout: Duration,
+    /// Time in which all workers report.
+    pub(crate) settling: Duration,
+}
+
 /// Decreases in a row, the limit before the first, and the longest mean latency since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -160,10 +230,10 @@ impl AclController {
         self.breaker.take_probe(now, jitter)
     }
 
-    /// Adds the calls of one report and, at the end of a window, adapts the limit. `call_timeout` is the time after which
-    /// the effect of a decrease can be seen.
-    pub(crate) fn update(&mut self, now: UnixMillis, sums: CallSums, total: u32, call_timeout: Duration) {
-        match self.breaker.update(now, &sums) {
+    /// Adds the calls of one report and, at the end of a window, adapts the limit.
+    pub(crate) fn update(&mut self, now: UnixMillis, sums: CallSums, terms: ControlTerms) {
+        let ControlTerms { total, call_timeout, settling } = terms;
+        match self.breaker.update(now, &sums, settling) {
             BreakerChange::None => {}
             BreakerChange::Opened => {
                 self.remember_overload(total);

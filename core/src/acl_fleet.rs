@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use crate::acl_controller::{AclController, CallSums};
+use crate::acl_controller::{AclController, CallSums, ControlTerms};
 use crate::time::UnixMillis;
 
 /// Time for which a worker uses a share after it began to renew it.
@@ -138,7 +138,13 @@ impl AclFleet {
         self.workers.retain(|hold| hold.expires_at > now);
         let held_before = self.enlist(now, renewal);
         let total = self.total();
-        self.controller.update(now, renewal.sums, total, renewal.call_timeout);
+        let is_alone = self.workers.len() <= 1;
+        let terms = ControlTerms {
+            total,
+            call_timeout: renewal.call_timeout,
+            settling: if is_alone { Duration::ZERO } else { SHARE_RENEWAL },
+        };
+        self.controller.update(now, renewal.sums, terms);
         self.controller.pause_for(now, renewal.pause);
 
         let limit = self.controller.limit(total);

@@ -110,6 +110,12 @@ impl DecisionRules {
         self.deadline
     }
 
+    /// Returns the time-out of one call.
+    #[must_use]
+    pub const fn call_timeout(&self) -> Duration {
+        self.call_timeout
+    }
+
     /// Returns the age after which no call starts. Without this margin, calls that have no time left would waste the
     /// capacity of the service just when it is scarce.
     #[must_use]

@@ -69,14 +69,24 @@ pub enum DecisionReason {
     AclError,
     /// Too little time was left to start a call.
     Expired,
+    /// The breaker was open until too little time was left to start a call: the authorization service did not respond to
+    /// any call.
+    AclUnavailable,
     /// The message was delivered more than [`MAX_DELIVERIES`] times without a decision; no further call was made.
     Redelivered,
 }
 
 impl DecisionReason {
     /// All reasons.
-    pub const ALL: [Self; 6] =
-        [Self::Acl, Self::MalformedToken, Self::AclTimeout, Self::AclError, Self::Expired, Self::Redelivered];
+    pub const ALL: [Self; 7] = [
+        Self::Acl,
+        Self::MalformedToken,
+        Self::AclTimeout,
+        Self::AclError,
+        Self::Expired,
+        Self::AclUnavailable,
+        Self::Redelivered,
+    ];
 
     /// Returns the name in the `chargegate-decision-reason` header and in the store.
     #[must_use]
@@ -87,6 +97,7 @@ impl DecisionReason {
             Self::AclTimeout => "acl_timeout",
             Self::AclError => "acl_error",
             Self::Expired => "expired",
+            Self::AclUnavailable => "acl_unavailable",
             Self::Redelivered => "redelivered",
         }
     }

@@ -38,7 +38,7 @@ mod station_id;
 mod time;
 mod traceparent;
 
-pub use acl_controller::{AclController, BreakerState, CallSums};
+pub use acl_controller::{AclController, BreakerState, CallEnd, CallSums};
 pub use acl_fleet::{
     AclFleet, AclShare, AclWorkerId, CallAllowance, SHARE_LEASE, SHARE_RENEWAL, ShareRenewal,
 };

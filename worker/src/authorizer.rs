@@ -43,7 +43,18 @@ pub enum AclCallError {
     /// The connection was refused or cut.
     #[error("the authorization service cannot be reached")]
     Unreachable,
-    /// The status was not 200.
+    /// This process lacked the means to send: descriptors or ports. It is not an answer of the service.
+    #[error("this process could not open a connection to the authorization service")]
+    NotSent,
+    /// The service refused the call because of overload.
+    #[error("the authorization service is overloaded (status {status})")]
+    Overloaded {
+        /// 429 or 503.
+        status: u16,
+        /// The pause that the service asked for.
+        retry_after: Option<Duration>,
+    },
+    /// The status was neither 200 nor one of overload.
     #[error("the authorization service answered with status {0}")]
     Status(u16),
     /// The response was 200 but unusable: another content type, too large, or an unknown status.
@@ -57,7 +68,11 @@ impl AclCallError {
     pub const fn reason(self) -> DecisionReason {
         match self {
             Self::TimedOut => DecisionReason::AclTimeout,
-            Self::Unreachable | Self::Status(_) | Self::Unreadable => DecisionReason::AclError,
+            Self::Unreachable
+            | Self::NotSent
+            | Self::Overloaded { .. }
+            | Self::Status(_)
+            | Self::Unreadable => DecisionReason::AclError,
         }
     }
 
@@ -67,6 +82,8 @@ impl AclCallError {
         match self {
             Self::TimedOut => "timed_out",
             Self::Unreachable => "unreachable",
+            Self::NotSent => "not_sent",
+            Self::Overloaded { .. } => "overloaded",
             Self::Status(_) => "status",
             Self::Unreadable => "unreadable",
         }

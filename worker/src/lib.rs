@@ -1,6 +1,7 @@
 //! The worker: takes accepted requests from a queue, asks the authorization service at a pace it can bear,
 //! records each decision, and calls back until the callback arrives.
 
+mod acl_gate;
 mod authorizer;
 mod callback;
 #[cfg(test)]
@@ -9,6 +10,7 @@ mod metric;
 mod ops;
 mod pipeline;
 mod retry_until_done;
+mod share_renewal;
 mod worker;
 
 pub use authorizer::{AclCallError, AclUrl, AclUrlError, AuthorizationRequest, Authorizer, HttpAuthorizer};

@@ -9,6 +9,9 @@ use crate::authorizer::AclCallError;
 use chargegate_storage::store::AttemptResult;
 
 pub(crate) const ACL_IN_FLIGHT: &str = "chargegate_acl_in_flight";
+pub(crate) const ACL_PRESUMED: &str = "chargegate_acl_presumed";
+pub(crate) const ACL_SHARE: &str = "chargegate_acl_share";
+pub(crate) const ACL_FLEET_LIMIT: &str = "chargegate_acl_fleet_limit";
 pub(crate) const CALLBACKS_PENDING: &str = "chargegate_callbacks_pending";
 pub(crate) const CALLBACKS_UNDER_WAY: &str = "chargegate_callbacks_under_way";
 pub(crate) const DEAD_LETTERS: &str = "chargegate_callbacks_dead";
@@ -43,6 +46,12 @@ pub(crate) fn describe() {
     describe_counter!(ACL_CALLS, "Calls to the authorization service, by outcome");
     describe_counter!(ACL_RETRIES, "Calls that repeated one without an answer");
     describe_gauge!(ACL_IN_FLIGHT, "Calls to the authorization service in flight");
+    describe_gauge!(ACL_PRESUMED, "Calls that timed out and still occupy the authorization service");
+    describe_gauge!(ACL_SHARE, "Calls that this worker may have in flight: its share of the fleet's limit");
+    describe_gauge!(
+        ACL_FLEET_LIMIT,
+        "Calls that all workers may have in flight; 0 while the breaker is open"
+    );
     describe_histogram!(ACL_CALL_SECONDS, "Time of a call to the authorization service");
     describe_histogram!(DECISION_AGE_SECONDS, "Age of a request when its decision was made");
     describe_gauge!(WINDOW_IN_USE, "Messages leased and not yet acknowledged");
@@ -58,7 +67,8 @@ pub(crate) fn describe() {
     for name in [DECISIONS_LATE, DUPLICATES, REDELIVERED, ACL_RETRIES, CALLBACKS_DELIVERED] {
         counter!(name).absolute(0);
     }
-    for name in [ACL_IN_FLIGHT, CALLBACKS_UNDER_WAY, WINDOW_IN_USE] {
+    for name in [ACL_IN_FLIGHT, ACL_PRESUMED, ACL_SHARE, ACL_FLEET_LIMIT, CALLBACKS_UNDER_WAY, WINDOW_IN_USE]
+    {
         gauge!(name).set(0.0);
     }
 }

@@ -12,7 +12,7 @@
 
 mod decide;
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,12 +25,15 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use self::decide::Decider;
+use crate::acl_gate::AclGate;
 use crate::authorizer::Authorizer;
 use crate::callback::{self, Dispatcher};
 use crate::metric;
 use crate::retry_until_done::RetryUntilDone;
+use crate::share_renewal::ShareRenewer;
 use chargegate_storage::Batcher;
 use chargegate_storage::Effects;
+use chargegate_storage::fleet::FleetStore;
 use chargegate_storage::queue::{LeasedMessage, MessageKey, Queue};
 use chargegate_storage::store::{CallbackJob, Outcome, RecordVerdict, Store};
 
@@ -44,8 +47,8 @@ const MAX_RECORD_BATCH: usize = 256;
 pub struct PipelineSettings {
     /// Most messages leased and not yet acknowledged.
     pub window: NonZeroUsize,
-    /// Most calls to the authorization service in flight, retries included.
-    pub slots: NonZeroUsize,
+    /// Most calls to the authorization service in flight over all workers of the store, retries included.
+    pub slots: NonZeroU32,
     /// Deadline and call timeout of a decision.
     pub rules: DecisionRules,
     /// Shortest time between two transactions that record decisions, so that batches grow under load.
@@ -59,6 +62,8 @@ pub struct WorkerDependencies {
     pub queue: Arc<dyn Queue>,
     /// Destination of decisions and callbacks.
     pub store: Arc<dyn Store>,
+    /// The state that the workers of the store share to protect the authorization service.
+    pub fleet: Arc<dyn FleetStore>,
     /// Client of the authorization service.
     pub authorizer: Arc<dyn Authorizer>,
     /// Clock and randomness.
@@ -84,6 +89,8 @@ pub(crate) struct Pipeline {
     stop: CancellationToken,
     lease_task: JoinHandle<()>,
     record_task: JoinHandle<()>,
+    renewal_task: JoinHandle<()>,
+    stop_renewal: CancellationToken,
 }
 
 impl Pipeline {
@@ -106,13 +113,22 @@ impl Pipeline {
             let _stop_guard = stop_guard;
             recording.await;
         });
-        let lease_task = tokio::spawn(lease_and_decide(settings, parts, outcomes, watch_store, stop.clone()));
-        Self { stop, lease_task, record_task }
+        let call_timeout = settings.rules.call_timeout();
+        let gate = AclGate::new(call_timeout);
+        let fleet = Arc::clone(&parts.fleet);
+        let renewer =
+            ShareRenewer::new(gate.clone(), settings.slots, call_timeout, fleet, parts.effects.clone());
+        let stop_renewal = CancellationToken::new();
+        let renewal_task = tokio::spawn(renewer.run(stop_renewal.clone()));
+        let leasing = lease_and_decide(settings, parts, gate, outcomes, watch_store, stop.clone());
+        let lease_task = tokio::spawn(leasing);
+        Self { stop, lease_task, record_task, renewal_task, stop_renewal }
     }
 
     /// Returns whether both tasks run. They end on a stop, or when an engine reports a permanent failure.
     pub(crate) fn is_running(&self) -> bool {
-        !self.lease_task.is_finished() && !self.record_task.is_finished()
+        let tasks = [&self.lease_task, &self.record_task, &self.renewal_task];
+        !tasks.into_iter().any(JoinHandle::is_finished)
     }
 
     /// Waits until leasing has ended for any reason.
@@ -125,6 +141,9 @@ impl Pipeline {
         self.stop.cancel();
         let _ = self.lease_task.await;
         let _ = self.record_task.await;
+        // Calls are over: other workers may use the share.
+        self.stop_renewal.cancel();
+        let _ = self.renewal_task.await;
     }
 }
 
@@ -132,6 +151,7 @@ impl Pipeline {
 async fn lease_and_decide(
     settings: PipelineSettings,
     parts: WorkerDependencies,
+    gate: AclGate,
     outcomes: mpsc::Sender<InFlightMessage>,
     store_works: watch::Receiver<bool>,
     stop: CancellationToken,
@@ -140,12 +160,14 @@ async fn lease_and_decide(
     let retry = RetryUntilDone::new(parts.effects.clone(), stop.clone());
     let size = settings.window.get();
     let window = Arc::new(Semaphore::new(size));
-    let decider = Arc::new(Decider::new(settings, &parts, stop.clone()));
+    let may_lease = gate.watch_leasing();
+    let decider = Arc::new(Decider::new(settings, &parts, gate, stop.clone()));
     let tasks = TaskTracker::new();
     let (releases, release_queue) = mpsc::channel(size);
 
     while !stop.is_cancelled() {
-        let Some(mut permits) = acquire_window_permits(&window, store_works.clone(), &stop).await else {
+        let open = (store_works.clone(), may_lease.clone());
+        let Some(mut permits) = acquire_window_permits(&window, open, &stop).await else {
             break;
         };
         let max = permits.num_permits();
@@ -175,15 +197,17 @@ async fn lease_and_decide(
     let _ = releasing.await;
 }
 
-/// Acquires every free permit of the window, at least one, once the store works. Returns `None` when stopped first.
+/// Acquires every free permit of the window, at least one, once the store works and this worker has a share of the calls.
+/// Returns `None` when stopped first.
 async fn acquire_window_permits(
     window: &Arc<Semaphore>,
-    mut store_works: watch::Receiver<bool>,
+    (mut store_works, mut may_lease): (watch::Receiver<bool>, watch::Receiver<bool>),
     stop: &CancellationToken,
 ) -> Option<OwnedSemaphorePermit> {
     let first = async {
         let permit = Arc::clone(window).acquire_owned().await.ok()?;
         store_works.wait_for(|works| *works).await.ok()?;
+        may_lease.wait_for(|may_lease| *may_lease).await.ok()?;
         Some(permit)
     };
     let mut permits = tokio::select! {

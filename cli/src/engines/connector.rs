@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chargegate_storage::Effects;
+use chargegate_storage::fleet::FleetStore;
 use chargegate_storage::history::{HistorySource, HistoryStore};
 use chargegate_storage::inspect::Inspect;
 use chargegate_storage::queue::{Producer, Queue};
@@ -50,6 +51,8 @@ impl OpenQueue {
 pub(crate) struct OpenStore {
     /// The store.
     pub(crate) store: Arc<dyn Store>,
+    /// The state that workers share to protect the authorization service.
+    pub(crate) fleet: Arc<dyn FleetStore>,
     /// The record of the queue's history.
     pub(crate) history: Arc<dyn HistoryStore>,
     /// The lifecycle.

@@ -37,7 +37,12 @@ impl StoreConnector for PostgresConnector {
             warn!("{DATABASE_URL}: {warning}");
         }
         let engine = Arc::new(engine);
-        Ok(OpenStore { store: engine.clone(), history: engine.clone(), handle: engine })
+        Ok(OpenStore {
+            store: engine.clone(),
+            fleet: engine.clone(),
+            history: engine.clone(),
+            handle: engine,
+        })
     }
 
     async fn inspect(&self) -> Result<Box<dyn Inspect>, EngineOpenError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chargegate_sqlite::{SqliteEngine, SqliteInspector, SqliteOpenError, SqliteSettings};
+use chargegate_storage::fleet::LocalFleet;
 use chargegate_storage::inspect::Inspect;
 use chargegate_storage::reconcile::Reconciliation;
 use chargegate_storage::{Effects, StoreError};
@@ -29,6 +30,8 @@ pub(crate) async fn open_folder(
         queue: engine.clone(),
         producer: engine.clone(),
         store: engine.clone(),
+        // One process has the folder to itself.
+        fleet: Arc::new(LocalFleet::new()),
         watch: None,
         handles: vec![engine],
     })

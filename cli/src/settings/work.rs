@@ -1,7 +1,7 @@
 //! Flags of a worker.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use chargegate_core::{DecisionRules, callback_lease, message_lease, short_message_lease};
@@ -32,20 +32,20 @@ pub(crate) struct WorkerTuningArgs {
     /// Time limit of one call to the authorization service
     #[arg(long, env = "CHARGEGATE_ACL_TIMEOUT", value_name = "TIME", default_value = "2s", value_parser = duration::parse_positive)]
     acl_timeout: Duration,
-    /// Maximum number of concurrent calls to the authorization service, per worker
-    #[arg(long, env = "CHARGEGATE_ACL_SLOTS", value_name = "CALLS", default_value = "32", value_parser = count)]
-    pub(crate) acl_slots: NonZeroUsize,
+    /// Maximum number of concurrent calls to the authorization service, over all workers that share a store
+    #[arg(long, env = "CHARGEGATE_ACL_SLOTS", value_name = "CALLS", default_value = "32", value_parser = count::<NonZeroU32>)]
+    pub(crate) acl_slots: NonZeroU32,
     /// Maximum number of messages that are leased and not yet decided
-    #[arg(long, env = "CHARGEGATE_WINDOW", value_name = "MESSAGES", default_value = "1024", value_parser = count)]
+    #[arg(long, env = "CHARGEGATE_WINDOW", value_name = "MESSAGES", default_value = "1024", value_parser = count::<NonZeroUsize>)]
     window: NonZeroUsize,
     /// Time limit of one attempt to deliver a callback
     #[arg(long, env = "CHARGEGATE_CALLBACK_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration::parse_positive)]
     pub(crate) callback_timeout: Duration,
     /// Maximum number of callbacks in flight
-    #[arg(long, env = "CHARGEGATE_CALLBACKS", value_name = "CALLBACKS", default_value = "512", value_parser = count)]
+    #[arg(long, env = "CHARGEGATE_CALLBACKS", value_name = "CALLBACKS", default_value = "512", value_parser = count::<NonZeroUsize>)]
     callbacks: NonZeroUsize,
     /// Maximum number of callbacks in flight to one host
-    #[arg(long, env = "CHARGEGATE_CALLBACKS_PER_HOST", value_name = "CALLBACKS", default_value = "64", value_parser = count)]
+    #[arg(long, env = "CHARGEGATE_CALLBACKS_PER_HOST", value_name = "CALLBACKS", default_value = "64", value_parser = count::<NonZeroUsize>)]
     pub(crate) callbacks_per_host: NonZeroUsize,
     /// Time that finished requests are kept, and repeats of them recognised
     #[arg(long, env = "CHARGEGATE_RETENTION", value_name = "TIME", default_value = "72h", value_parser = duration::parse_positive)]
@@ -75,6 +75,11 @@ impl WorkerTuningArgs {
             },
             retention: self.retention,
         })
+    }
+
+    /// Returns the most idle connections to the authorization service.
+    pub(crate) fn acl_connections(&self) -> usize {
+        usize::try_from(self.acl_slots.get()).unwrap_or(usize::MAX)
     }
 
     /// Returns the time from accepting a request to its decision.

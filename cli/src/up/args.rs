@@ -64,7 +64,7 @@ pub(crate) struct UpArgs {
     #[arg(long, env = "CHARGEGATE_ACL_DELAY", value_name = "TIME", default_value = "0ms", value_parser = duration::parse)]
     pub(super) acl_delay: Duration,
     /// Maximum number of concurrent calls to the demo's authorization service [default: no limit]
-    #[arg(long, env = "CHARGEGATE_ACL_CAPACITY", value_name = "CALLS", value_parser = count)]
+    #[arg(long, env = "CHARGEGATE_ACL_CAPACITY", value_name = "CALLS", value_parser = count::<NonZeroUsize>)]
     pub(super) acl_capacity: Option<NonZeroUsize>,
     #[command(flatten)]
     pub(super) work: WorkerTuningArgs,

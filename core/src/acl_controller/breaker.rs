@@ -6,7 +6,7 @@ use super::{BreakerChange, CallSums};
 use crate::time::UnixMillis;
 
 /// Calls in a row without a response that open the breaker.
-const OPEN_AFTER_CALLS: u32 = 10;
+pub(super) const OPEN_AFTER_CALLS: u32 = 10;
 /// Time of calls without a response that opens the breaker.
 const OPEN_AFTER: Duration = Duration::from_secs(5);
 /// Answered probes in a row that close the breaker.
@@ -32,7 +32,7 @@ pub(super) enum AclBreaker {
     Closed {
         /// Calls without a response since the last response.
         silent_run: u32,
-        /// The first report of this run.
+        /// The last report before this run.
         silent_since: UnixMillis,
     },
     Open {
@@ -59,7 +59,8 @@ impl AclBreaker {
         matches!(self, Self::Open { .. })
     }
 
-    pub(super) fn update(&mut self, now: UnixMillis, sums: &CallSums) -> BreakerChange {
+    /// Adds a report. Calls without a response count only after `settling`, in which other workers report theirs.
+    pub(super) fn update(&mut self, now: UnixMillis, sums: &CallSums, settling: Duration) -> BreakerChange {
         match self {
             Self::Closed { silent_run, silent_since } => {
                 if sums.has_response() {
@@ -70,7 +71,8 @@ impl AclBreaker {
                 }
                 *silent_run = silent_run.saturating_add(sums.silent_run);
                 let silent_for = now.since(*silent_since);
-                let opens = *silent_run >= OPEN_AFTER_CALLS || *silent_run > 0 && silent_for >= OPEN_AFTER;
+                let opens = *silent_run >= OPEN_AFTER_CALLS && silent_for >= settling
+                    || *silent_run > 0 && silent_for >= OPEN_AFTER;
                 if !opens {
                     return BreakerChange::None;
                 }

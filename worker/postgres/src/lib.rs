@@ -11,6 +11,7 @@
 
 mod claim;
 mod failure;
+mod fleet;
 mod inspect;
 mod open;
 mod record;

@@ -11,10 +11,13 @@ use super::sessions::CONNECT_TIMEOUT;
 use super::url::DatabaseUrl;
 
 /// Migrations with their descriptions; the version is the position, from 1 on.
-const MIGRATIONS: [(&str, &str); 1] = [("chargegate: init", include_str!("../migrations/0001_init.sql"))];
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("chargegate: init", include_str!("../migrations/0001_init.sql")),
+    ("chargegate: acl fleet", include_str!("../migrations/0002_acl_fleet.sql")),
+];
 
 /// Newest known version.
-pub(super) const NEWEST: i64 = 1;
+pub(super) const NEWEST: i64 = 2;
 
 const TABLE: &str = "chargegate._sqlx_migrations";
 /// Longest wait for a lock, for example of a concurrent migration. The migration itself may take longer.

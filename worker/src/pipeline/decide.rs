@@ -8,12 +8,12 @@ use chargegate_core::{
     MessageToken, RetryBudget, SessionMessage, TimestampCheck, Traceparent, full_jitter,
 };
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{PipelineSettings, WorkerDependencies};
+use crate::acl_gate::AclGate;
 use crate::authorizer::{AclCallError, AuthorizationRequest, Authorizer};
 use crate::metric;
 use chargegate_storage::Effects;
@@ -24,10 +24,10 @@ use chargegate_storage::store::{DecidedMessage, Outcome, PoisonMessage};
 const CALL_RETRY_BASE: Duration = Duration::from_millis(50);
 const CALL_RETRY_CAP: Duration = Duration::from_millis(500);
 
-/// Decides messages, asking the authorization service in a limited number of slots.
+/// Decides messages, asking the authorization service through the gate.
 pub(super) struct Decider {
     rules: DecisionRules,
-    slots: Semaphore,
+    gate: AclGate,
     budget: Mutex<RetryBudget>,
     authorizer: Arc<dyn Authorizer>,
     effects: Effects,
@@ -45,17 +45,23 @@ impl MonotonicAge {
     fn now(self) -> Duration {
         self.at_lease.saturating_add(self.leased.elapsed())
     }
+
+    /// Returns the time of acceptance by the monotonic clock.
+    fn accepted(self) -> Instant {
+        self.leased.checked_sub(self.at_lease).unwrap_or(self.leased)
+    }
 }
 
 impl Decider {
     pub(super) fn new(
         settings: PipelineSettings,
         parts: &WorkerDependencies,
+        gate: AclGate,
         stop: CancellationToken,
     ) -> Self {
         Self {
             rules: settings.rules,
-            slots: Semaphore::new(settings.slots.get()),
+            gate,
             budget: Mutex::new(RetryBudget::full()),
             authorizer: Arc::clone(&parts.authorizer),
             effects: parts.effects.clone(),
@@ -106,7 +112,7 @@ impl Decider {
         Some((Outcome::Decided(decided), aging.leased + self.rules.deadline().saturating_sub(at_lease)))
     }
 
-    /// Calls the authorization service until it answers, or until time or retry budget are used up.
+    /// Calls the authorization service until it answers, or until no further call fits.
     async fn authorize(
         &self,
         message: &SessionMessage,
@@ -114,21 +120,20 @@ impl Decider {
         trace: Traceparent,
         aging: MonotonicAge,
     ) -> Option<Decision> {
+        let host = message.callback_url.host_str();
         let mut last_failure: Option<AclCallError> = None;
         let mut calls = 0_u32;
         loop {
-            let out_of_time =
-                Decision::unknown(last_failure.map_or(DecisionReason::Expired, AclCallError::reason));
             let patience = self.rules.max_slot_wait(aging.now());
-            let slot = tokio::select! {
+            let permit = tokio::select! {
                 biased;
                 // A stopping worker begins no call, and leaves undecided messages to workers that can still call.
                 () = self.stop.cancelled() => return last_failure.map(|failure| Decision::unknown(failure.reason())),
-                slot = self.slots.acquire() => slot.ok()?,
-                () = tokio::time::sleep(patience) => return Some(out_of_time),
+                permit = self.gate.acquire(host, aging.accepted()) => permit,
+                () = tokio::time::sleep(patience) => return Some(self.out_of_time(last_failure)),
             };
             let DecisionStep::Call { timeout } = self.rules.next_step(aging.now()) else {
-                return Some(out_of_time);
+                return Some(self.out_of_time(last_failure));
             };
             if calls == 0 {
                 self.update_budget(|budget| Some(budget.earn()));
@@ -136,14 +141,14 @@ impl Decider {
                 metric::acl_retry();
             }
 
-            let in_flight = metric::track(metric::ACL_IN_FLIGHT);
             let start = Instant::now();
             let traceparent = trace.child(self.effects.random.bits().to_be_bytes());
             let authorization =
                 AuthorizationRequest { station_id: &message.station_id, driver_token: token, traceparent };
             let answer = self.authorizer.authorize(authorization, timeout).await;
-            metric::acl_call(answer.err(), start.elapsed());
-            drop((in_flight, slot));
+            let took = start.elapsed();
+            metric::acl_call(answer.err(), took);
+            permit.end(answer, took);
             calls = calls.saturating_add(1);
 
             let failure = match answer {
@@ -151,18 +156,42 @@ impl Decider {
                 Err(failure) => failure,
             };
             debug!(request.id = %message.id, attempt.n = calls, error = %failure, "authorization call failed");
-            let gave_up = Decision::unknown(failure.reason());
-            let wait = full_jitter(CALL_RETRY_BASE, calls - 1, CALL_RETRY_CAP, self.effects.random.jitter());
-            let fits = self.rules.next_step(aging.now().saturating_add(wait)) != DecisionStep::Shed;
-            if !fits || !self.update_budget(RetryBudget::spend) {
-                return Some(gave_up);
-            }
             last_failure = Some(failure);
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.stop.cancelled() => {}
+            if !self.wait_for_retry(failure, calls, aging).await {
+                return Some(Decision::unknown(failure.reason()));
             }
         }
+    }
+
+    /// Waits until a failed call may be repeated: with growing waits, and then for the retry budget. Returns `false` if no
+    /// further call fits, or the worker stops.
+    async fn wait_for_retry(&self, failure: AclCallError, calls: u32, aging: MonotonicAge) -> bool {
+        let mut doublings = calls.saturating_sub(1);
+        loop {
+            let wait = full_jitter(CALL_RETRY_BASE, doublings, CALL_RETRY_CAP, self.effects.random.jitter());
+            if self.rules.next_step(aging.now().saturating_add(wait)) == DecisionStep::Shed {
+                return false;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                // The caller decides: it begins no call any more.
+                () = self.stop.cancelled() => return true,
+            }
+            // A call that never left this process cost the service nothing.
+            if failure == AclCallError::NotSent || self.update_budget(RetryBudget::spend) {
+                return true;
+            }
+            doublings = doublings.saturating_add(1);
+        }
+    }
+
+    /// Returns the decision on a message for which no further call fits.
+    fn out_of_time(&self, last_failure: Option<AclCallError>) -> Decision {
+        Decision::unknown(match last_failure {
+            Some(failure) => failure.reason(),
+            None if self.gate.is_closed_to_calls() => DecisionReason::AclUnavailable,
+            None => DecisionReason::Expired,
+        })
     }
 
     fn update_budget(&self, update: impl FnOnce(RetryBudget) -> Option<RetryBudget>) -> bool {

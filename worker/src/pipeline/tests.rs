@@ -7,7 +7,7 @@ mod stop;
 mod table;
 
 use crate::fake_authorizer::FakeAuthorizer;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Pipeline, PipelineSettings, WorkerDependencies};
 use crate::callback::{CallbackClient, Delivery, DeliverySettings, SystemResolver};
 use chargegate_storage::Effects;
+use chargegate_storage::fleet::LocalFleet;
 use chargegate_storage::testing::{EventJournal, MemoryQueue, MemoryStore, effects, eventually, message};
 
 /// A running pipeline with its dependencies. Nothing is called back: every callback is released to the store.
@@ -35,10 +36,10 @@ fn rules() -> DecisionRules {
     DecisionRules::new(Duration::from_secs(10), Duration::from_secs(2), Duration::from_millis(500)).unwrap()
 }
 
-fn settings(window: usize, slots: usize) -> PipelineSettings {
+fn settings(window: usize, slots: u32) -> PipelineSettings {
     PipelineSettings {
         window: NonZeroUsize::new(window).unwrap(),
-        slots: NonZeroUsize::new(slots).unwrap(),
+        slots: NonZeroU32::new(slots).unwrap(),
         rules: rules(),
         record_interval: Duration::ZERO,
     }
@@ -64,6 +65,7 @@ impl PipelineHarness {
         let parts = WorkerDependencies {
             queue: queue.clone(),
             store: store.clone(),
+            fleet: Arc::new(LocalFleet::new()),
             authorizer: acl.clone(),
             effects: effects.clone(),
         };

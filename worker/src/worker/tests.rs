@@ -1,7 +1,7 @@
 //! The complete worker over engines in memory.
 
 use crate::fake_authorizer::FakeAuthorizer;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use chargegate_core::{AddressPolicy, DecisionRules, DecisionStatus, SessionMessa
 use super::{Worker, WorkerSettings};
 use crate::callback::{CallbackClient, DeliverySettings, SystemResolver};
 use crate::pipeline::{PipelineSettings, WorkerDependencies};
+use chargegate_storage::fleet::LocalFleet;
 use chargegate_storage::testing::{
     CallbackState, EventJournal, HostileServer, MemoryQueue, MemoryStore, effects, eventually, message,
 };
@@ -25,7 +26,7 @@ fn start(acl: FakeAuthorizer) -> WorkerHarness {
     let settings = WorkerSettings {
         pipeline: PipelineSettings {
             window: NonZeroUsize::new(32).unwrap(),
-            slots: NonZeroUsize::new(4).unwrap(),
+            slots: NonZeroU32::new(4).unwrap(),
             rules: DecisionRules::new(seconds(10), seconds(2), seconds(1)).unwrap(),
             record_interval: Duration::ZERO,
         },
@@ -37,6 +38,7 @@ fn start(acl: FakeAuthorizer) -> WorkerHarness {
     let parts = WorkerDependencies {
         queue: queue.clone(),
         store: store.clone(),
+        fleet: Arc::new(LocalFleet::new()),
         authorizer: Arc::new(acl),
         effects: effects(),
     };

@@ -7,6 +7,7 @@ mod batcher;
 mod effects;
 mod error;
 mod failure_backoff;
+pub mod fleet;
 pub mod history;
 pub mod inspect;
 pub mod metric;

@@ -164,8 +164,8 @@ async fn migrating_twice_is_harmless_in_sequence_and_concurrently() {
         let both = tokio::join!(migrate(&url), migrate(&url));
         let mut both = [both.0.unwrap(), both.1.unwrap()];
         both.sort_by_key(|migrated| migrated.from);
-        assert_eq!(both, [MigrationResult { from: 0, to: 1 }, MigrationResult { from: 1, to: 1 }]);
-        assert_eq!(migrate(&url).await.unwrap(), MigrationResult { from: 1, to: 1 });
+        assert_eq!(both, [MigrationResult { from: 0, to: 2 }, MigrationResult { from: 2, to: 2 }]);
+        assert_eq!(migrate(&url).await.unwrap(), MigrationResult { from: 2, to: 2 });
         grant(&mut database.by_hand().await).await;
         PostgresStore::open(settings(&database.worker_url())).await.unwrap();
     }
@@ -188,6 +188,6 @@ async fn only_an_owner_may_migrate() {
     drop(role);
     // A schema owned by the role is sufficient.
     database.execute("CREATE SCHEMA chargegate AUTHORIZATION chargegate_worker").await;
-    assert_eq!(migrate(&parsed(&database.worker_url())).await.unwrap(), MigrationResult { from: 0, to: 1 });
+    assert_eq!(migrate(&parsed(&database.worker_url())).await.unwrap(), MigrationResult { from: 0, to: 2 });
     execute(&mut connect(&database.worker_url()).await, "SELECT chargegate.create_partitions(1000)").await;
 }

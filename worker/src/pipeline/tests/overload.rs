@@ -1,7 +1,7 @@
 //! Load at twice the capacity of the authorization service.
 
 use crate::fake_authorizer::FakeAuthorizer;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use chargegate_core::{DecisionRules, DecisionStatus};
@@ -23,7 +23,7 @@ struct Goodput {
 async fn overload(rules: DecisionRules) -> Goodput {
     let settings = PipelineSettings {
         window: NonZeroUsize::new(1024).unwrap(),
-        slots: NonZeroUsize::new(10).unwrap(),
+        slots: NonZeroU32::new(10).unwrap(),
         rules,
         record_interval: Duration::ZERO,
     };

@@ -1,0 +1,324 @@
+//! The calls that this worker may have in flight: its share of the fleet's budget, and the requests that wait for it.
+//!
+//! A slot is in use from the begin of a call until its end. A call that timed out keeps its slot for as long again as the
+//! time-out, because the service still works on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chargegate_core::{
+    AclQueue, AclShare, AclTicket, AclWorkerId, CallAllowance, CallEnd, CallSums, DecisionStatus,
+    ShareRenewal,
+};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::authorizer::AclCallError;
+use crate::metric;
+
+/// The gate before the authorization service; clones share it.
+#[derive(Clone)]
+pub(crate) struct AclGate {
+    shared: Arc<GateShared>,
+}
+
+struct GateShared {
+    state: Mutex<GateState>,
+    /// The time-out of a call, and the time for which it occupies the service beyond that.
+    call_timeout: Duration,
+    started: Instant,
+    renewal_due: Notify,
+    leasing: watch::Sender<bool>,
+}
+
+struct GateState {
+    slots: u32,
+    allowance: CallAllowance,
+    valid_until: Instant,
+    paused_until: Instant,
+    /// Calls in flight.
+    open: u32,
+    /// Calls that timed out and still occupy the service.
+    presumed: u32,
+    waiting: AclQueue<oneshot::Sender<()>>,
+    /// Calls that ended since the last renewal.
+    sums: CallSums,
+    /// The longest pause that the service asked for since the last renewal.
+    pause: Duration,
+}
+
+/// The part of a renewal that is known to be stored once the renewal is.
+#[derive(Clone, Copy)]
+pub(crate) struct GateReport {
+    /// The most calls in flight until another share applies.
+    pub(crate) confirmed: u32,
+    /// The number of waiting requests.
+    pub(crate) waiting: u32,
+    /// Sums of calls.
+    pub(crate) sums: CallSums,
+    /// The pause to announce.
+    pub(crate) pause: Duration,
+}
+
+impl GateReport {
+    /// Returns the renewal that reports this.
+    pub(crate) fn renewal(
+        &self,
+        worker: AclWorkerId,
+        total: std::num::NonZeroU32,
+        call_timeout: Duration,
+        jitter: u32,
+    ) -> ShareRenewal {
+        let Self { confirmed, waiting, sums, pause } = *self;
+        ShareRenewal { worker, total, confirmed, waiting, call_timeout, sums, pause, leaving: false, jitter }
+    }
+}
+
+impl GateState {
+    fn in_use(&self) -> u32 {
+        self.open.saturating_add(self.presumed)
+    }
+
+    fn usable_slots(&self, now: Instant) -> u32 {
+        if self.allowance == CallAllowance::None || now >= self.valid_until { 0 } else { self.slots }
+    }
+
+    fn may_begin(&self, now: Instant) -> bool {
+        self.in_use() < self.usable_slots(now) && now >= self.paused_until
+    }
+
+    fn begin(&mut self) {
+        self.open = self.open.saturating_add(1);
+        if self.allowance == CallAllowance::Probe {
+            self.allowance = CallAllowance::None;
+        }
+    }
+
+    /// Gives free slots to waiting requests.
+    fn dispatch(&mut self, now: Instant, started: Instant) {
+        while self.may_begin(now) {
+            let Some(next) = self.waiting.pop(now.saturating_duration_since(started)) else { return };
+            // A request that left meanwhile has dropped its end.
+            if next.send(()).is_ok() {
+                self.begin();
+            }
+        }
+    }
+}
+
+impl AclGate {
+    /// Creates a gate without a share. A call takes at most `call_timeout`.
+    pub(crate) fn new(call_timeout: Duration) -> Self {
+        let now = Instant::now();
+        let state = GateState {
+            slots: 0,
+            allowance: CallAllowance::Unlimited,
+            valid_until: now,
+            paused_until: now,
+            open: 0,
+            presumed: 0,
+            waiting: AclQueue::new(),
+            sums: CallSums::default(),
+            pause: Duration::ZERO,
+        };
+        let shared = GateShared {
+            state: Mutex::new(state),
+            call_timeout,
+            started: now,
+            renewal_due: Notify::new(),
+            leasing: watch::Sender::new(true),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Waits for the turn of a request for `host` that has waited since `since`.
+    pub(crate) async fn acquire(&self, host: &str, since: Instant) -> CallPermit {
+        let (turn, granted) = oneshot::channel();
+        let mut waiting = {
+            let now = Instant::now();
+            let mut state = self.shared.state.lock();
+            let had_to_wait = !state.may_begin(now) || !state.waiting.is_empty();
+            if had_to_wait {
+                state.sums.waited = state.sums.waited.saturating_add(1);
+            }
+            let ticket = state.waiting.push(host, since.saturating_duration_since(self.shared.started), turn);
+            state.dispatch(now, self.shared.started);
+            WaitingRequest { gate: self.clone(), ticket: Some(ticket) }
+        };
+        // The sender is dropped only together with the gate, which this future borrows.
+        let _ = granted.await;
+        waiting.ticket = None;
+        CallPermit { gate: self.clone(), ended: false, _gauge: metric::track(metric::ACL_IN_FLIGHT) }
+    }
+
+    /// Returns whether the breaker is open.
+    pub(crate) fn is_closed_to_calls(&self) -> bool {
+        self.shared.state.lock().allowance != CallAllowance::Unlimited
+    }
+
+    /// Watches whether messages should be leased: not by a worker without slots while others have some.
+    pub(crate) fn watch_leasing(&self) -> watch::Receiver<bool> {
+        self.shared.leasing.subscribe()
+    }
+
+    /// Waits until a renewal should not wait any longer.
+    pub(crate) async fn renewal_due(&self) {
+        self.shared.renewal_due.notified().await;
+    }
+
+    /// Returns the facts for a renewal.
+    pub(crate) fn report(&self) -> GateReport {
+        let state = self.shared.state.lock();
+        GateReport {
+            confirmed: state.usable_slots(Instant::now()).max(state.in_use()),
+            waiting: u32::try_from(state.waiting.len()).unwrap_or(u32::MAX),
+            sums: state.sums,
+            pause: state.pause,
+        }
+    }
+
+    /// Applies a share whose renewal was begun at `begun` and reported `report`.
+    pub(crate) fn apply(&self, share: &AclShare, begun: Instant, report: &GateReport) {
+        let now = Instant::now();
+        {
+            let mut state = self.shared.state.lock();
+            state.slots = share.slots;
+            state.allowance = share.allowance;
+            state.valid_until = begun + share.valid_for;
+            state.paused_until = state.paused_until.max(begun + share.pause);
+            state.sums.subtract(report.sums);
+            if state.pause <= report.pause {
+                state.pause = Duration::ZERO;
+            }
+            state.dispatch(now, self.shared.started);
+        }
+        self.dispatch_after_pause();
+        let leases = share.slots > 0 || !share.others_hold;
+        self.shared.leasing.send_if_modified(|leasing| std::mem::replace(leasing, leases) != leases);
+        metric::set_gauge(metric::ACL_SHARE, share.slots.into());
+        metric::set_gauge(metric::ACL_FLEET_LIMIT, share.fleet_limit.into());
+    }
+
+    /// Waits until no call is in flight and none is presumed.
+    pub(crate) fn in_use(&self) -> u32 {
+        self.shared.state.lock().in_use()
+    }
+
+    fn dispatch(&self) {
+        self.shared.state.lock().dispatch(Instant::now(), self.shared.started);
+    }
+
+    fn dispatch_after_pause(&self) {
+        let paused_until = self.shared.state.lock().paused_until;
+        if paused_until > Instant::now() {
+            let gate = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep_until(paused_until).await;
+                gate.dispatch();
+            });
+        }
+    }
+
+    /// Ends a call: counts it and frees its slot, after the recovery time of the service if it timed out.
+    fn end_call(&self, result: Result<DecisionStatus, AclCallError>, took: Duration) {
+        let mut recovers = false;
+        let due = {
+            let mut state = self.shared.state.lock();
+            state.open = state.open.saturating_sub(1);
+            if let Some(end) = call_end(result) {
+                state.sums.add_call(end, took);
+            }
+            if let Err(AclCallError::TimedOut) = result {
+                state.presumed = state.presumed.saturating_add(1);
+                recovers = true;
+            }
+            if let Err(AclCallError::Overloaded { retry_after: Some(pause), .. }) = result {
+                // A longer pause than a decision takes could not be observed by any request.
+                let pause = pause.min(MAX_PAUSE);
+                state.pause = state.pause.max(pause);
+                state.paused_until = state.paused_until.max(Instant::now() + pause);
+            }
+            let is_silent = state.sums.is_silent();
+            if is_silent {
+                // The fleet decides whether the breaker opens; until then this worker stops.
+                state.allowance = CallAllowance::None;
+            }
+            state.dispatch(Instant::now(), self.shared.started);
+            is_silent || state.allowance == CallAllowance::None || !state.pause.is_zero()
+        };
+        if due {
+            self.shared.renewal_due.notify_one();
+        }
+        if recovers {
+            let gate = self.clone();
+            let recovery = self.shared.call_timeout;
+            let gauge = metric::track(metric::ACL_PRESUMED);
+            tokio::spawn(async move {
+                tokio::time::sleep(recovery).await;
+                drop(gauge);
+                let mut state = gate.shared.state.lock();
+                state.presumed = state.presumed.saturating_sub(1);
+                state.dispatch(Instant::now(), gate.shared.started);
+            });
+        }
+        self.dispatch_after_pause();
+    }
+}
+
+/// Returns the end of a call as the controller counts it; `None` for a call that never left this process.
+fn call_end(result: Result<DecisionStatus, AclCallError>) -> Option<CallEnd> {
+    Some(match result {
+        Ok(_) => CallEnd::Answered,
+        Err(AclCallError::TimedOut) => CallEnd::TimedOut,
+        Err(AclCallError::Overloaded { .. }) => CallEnd::Overloaded,
+        Err(AclCallError::Unreachable) => CallEnd::Unreachable,
+        Err(AclCallError::Status(_) | AclCallError::Unreadable) => CallEnd::Error,
+        Err(AclCallError::NotSent) => return None,
+    })
+}
+
+/// Longest pause of all calls that the service can ask for.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+
+/// A request in the queue. Dropped before its turn it leaves the queue, or passes on the slot that it was just given.
+struct WaitingRequest {
+    gate: AclGate,
+    ticket: Option<AclTicket>,
+}
+
+impl Drop for WaitingRequest {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let mut state = self.gate.shared.state.lock();
+        if state.waiting.remove(&ticket).is_none() {
+            state.open = state.open.saturating_sub(1);
+            state.dispatch(Instant::now(), self.gate.shared.started);
+        }
+    }
+}
+
+/// The right to one call, and its slot.
+pub(crate) struct CallPermit {
+    gate: AclGate,
+    ended: bool,
+    _gauge: metric::GaugeGuard,
+}
+
+impl CallPermit {
+    /// Ends the call.
+    pub(crate) fn end(mut self, result: Result<DecisionStatus, AclCallError>, took: Duration) {
+        self.ended = true;
+        self.gate.end_call(result, took);
+    }
+}
+
+impl Drop for CallPermit {
+    fn drop(&mut self) {
+        if !self.ended {
+            let mut state = self.gate.shared.state.lock();
+            state.open = state.open.saturating_sub(1);
+            state.dispatch(Instant::now(), self.gate.shared.started);
+        }
+    }
+}
