@@ -12,8 +12,8 @@ use crate::engines::{
     FolderTuning, QueueConnector, StoreConnector, StoreTuning, queue_connector, store_connector,
 };
 use crate::settings::{
-    CallbackAddressArgs, DatabaseArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError,
-    WorkerTuningArgs, count,
+    AclClientArgs, CallbackAddressArgs, DatabaseArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs,
+    SettingError, WorkerTuningArgs, count,
 };
 use crate::{duration, log};
 
@@ -57,9 +57,11 @@ pub(crate) struct UpArgs {
     /// Maximum number of database connections
     #[arg(long, env = "CHARGEGATE_DATABASE_CONNECTIONS", value_name = "SESSIONS", default_value = "8")]
     database_connections: NonZeroU32,
-    /// Base URL of the authorization service (http only)
+    /// Base URL of the authorization service
     #[arg(long, env = "CHARGEGATE_ACL_URL", value_name = "URL", required_unless_present = "demo")]
     acl_url: Option<String>,
+    #[command(flatten)]
+    pub(super) acl: AclClientArgs,
     /// Duration of each call to the demo's authorization service
     #[arg(long, env = "CHARGEGATE_ACL_DELAY", value_name = "TIME", default_value = "0ms", value_parser = duration::parse)]
     pub(super) acl_delay: Duration,
