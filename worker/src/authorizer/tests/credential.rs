@@ -54,7 +54,36 @@ async fn a_token_is_sent_as_bearer_or_alone_in_its_header() {
 }
 
 #[tokio::test]
-async fn a_changed_file_is_read_within_a_second() {
+async fn a_changed_file_is_used_within_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "first").unwrap();
+    let (sender, mut requests) = tokio::sync::mpsc::unbounded_channel();
+    let peer = HostileServer::start(move |mut stream, _| {
+        let sender = sender.clone();
+        async move {
+            while let Some(request) = read_request(&mut stream).await {
+                let _ = sender.send(request.lines().any(|line| line.ends_with("Bearer second-token")));
+                let _ = stream.write_all(answer("200 OK", JSON, ALLOWED).as_bytes()).await;
+            }
+        }
+    })
+    .await;
+    let authorizer = open(with_credential(peer.port(), &file, None)).await;
+    std::fs::write(&file, "second-token").unwrap();
+    for second in [0, 1] {
+        pass(Duration::from_secs(second)).await;
+        assert_eq!(ask_with(&authorizer, LONG).await, OK);
+        assert_eq!(requests.recv().await, Some(second == 1));
+    }
+    // Not yet a second after the last look.
+    std::fs::write(&file, "third").unwrap();
+    assert_eq!(ask_with(&authorizer, LONG).await, OK);
+    assert_eq!(requests.recv().await, Some(true));
+}
+
+#[tokio::test]
+async fn a_refusal_is_reported_until_the_token_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     std::fs::write(&file, "first").unwrap();
