@@ -11,7 +11,11 @@ mod pipeline;
 mod retry_until_done;
 mod worker;
 
-pub use authorizer::{AclCallError, AclUrl, AclUrlError, AuthorizationRequest, Authorizer, HttpAuthorizer};
+pub use authorizer::{
+    AclCallError, AclCheckReport, AclCheckResponse, AclClientError, AclClientIdentity, AclClientSettings,
+    AclCredential, AclFile, AclFileError, AclFileFault, AclHealth, AclProfile, AclProfileError, AclTlsFiles,
+    AclUrl, AclUrlError, AuthorizationRequest, Authorizer, HttpAuthorizer,
+};
 pub use callback::{CallbackClient, CallbackClientError, DeliverySettings, HostResolver, SystemResolver};
 pub use ops::{MetricsError, OpsServer, install_metrics};
 pub use pipeline::{PipelineSettings, WorkerDependencies};

@@ -13,8 +13,8 @@ use crate::engines::{
 };
 use crate::log;
 use crate::settings::{
-    CallbackAddressArgs, DatabaseArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError,
-    WorkerTuningArgs, count,
+    AclClientArgs, CallbackAddressArgs, DatabaseArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs,
+    SettingError, WorkerTuningArgs, count,
 };
 
 /// Networks that `--demo` may call back besides public addresses.
@@ -57,9 +57,11 @@ pub(crate) struct UpArgs {
     /// Maximum number of database connections
     #[arg(long, env = "CHARGEGATE_DATABASE_CONNECTIONS", value_name = "SESSIONS", default_value = "8")]
     database_connections: NonZeroU32,
-    /// Base URL of the authorization service (http only)
+    /// Base URL of the authorization service
     #[arg(long, env = "CHARGEGATE_ACL_URL", value_name = "URL", required_unless_present = "demo")]
     acl_url: Option<String>,
+    #[command(flatten)]
+    pub(super) acl: AclClientArgs,
     /// Duration of each call to the demo's authorization service, or its median and 99th percentile
     #[arg(long, env = "CHARGEGATE_ACL_DELAY", value_name = "TIME", default_value = "0ms")]
     pub(super) acl_delay: AclDelay,
