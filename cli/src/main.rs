@@ -78,9 +78,12 @@ fn run(command: CliCommand) -> anyhow::Result<ExitCode> {
     let code = runtime.block_on(async {
         let stop = system::stop_on_signal().context("cannot install the signal handlers")?;
         match command {
+            CliCommand::Acl(acl::AclArgs { command: Some(acl::AclCommand::Check(args)), .. }) => {
+                anyhow::Ok(acl::check(*args).await?)
+            }
             CliCommand::Acl(args) => {
                 acl::run(args, stop).await?;
-                anyhow::Ok(ExitCode::SUCCESS)
+                Ok(ExitCode::SUCCESS)
             }
             CliCommand::Decisions(args) => Ok(decisions::run(args).await?),
             CliCommand::Edge(args) => {

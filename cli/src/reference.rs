@@ -29,7 +29,7 @@ The edge on Spin has [variables of its own](deploy/spin.md#variables), and so ha
   or `cloudflare://ACCOUNT_ID/QUEUE_ID`.
 - `--queue-prefix` has 1 to 100 characters without spaces and braces.
 - `--database-url` accepts parameters such as `?sslmode=verify-full`. A busy worker uses five sessions.
-- `up` requires `--acl-url` unless `--demo` is given; the URL is `http` only.
+- `up` requires `--acl-url` unless `--demo` is given. Certificates require an `https` URL.
 - `--decision-deadline` is longer than `--acl-timeout` and 0.5 s together. `--enqueue-timeout` is at most 60 s.
 - `--window`, `--acl-slots`, `--callbacks`, `--callbacks-per-host` and `--database-connections` apply to each worker;
   `--queue-limit` applies to the queue, whatever the number of edges.

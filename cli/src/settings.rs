@@ -1,5 +1,6 @@
 //! Flags that several commands share, and their conversion to the settings of the libraries.
 
+mod acl;
 mod database;
 mod edge;
 mod queue;
@@ -9,8 +10,9 @@ use std::error::Error;
 use std::num::NonZeroU32;
 
 use chargegate_core::{AddressPolicy, DecisionRulesError, IpNetworkError};
-use chargegate_worker::AclUrlError;
+use chargegate_worker::{AclClientError, AclProfileError, AclUrlError};
 
+pub(crate) use self::acl::AclClientArgs;
 pub(crate) use self::database::DatabaseArgs;
 pub(crate) use self::edge::EdgeHostArgs;
 pub(crate) use self::queue::{QueueArgs, QueueLimitArgs};
@@ -58,6 +60,40 @@ pub(crate) enum SettingError {
     /// The URL of the authorization service is unusable.
     #[error("--acl-url or CHARGEGATE_ACL_URL")]
     AclUrl(#[source] AclUrlError),
+    /// Files for TLS without TLS.
+    #[error(
+        "--acl-ca-file and --acl-client-cert-file (CHARGEGATE_ACL_CA_FILE, CHARGEGATE_ACL_CLIENT_CERT_FILE) need an https URL in --acl-url"
+    )]
+    AclTlsWithoutHttps,
+    /// The client of the authorization service cannot be set up.
+    #[error("{setting}")]
+    AclClient {
+        /// The flag and the variable.
+        setting: &'static str,
+        /// Cause.
+        #[source]
+        source: AclClientError,
+    },
+    /// The profile of the authorization service cannot be read.
+    #[error(
+        "--acl-profile or CHARGEGATE_ACL_PROFILE: {} is neither a built-in profile (chargegate, ocpi-2.2.1) nor a readable file", path.display()
+    )]
+    AclProfileFile {
+        /// Path of the file.
+        path: std::path::PathBuf,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The profile of the authorization service is malformed.
+    #[error("--acl-profile or CHARGEGATE_ACL_PROFILE: {}", path.display())]
+    AclProfile {
+        /// Path of the file.
+        path: std::path::PathBuf,
+        /// Cause, with line and key.
+        #[source]
+        source: AclProfileError,
+    },
     /// A network is malformed.
     #[error("--callback-allow or CHARGEGATE_CALLBACK_ALLOW: an entry of the list")]
     CallbackAllow(#[source] IpNetworkError),

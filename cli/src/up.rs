@@ -13,8 +13,8 @@ use std::time::Duration;
 use chargegate_host::ComponentLoadError;
 use chargegate_storage::Effects;
 use chargegate_worker::{
-    AclUrlError, CallbackClient, CallbackClientError, HttpAuthorizer, MetricsError, OpsServer,
-    SystemResolver, Worker, WorkerDependencies, install_metrics,
+    AclUrlError, CallbackClient, CallbackClientError, MetricsError, OpsServer, SystemResolver, Worker,
+    WorkerDependencies, install_metrics,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +58,8 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
         configured_acl.or_else(|| demo.as_ref()?.acl_url()).ok_or(SettingError::AclUrl(AclUrlError))?;
     let metrics = install_metrics()?;
     let effects = Effects::system();
+    let authorizer = args.acl.open(acl_url, args.work.acl_connections(), effects.clone()).await?;
+    let acl_health = authorizer.health();
 
     let engines = match engine_location {
         EngineLocation::Folder(tuning) => open_folder(&args.data_dir, tuning, &effects).await?,
@@ -71,13 +73,13 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
         queue: engines.queue(),
         store: engines.store(),
         fleet: engines.fleet(),
-        authorizer: Arc::new(HttpAuthorizer::new(acl_url, args.work.acl_connections())),
+        authorizer: Arc::new(authorizer),
         effects,
     };
     let resolver = Arc::new(SystemResolver::new(MAX_DNS_LOOKUPS));
     let connections = args.work.callbacks_per_host.get();
     let client = CallbackClient::new(addresses, resolver, args.work.callback_timeout, connections)?;
-    let ops_state = OpsServer::new(engines.queue(), engines.store(), metrics);
+    let ops_state = OpsServer::new(engines.queue(), engines.store(), metrics).with_acl(acl_health);
     let worker = Worker::start(&worker_settings, parts, client);
 
     announce(&edge_url, &ops, demo.as_ref())?;

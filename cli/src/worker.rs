@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use chargegate_storage::Effects;
 use chargegate_worker::{
-    AclUrl, CallbackClient, CallbackClientError, HttpAuthorizer, MetricsError, OpsServer, SystemResolver,
-    Worker, WorkerDependencies, install_metrics,
+    AclUrl, CallbackClient, CallbackClientError, MetricsError, OpsServer, SystemResolver, Worker,
+    WorkerDependencies, install_metrics,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -18,7 +18,8 @@ use crate::engines::{EngineOpenError, Engines, StoreTuning, queue_connector, sto
 use crate::running::RunningWorker;
 use crate::serve::{ListenError, listen};
 use crate::settings::{
-    CallbackAddressArgs, DatabaseArgs, OpsArgs, QueueArgs, SettingError, WorkerTuningArgs, addresses,
+    AclClientArgs, CallbackAddressArgs, DatabaseArgs, OpsArgs, QueueArgs, SettingError, WorkerTuningArgs,
+    addresses,
 };
 use crate::{log, output};
 
@@ -37,9 +38,11 @@ pub(crate) struct WorkerArgs {
     /// Maximum number of database connections
     #[arg(long, env = "CHARGEGATE_DATABASE_CONNECTIONS", value_name = "SESSIONS", default_value = "8")]
     database_connections: NonZeroU32,
-    /// Base URL of the authorization service (http only)
+    /// Base URL of the authorization service
     #[arg(long, env = "CHARGEGATE_ACL_URL", value_name = "URL")]
     acl_url: String,
+    #[command(flatten)]
+    acl: AclClientArgs,
     #[command(flatten)]
     work: WorkerTuningArgs,
     #[command(flatten)]
@@ -69,6 +72,8 @@ pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(),
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let metrics = install_metrics()?;
     let effects = Effects::system();
+    let authorizer = args.acl.open(acl_url, args.work.acl_connections(), effects.clone()).await?;
+    let acl_health = authorizer.health();
     let resolver = Arc::new(SystemResolver::new(MAX_DNS_LOOKUPS));
     let connections = args.work.callbacks_per_host.get();
     let client = CallbackClient::new(addresses, resolver, args.work.callback_timeout, connections)?;
@@ -78,10 +83,10 @@ pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(),
         queue: engines.queue(),
         store: engines.store(),
         fleet: engines.fleet(),
-        authorizer: Arc::new(HttpAuthorizer::new(acl_url, args.work.acl_connections())),
+        authorizer: Arc::new(authorizer),
         effects,
     };
-    let ops_state = OpsServer::new(engines.queue(), engines.store(), metrics);
+    let ops_state = OpsServer::new(engines.queue(), engines.store(), metrics).with_acl(acl_health);
     let worker = Worker::start(&worker_settings, parts, client);
 
     let ops_address = ops.local_addr()?;

@@ -5,8 +5,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-use std::io::{BufRead as _, BufReader};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+/// Deadline of a wait for a process, generous enough for a slow and busy machine.
+const TEST_DEADLINE: Duration = Duration::from_mins(1);
 
 fn chargegate(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chargegate"));
@@ -82,4 +88,59 @@ fn standard_output_is_only_the_json_object() {
     assert_eq!((output.status.code(), stdout.lines().count()), (Some(0), 1));
     let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((&report["sent"], &report["refused"]), (&10.into(), &10.into()));
+}
+
+/// Returns the lines of a stream as they arrive.
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    lines
+}
+
+#[test]
+fn the_authorization_service_loads_its_file_again_when_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("acl.toml");
+    // Renamed into place, so that no half-written file is ever read.
+    let replace = |content: &str| {
+        let new = folder.path().join("new.toml");
+        fs::write(&new, content).unwrap();
+        fs::rename(&new, &file).unwrap();
+    };
+    replace("");
+    let mut command = chargegate(&["acl", "--listen", "127.0.0.1:0"]);
+    command.env("CHARGEGATE_ACL_FILE", &file).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = ChargegateProcess(command.spawn().unwrap());
+    let (stdout, stderr) = (process.0.stdout.take().unwrap(), process.0.stderr.take().unwrap());
+    let (stdout, stderr) = (lines(stdout), lines(stderr));
+    assert!(stdout.recv_timeout(TEST_DEADLINE).unwrap().ends_with("(0 tokens)"));
+    replace("[[token]]\ntoken = 7\n");
+    let warning = stderr.recv_timeout(TEST_DEADLINE).unwrap();
+    assert!(warning.starts_with("warning: the table in use is kept: "), "{warning}");
+    assert!(warning.contains("acl.toml, line 2: "), "{warning}");
+    replace("[[token]]\ntoken = \"a-token\"\naccess = \"all\"\n");
+    let reloaded = stdout.recv_timeout(TEST_DEADLINE).unwrap();
+    assert!(reloaded.starts_with("acl reloaded ") && reloaded.ends_with("(1 tokens)"), "{reloaded}");
+}
+
+#[test]
+fn flags_of_the_simulation_that_do_not_fit_together_are_refused() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/acl.sample.toml");
+    for (flags, code, named) in [
+        (&["--contention"][..], 2, "--capacity"),
+        (&["--fail-rate", "1.1"], 2, "--fail-rate"),
+        (&["--delay", "2s,1s"], 2, "99th percentile"),
+        (&["--retry-after", "86401"], 2, "--retry-after"),
+        (&["--retry-after", "1"], 1, "CHARGEGATE_ACL_RETRY_AFTER"),
+        (&["--fail-rate", "0.6", "--hang-rate", "0.6"], 1, "CHARGEGATE_ACL_HANG_RATE"),
+    ] {
+        let output = chargegate(&[&["acl", "--file", file], flags].concat()).output().unwrap();
+        let (_, stderr) = texts(&output);
+        assert_eq!(output.status.code(), Some(code), "{flags:?}: {stderr}");
+        assert!(stderr.contains(named), "{flags:?}: {stderr}");
+    }
 }

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod app;
+mod authorization;
 mod chaos;
 mod cloud;
 mod demo;

@@ -1,13 +1,31 @@
 //! Client of the authorization service.
 
+mod answer;
+mod check;
+mod connections;
+mod credential;
+mod failure;
+mod files;
+mod health;
 mod http;
+mod profile;
+mod retry_after;
+mod tls;
+mod url;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chargegate_core::{DecisionReason, DecisionStatus, DriverToken, StationId, Traceparent};
 
-pub use self::http::{AclUrl, AclUrlError, HttpAuthorizer};
+pub use self::check::{AclCheckReport, AclCheckResponse};
+pub use self::credential::AclCredential;
+pub use self::files::{AclFile, AclFileError, AclFileFault};
+pub use self::health::AclHealth;
+pub use self::http::{AclClientError, AclClientSettings, HttpAuthorizer};
+pub use self::profile::{AclProfile, AclProfileError};
+pub use self::tls::{AclClientIdentity, AclTlsFiles};
+pub use self::url::{AclUrl, AclUrlError};
 
 /// One request to the authorization service.
 #[derive(Clone, Copy, Debug)]
@@ -37,27 +55,27 @@ pub trait Authorizer: Send + Sync {
 /// Failure of one call to the authorization service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AclCallError {
-    /// The exchange exceeded the timeout.
+    /// The exchange exceeded the timeout. The service may still work on the call.
     #[error("the authorization service did not answer in time")]
     TimedOut,
-    /// The connection was refused or cut.
+    /// The connection was refused, failed in TLS, or was cut before a complete response.
     #[error("the authorization service cannot be reached")]
     Unreachable,
-    /// This process lacked the means to send: descriptors or ports. It is not an answer of the service.
-    #[error("this process could not open a connection to the authorization service")]
+    /// This process ran out of descriptors or local ports; the service saw nothing of the call.
+    #[error("the call was not sent: this process ran out of file descriptors or local ports")]
     NotSent,
-    /// The service refused the call because of overload.
+    /// The service asked for fewer calls.
     #[error("the authorization service is overloaded (status {status})")]
     Overloaded {
         /// 429 or 503.
         status: u16,
-        /// The pause that the service asked for.
+        /// Wait that the service asks for.
         retry_after: Option<Duration>,
     },
-    /// The status was neither 200 nor one of overload.
-    #[error("the authorization service answered with status {0}")]
+    /// The response has a status that is not an answer.
+    #[error("the authorization service answered with status {0}, which is not an answer")]
     Status(u16),
-    /// The response was 200 but unusable: another content type, too large, or an unknown status.
+    /// The response was successful but unusable: another content type, too large, or an unknown value.
     #[error("the response of the authorization service is unreadable")]
     Unreadable,
 }

@@ -13,7 +13,11 @@ mod retry_until_done;
 mod share_renewal;
 mod worker;
 
-pub use authorizer::{AclCallError, AclUrl, AclUrlError, AuthorizationRequest, Authorizer, HttpAuthorizer};
+pub use authorizer::{
+    AclCallError, AclCheckReport, AclCheckResponse, AclClientError, AclClientIdentity, AclClientSettings,
+    AclCredential, AclFile, AclFileError, AclFileFault, AclHealth, AclProfile, AclProfileError, AclTlsFiles,
+    AclUrl, AclUrlError, AuthorizationRequest, Authorizer, HttpAuthorizer,
+};
 pub use callback::{CallbackClient, CallbackClientError, DeliverySettings, HostResolver, SystemResolver};
 pub use ops::{MetricsError, OpsServer, install_metrics};
 pub use pipeline::{PipelineSettings, WorkerDependencies};

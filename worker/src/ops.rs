@@ -14,6 +14,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use serde::Serialize;
 use tokio::time::MissedTickBehavior;
 
+use crate::authorizer::AclHealth;
 use crate::metric;
 use chargegate_storage::queue::Queue;
 use chargegate_storage::store::Store;
@@ -29,6 +30,7 @@ pub struct OpsServer {
     queue: Arc<dyn Queue>,
     /// `None` in a process that runs an edge only.
     store: Option<Arc<dyn Store>>,
+    acl: Option<AclHealth>,
     metrics: PrometheusHandle,
     ready: Arc<AtomicBool>,
 }
@@ -69,13 +71,20 @@ impl OpsServer {
     /// Creates the ops port of a worker over these engines; not ready until [`OpsServer::set_ready`].
     #[must_use]
     pub fn new(queue: Arc<dyn Queue>, store: Arc<dyn Store>, metrics: PrometheusHandle) -> Self {
-        Self { queue, store: Some(store), metrics, ready: Arc::default() }
+        Self { queue, store: Some(store), acl: None, metrics, ready: Arc::default() }
     }
 
     /// Creates the ops port of a process that runs an edge only; not ready until [`OpsServer::set_ready`].
     #[must_use]
     pub fn for_edge(queue: Arc<dyn Queue>, metrics: PrometheusHandle) -> Self {
-        Self { queue, store: None, metrics, ready: Arc::default() }
+        Self { queue, store: None, acl: None, metrics, ready: Arc::default() }
+    }
+
+    /// Also reports problems with the certificates and the credential of the authorization service. They do not make
+    /// the process unready: another worker would have them too.
+    #[must_use]
+    pub fn with_acl(self, health: AclHealth) -> Self {
+        Self { acl: Some(health), ..self }
     }
 
     /// Sets whether the process accepts work: true after the start, false from the beginning of a shutdown.
@@ -121,7 +130,8 @@ impl OpsServer {
         });
         let process = if self.ready.load(Ordering::Relaxed) { OK } else { "not running" };
         let (edge, worker) = if self.store.is_some() { (None, Some(process)) } else { (Some(process), None) };
-        ReadinessReport { edge, worker, queue, store }
+        let acl = self.acl.as_ref().map(|acl| acl.problems().unwrap_or_else(|| OK.to_owned()));
+        ReadinessReport { edge, worker, queue, store, acl }
     }
 }
 
@@ -138,6 +148,9 @@ struct ReadinessReport {
     queue: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<&'static str>,
+    /// Problems with certificates and the credential; without effect on the status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acl: Option<String>,
 }
 
 async fn readyz(State(ops): State<OpsServer>) -> Response {

@@ -1,4 +1,4 @@
-//! `cargo xtask bench load`: a load test of the whole product, on dedicated servers.
+//! `cargo xtask bench`: load tests of the whole product, on dedicated servers.
 
 use std::process::Command;
 
@@ -8,9 +8,10 @@ use crate::workspace::CargoWorkspace;
 use crate::{component, test};
 
 const USAGE: &str = "\
-Usage: cargo xtask bench load [--profile release|dev] [--appendfsync everysec|always] [ARGS]
+Usage: cargo xtask bench load|overload [--profile release|dev] [--appendfsync everysec|always] [ARGS]
 
-ARGS are arguments of the load test; `--help` lists them. The servers are started for the run, unless REDIS_URL and
+`load` measures edge and workers, from POST to callback; `overload` measures workers at twice the capacity of the
+authorization service. ARGS are arguments of the load test; `--help` lists them. The servers are started for the run, unless REDIS_URL and
 DATABASE_URL name running ones, which nothing else may use at the same time.";
 
 /// Builds the programs, starts the servers and runs the load test.
@@ -18,10 +19,12 @@ DATABASE_URL name running ones, which nothing else may use at the same time.";
 /// # Errors
 /// Returns an error if a build or a server fails, or the load test reports a failure.
 pub(crate) fn run(workspace: &CargoWorkspace, mut args: Vec<String>) -> Result<(), XtaskError> {
-    if args.first().is_none_or(|kind| kind != "load") {
-        return Err(XtaskError::new(format!("the only benchmark is `load`\n\n{USAGE}")));
-    }
-    args.remove(0);
+    let kind = if args.is_empty() { String::new() } else { args.remove(0) };
+    let overload = match kind.as_str() {
+        "load" => false,
+        "overload" => true,
+        _ => return Err(XtaskError::new(format!("the benchmarks are `load` and `overload`\n\n{USAGE}"))),
+    };
     let appendfsync = take_option(&mut args, "--appendfsync", &["everysec", "always"])?;
     let folder = if take_option(&mut args, "--profile", &["release", "dev"])? == "dev" {
         test::build_programs(workspace)?;
@@ -32,11 +35,14 @@ pub(crate) fn run(workspace: &CargoWorkspace, mut args: Vec<String>) -> Result<(
         "release"
     };
     let mut load = Command::new(workspace.program(folder, "chargegate-load"));
-    load.args(&args).env("CHARGEGATE_PROGRAM", workspace.program(folder, "chargegate"));
+    load.args(overload.then_some("overload"))
+        .args(&args)
+        .env("CHARGEGATE_PROGRAM", workspace.program(folder, "chargegate"));
     if args.iter().any(|arg| matches!(arg.as_str(), "-h" | "--help")) {
         return step::run(&mut load);
     }
-    if std::env::var_os("CHARGEGATE_EDGE_COMPONENT").is_none() {
+    // Messages of an overload test go directly into the queue.
+    if !overload && std::env::var_os("CHARGEGATE_EDGE_COMPONENT").is_none() {
         load.env("CHARGEGATE_EDGE_COMPONENT", component::build_edge(workspace)?.0);
     }
     // The servers run until the load test ends.

@@ -29,8 +29,9 @@ Commands:
                              the edge runs in workerd and its queue in an emulator of Cloudflare Queues
   test [ARGS]                Set up and run the tests; ARGS are passed to `cargo test`, for example a test name
   ci                         Format, lints, documentation, the no_std check, then every test
-  bench load [ARGS]          Build the product, run a load test on Redis and PostgreSQL, and report; --help lists
-                             the ARGS
+  bench load|overload [ARGS] Build the product, run a load test on Redis and PostgreSQL, and report: `load` of edge
+                             and workers, `overload` of workers at twice the capacity of the authorization
+                             service; --help lists the ARGS
   services                   Start a disposable Redis and PostgreSQL, print their URLs, and wait
   docs [--check]             Write docs/configuration.md from the flags of the program; `--check` fails if it differs
   edge                       Build the WASM components; print their paths and sizes

@@ -58,6 +58,9 @@ pub(crate) struct LoadArgs {
     /// Print one JSON object instead of the report
     #[arg(long)]
     pub(crate) json: bool,
+    /// Path of the edge's WASM component
+    #[arg(long, env = "CHARGEGATE_EDGE_COMPONENT", value_name = "PATH")]
+    pub(crate) edge_component: PathBuf,
     #[command(flatten)]
     pub(crate) given: TargetArgs,
 }
@@ -100,9 +103,6 @@ pub(crate) struct TargetArgs {
     /// Path of the program `chargegate`
     #[arg(long, env = "CHARGEGATE_PROGRAM", value_name = "PATH")]
     pub(crate) program: PathBuf,
-    /// Path of the edge's WASM component
-    #[arg(long, env = "CHARGEGATE_EDGE_COMPONENT", value_name = "PATH")]
-    pub(crate) edge_component: PathBuf,
     /// URL of a Redis or Valkey server without other users
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) redis_url: Url,

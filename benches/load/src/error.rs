@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::args::LoadPlanError;
+use crate::overload::OverloadPlanError;
 
 /// The reason why a load test failed without a report.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +11,9 @@ pub(crate) enum LoadError {
     /// Flags contradict each other.
     #[error(transparent)]
     Plan(#[from] LoadPlanError),
+    /// Flags of an overload test contradict each other.
+    #[error(transparent)]
+    OverloadPlan(#[from] OverloadPlanError),
     /// A process cannot be run.
     #[error("`chargegate {name}` cannot be run: check --program, and that setpriv and kill are installed")]
     Spawn {
@@ -31,6 +35,15 @@ pub(crate) enum LoadError {
         /// The subcommand.
         name: &'static str,
     },
+    /// A process does not report its figures.
+    #[error("`chargegate {name}` did not report its figures: see its output above")]
+    Figures {
+        /// The subcommand.
+        name: &'static str,
+    },
+    /// The table of the authorization service cannot be written.
+    #[error("the table of the authorization service cannot be written to the folder for temporary files")]
+    AclFile(#[source] io::Error),
     /// Redis failed.
     #[error("the Redis server in REDIS_URL (--redis-url) failed")]
     Redis(#[from] redis::RedisError),

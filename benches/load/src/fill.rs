@@ -39,7 +39,8 @@ pub(crate) async fn fill(
     Ok(())
 }
 
-fn message(number: u64, callback_url: &str, now: u64) -> Option<SessionMessage> {
+/// Returns the message of a request that was accepted at `now`, or `None` if it cannot be created.
+pub(crate) fn message(number: u64, callback_url: &str, now: u64) -> Option<SessionMessage> {
     let mut random = [0; 10];
     random.iter_mut().zip(number.to_be_bytes()).for_each(|(to, from)| *to = from);
     Some(SessionMessage {

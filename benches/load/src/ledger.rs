@@ -245,7 +245,8 @@ impl LoadLedger {
         usize::try_from(number).ok().and_then(|number| self.slots.get(number))
     }
 
-    fn offset(&self, number: u64) -> Duration {
+    /// Returns the time from the begin to the planned time of a request.
+    pub(crate) fn offset(&self, number: u64) -> Duration {
         Duration::from_nanos(number.saturating_mul(self.interval))
     }
 

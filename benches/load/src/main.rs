@@ -1,13 +1,17 @@
-//! The load test of the whole product on Redis and PostgreSQL, from POST to callback: `cargo xtask bench load`.
+//! The load tests of the whole product on Redis and PostgreSQL: `cargo xtask bench load`, from POST to callback, and
+//! `cargo xtask bench overload`, from the queue to the callback before an overloaded authorization service.
 
 mod args;
 mod client;
 mod duration;
 mod error;
 mod fill;
+mod http_get;
 mod latency;
 mod ledger;
+mod overload;
 mod peak;
+mod peer_thread;
 mod peers;
 mod process;
 mod product;
@@ -27,34 +31,40 @@ use clap::Parser as _;
 
 use crate::args::{LoadArgs, LoadMode};
 use crate::error::LoadError;
+use crate::overload::OverloadArgs;
 use crate::report::LoadReport;
 use crate::run::LoadRun;
 
 fn main() -> ExitCode {
-    let args = LoadArgs::parse();
-    let json = args.json;
-    match run(args) {
-        Ok(report) => {
+    let finished = if std::env::args_os().nth(1).is_some_and(|first| first == "overload") {
+        let args = OverloadArgs::parse_from(std::env::args_os().skip(1));
+        runtime().and_then(|runtime| runtime.block_on(overload::run(&args, now)))
+    } else {
+        let args = LoadArgs::parse();
+        let json = args.json;
+        run(args).map(|report| {
             if json {
                 print(&report.json());
             } else {
                 print(&report);
             }
             if report.is_failure() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-        }
-        Err(failure) => {
-            let _ = writeln!(io::stderr(), "error: {}", ErrorChain(&failure));
-            ExitCode::FAILURE
-        }
-    }
+        })
+    };
+    finished.unwrap_or_else(|failure| {
+        let _ = writeln!(io::stderr(), "error: {}", ErrorChain(&failure));
+        ExitCode::FAILURE
+    })
+}
+
+/// Returns the runtime of the clients, on this thread; the peers run on another.
+fn runtime() -> Result<tokio::runtime::Runtime, LoadError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(LoadError::Runtime)
 }
 
 fn run(args: LoadArgs) -> Result<LoadReport, LoadError> {
     let mode = args.mode()?;
-    // The clients run on this thread, the peers on another.
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(LoadError::Runtime)?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let json = args.json;
         let mut bench = LoadRun::open(args, now).await?;
         let report = match mode {

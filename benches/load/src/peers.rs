@@ -1,8 +1,7 @@
 //! The product's peers: an authorization service with a response time, and the receiver of callbacks.
 
-use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,20 +12,23 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::runtime::{Builder, Runtime};
 
 use crate::ledger::{LoadCallback, LoadLedger};
+use crate::peer_thread::{PeerThread, listen};
 
 /// Both peers, on a separate thread that does not delay the clients. They stop when this is dropped.
 #[derive(Debug)]
 pub(crate) struct LoadPeers {
-    runtime: Option<Runtime>,
     acl: SocketAddr,
-    sink: SocketAddr,
     calls: Arc<AclCallCounters>,
+    receiver: CallbackReceiver,
+}
+
+/// The receiver of callbacks, on a thread of its own or with the authorization service. It stops when this is dropped.
+#[derive(Debug)]
+pub(crate) struct CallbackReceiver {
+    thread: PeerThread,
+    address: SocketAddr,
 }
 
 /// Counters of the calls to the authorization service.
@@ -43,24 +45,14 @@ impl LoadPeers {
     /// # Errors
     /// Returns an error if no port or no thread is available.
     pub(crate) fn start(ledger: &Arc<LoadLedger>, delay: Duration) -> io::Result<Self> {
-        let runtime =
-            Builder::new_multi_thread().worker_threads(1).thread_name("peers").enable_all().build()?;
-        let calls = Arc::new(AclCallCounters::default());
-        let (acl, sink) = (listen()?, listen()?);
-        let peers = Self {
-            acl: acl.local_addr()?,
-            sink: sink.local_addr()?,
-            calls: Arc::clone(&calls),
-            runtime: Some(runtime),
-        };
         let ledger = Arc::clone(ledger);
-        peers.serve(acl, move |request| {
-            let calls = Arc::clone(&calls);
-            async move { authorize(request, &calls, delay).await }
-        })?;
-        peers.serve(sink, move |request| {
-            let ledger = Arc::clone(&ledger);
-            async move { receive(request, &ledger).await }
+        let receiver = CallbackReceiver::start(move |number, callback| ledger.called_back(number, callback))?;
+        let counters = Arc::new(AclCallCounters::default());
+        let listener = listen()?;
+        let peers = Self { acl: listener.local_addr()?, calls: Arc::clone(&counters), receiver };
+        peers.receiver.thread.serve(listener, move |request| {
+            let counters = Arc::clone(&counters);
+            async move { authorize(request, &counters, delay).await }
         })?;
         Ok(peers)
     }
@@ -72,56 +64,34 @@ impl LoadPeers {
 
     /// Returns the callback URL without its last segment, the number of the request.
     pub(crate) fn callback_url(&self) -> String {
-        format!("http://{}", self.sink)
+        self.receiver.callback_url()
     }
 
     /// Returns the number of calls, and the maximum number of concurrent calls.
     pub(crate) fn calls(&self) -> (usize, usize) {
         (self.calls.total.load(Ordering::Relaxed), self.calls.max_in_flight.load(Ordering::Relaxed))
     }
-
-    fn serve<A, F>(&self, listener: TcpListener, answer: A) -> io::Result<()>
-    where
-        A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
-        F: Future<Output = Response<Full<Bytes>>> + Send,
-    {
-        let Some(runtime) = &self.runtime else { return Ok(()) };
-        let _context = runtime.enter();
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        runtime.spawn(async move {
-            loop {
-                // Out of file descriptors: retried until some are free again.
-                let Ok((stream, _)) = listener.accept().await else {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    continue;
-                };
-                let _ = stream.set_nodelay(true);
-                let answer = answer.clone();
-                tokio::spawn(async move {
-                    let service = service_fn(move |request| {
-                        let answer = answer(request);
-                        async { Ok::<_, Infallible>(answer.await) }
-                    });
-                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-        });
-        Ok(())
-    }
 }
 
-impl Drop for LoadPeers {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+impl CallbackReceiver {
+    /// Starts the receiver on a free port; `record` gets the number of each callback's request, and the callback.
+    ///
+    /// # Errors
+    /// Returns an error if no port or no thread is available.
+    pub(crate) fn start(record: impl Fn(u64, LoadCallback<'_>) + Send + Sync + 'static) -> io::Result<Self> {
+        let (thread, listener, record) = (PeerThread::start()?, listen()?, Arc::new(record));
+        let address = listener.local_addr()?;
+        thread.serve(listener, move |request| {
+            let record = Arc::clone(&record);
+            async move { receive(request, &*record).await }
+        })?;
+        Ok(Self { thread, address })
     }
-}
 
-fn listen() -> io::Result<TcpListener> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    /// Returns the callback URL without its last segment, the number of the request.
+    pub(crate) fn callback_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
 }
 
 /// Responds to each call with the next status, so that a request that is decided twice probably gets a contradictory
@@ -151,7 +121,10 @@ async fn authorize(
     response
 }
 
-async fn receive(request: Request<Incoming>, ledger: &LoadLedger) -> Response<Full<Bytes>> {
+async fn receive(
+    request: Request<Incoming>,
+    record: &(impl Fn(u64, LoadCallback<'_>) + Sync),
+) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let mut response = Response::new(Full::default());
     let number = head.uri.path().strip_prefix('/').and_then(|number| number.parse().ok());
@@ -159,7 +132,7 @@ async fn receive(request: Request<Incoming>, ledger: &LoadLedger) -> Response<Fu
         *response.status_mut() = StatusCode::BAD_REQUEST;
         return response;
     };
-    ledger.called_back(
+    record(
         number,
         LoadCallback {
             body: &body.to_bytes(),

@@ -1,6 +1,7 @@
 //! The running product: an edge and workers on the run's keys and database.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::args::{LoadMode, ProductArgs, TargetArgs};
@@ -14,6 +15,7 @@ use crate::servers::LoadServers;
 #[derive(Debug)]
 pub(crate) struct ProductSettings<'a> {
     pub(crate) given: &'a TargetArgs,
+    pub(crate) edge_component: &'a Path,
     pub(crate) product: &'a ProductArgs,
     pub(crate) mode: LoadMode,
     pub(crate) prefix: &'a str,
@@ -54,7 +56,7 @@ impl ProductSettings<'_> {
     fn edge(&self) -> Vec<String> {
         let mut flags = self.queue();
         flags.push("--listen=127.0.0.1:0".to_owned());
-        flags.push(format!("--edge-component={}", self.given.edge_component.display()));
+        flags.push(format!("--edge-component={}", self.edge_component.display()));
         flags.push(format!("--data-dir={}", std::env::temp_dir().join("chargegate-load").display()));
         flags.extend(self.product.edge_flags.iter().cloned());
         flags

@@ -11,6 +11,8 @@ use crate::error::LoadError;
 
 /// Bound on the start and on the shutdown of a process.
 const TRANSITION_TIMEOUT: Duration = Duration::from_mins(1);
+/// Start of the line by which the authorization service reports that it is ready.
+const ACL_READY: &str = "acl listening on ";
 
 /// A process that has reported that it is ready. It ends with this process, or when dropped.
 #[derive(Debug)]
@@ -65,6 +67,14 @@ impl ProductProcess {
         self.child.id()
     }
 
+    /// Returns the address of the authorization service.
+    ///
+    /// # Errors
+    /// Returns an error if this process is not an authorization service.
+    pub(crate) fn acl_address(&self) -> Result<SocketAddr, LoadError> {
+        self.address(ACL_READY)
+    }
+
     /// Returns the address in the output line that starts with `prefix`.
     ///
     /// # Errors
@@ -75,13 +85,22 @@ impl ProductProcess {
         address.ok_or(LoadError::NotReady { name: self.name })
     }
 
+    /// Sends a signal, such as `STOP`.
+    ///
+    /// # Errors
+    /// Returns an error if the command `kill` cannot be run.
+    pub(crate) fn signal(&self, name: &str) -> Result<(), LoadError> {
+        let sent = Command::new("kill").args(["-s", name, &self.id().to_string()]).status();
+        sent.map(drop).map_err(|source| LoadError::Spawn { name: self.name, source })
+    }
+
     /// Sends SIGTERM and waits for the exit.
     ///
     /// # Errors
     /// Returns an error if the process does not stop, or exits with a failure.
     pub(crate) async fn stop(mut self) -> Result<(), LoadError> {
+        self.signal("TERM")?;
         let failed = |source| LoadError::Spawn { name: self.name, source };
-        Command::new("kill").args(["-s", "TERM", &self.id().to_string()]).status().map_err(failed)?;
         let deadline = Instant::now() + TRANSITION_TIMEOUT;
         loop {
             match self.child.try_wait().map_err(failed)? {
@@ -116,8 +135,13 @@ impl StartingProcess {
         let deadline = Instant::now() + TRANSITION_TIMEOUT;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if line == "ready" => return Ok(self.program),
-                Ok(line) => self.program.lines.push(line),
+                Ok(line) => {
+                    let ready = line == "ready" || line.starts_with(ACL_READY);
+                    self.program.lines.push(line);
+                    if ready {
+                        return Ok(self.program);
+                    }
+                }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     return Err(LoadError::NotReady { name: self.program.name });
                 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::args::{LoadArgs, LoadMode, RequestRate};
@@ -14,7 +13,6 @@ use crate::ledger::{LedgerTotals, LoadLedger, PhaseDurations};
 use crate::peers::LoadPeers;
 use crate::process::{self, ProcessUsage};
 use crate::product::{ProductSettings, ProductUsage, RunningProduct};
-use crate::program::ProductProcess;
 use crate::report::{LoadReport, UsagePerProcess, float, per, per_second};
 use crate::servers::{LoadServers, ServerCounters};
 use crate::sizes::{TableSizeProbe, TableSizes};
@@ -48,11 +46,8 @@ impl LoadRun {
         let name = format!("load_{:x}", millis(clock()));
         let servers = LoadServers::open(&args.given, &name).await?;
         let bench = Self { args, clock, name, servers };
-        let url = format!("--database-url={}", bench.servers.database);
-        match ProductProcess::run(&bench.args.given, "migrate", &[url])? {
-            (_, true) => Ok(bench),
-            (_, false) => Err(LoadError::Ended { name: "migrate" }),
-        }
+        bench.servers.migrate(&bench.args.given)?;
+        Ok(bench)
     }
 
     /// Removes the database and the keys of the run.
@@ -128,6 +123,7 @@ impl LoadRun {
     fn start(&self, mode: LoadMode, peers: &LoadPeers) -> Result<RunningProduct, LoadError> {
         let setting = ProductSettings {
             given: &self.args.given,
+            edge_component: &self.args.edge_component,
             product: &self.args.product,
             mode,
             prefix: &self.name,
@@ -187,15 +183,7 @@ impl LoadRun {
         let load_average = process::load_average();
         system.stop().await?;
         let counted = self.servers.counters().await?.since(before);
-        let flags = [
-            format!("--queue-url={}", self.args.given.redis_url),
-            format!("--queue-prefix={}", self.name),
-            format!("--database-url={}", self.servers.database),
-            "--json".to_owned(),
-        ];
-        let (books, _) = ProductProcess::run(&self.args.given, "reconcile", &flags)?;
-        let books: Value = serde_json::from_str(&books).unwrap_or_default();
-        let balanced = books.get("balanced").and_then(Value::as_bool).unwrap_or(false);
+        let balanced = self.servers.is_balanced(&self.args.given, &self.name)?;
         Ok(RunMeasurements { uses, counted, load_average, balanced, about: self.servers.about.clone() })
     }
 }
@@ -281,7 +269,8 @@ fn megabytes(bytes: u64) -> f64 {
     (float(bytes) / 1e5).round() / 10.0
 }
 
-fn millis(time: SystemTime) -> u64 {
+/// Returns a time in milliseconds since 1970.
+pub(crate) fn millis(time: SystemTime) -> u64 {
     let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }

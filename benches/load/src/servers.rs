@@ -1,6 +1,7 @@
 //! The servers: the run's database and keys, and the servers' counters.
 
 use redis::aio::MultiplexedConnection;
+use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use std::time::Duration;
@@ -10,9 +11,13 @@ use url::Url;
 use crate::args::TargetArgs;
 use crate::error::LoadError;
 use crate::process;
+use crate::program::ProductProcess;
 
 /// Bound on the time in which PostgreSQL ends sessions and publishes their statistics.
 const STATISTICS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bound on a connection and on a response of Redis. A busy machine exceeds the default of the client, 0.5 s.
+const REDIS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Connections to Redis and PostgreSQL, and the run's database.
 #[derive(Debug)]
@@ -54,7 +59,10 @@ impl LoadServers {
     /// Returns an error if a server is unavailable.
     pub(crate) async fn open(given: &TargetArgs, name: &str) -> Result<Self, LoadError> {
         let client = redis::Client::open(given.redis_url.clone())?;
-        let mut redis = client.get_multiplexed_async_connection().await?;
+        let timeouts = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(REDIS_TIMEOUT))
+            .set_response_timeout(Some(REDIS_TIMEOUT));
+        let mut redis = client.get_multiplexed_async_connection_with_config(&timeouts).await?;
         let info: String = redis::cmd("INFO").query_async(&mut redis).await?;
         let options: PgConnectOptions = given.database_url.as_str().parse()?;
         let mut postgres = options.disable_statement_logging().connect().await?;
@@ -87,6 +95,34 @@ impl LoadServers {
             about,
             version,
         })
+    }
+
+    /// Creates the schema in the run's database.
+    ///
+    /// # Errors
+    /// Returns an error if `chargegate migrate` fails.
+    pub(crate) fn migrate(&self, given: &TargetArgs) -> Result<(), LoadError> {
+        let url = format!("--database-url={}", self.database);
+        match ProductProcess::run(given, "migrate", &[url])? {
+            (_, true) => Ok(()),
+            (_, false) => Err(LoadError::Ended { name: "migrate" }),
+        }
+    }
+
+    /// Returns whether `chargegate reconcile` balances over the queue with this prefix and the run's database.
+    ///
+    /// # Errors
+    /// Returns an error if the command cannot be run.
+    pub(crate) fn is_balanced(&self, given: &TargetArgs, prefix: &str) -> Result<bool, LoadError> {
+        let flags = [
+            format!("--queue-url={}", given.redis_url),
+            format!("--queue-prefix={prefix}"),
+            format!("--database-url={}", self.database),
+            "--json".to_owned(),
+        ];
+        let (books, _) = ProductProcess::run(given, "reconcile", &flags)?;
+        let books: Value = serde_json::from_str(&books).unwrap_or_default();
+        Ok(books.get("balanced").and_then(Value::as_bool).unwrap_or(false))
     }
 
     /// Waits until no session uses the run's database, and returns the counters: a session publishes its statistics when it

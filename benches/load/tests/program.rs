@@ -19,10 +19,12 @@ fn run(flags: &[&str]) -> (bool, String, String) {
 
 const TARGET_FLAGS: [&str; 4] = [
     "--program=nowhere",
-    "--edge-component=nowhere",
     "--redis-url=redis://127.0.0.1:1",
     "--database-url=postgres://x",
+    "--edge-component=nowhere",
 ];
+/// The same for `overload`, which uses no edge.
+const OVERLOAD_FLAGS: [&str; 4] = ["overload", TARGET_FLAGS[0], TARGET_FLAGS[1], TARGET_FLAGS[2]];
 
 #[test]
 fn help_lists_every_mode() {
@@ -49,5 +51,24 @@ fn an_invalid_flag_is_named_in_the_error() {
 #[test]
 fn an_unreachable_server_is_named_in_the_error() {
     let (success, _, error) = run(&TARGET_FLAGS);
+    assert!(!success && error.contains("REDIS_URL"), "{error}");
+}
+
+#[test]
+fn an_overload_test_has_flags_of_its_own() {
+    let (success, help, _) = run(&["overload", "--help"]);
+    assert!(success && help.contains("cargo xtask bench overload"), "{help}");
+    for flag in ["--workers", "--slots", "--seconds", "--disturb", "--short", "--assert", "--json"] {
+        assert!(help.contains(flag), "{flag}");
+    }
+    for (flags, named) in [
+        (["--seconds", "241"], "--seconds"),
+        (["--capacity", "1000000"], "--capacity"),
+        (["--rate", "5"], "--rate"),
+    ] {
+        let (success, out, error) = run(&[&OVERLOAD_FLAGS[..], &flags].concat());
+        assert!(!success && out.is_empty() && error.contains(named), "{flags:?}: {error}");
+    }
+    let (success, _, error) = run(&[&OVERLOAD_FLAGS[..], &["--json"]].concat());
     assert!(!success && error.contains("REDIS_URL"), "{error}");
 }

@@ -3,19 +3,19 @@
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use chargegate_worker::AclUrl;
 
 use super::edge_url::ExternalEdgeUrl;
+use crate::acl::AclDelay;
 use crate::engines::{
     FolderTuning, QueueConnector, StoreConnector, StoreTuning, queue_connector, store_connector,
 };
+use crate::log;
 use crate::settings::{
-    CallbackAddressArgs, DatabaseArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError,
-    WorkerTuningArgs, count,
+    AclClientArgs, CallbackAddressArgs, DatabaseArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs,
+    SettingError, WorkerTuningArgs, count,
 };
-use crate::{duration, log};
 
 /// Networks that `--demo` may call back besides public addresses.
 const LOOPBACK_NETWORKS: &str = "127.0.0.0/8,::1";
@@ -57,12 +57,14 @@ pub(crate) struct UpArgs {
     /// Maximum number of database connections
     #[arg(long, env = "CHARGEGATE_DATABASE_CONNECTIONS", value_name = "SESSIONS", default_value = "8")]
     database_connections: NonZeroU32,
-    /// Base URL of the authorization service (http only)
+    /// Base URL of the authorization service
     #[arg(long, env = "CHARGEGATE_ACL_URL", value_name = "URL", required_unless_present = "demo")]
     acl_url: Option<String>,
-    /// Duration of each call to the demo's authorization service
-    #[arg(long, env = "CHARGEGATE_ACL_DELAY", value_name = "TIME", default_value = "0ms", value_parser = duration::parse)]
-    pub(super) acl_delay: Duration,
+    #[command(flatten)]
+    pub(super) acl: AclClientArgs,
+    /// Duration of each call to the demo's authorization service, or its median and 99th percentile
+    #[arg(long, env = "CHARGEGATE_ACL_DELAY", value_name = "TIME", default_value = "0ms")]
+    pub(super) acl_delay: AclDelay,
     /// Maximum number of concurrent calls to the demo's authorization service [default: no limit]
     #[arg(long, env = "CHARGEGATE_ACL_CAPACITY", value_name = "CALLS", value_parser = count::<NonZeroUsize>)]
     pub(super) acl_capacity: Option<NonZeroUsize>,

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::UpCommandError;
 use super::args::UpArgs;
-use crate::acl::{AclService, AclTable};
+use crate::acl::{AclService, AclSimulation, AclTable};
 use crate::serve::listen;
 use crate::{acl, output, sink, system};
 
@@ -28,10 +28,8 @@ impl DemoServices {
         let acl = if with_acl {
             let listener = listen(args.acl_listen, "--acl-listen or CHARGEGATE_ACL_LISTEN").await?;
             let address = listener.local_addr()?;
-            let mut service = AclService::new(AclTable::sample(), system::now).with_delay(args.acl_delay);
-            if let Some(capacity) = args.acl_capacity {
-                service = service.with_capacity(capacity);
-            }
+            let simulation = AclSimulation::new(args.acl_delay, args.acl_capacity);
+            let service = AclService::new(AclTable::sample(), simulation, system::now, system::random());
             tokio::spawn(acl::serve(listener, service, stop.clone()));
             Some(address)
         } else {

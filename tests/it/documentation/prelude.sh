@@ -2,8 +2,9 @@
 set -euo pipefail
 [ ! -f "$SCENE/environment" ] || . "$SCENE/environment"
 chargegate() {
-  case "${1:-}" in
-  acl | edge | up | worker)
+  case "${1:-} ${2:-}" in
+  "acl check") command chargegate "$@" ;;
+  "acl "* | "edge "* | "up "* | "worker "*)
     local output
     output=$(mktemp "$SCENE/server.XXXXXX")
     command chargegate "$@" >"$output" 2>"$output.errors" &

@@ -1,115 +1,226 @@
-//! Client of the authorization service over HTTP.
+//! The authorization service over HTTP.
 
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use chargegate_core::{DecisionStatus, authorization_body, parse_authorization_answer};
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::uri::Scheme;
-use http::{Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use chargegate_core::DecisionStatus;
+use chargegate_storage::Effects;
+use http::{HeaderName, HeaderValue, StatusCode};
+use parking_lot::Mutex;
+use reqwest::Request;
+use tokio::time::Instant;
 
+use super::answer;
+use super::check::{AclCheckReport, CallRecord};
+use super::connections::{Connections, ServiceResponse};
+use super::credential::{AclCredential, CredentialFile};
+use super::failure;
+use super::files::AclFileError;
+use super::health::AclHealth;
+use super::profile::{AclProfile, RequestValues};
+use super::tls::{AclTlsFiles, TlsSource};
+use super::url::AclUrl;
 use super::{AclCallError, AuthorizationRequest, Authorizer};
+use crate::callback::HostResolver;
 
-/// Most bytes of a response; a regular one has about 30.
-const MAX_RESPONSE_BYTES: usize = 16 * 1024;
-/// Longest time for opening a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Shortest time between two looks at the files.
+const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Base URL of the authorization service: `http://host[:port][/path]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AclUrl(Uri);
-
-/// Text that is not a base URL of an authorization service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "must be a URL like http://acl.internal:8080, without credentials, query or fragment (the authorization service speaks HTTP only)"
-)]
-pub struct AclUrlError;
-
-impl FromStr for AclUrl {
-    type Err = AclUrlError;
-
-    fn from_str(text: &str) -> Result<Self, AclUrlError> {
-        let uri: Uri = text.parse().map_err(|_| AclUrlError)?;
-        let authority = uri.authority().ok_or(AclUrlError)?;
-        let plain = uri.scheme() == Some(&Scheme::HTTP)
-            && uri.query().is_none()
-            && !text.contains('#')
-            && !authority.as_str().contains('@')
-            && !authority.host().is_empty();
-        if !plain {
-            return Err(AclUrlError);
-        }
-        let endpoint = format!("http://{authority}{}/v1/authorizations", uri.path().trim_end_matches('/'));
-        endpoint.parse().map(Self).map_err(|_| AclUrlError)
-    }
+/// Settings of the client of an authorization service.
+#[derive(Clone, Debug)]
+pub struct AclClientSettings {
+    /// Base URL.
+    pub url: AclUrl,
+    /// Shape of requests and responses.
+    pub profile: AclProfile,
+    /// Credential that the service requires.
+    pub credential: Option<AclCredential>,
+    /// Files for TLS.
+    pub tls: AclTlsFiles,
+    /// Most connections that are kept without a call.
+    pub connections: usize,
 }
 
-/// Client of the authorization service over kept HTTP connections.
-#[derive(Clone, Debug)]
+/// Client that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum AclClientError {
+    /// A file is unusable.
+    #[error(transparent)]
+    File(#[from] AclFileError),
+    /// The machine has no certificate authorities.
+    #[error("this machine has no certificate authorities")]
+    NoAuthorities,
+    /// The TLS library has no usable protocol version.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+    /// The HTTP client refuses its settings.
+    #[error("the HTTP client cannot be set up")]
+    Client(#[from] reqwest::Error),
+}
+
+/// Client of the authorization service over kept connections: no redirects, no proxy from the environment.
 pub struct HttpAuthorizer {
-    client: Client<HttpConnector, Full<Bytes>>,
-    endpoint: Uri,
+    url: AclUrl,
+    profile: AclProfile,
+    credential: Option<CredentialFile>,
+    tls: TlsSource,
+    connections: Connections,
+    effects: Effects,
+    health: AclHealth,
+    next_file_check: Mutex<Instant>,
 }
 
 impl HttpAuthorizer {
-    /// Creates a client that keeps up to `connections` idle connections.
+    /// Creates a client after reading its files.
+    ///
+    /// # Errors
+    /// [`AclClientError`]: a file is unusable, or TLS cannot be set up.
+    pub async fn open(
+        settings: AclClientSettings,
+        resolver: Arc<dyn HostResolver>,
+        effects: Effects,
+    ) -> Result<Self, AclClientError> {
+        let AclClientSettings { url, profile, credential, tls, connections } = settings;
+        let credential = match credential {
+            Some(settings) => Some(CredentialFile::open(settings, profile.credential()).await?),
+            None => None,
+        };
+        let (tls, config) = TlsSource::open(tls, url.is_https()).await?;
+        let connections = Connections::new(config, resolver, connections, effects.clone())?;
+        let health = AclHealth::default();
+        let next_file_check = Mutex::new(Instant::now() + FILE_CHECK_INTERVAL);
+        Ok(Self { url, profile, credential, tls, connections, effects, health, next_file_check })
+    }
+
+    /// Returns the problems with certificates and the credential, which change while the client is used.
     #[must_use]
-    pub fn new(url: AclUrl, connections: usize) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        // The timeout of a call does not end the opening of a connection, which the pool continues in the background.
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(connections)
-            .build(connector);
-        Self { client, endpoint: url.0 }
+    pub fn health(&self) -> AclHealth {
+        self.health.clone()
+    }
+
+    /// Calls the service once and records each step; `masked_token` stands for the driver token in the record.
+    pub async fn check(
+        &self,
+        request: AuthorizationRequest<'_>,
+        masked_token: &str,
+        timeout: Duration,
+    ) -> AclCheckReport {
+        let traceparent = request.traceparent;
+        let shown = RequestValues { driver_token: masked_token, ..values(&request) };
+        let shown = self.profile.request(&shown);
+        let mut headers: Vec<_> = shown
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+            .chain([format!("{TRACEPARENT}: {}", traceparent.as_str())])
+            .collect();
+        if let Some(credential) = &self.credential {
+            headers.push(format!("{}: (from {})", credential.header().0, credential.path().display()));
+        }
+        let mut record = CallRecord::default();
+        let result = self.exchange_within(request, timeout, Some(&mut record)).await;
+        let CallRecord { response, steps, failure } = record;
+        let request_line = format!("{} {}{}", shown.method, self.url, shown.path);
+        AclCheckReport { request_line, headers, body: shown.body, response, steps, failure, result }
+    }
+
+    async fn exchange_within(
+        &self,
+        request: AuthorizationRequest<'_>,
+        timeout: Duration,
+        record: Option<&mut CallRecord>,
+    ) -> Result<DecisionStatus, AclCallError> {
+        let exchange = self.exchange(request, record);
+        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(AclCallError::TimedOut))
     }
 
     async fn exchange(
         &self,
-        authorization: AuthorizationRequest<'_>,
+        request: AuthorizationRequest<'_>,
+        mut record: Option<&mut CallRecord>,
     ) -> Result<DecisionStatus, AclCallError> {
-        let body = authorization_body(authorization.station_id, authorization.driver_token);
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(self.endpoint.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "application/json")
-            .header("traceparent", authorization.traceparent.as_str())
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|_| AclCallError::Unreachable)?;
-        let response = self.client.request(request).await.map_err(|_| AclCallError::Unreachable)?;
-        let (head, body) = response.into_parts();
-        if head.status != StatusCode::OK {
-            return Err(AclCallError::Status(head.status.as_u16()));
+        self.refresh_files().await;
+        let credential = self.credential.as_ref().map(CredentialFile::header);
+        let mut sent = self.connections.send(self.message(&request, credential.as_ref())?).await;
+        // A credential that was replaced a moment ago is no reason to fail.
+        if let Ok(ServiceResponse { response, .. }) = &sent
+            && response.status() == StatusCode::UNAUTHORIZED
+            && let (Some(file), Some((_, refused))) = (&self.credential, &credential)
+            && file.replaced(refused, &self.health).await
+        {
+            sent = self.connections.send(self.message(&request, Some(&file.header()))?).await;
         }
-        if !head.headers.get(CONTENT_TYPE).is_some_and(|value| is_json(value.as_bytes())) {
-            return Err(AclCallError::Unreadable);
-        }
-        let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await.map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() {
-                AclCallError::Unreadable
-            } else {
-                AclCallError::Unreachable
+        let sent = sent.map_err(|error| {
+            if let Some(reason) = failure::tls_reason(&error) {
+                self.health.tls_failed(&reason);
             }
+            if let Some(record) = record.as_deref_mut() {
+                record.failed(&error);
+            }
+            failure::classify(&error)
         })?;
-        parse_authorization_answer(&body.to_bytes()).map_err(|_| AclCallError::Unreadable)
+        let ServiceResponse { response, clients } = sent;
+        let result = answer::read(&self.profile, response, self.effects.clock.now(), record).await;
+        // The connection has returned to its pool.
+        drop(clients);
+        match result {
+            Err(AclCallError::Status(status @ (401 | 403))) => {
+                self.health.responded(false);
+                self.health.refused(status);
+            }
+            _ => self.health.responded(true),
+        }
+        result
+    }
+
+    /// Builds the message of a call. The URL is valid, as base URL and path were checked.
+    fn message(
+        &self,
+        request: &AuthorizationRequest<'_>,
+        credential: Option<&(HeaderName, HeaderValue)>,
+    ) -> Result<Request, AclCallError> {
+        let rendered = self.profile.request(&values(request));
+        let url = format!("{}{}", self.url, rendered.path).parse().map_err(|_| AclCallError::Unreachable)?;
+        let mut message = Request::new(rendered.method, url);
+        let headers = message.headers_mut();
+        headers.extend(rendered.headers);
+        if let Ok(traceparent) = HeaderValue::from_str(request.traceparent.as_str()) {
+            headers.entry(TRACEPARENT).or_insert(traceparent);
+        }
+        if let Some((name, value)) = credential {
+            headers.insert(name, value.clone());
+        }
+        *message.body_mut() = rendered.body.map(Into::into);
+        Ok(message)
+    }
+
+    /// Looks for changed files, at most once a second for all calls.
+    async fn refresh_files(&self) {
+        {
+            let mut next = self.next_file_check.lock();
+            let now = Instant::now();
+            if now < *next {
+                return;
+            }
+            *next = now + FILE_CHECK_INTERVAL;
+        }
+        if let Some(credential) = &self.credential {
+            credential.refresh(&self.health).await;
+        }
+        if let Some(config) = self.tls.refresh(&self.health).await {
+            self.connections.replace_tls(config);
+        }
     }
 }
 
-/// Returns whether a content type is `application/json`, with or without parameters.
-fn is_json(content_type: &[u8]) -> bool {
-    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
+fn values<'a>(request: &'a AuthorizationRequest<'_>) -> RequestValues<'a> {
+    RequestValues {
+        driver_token: request.driver_token.as_str(),
+        station_id: request.station_id.as_str(),
+        traceparent: &request.traceparent,
+    }
 }
 
 #[async_trait]
@@ -119,48 +230,6 @@ impl Authorizer for HttpAuthorizer {
         request: AuthorizationRequest<'_>,
         timeout: Duration,
     ) -> Result<DecisionStatus, AclCallError> {
-        tokio::time::timeout(timeout, self.exchange(request)).await.unwrap_or(Err(AclCallError::TimedOut))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(text: &str, endpoint: Option<&str>) {
-        let found = text.parse::<AclUrl>().ok().map(|url| url.0.to_string());
-        assert_eq!(found.as_deref(), endpoint, "{text}");
-    }
-
-    #[test]
-    fn the_endpoint_is_below_the_base_url() {
-        check("http://127.0.0.1:3002", Some("http://127.0.0.1:3002/v1/authorizations"));
-        check("http://acl.internal/base/", Some("http://acl.internal/base/v1/authorizations"));
-        for text in [
-            "",
-            "acl.internal",
-            "https://acl.internal",
-            "http://",
-            "http://u:p@acl",
-            "http://acl?x",
-            "/v1",
-            "http://acl#x",
-        ] {
-            check(text, None);
-        }
-    }
-
-    #[test]
-    fn only_the_json_media_type_is_json() {
-        for (text, expected) in [
-            ("application/json", true),
-            ("Application/JSON ; charset=utf-8", true),
-            ("application/jsonp", false),
-            ("text/html", false),
-            ("", false),
-        ] {
-            assert_eq!(is_json(text.as_bytes()), expected, "{text}");
-        }
+        self.exchange_within(request, timeout, None).await
     }
 }

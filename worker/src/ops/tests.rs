@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tower::Service;
 
-use super::{OpsServer, metric};
+use super::{AclHealth, OpsServer, metric};
 use chargegate_storage::StoreError;
 use chargegate_storage::testing::{
     EventJournal, MemoryQueue, MemoryStore, effects, message, queue_unavailable,
@@ -82,6 +82,19 @@ async fn readiness_requires_a_running_worker_and_working_engines() {
     let (status, body) = harness.ask("/readyz").await;
     assert_eq!(status, NOT_READY);
     assert!(body.contains(r#""queue":"full""#), "{body}");
+}
+
+#[tokio::test]
+async fn problems_with_certificates_are_reported_and_leave_the_worker_ready() {
+    let mut harness = OpsHarness::new(&recorder());
+    assert!(!harness.ask("/readyz").await.1.contains("acl"));
+    let health = AclHealth::default();
+    harness.ops = harness.ops.clone().with_acl(health.clone());
+    assert!(harness.ask("/readyz").await.1.contains(r#""acl":"ok""#));
+    health.tls_failed("unknown issuer");
+    let (status, body) = harness.ask("/readyz").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(body.contains(r#""acl":"TLS: unknown issuer""#), "{body}");
 }
 
 #[tokio::test(start_paused = true)]

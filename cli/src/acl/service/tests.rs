@@ -1,9 +1,11 @@
-use std::time::SystemTime;
+mod simulated;
+
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
-use tokio::time::Instant;
+use rand::SeedableRng as _;
 use tower_service::Service as _;
 
 use super::stats::AclCallCounts;
@@ -11,14 +13,18 @@ use super::*;
 
 const QUERY: &str =
     r#"{"station_id":"6FA3C9BE-6d1f-4a3e-9d5b-2f0c8a7e1b42","driver_token":"driver-garage-00000000001"}"#;
-const DELAY: Duration = Duration::from_millis(100);
 
 fn clock() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
 }
 
-fn acl() -> AclService {
-    AclService::new(AclTable::sample(), clock)
+fn acl(simulation: AclSimulation) -> AclService {
+    AclService::new(AclTable::sample(), simulation, clock, StdRng::seed_from_u64(7))
+}
+
+/// The routes of a service that simulates nothing.
+fn plain_router() -> Router {
+    router(acl(AclSimulation::default()))
 }
 
 fn request(method: Method, path: &str, content_type: &str, body: impl Into<Body>) -> Request<Body> {
@@ -39,7 +45,7 @@ async fn ask(router: &Router) -> StatusCode {
 #[tokio::test]
 async fn the_answer_is_only_the_status() {
     let asked = request(Method::POST, "/v1/authorizations", "Application/JSON; charset=utf-8", QUERY);
-    let (status, _, body) = call(&router(acl()), asked).await;
+    let (status, _, body) = call(&plain_router(), asked).await;
     assert_eq!((status, body.as_str()), (StatusCode::OK, r#"{"status":"allowed"}"#));
 }
 
@@ -67,7 +73,7 @@ async fn bad_requests_get_a_problem_that_echoes_nothing() {
         (Method::POST, "/", "application/json", QUERY, 404),
     ] {
         let (status, headers, answer) =
-            call(&router(acl()), request(method, path, content_type, body.to_owned())).await;
+            call(&plain_router(), request(method, path, content_type, body.to_owned())).await;
         assert_eq!(status.as_u16(), expected, "{body}");
         if expected != 200 {
             assert_eq!(headers.get(CONTENT_TYPE).unwrap(), "application/problem+json");
@@ -80,44 +86,52 @@ async fn bad_requests_get_a_problem_that_echoes_nothing() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn without_a_capacity_delays_run_concurrently() {
-    let router = router(acl().with_delay(DELAY));
-    let begun = Instant::now();
-    let answers = tokio::join!(ask(&router), ask(&router), ask(&router));
-    assert_eq!(answers, (StatusCode::OK, StatusCode::OK, StatusCode::OK));
-    assert_eq!(begun.elapsed(), DELAY);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_capacity_makes_further_calls_wait() {
-    let acl = acl().with_delay(DELAY).with_capacity(NonZeroUsize::MIN);
-    let stats = Arc::clone(&acl.stats);
-    let router = router(acl);
-    let begun = Instant::now();
-    tokio::join!(ask(&router), ask(&router), ask(&router));
-    assert_eq!(begun.elapsed(), DELAY * 3);
-    assert_eq!(stats.snapshot(), AclCallCounts { calls: 3, in_flight: 0, max_in_flight: 3 });
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_call_whose_caller_hung_up_is_not_in_flight_but_keeps_its_slot() {
-    let acl = acl().with_delay(DELAY).with_capacity(NonZeroUsize::MIN);
-    let stats = Arc::clone(&acl.stats);
-    let router = router(acl);
-    let begun = Instant::now();
-    assert!(tokio::time::timeout(DELAY / 4, ask(&router)).await.is_err());
-    assert_eq!(stats.snapshot(), AclCallCounts { calls: 1, in_flight: 0, max_in_flight: 1 });
+async fn get_stats(path: &str, accept: &str) -> (StatusCode, HeaderMap, String) {
+    let router = plain_router();
     ask(&router).await;
-    assert_eq!(begun.elapsed(), DELAY * 2);
+    let request = Request::get(path).header(ACCEPT, accept).body(Body::empty()).unwrap();
+    call(&router, request).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn stats_are_json_by_default() {
+    let (status, _, body) = get_stats("/stats", "*/*").await;
+    let second = r#"{"time":1800000000,"calls":1,"answered":1,"failed":0,"unanswered":0,"max_in_flight":1,"mean_in_flight":0.0,"mean_queue":0.0}"#;
+    let totals =
+        r#""calls":1,"in_flight":0,"max_in_flight":1,"answered":1,"failed":0,"unanswered":0,"capacity":null"#;
+    assert_eq!((status, body), (StatusCode::OK, format!(r#"{{{totals},"seconds":[{second}]}}"#)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stats_are_a_page_for_a_browser() {
+    let accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let (status, headers, body) = get_stats("/stats", accept).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(headers.get(CONTENT_TYPE).unwrap(), "text/html; charset=utf-8");
+    assert!(body.contains("<tr><th>in flight at most</th><td>1</td></tr>"), "{body}");
+    assert!(body.contains("<tr><td>08:00:00.000Z</td><td>1</td><td>1</td><td>0</td>"), "{body}");
 }
 
 #[tokio::test]
-async fn stats_are_json() {
-    let router = router(acl());
-    ask(&router).await;
-    let (status, _, body) = call(&router, request(Method::GET, "/stats", "", "")).await;
-    assert_eq!((status, body.as_str()), (StatusCode::OK, r#"{"calls":1,"in_flight":0,"max_in_flight":1}"#));
+async fn stats_show_at_most_300_seconds() {
+    for (query, expected) in [
+        ("seconds=300", StatusCode::OK),
+        ("seconds=301", StatusCode::BAD_REQUEST),
+        ("seconds=x", StatusCode::BAD_REQUEST),
+    ] {
+        assert_eq!(get_stats(&format!("/stats?{query}"), "*/*").await.0, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_request_counts_as_a_failed_call() {
+    let acl = acl(AclSimulation::default());
+    let stats = Arc::clone(&acl.simulator.stats);
+    call(&router(acl), request(Method::POST, "/v1/authorizations", "text/plain", QUERY)).await;
+    assert_eq!(
+        stats.totals(),
+        AclCallCounts { calls: 1, failed: 1, max_in_flight: 1, ..AclCallCounts::default() }
+    );
 }
 
 #[tokio::test]
@@ -125,5 +139,5 @@ async fn the_server_stops_on_shutdown() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let shutdown = CancellationToken::new();
     shutdown.cancel();
-    serve(listener, acl(), shutdown).await.unwrap();
+    serve(listener, acl(AclSimulation::default()), shutdown).await.unwrap();
 }
