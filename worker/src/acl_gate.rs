@@ -53,6 +53,8 @@ struct GateState {
 pub(crate) struct GateReport {
     /// The most calls in flight until another share applies.
     pub(crate) confirmed: u32,
+    /// Calls in flight, and those that timed out and still occupy the service.
+    pub(crate) in_use: u32,
     /// The number of waiting requests.
     pub(crate) waiting: u32,
     /// Sums of calls.
@@ -70,7 +72,7 @@ impl GateReport {
         call_timeout: Duration,
         jitter: u32,
     ) -> ShareRenewal {
-        let Self { confirmed, waiting, sums, pause } = *self;
+        let Self { confirmed, waiting, sums, pause, in_use: _ } = *self;
         ShareRenewal { worker, total, confirmed, waiting, call_timeout, sums, pause, leaving: false, jitter }
     }
 }
@@ -172,6 +174,7 @@ impl AclGate {
         let state = self.shared.state.lock();
         GateReport {
             confirmed: state.usable_slots(Instant::now()).max(state.in_use()),
+            in_use: state.in_use(),
             waiting: u32::try_from(state.waiting.len()).unwrap_or(u32::MAX),
             sums: state.sums,
             pause: state.pause,
@@ -198,11 +201,6 @@ impl AclGate {
         self.shared.leasing.send_if_modified(|leasing| std::mem::replace(leasing, leases) != leases);
         metric::set_gauge(metric::ACL_SHARE, share.slots.into());
         metric::set_gauge(metric::ACL_FLEET_LIMIT, share.fleet_limit.into());
-    }
-
-    /// Waits until no call is in flight and none is presumed.
-    pub(crate) fn in_use(&self) -> u32 {
-        self.shared.state.lock().in_use()
     }
 
     fn dispatch(&self) {

@@ -68,7 +68,7 @@ impl ShareRenewer {
                     if backoff.reset() {
                         info!(slots = share.slots, "the share of the call budget is renewed again");
                     }
-                    self.log_breaker(&mut last_limit, &share);
+                    Self::log_breaker(&mut last_limit, &share);
                     share.renew_after
                 }
                 Err(error) => {
@@ -89,7 +89,7 @@ impl ShareRenewer {
         }
     }
 
-    fn log_breaker(&self, last_limit: &mut Option<u32>, share: &AclShare) {
+    fn log_breaker(last_limit: &mut Option<u32>, share: &AclShare) {
         match (last_limit.replace(share.fleet_limit), share.fleet_limit) {
             (Some(1..), 0) => {
                 warn!(
@@ -99,12 +99,7 @@ impl ShareRenewer {
             (Some(0), 1..) => info!("the authorization service responds again"),
             _ => {}
         }
-        debug!(
-            slots = share.slots,
-            fleet_limit = share.fleet_limit,
-            calls = self.gate.in_use(),
-            "share renewed"
-        );
+        debug!(slots = share.slots, fleet_limit = share.fleet_limit, "share of the call budget renewed");
     }
 
     async fn renew(&self, leaving: bool) -> Result<AclShare, RenewalError> {
@@ -129,8 +124,12 @@ impl ShareRenewer {
         let mut fleet =
             if stored.text.is_empty() { AclFleet::new(stored.now) } else { decode_fleet(&stored.text)? };
         let jitter = self.effects.random.jitter();
-        let renewal = report.renewal(self.worker, self.total, self.call_timeout, jitter);
-        let share = fleet.renew(stored.now, &ShareRenewal { leaving, ..renewal });
+        let mut renewal = report.renewal(self.worker, self.total, self.call_timeout, jitter);
+        if leaving {
+            // No call begins any more.
+            renewal = ShareRenewal { leaving, confirmed: report.in_use, ..renewal };
+        }
+        let share = fleet.renew(stored.now, &renewal);
         if !self.store.replace_fleet(stored.version, &encode_fleet(&fleet)?).await? {
             return Ok(None);
         }

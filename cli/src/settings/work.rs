@@ -36,7 +36,7 @@ pub(crate) struct WorkerTuningArgs {
     #[arg(long, env = "CHARGEGATE_ACL_SLOTS", value_name = "CALLS", default_value = "32", value_parser = count::<NonZeroU32>)]
     pub(crate) acl_slots: NonZeroU32,
     /// Maximum number of messages that are leased and not yet decided
-    #[arg(long, env = "CHARGEGATE_WINDOW", value_name = "MESSAGES", default_value = "1024", value_parser = count::<NonZeroUsize>)]
+    #[arg(long, env = "CHARGEGATE_WINDOW", value_name = "MESSAGES", default_value = "8192", value_parser = count::<NonZeroUsize>)]
     window: NonZeroUsize,
     /// Time limit of one attempt to deliver a callback
     #[arg(long, env = "CHARGEGATE_CALLBACK_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration::parse_positive)]

@@ -138,7 +138,7 @@ fn an_open_breaker_lets_one_worker_probe_each_second_until_three_answers() {
     let mut fleet = AclFleet::new(at(0));
     settle(&mut fleet, at(0), 8, &[(1, 0), (2, 0)]);
     // The other worker may have had responses, of which it reports within a second.
-    let share = fleet.renew(at(100), &ShareRenewal { sums: silent(10), ..renewal(1, 8, 4) });
+    let share = fleet.renew(at(0), &ShareRenewal { sums: silent(10), ..renewal(1, 8, 4) });
     assert_eq!(share.slots, 4);
     let share = fleet.renew(at(1000), &renewal(1, 8, 4));
     assert_eq!((share.slots, share.allowance, share.fleet_limit), (0, CallAllowance::None, 0));

@@ -177,8 +177,10 @@ impl Decider {
                 // The caller decides: it begins no call any more.
                 () = self.stop.cancelled() => return true,
             }
-            // A call that never left this process cost the service nothing.
-            if failure == AclCallError::NotSent || self.update_budget(RetryBudget::spend) {
+            // The budget limits the work that repetitions cause. A refused or cut call caused none, and many of them open
+            // the breaker.
+            let is_free = matches!(failure, AclCallError::NotSent | AclCallError::Unreachable);
+            if is_free || self.update_budget(RetryBudget::spend) {
                 return true;
             }
             doublings = doublings.saturating_add(1);

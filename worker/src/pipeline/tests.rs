@@ -3,6 +3,7 @@
 mod failures;
 mod limits;
 mod overload;
+mod protection;
 mod stop;
 mod table;
 
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Pipeline, PipelineSettings, WorkerDependencies};
 use crate::callback::{CallbackClient, Delivery, DeliverySettings, SystemResolver};
 use chargegate_storage::Effects;
-use chargegate_storage::fleet::LocalFleet;
+use chargegate_storage::fleet::{FleetStore, LocalFleet};
 use chargegate_storage::testing::{EventJournal, MemoryQueue, MemoryStore, effects, eventually, message};
 
 /// A running pipeline with its dependencies. Nothing is called back: every callback is released to the store.
@@ -56,16 +57,30 @@ impl PipelineHarness {
         acl: FakeAuthorizer,
         prepare: impl FnOnce(&MemoryQueue, &MemoryStore, UnixMillis),
     ) -> Self {
+        Self::start_in_fleet(0, settings, Arc::new(acl), Arc::new(LocalFleet::new()), prepare)
+    }
+
+    /// Starts worker number `number` of a fleet, whose workers share the authorization service.
+    fn start_in_fleet(
+        number: usize,
+        settings: PipelineSettings,
+        acl: Arc<FakeAuthorizer>,
+        fleet: Arc<dyn FleetStore>,
+        prepare: impl FnOnce(&MemoryQueue, &MemoryStore, UnixMillis),
+    ) -> Self {
         let journal = EventJournal::default();
         let queue = Arc::new(MemoryQueue::new(journal.clone()));
         let store = Arc::new(MemoryStore::new(journal.clone()));
-        let acl = Arc::new(acl);
         let effects = effects();
+        // The random numbers are the same for each: they differ in the first one that is used, the identity.
+        for _ in 0..number {
+            effects.random.bits();
+        }
         prepare(&queue, &store, effects.clock.now());
         let parts = WorkerDependencies {
             queue: queue.clone(),
             store: store.clone(),
-            fleet: Arc::new(LocalFleet::new()),
+            fleet,
             authorizer: acl.clone(),
             effects: effects.clone(),
         };

@@ -49,16 +49,17 @@ async fn calls_that_time_out_end_in_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_that_fail_end_in_unknown_after_retries() {
-    for failure in [
-        AclCallError::Unreachable,
-        AclCallError::Status(500),
-        AclCallError::Status(429),
-        AclCallError::Unreadable,
-    ] {
+    let overloaded = AclCallError::Overloaded { status: 429, retry_after: None };
+    for failure in [AclCallError::Status(500), overloaded, AclCallError::Unreadable] {
         let harness = PipelineHarness::start(settings(8, 2), FakeAuthorizer::always(CALL_TIME, Err(failure)));
         assert_unknown(harness.decide(&message(1, harness.now())).await.0, DecisionReason::AclError);
         assert_eq!(harness.acl.calls(), 11, "the reserve of ten retries was spent");
     }
+    // The breaker limits calls without a response.
+    let unreachable = FakeAuthorizer::always(CALL_TIME, Err(AclCallError::Unreachable));
+    let harness = PipelineHarness::start(settings(8, 2), unreachable);
+    assert_unknown(harness.decide(&message(1, harness.now())).await.0, DecisionReason::AclError);
+    assert!((10..=20).contains(&harness.acl.calls()), "{} calls", harness.acl.calls());
 }
 
 #[tokio::test(start_paused = true)]
