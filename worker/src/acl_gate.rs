@@ -220,7 +220,7 @@ impl AclGate {
 
     /// Ends a call: counts it and frees its slot, after the recovery time of the service if it timed out.
     fn end_call(&self, result: Result<DecisionStatus, AclCallError>, took: Duration) {
-        let mut recovers = false;
+        let mut still_occupies = false;
         let due = {
             let mut state = self.shared.state.lock();
             state.open = state.open.saturating_sub(1);
@@ -229,7 +229,7 @@ impl AclGate {
             }
             if let Err(AclCallError::TimedOut) = result {
                 state.presumed = state.presumed.saturating_add(1);
-                recovers = true;
+                still_occupies = true;
             }
             if let Err(AclCallError::Overloaded { retry_after: Some(pause), .. }) = result {
                 // A longer pause than a decision takes could not be observed by any request.
@@ -248,12 +248,12 @@ impl AclGate {
         if due {
             self.shared.renewal_due.notify_one();
         }
-        if recovers {
+        if still_occupies {
             let gate = self.clone();
-            let recovery = self.shared.call_timeout;
+            let occupancy = self.shared.call_timeout;
             let gauge = metric::track(metric::ACL_PRESUMED);
             tokio::spawn(async move {
-                tokio::time::sleep(recovery).await;
+                tokio::time::sleep(occupancy).await;
                 drop(gauge);
                 let mut state = gate.shared.state.lock();
                 state.presumed = state.presumed.saturating_sub(1);

@@ -13,6 +13,10 @@ const fn at(ms: u64) -> UnixMillis {
     UnixMillis(ms)
 }
 
+fn as_u64(n: usize) -> u64 {
+    u64::try_from(n).unwrap()
+}
+
 fn renewal(worker: u64, total: u32, confirmed: u32) -> ShareRenewal {
     ShareRenewal {
         worker: AclWorkerId(worker),

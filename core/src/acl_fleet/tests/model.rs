@@ -186,7 +186,7 @@ fn no_random_order_of_events_exceeds_the_total() {
             random ^= random >> 7;
             random ^= random << 17;
             let mut successors = state.successors(limits);
-            state = successors.swap_remove(usize::try_from(random % successors.len() as u64).unwrap());
+            state = successors.swap_remove(usize::try_from(random % as_u64(successors.len())).unwrap());
             assert!(state.calls() <= 3);
         }
     }

@@ -131,7 +131,7 @@ impl Simulation {
             if time > LENGTH {
                 break;
             }
-            self.queue_time += u128::from(time - self.now) * self.queue.len() as u128;
+            self.queue_time += u128::from(time - self.now) * u128::from(as_u64(self.queue.len()));
             self.now = time;
             match event {
                 SimulationEvent::Renew(worker) => self.renew(worker),
@@ -145,14 +145,14 @@ impl Simulation {
         }
         let can_give: u64 = (0..LENGTH / SECOND)
             .map(|second| (self.service)(second * SECOND))
-            .map(|load| if load.hangs { 0 } else { load.capacity as u64 * SECOND / load.call })
+            .map(|load| if load.hangs { 0 } else { as_u64(load.capacity) * SECOND / load.call })
             .sum();
         let answers = self.workers.iter().map(|worker| worker.answered);
         let (sum, squares) = answers.fold((0, 0), |(sum, squares), n| (sum + n, squares + n * n));
         SimulationResult {
             goodput: sum * 100 / can_give,
             mean_queue: u64::try_from(self.queue_time / u128::from(LENGTH)).unwrap(),
-            fairness: sum * sum * 100 / (squares.max(1) * self.workers.len() as u64),
+            fairness: sum * sum * 100 / (squares.max(1) * as_u64(self.workers.len())),
         }
     }
 
@@ -166,7 +166,7 @@ impl Simulation {
             waiting: 1000,
             jitter,
             sums: std::mem::take(&mut worker.sums),
-            ..renewal(id as u64, TOTAL, usable.max(in_use))
+            ..renewal(as_u64(id), TOTAL, usable.max(in_use))
         };
         let share = self.fleet.renew(now, &renewal);
         worker.slots = share.slots;
@@ -209,7 +209,7 @@ impl Simulation {
         while self.working < load.capacity {
             let Some(call) = self.queue.pop_front() else { return };
             self.working += 1;
-            let slowdown = if load.contention { self.queue.len() as u64 } else { 0 };
+            let slowdown = if load.contention { as_u64(self.queue.len()) } else { 0 };
             let spread = 80 + self.random() % 41;
             self.schedule(load.call * spread / 100 * (32 + slowdown) / 32, SimulationEvent::Finished(call));
         }

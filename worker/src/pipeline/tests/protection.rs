@@ -46,7 +46,7 @@ fn allowed_by(harness: &PipelineHarness) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_timed_out_keeps_its_slot_while_the_service_works_on_it() {
-    let acl = FakeAuthorizer::new(|n| (if n == 0 { Duration::from_secs(60) } else { CALL_TIME }, ALLOWED));
+    let acl = FakeAuthorizer::new(|n| (if n == 0 { Duration::from_mins(1) } else { CALL_TIME }, ALLOWED));
     let harness = PipelineHarness::start(settings(16, 1), acl);
     harness.enqueue(0..2);
     // The time-out of two seconds, and as long again.
@@ -155,7 +155,7 @@ async fn a_retry_after_pauses_all_calls() {
     let acl = FakeAuthorizer::new(move |n| (CALL_TIME, if n == 0 { Err(refusal) } else { ALLOWED }));
     let harness = PipelineHarness::start(settings(16, 1), acl);
     harness.enqueue(0..4);
-    sleep(Duration::from_millis(3000)).await;
+    sleep(Duration::from_secs(3)).await;
     assert_eq!(harness.acl.calls(), 1);
     harness.drained(Duration::from_secs(5)).await;
     assert_eq!(allowed_by(&harness), 4);
