@@ -6,7 +6,7 @@
 //!
 //! A worker *holds* the most calls that it may have in flight. The sum over all workers never exceeds the total: a share
 //! shrinks when its worker has confirmed the smaller one, and others grow only by what is free then. The hold of a worker
-//! that stopped renewing ends when its lease has ended and its last calls have left the service.
+//! that stopped renewing ends with its lease, when its last calls have left the service.
 
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
@@ -15,8 +15,10 @@ use core::time::Duration;
 use crate::acl_controller::{AclController, CallSums, ControlTerms};
 use crate::time::UnixMillis;
 
-/// Time for which a worker uses a share after it began to renew it.
-pub const SHARE_LEASE: Duration = Duration::from_secs(5);
+/// Shortest time for which a share is leased.
+const MIN_SHARE_LEASE: Duration = Duration::from_secs(5);
+/// Time that a lease lasts beyond the longest work on a call: a renewal and its delays.
+const SHARE_LEASE_MARGIN: Duration = Duration::from_millis(1500);
 /// Time between two renewals.
 pub const SHARE_RENEWAL: Duration = Duration::from_secs(1);
 /// Time to the next renewal while a share waits for others, or others wait for it.
@@ -88,7 +90,7 @@ pub struct AclShare {
     pub slots: u32,
     /// Calls that may begin under this share.
     pub allowance: CallAllowance,
-    /// Time for which the share may be used, from the moment before the state was read.
+    /// Time from the moment before the state was read, at whose end no call of this worker may occupy the service.
     pub valid_for: Duration,
     /// Time until calls may begin.
     pub pause: Duration,
@@ -98,6 +100,12 @@ pub struct AclShare {
     pub fleet_limit: u32,
     /// Set if another live worker holds slots: messages need not be leased by a worker without a share.
     pub others_hold: bool,
+}
+
+/// Returns the time for which a share is leased. A worker renews it each second, and begins only calls that have left the
+/// service when it ends; so a lease is longer than two time-outs and a renewal.
+fn share_lease(call_timeout: Duration) -> Duration {
+    MIN_SHARE_LEASE.max(call_timeout.saturating_mul(2).saturating_add(SHARE_LEASE_MARGIN))
 }
 
 /// The calls that may begin under a share.
@@ -167,6 +175,7 @@ impl AclFleet {
         if renewal.leaving && held == 0 {
             self.workers.retain(|hold| hold.id != renewal.worker);
         }
+        let lease = share_lease(renewal.call_timeout);
         let is_settled = held == target && (limit > 0 || renewal.waiting == 0);
         AclShare {
             slots: target.min(held),
@@ -175,7 +184,7 @@ impl AclFleet {
                 0 => CallAllowance::None,
                 _ => CallAllowance::Unlimited,
             },
-            valid_for: SHARE_LEASE.saturating_sub(SHARE_LEASE / CLOCK_DRIFT),
+            valid_for: lease.saturating_sub(lease / CLOCK_DRIFT),
             pause,
             renew_after: if is_settled { SHARE_RENEWAL } else { UNSETTLED_RENEWAL },
             fleet_limit: limit,
@@ -185,12 +194,11 @@ impl AclFleet {
 
     /// Extends the lease of a worker and returns what it holds; a new worker holds nothing.
     fn enlist(&mut self, now: UnixMillis, renewal: &ShareRenewal) -> u32 {
-        let occupancy = renewal.call_timeout.saturating_mul(2);
         let mut hold = WorkerHold {
             id: renewal.worker,
             held: 0,
             total: renewal.total,
-            expires_at: now.plus(SHARE_LEASE.saturating_add(occupancy)),
+            expires_at: now.plus(share_lease(renewal.call_timeout)),
             leaving: renewal.leaving,
         };
         match self.workers.binary_search_by_key(&hold.id, |hold| hold.id) {

@@ -39,9 +39,7 @@ mod time;
 mod traceparent;
 
 pub use acl_controller::{AclController, BreakerState, CallEnd, CallSums};
-pub use acl_fleet::{
-    AclFleet, AclShare, AclWorkerId, CallAllowance, SHARE_LEASE, SHARE_RENEWAL, ShareRenewal,
-};
+pub use acl_fleet::{AclFleet, AclShare, AclWorkerId, CallAllowance, SHARE_RENEWAL, ShareRenewal};
 pub use acl_queue::{AclQueue, AclTicket};
 pub use address::{AddressPolicy, ForbiddenAddress, IpNetwork, IpNetworkError};
 pub use callback_url::{CallbackHost, CallbackScheme, CallbackUrl, CallbackUrlError, RequestTarget};

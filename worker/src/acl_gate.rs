@@ -25,7 +25,7 @@ pub(crate) struct AclGate {
 
 struct GateShared {
     state: Mutex<GateState>,
-    /// The time-out of a call, and the time for which it occupies the service beyond that.
+    /// The longest time-out of a call, and the time for which the service may work on it beyond its time-out.
     call_timeout: Duration,
     started: Instant,
     renewal_due: Notify,
@@ -35,7 +35,10 @@ struct GateShared {
 struct GateState {
     slots: u32,
     allowance: CallAllowance,
+    /// At this time no call of this worker may occupy the service.
     valid_until: Instant,
+    /// Calls begin before this time: there is enough left until the end of the lease.
+    begin_until: Instant,
     paused_until: Instant,
     /// Calls in flight.
     open: u32,
@@ -83,7 +86,7 @@ impl GateState {
     }
 
     fn usable_slots(&self, now: Instant) -> u32 {
-        if self.allowance == CallAllowance::None || now >= self.valid_until { 0 } else { self.slots }
+        if self.allowance == CallAllowance::None || now >= self.begin_until { 0 } else { self.slots }
     }
 
     fn may_begin(&self, now: Instant) -> bool {
@@ -117,6 +120,7 @@ impl AclGate {
             slots: 0,
             allowance: CallAllowance::Unlimited,
             valid_until: now,
+            begin_until: now,
             paused_until: now,
             open: 0,
             presumed: 0,
@@ -189,6 +193,8 @@ impl AclGate {
             state.slots = share.slots;
             state.allowance = share.allowance;
             state.valid_until = begun + share.valid_for;
+            let reserved = self.shared.call_timeout + MIN_CALL_TIMEOUT;
+            state.begin_until = begun + share.valid_for.saturating_sub(reserved);
             state.paused_until = state.paused_until.max(begun + share.pause);
             state.sums.subtract(report.sums);
             if state.pause <= report.pause {
@@ -276,6 +282,8 @@ fn call_end(result: Result<DecisionStatus, AclCallError>) -> Option<CallEnd> {
     })
 }
 
+/// Shortest time-out with which a call begins.
+const MIN_CALL_TIMEOUT: Duration = Duration::from_millis(100);
 /// Longest pause of all calls that the service can ask for.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
@@ -304,6 +312,13 @@ pub(crate) struct CallPermit {
 }
 
 impl CallPermit {
+    /// Returns the time-out of the call: at most `longest`, and shorter if the lease of the share is about to end.
+    pub(crate) fn timeout(&self, longest: Duration) -> Duration {
+        let shared = &self.gate.shared;
+        let left = shared.state.lock().valid_until.saturating_duration_since(Instant::now());
+        left.saturating_sub(shared.call_timeout).min(longest)
+    }
+
     /// Ends the call.
     pub(crate) fn end(mut self, result: Result<DecisionStatus, AclCallError>, took: Duration) {
         self.ended = true;

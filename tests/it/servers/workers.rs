@@ -99,3 +99,32 @@ async fn a_stopped_worker_releases_messages_that_it_had_not_started() {
     let books = system.wait_until_settled().await;
     assert_eq!(books["decided"], 6, "{books}");
 }
+
+#[tokio::test]
+async fn a_rolling_restart_with_a_surge_never_exceeds_the_slots_of_the_fleet() {
+    const SLOTS: usize = 8;
+    let mut system = TestSystem::start(&["--acl-slots", "8"]).await;
+    system
+        .authorizer
+        .set_answer(AuthorizerAnswer::Delayed { delay: Duration::from_millis(200), capacity: 10_000 });
+    let load = LoadGenerator::start(&system);
+    eventually("every slot is used", async || (system.authorizer.in_flight() == SLOTS).then_some(())).await;
+    for step in 0..3 {
+        // The surge: the next worker runs before the last one ends.
+        system.add_worker().await;
+        load.wait_for_accepted(100).await;
+        let mut last = system.workers.remove(0);
+        if step == 1 {
+            last.kill().await;
+        } else {
+            last.interrupt().await;
+            assert!(last.ended().await.success(), "{}", last.errors());
+        }
+    }
+    eventually("the last worker has the whole budget", async || {
+        (system.metric(0, "chargegate_acl_share").await >= 8.0).then_some(())
+    })
+    .await;
+    assert_eq!(system.authorizer.max_in_flight(), SLOTS);
+    load.finish(&system).await;
+}

@@ -145,7 +145,7 @@ impl Decider {
             let traceparent = trace.child(self.effects.random.bits().to_be_bytes());
             let authorization =
                 AuthorizationRequest { station_id: &message.station_id, driver_token: token, traceparent };
-            let answer = self.authorizer.authorize(authorization, timeout).await;
+            let answer = self.authorizer.authorize(authorization, permit.timeout(timeout)).await;
             let took = start.elapsed();
             metric::acl_call(answer.err(), took);
             permit.end(answer, took);

@@ -8,18 +8,17 @@ use std::vec::Vec;
 
 use super::*;
 
-/// A step of time: half a lease.
-const STEP: u64 = 2500;
-/// A call occupies the service for up to twice its time-out.
-const TIMEOUT: Duration = Duration::from_millis(STEP);
-const OCCUPANCY: u64 = 2 * STEP;
+/// A step of time. A lease lasts for 5.5 s.
+const STEP: u64 = 2000;
+/// Time-out of a call, which occupies the service for up to as long again.
+const TIMEOUT: u64 = 2000;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum WorkerFault {
     None,
     /// The worker confirms its share, whatever calls are in flight.
     ForgetsCalls,
-    /// The worker asks for a lease that ends before its last calls do.
+    /// The worker begins calls that may occupy the service beyond its lease.
     ForgetsOccupancy,
     /// The worker uses a share after the end of its lease.
     IgnoresLease,
@@ -44,7 +43,7 @@ struct ModelState {
 struct ModelWorker {
     slots: u32,
     valid_until: u64,
-    /// The starts of the calls that the service works on.
+    /// The latest ends of the calls that the service works on.
     calls: Vec<u64>,
     /// The renewal that was read and not yet written; a worker that gave up on it leaves it here.
     write: Option<PendingWrite>,
@@ -64,6 +63,16 @@ impl ModelWorker {
         if self.valid_until <= now && limits.fault != WorkerFault::IgnoresLease {
             self.slots = 0;
         }
+    }
+
+    /// Returns the latest end of a call that begins now, or `None` if none may begin.
+    fn end_of_call(&self, now: u64, limits: ModelLimits) -> Option<u64> {
+        let end = now + 2 * TIMEOUT;
+        let (last_begin, end) = match limits.fault {
+            WorkerFault::ForgetsOccupancy | WorkerFault::IgnoresLease => (u64::MAX, end),
+            _ => (self.valid_until.saturating_sub(TIMEOUT), end.min(self.valid_until)),
+        };
+        (self.calls.len() < usize::try_from(self.slots).unwrap() && now < last_begin).then_some(end)
     }
 }
 
@@ -85,10 +94,7 @@ impl ModelState {
         let in_flight = u32::try_from(worker.calls.len()).unwrap();
         let confirmed =
             if limits.fault == WorkerFault::ForgetsCalls { usable } else { usable.max(in_flight) };
-        let call_timeout =
-            if limits.fault == WorkerFault::ForgetsOccupancy { Duration::ZERO } else { TIMEOUT };
-        let renewal = ShareRenewal { call_timeout, ..renewal(id, limits.total, confirmed) };
-        let share = fleet.renew(at(self.now), &renewal);
+        let share = fleet.renew(at(self.now), &renewal(id, limits.total, confirmed));
         // The worker's clock is slower than the store's, as far as the margin of the lease permits.
         let valid_for = u64::try_from(share.valid_for.as_millis()).unwrap() * 20 / 19;
         worker.write =
@@ -120,7 +126,7 @@ impl ModelState {
             let mut next = self.clone();
             next.now += STEP;
             for worker in &mut next.workers {
-                worker.calls.retain(|start| start + OCCUPANCY > next.now);
+                worker.calls.retain(|end| *end > next.now);
                 worker.end_lease(next.now, limits);
             }
             all.push(next);
@@ -131,9 +137,9 @@ impl ModelState {
                 Some(PendingWrite { stale: true, .. }) => all.push(self.write(id, true, limits)),
                 Some(_) => all.extend([self.write(id, true, limits), self.write(id, false, limits)]),
             }
-            if worker.calls.len() < usize::try_from(worker.slots).unwrap() {
+            if let Some(end) = worker.end_of_call(self.now, limits) {
                 let mut next = self.clone();
-                next.workers[id].calls.push(self.now);
+                next.workers[id].calls.push(end);
                 all.push(next);
             }
             if !worker.calls.is_empty() {

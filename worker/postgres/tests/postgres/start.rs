@@ -77,7 +77,7 @@ async fn a_server_that_is_too_old_is_reported() {
 #[tokio::test]
 async fn a_missing_schema_is_reported() {
     let database = OLDEST.empty_database().await;
-    let line = "the database has schema version 0, and this program needs 1";
+    let line = "the database has schema version 0, and this program needs 2";
     check(&database.url(), line).await;
     assert_eq!(PostgresInspector::open(&parsed(&database.url())).await.unwrap_err().to_string(), line);
 }
@@ -86,9 +86,9 @@ async fn a_missing_schema_is_reported() {
 async fn a_newer_schema_is_reported() {
     let database = OLDEST.database().await;
     database
-        .execute("INSERT INTO _sqlx_migrations VALUES (2, 'chargegate: next', now(), true, '\\x00', 1)")
+        .execute("INSERT INTO _sqlx_migrations VALUES (3, 'chargegate: next', now(), true, '\\x00', 1)")
         .await;
-    let line = "the database has schema version 2, and this program knows 1";
+    let line = "the database has schema version 3, and this program knows 2";
     check(&database.url(), line).await;
     assert_eq!(migrate(&parsed(&database.url())).await.unwrap_err().to_string(), line);
 }
