@@ -65,7 +65,7 @@ async fn two_processes_never_share_a_data_folder() {
 async fn a_start_error_names_its_variable() {
     let data = tempfile::tempdir().unwrap();
     for (flags, named) in [
-        (&["--acl-url", "https://acl.internal"][..], "CHARGEGATE_ACL_URL"),
+        (&["--acl-url", "ftp://acl.internal"][..], "CHARGEGATE_ACL_URL"),
         (&["--acl-url", "http://a", "--callback-allow", "10.0.0.0/33"], "CHARGEGATE_CALLBACK_ALLOW"),
         (&["--acl-url", "http://a", "--decision-deadline", "2s"], "CHARGEGATE_DECISION_DEADLINE"),
         (&["--acl-url", "http://a", "--edge-component", "/nonexistent"], "--edge-component"),

@@ -119,7 +119,13 @@ impl Pipeline {
         let renewer =
             ShareRenewer::new(gate.clone(), settings.slots, call_timeout, fleet, parts.effects.clone());
         let stop_renewal = CancellationToken::new();
-        let renewal_task = tokio::spawn(renewer.run(stop_renewal.clone()));
+        let renewal = renewer.run(stop_renewal.clone());
+        // Without renewals no call begins, so leasing must stop too.
+        let renewal_guard = stop.clone().drop_guard();
+        let renewal_task = tokio::spawn(async move {
+            let _renewal_guard = renewal_guard;
+            renewal.await;
+        });
         let leasing = lease_and_decide(settings, parts, gate, outcomes, watch_store, stop.clone());
         let lease_task = tokio::spawn(leasing);
         Self { stop, lease_task, record_task, renewal_task, stop_renewal }

@@ -11,8 +11,8 @@ const USAGE: &str = "\
 Usage: cargo xtask bench load|overload [--profile release|dev] [--appendfsync everysec|always] [ARGS]
 
 `load` measures edge and workers, from POST to callback; `overload` measures workers at twice the capacity of the
-authorization service. ARGS are arguments of the load test; `--help` lists them. The servers are started for the run, unless REDIS_URL and
-DATABASE_URL name running ones, which nothing else may use at the same time.";
+authorization service. ARGS are arguments of the load test; `--help` lists them. The servers are started for the run,
+unless REDIS_URL and DATABASE_URL name running ones, which nothing else may use at the same time.";
 
 /// Builds the programs, starts the servers and runs the load test.
 ///

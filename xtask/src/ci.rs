@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::component::TARGET;
 use crate::step::{XtaskError, run as execute, say, timed};
 use crate::workspace::CargoWorkspace;
-use crate::{docs, setup, test, workers};
+use crate::{bench, docs, setup, test, workers};
 
 /// A target without a standard library, on which only `no_std` code compiles.
 const BARE_TARGET: &str = "wasm32v1-none";
@@ -63,6 +63,9 @@ pub(crate) fn run(workspace: &CargoWorkspace) -> Result<(), XtaskError> {
     timed("engines one by one", &mut times, || check_engines(workspace))?;
     timed("deployment of the worker", &mut times, || workers::check_deployment(workspace))?;
     timed("tests", &mut times, || test::run(workspace, &[]))?;
+    // The limit of calls holds on any machine; how much of it is used depends on what else the machine does.
+    let overload = ["overload", "--profile", "dev", "--short", "--assert", "--min-goodput", "50"];
+    timed("overload, in short", &mut times, || bench::run(workspace, overload.map(str::to_owned).into()))?;
     for (name, duration) in times {
         say(format_args!("{:>7.1} s  {name}", duration.as_secs_f64()));
     }

@@ -28,7 +28,7 @@ async fn an_emptied_redis_loses_exactly_the_undecided_messages_and_they_are_coun
     const IN_FLIGHT: usize = 32;
     const LOST: usize = 25;
     // One full window is in flight at the worker; the rest is only in the queue.
-    let flags = ["--window", "32", "--decision-deadline", "10m", "--acl-timeout", "5m"];
+    let flags = ["--window", "32", "--decision-deadline", "10m", "--acl-timeout", "10s"];
     let mut system = TestSystem::start(&flags).await;
     for n in 0..DECIDED {
         system.ask(&format!("/decided/{n}")).await.request_id();
@@ -73,7 +73,7 @@ async fn a_failover_that_drops_writes_loses_exactly_those_and_they_are_counted()
     const IN_FLIGHT: usize = 16;
     const DROPPED: usize = 12;
     let mut proxy = None;
-    let flags = ["--window", "16", "--decision-deadline", "10m", "--acl-timeout", "5m"];
+    let flags = ["--window", "16", "--decision-deadline", "10m", "--acl-timeout", "10s"];
     let mut system = TestSystem::start_behind(&flags, &[], async |urls| {
         let port: u16 = urls.queue.rsplit_once(':').unwrap().1.parse().unwrap();
         let before = proxy.insert(TcpProxy::start(port).await);

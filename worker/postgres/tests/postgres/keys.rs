@@ -1,5 +1,6 @@
 //! Messages by their keys, for the reconciliation with another queue.
 
+use chargegate_storage::fleet::FleetStore as _;
 use chargegate_storage::reconcile::CountedStore as _;
 use std::time::Duration;
 
@@ -90,6 +91,24 @@ async fn incomplete_decisions_are_listed() {
     let books = rig.engine.inspector().totals(&[], &[]).await.unwrap();
     assert_eq!(books.decisions_without_callback, [request_id(1)]);
     assert_eq!(books.callbacks_without_decision, [request_id(2)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_concurrent_replacements_of_the_call_budget_one_succeeds() {
+    let rig = PostgresHarness::new().await;
+    let other = open(&rig.database.worker_url()).await;
+    let before = rig.engine.load_fleet().await.unwrap();
+    assert_eq!(before.text, "", "no worker has renewed a share");
+    let (one, two) = tokio::join!(
+        rig.engine.replace_fleet(before.version, "one"),
+        other.replace_fleet(before.version, "two")
+    );
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert!(one != two, "{one} {two}");
+    let after = other.load_fleet().await.unwrap();
+    assert_eq!((after.text.as_str(), after.now >= before.now), (if one { "one" } else { "two" }, true));
+    assert!(!rig.engine.replace_fleet(before.version, "stale").await.unwrap());
+    assert!(rig.engine.replace_fleet(after.version, "next").await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
