@@ -11,9 +11,9 @@ use tokio::time::Instant;
 pub const NO_WAIT: Duration = Duration::ZERO;
 /// Maximum wait for an expected event.
 pub const PATIENCE: Duration = Duration::from_secs(40);
-/// Longest wait for a released message: below the shortest lease in use, the 6 s of SQS, after which the message would be
-/// delivered again without its release.
-pub const RELEASE_DEADLINE: Duration = Duration::from_secs(5);
+/// Longest wait for a released message: half of the default lease, after whose end the message would be delivered again
+/// without its release. Leases of SQS end after 6 s, so there the bound shows only that the message comes again.
+pub const RELEASE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Lease of messages whose worker dies, on engines where only the end of the lease releases them.
 const UNDETECTED_LEASE: Duration = Duration::from_secs(8);
