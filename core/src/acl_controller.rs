@@ -265,6 +265,10 @@ impl AclController {
         // A limit above the total was never in use; a total that shrank applies at once.
         self.limit = self.limit.clamp(1, total.max(1));
         let window = self.window;
+        // A few calls do not overload a service, and a limit that is not in use would only recover late.
+        if window.samples() < MIN_SAMPLES {
+            return;
+        }
         let overloaded = window.overloaded > 0 || window.timed_out.saturating_mul(10) > window.samples();
         if overloaded {
             if now >= self.settling_until {
@@ -275,9 +279,6 @@ impl AclController {
             return;
         }
         let Some(mean) = window.mean_micros() else { return };
-        if window.samples() < MIN_SAMPLES {
-            return;
-        }
         let floor = self.floor.update(now, mean);
         let limit = u64::from(self.limit);
         // Calls that wait inside the service, by Little's law: the slots less the ones that work needs.
