@@ -65,3 +65,19 @@ fn errors_that_are_not_overload_say_nothing_about_it() {
     let errors = CallSums { errors: 1000, waited: 1030, ..answered(30, 100) };
     assert_eq!(report(&mut controller, 1, errors), 32);
 }
+
+#[test]
+fn calls_that_were_reported_are_not_reported_again() {
+    let mut sums = answered(3, 100);
+    sums.add_call(CallEnd::TimedOut, TERMS.call_timeout);
+    let reported = sums;
+    sums.add_call(CallEnd::Unreachable, Duration::ZERO);
+    sums.add_call(CallEnd::TimedOut, TERMS.call_timeout);
+    sums.subtract(reported);
+    let rest = CallSums { timed_out: 1, unreachable: 1, silent_run: 2, ..CallSums::default() };
+    assert_eq!(sums, rest, "the run continues with what was not reported");
+    sums.add_call(CallEnd::Answered, Duration::from_millis(50));
+    sums.add_call(CallEnd::TimedOut, TERMS.call_timeout);
+    sums.subtract(rest);
+    assert_eq!((sums.answered, sums.timed_out, sums.silent_run), (1, 1, 1), "a response ended the run");
+}
