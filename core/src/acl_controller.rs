@@ -18,8 +18,11 @@ use crate::time::UnixMillis;
 const WINDOW: Duration = Duration::from_secs(1);
 /// Longest window: it ends even with few samples.
 const MAX_WINDOW: Duration = Duration::from_secs(5);
-/// Calls that a window needs before [`MAX_WINDOW`].
+/// Calls by which a window is judged. A limit below 15 is judged by twice as many calls as it permits at once: slow calls
+/// yield no more in [`MAX_WINDOW`].
 const MIN_SAMPLES: u32 = 30;
+/// Longest pause that a service can ask for: as long as a decision takes at most by default.
+pub const MAX_ACL_PAUSE: Duration = Duration::from_secs(10);
 /// Largest limit at the start, before anything is known about the service.
 const INITIAL_LIMIT: u32 = 32;
 /// Decreases in a row without a shorter latency after which the service counts as slower, not as overloaded.
@@ -101,7 +104,7 @@ impl CallSums {
         *self = rest;
     }
 
-    /// Returns whether so many calls in a row had no response that the breaker opens.
+    /// Returns whether enough calls in a row had no response to open the breaker.
     #[must_use]
     pub const fn is_silent(&self) -> bool {
         self.silent_run >= breaker::OPEN_AFTER_CALLS
@@ -222,7 +225,20 @@ impl AclController {
 
     /// Starts a pause that the service asked for.
     pub(crate) fn pause_for(&mut self, now: UnixMillis, pause: Duration) {
-        self.paused_until = self.paused_until.max(now.plus(pause));
+        if !pause.is_zero() {
+            self.paused_until = self.paused_until.max(now.plus(pause.min(MAX_ACL_PAUSE)));
+        }
+    }
+
+    /// Limits times that lie further ahead than they can, because the clock of the store stepped back.
+    pub(crate) fn limit_future(&mut self, now: UnixMillis) {
+        self.paused_until = self.paused_until.min(now.plus(MAX_ACL_PAUSE));
+        if self.window_start > now {
+            self.settling_until = now;
+            self.floor.restart_period(now);
+            self.restart_window(now);
+        }
+        self.breaker.limit_future(now);
     }
 
     /// Takes the probe that is due, if any: one call that may begin although the breaker is open.
@@ -236,23 +252,32 @@ impl AclController {
         match self.breaker.update(now, &sums, settling) {
             BreakerChange::None => {}
             BreakerChange::Opened => {
-                self.remember_overload(total);
+                // The calls of a hang may have halved the limit just before.
+                if now >= self.settling_until {
+                    self.remember_overload(total);
+                }
                 self.restart_window(now);
                 return;
             }
             BreakerChange::Closed => {
                 self.limit = (self.slow_start_until / 4).max(1);
+                // Time-outs of probes that began before.
+                self.settling_until = now.plus(call_timeout);
                 self.restart_window(now);
                 return;
             }
         }
         self.window.add(sums);
         let elapsed = now.since(self.window_start);
-        let complete = elapsed >= WINDOW && self.window.samples() >= MIN_SAMPLES || elapsed >= MAX_WINDOW;
+        let complete = elapsed >= WINDOW && self.has_enough_samples() || elapsed >= MAX_WINDOW;
         if complete && !self.breaker.is_open() {
             self.adapt(now, total, call_timeout);
             self.restart_window(now);
         }
+    }
+
+    fn has_enough_samples(&self) -> bool {
+        self.window.samples() >= MIN_SAMPLES.min(self.limit.saturating_mul(2))
     }
 
     fn restart_window(&mut self, now: UnixMillis) {
@@ -266,7 +291,7 @@ impl AclController {
         self.limit = self.limit.clamp(1, total.max(1));
         let window = self.window;
         // A few calls do not overload a service, and a limit that is not in use would only recover late.
-        if window.samples() < MIN_SAMPLES {
+        if !self.has_enough_samples() {
             return;
         }
         let overloaded = window.overloaded > 0 || window.timed_out.saturating_mul(10) > window.samples();

@@ -5,8 +5,8 @@
 //! authorization service costs a call to the store.
 //!
 //! A worker *holds* the most calls that it may have in flight. The sum over all workers never exceeds the total: a share
-//! shrinks when its worker has confirmed the smaller one, and others grow only by what is free then. The hold of a worker
-//! that stopped renewing ends with its lease, when its last calls have left the service.
+//! shrinks when its worker has confirmed the smaller one, and others grow only into free slots. The hold of a worker that
+//! stopped renewing ends with its lease, when its last calls have left the service.
 
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
@@ -15,15 +15,15 @@ use core::time::Duration;
 use crate::acl_controller::{AclController, CallSums, ControlTerms};
 use crate::time::UnixMillis;
 
-/// Shortest time for which a share is leased.
-const MIN_SHARE_LEASE: Duration = Duration::from_secs(5);
-/// Time that a lease lasts beyond the longest work on a call: a renewal and its delays.
-const SHARE_LEASE_MARGIN: Duration = Duration::from_millis(1500);
+/// Shortest time for which a worker uses a share.
+const MIN_SHARE_VALIDITY: Duration = Duration::from_secs(5);
+/// Time that a share is valid beyond the longest work on a call: a renewal and its delays.
+const SHARE_VALIDITY_MARGIN: Duration = Duration::from_millis(1500);
 /// Time between two renewals.
 pub const SHARE_RENEWAL: Duration = Duration::from_secs(1);
 /// Time to the next renewal while a share waits for others, or others wait for it.
 const UNSETTLED_RENEWAL: Duration = Duration::from_millis(250);
-/// Part of the lease by which a worker's monotonic clock may be slower than the store's: a twentieth.
+/// Part of a time by which a worker's monotonic clock may be slower than the store's: a twentieth.
 const CLOCK_DRIFT: u32 = 20;
 /// Time after which other workers receive the shares, when there are more workers than slots.
 const ROTATION: Duration = Duration::from_secs(2);
@@ -55,6 +55,8 @@ struct WorkerHold {
     /// The setting of the worker.
     total: NonZeroU32,
     expires_at: UnixMillis,
+    /// The time from the last renewal to `expires_at`.
+    lease_ms: u64,
     /// A stopping worker holds what its last calls occupy, and receives nothing.
     leaving: bool,
 }
@@ -102,10 +104,16 @@ pub struct AclShare {
     pub others_hold: bool,
 }
 
-/// Returns the time for which a share is leased. A worker renews it each second, and begins only calls that have left the
-/// service when it ends; so a lease is longer than two time-outs and a renewal.
+/// Returns the time for which a worker uses a share, by its own clock. It renews the share each second, and begins only
+/// calls that have left the service when the time ends; so that is longer than two time-outs and a renewal.
+fn share_validity(call_timeout: Duration) -> Duration {
+    MIN_SHARE_VALIDITY.max(call_timeout.saturating_mul(2).saturating_add(SHARE_VALIDITY_MARGIN))
+}
+
+/// Returns the time for which the store keeps a share: its validity by the slowest clock, rounded up to a millisecond.
 fn share_lease(call_timeout: Duration) -> Duration {
-    MIN_SHARE_LEASE.max(call_timeout.saturating_mul(2).saturating_add(SHARE_LEASE_MARGIN))
+    let validity = share_validity(call_timeout);
+    validity.saturating_add(validity / (CLOCK_DRIFT - 1)).saturating_add(Duration::from_millis(1))
 }
 
 /// The calls that may begin under a share.
@@ -143,6 +151,7 @@ impl AclFleet {
     ///
     /// The share is valid only if the changed state is stored while nobody else has changed it.
     pub fn renew(&mut self, now: UnixMillis, renewal: &ShareRenewal) -> AclShare {
+        self.limit_future(now);
         self.workers.retain(|hold| hold.expires_at > now);
         let held_before = self.enlist(now, renewal);
         let total = self.total();
@@ -159,14 +168,20 @@ impl AclFleet {
         let pause = self.controller.pause(now);
         let others = self.held(now).saturating_sub(held_before);
         let free = |most: u32| most.saturating_sub(others);
+        let is_listed = self.workers.iter().any(|hold| hold.id == renewal.worker);
         let is_probe = limit == 0
+            && is_listed
             && renewal.waiting > 0
             && !renewal.leaving
             && pause.is_zero()
             && free(total) > renewal.confirmed
             && self.controller.take_probe(now, renewal.jitter);
-        let (target, free) =
-            if is_probe { (1, free(total)) } else { (self.target(renewal.worker, limit, now), free(limit)) };
+        let (target, free) = if is_probe {
+            // One slot beside those of calls that still occupy the service.
+            (renewal.confirmed.saturating_add(1), free(total))
+        } else {
+            (self.target(renewal.worker, limit, now), free(limit))
+        };
         // The slots that the worker has confirmed not to use are free for others; it grows by what others have left.
         let held = held_before.min(renewal.confirmed).max(target.min(free));
         if let Some(hold) = self.workers.iter_mut().find(|hold| hold.id == renewal.worker) {
@@ -175,7 +190,6 @@ impl AclFleet {
         if renewal.leaving && held == 0 {
             self.workers.retain(|hold| hold.id != renewal.worker);
         }
-        let lease = share_lease(renewal.call_timeout);
         let is_settled = held == target && (limit > 0 || renewal.waiting == 0);
         AclShare {
             slots: target.min(held),
@@ -184,7 +198,7 @@ impl AclFleet {
                 0 => CallAllowance::None,
                 _ => CallAllowance::Unlimited,
             },
-            valid_for: lease.saturating_sub(lease / CLOCK_DRIFT),
+            valid_for: share_validity(renewal.call_timeout),
             pause,
             renew_after: if is_settled { SHARE_RENEWAL } else { UNSETTLED_RENEWAL },
             fleet_limit: limit,
@@ -192,13 +206,23 @@ impl AclFleet {
         }
     }
 
+    /// Limits times that lie further ahead than they can, because the clock of the store stepped back.
+    fn limit_future(&mut self, now: UnixMillis) {
+        for hold in &mut self.workers {
+            hold.expires_at = hold.expires_at.min(now.plus(Duration::from_millis(hold.lease_ms)));
+        }
+        self.controller.limit_future(now);
+    }
+
     /// Extends the lease of a worker and returns what it holds; a new worker holds nothing.
     fn enlist(&mut self, now: UnixMillis, renewal: &ShareRenewal) -> u32 {
+        let lease = share_lease(renewal.call_timeout);
         let mut hold = WorkerHold {
             id: renewal.worker,
             held: 0,
             total: renewal.total,
-            expires_at: now.plus(share_lease(renewal.call_timeout)),
+            expires_at: now.plus(lease),
+            lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
             leaving: renewal.leaving,
         };
         match self.workers.binary_search_by_key(&hold.id, |hold| hold.id) {

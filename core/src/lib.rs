@@ -38,7 +38,7 @@ mod station_id;
 mod time;
 mod traceparent;
 
-pub use acl_controller::{AclController, BreakerState, CallEnd, CallSums};
+pub use acl_controller::{AclController, BreakerState, CallEnd, CallSums, MAX_ACL_PAUSE};
 pub use acl_fleet::{AclFleet, AclShare, AclWorkerId, CallAllowance, SHARE_RENEWAL, ShareRenewal};
 pub use acl_queue::{AclQueue, AclTicket};
 pub use address::{AddressPolicy, ForbiddenAddress, IpNetwork, IpNetworkError};

@@ -1,14 +1,14 @@
 //! The calls that this worker may have in flight: its share of the fleet's budget, and the requests that wait for it.
 //!
-//! A slot is in use from the begin of a call until its end. A call that timed out keeps its slot for as long again as the
-//! time-out, because the service still works on it.
+//! A slot is in use from the begin of a call until its end. A call that timed out or was cut keeps its slot for the
+//! time-out of a call, because the service may still work on it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chargegate_core::{
     AclQueue, AclShare, AclTicket, AclWorkerId, CallAllowance, CallEnd, CallSums, DecisionStatus,
-    ShareRenewal,
+    MAX_ACL_PAUSE, ShareRenewal,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
@@ -42,7 +42,7 @@ struct GateState {
     paused_until: Instant,
     /// Calls in flight.
     open: u32,
-    /// Calls that timed out and still occupy the service.
+    /// Calls that timed out or were cut, and may still occupy the service.
     presumed: u32,
     waiting: AclQueue<oneshot::Sender<()>>,
     /// Calls that ended since the last renewal.
@@ -56,7 +56,7 @@ struct GateState {
 pub(crate) struct GateReport {
     /// The most calls in flight until another share applies.
     pub(crate) confirmed: u32,
-    /// Calls in flight, and those that timed out and still occupy the service.
+    /// Calls in flight, and those that may still occupy the service.
     pub(crate) in_use: u32,
     /// The number of waiting requests.
     pub(crate) waiting: u32,
@@ -142,8 +142,9 @@ impl AclGate {
     pub(crate) async fn acquire(&self, host: &str, since: Instant) -> CallPermit {
         let (turn, granted) = oneshot::channel();
         let mut waiting = {
-            let now = Instant::now();
             let mut state = self.shared.state.lock();
+            // Read under the lock: a renewal may have confirmed meanwhile that no call begins any more.
+            let now = Instant::now();
             let had_to_wait = !state.may_begin(now) || !state.waiting.is_empty();
             if had_to_wait {
                 state.sums.waited = state.sums.waited.saturating_add(1);
@@ -187,9 +188,9 @@ impl AclGate {
 
     /// Applies a share whose renewal was begun at `begun` and reported `report`.
     pub(crate) fn apply(&self, share: &AclShare, begun: Instant, report: &GateReport) {
-        let now = Instant::now();
         {
             let mut state = self.shared.state.lock();
+            let now = Instant::now();
             state.slots = share.slots;
             state.allowance = share.allowance;
             state.valid_until = begun + share.valid_for;
@@ -224,22 +225,22 @@ impl AclGate {
         }
     }
 
-    /// Ends a call: counts it and frees its slot, after the recovery time of the service if it timed out.
+    /// Ends a call: counts it and frees its slot, after the time-out of a call if the service may still work on it.
     fn end_call(&self, result: Result<DecisionStatus, AclCallError>, took: Duration) {
-        let mut still_occupies = false;
+        let still_occupies = may_occupy_service(result);
         let due = {
             let mut state = self.shared.state.lock();
             state.open = state.open.saturating_sub(1);
-            if let Some(end) = call_end(result) {
+            // A time-out that the end of the lease shortened shows nothing about the service.
+            let was_shortened = result == Err(AclCallError::TimedOut) && took < self.shared.call_timeout;
+            if let Some(end) = call_end(result).filter(|_| !was_shortened) {
                 state.sums.add_call(end, took);
             }
-            if let Err(AclCallError::TimedOut) = result {
+            if still_occupies {
                 state.presumed = state.presumed.saturating_add(1);
-                still_occupies = true;
             }
             if let Err(AclCallError::Overloaded { retry_after: Some(pause), .. }) = result {
-                // A longer pause than a decision takes could not be observed by any request.
-                let pause = pause.min(MAX_PAUSE);
+                let pause = pause.min(MAX_ACL_PAUSE);
                 state.pause = state.pause.max(pause);
                 state.paused_until = state.paused_until.max(Instant::now() + pause);
             }
@@ -270,13 +271,18 @@ impl AclGate {
     }
 }
 
+/// Returns whether the service may still work on a call that ended. The 504 is that of a gateway before the service.
+const fn may_occupy_service(result: Result<DecisionStatus, AclCallError>) -> bool {
+    matches!(result, Err(AclCallError::TimedOut | AclCallError::Cut | AclCallError::Status(504)))
+}
+
 /// Returns the end of a call as the controller counts it; `None` for a call that never left this process.
 fn call_end(result: Result<DecisionStatus, AclCallError>) -> Option<CallEnd> {
     Some(match result {
         Ok(_) => CallEnd::Answered,
         Err(AclCallError::TimedOut) => CallEnd::TimedOut,
         Err(AclCallError::Overloaded { .. }) => CallEnd::Overloaded,
-        Err(AclCallError::Unreachable) => CallEnd::Unreachable,
+        Err(AclCallError::Unreachable | AclCallError::Cut) => CallEnd::Unreachable,
         Err(AclCallError::Status(_) | AclCallError::Unreadable) => CallEnd::Error,
         Err(AclCallError::NotSent) => return None,
     })
@@ -284,8 +290,6 @@ fn call_end(result: Result<DecisionStatus, AclCallError>) -> Option<CallEnd> {
 
 /// Shortest time-out with which a call begins.
 const MIN_CALL_TIMEOUT: Duration = Duration::from_millis(100);
-/// Longest pause of all calls that the service can ask for.
-const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// A request in the queue. Dropped before its turn it leaves the queue, or passes on the slot that it was just given.
 struct WaitingRequest {
@@ -312,11 +316,14 @@ pub(crate) struct CallPermit {
 }
 
 impl CallPermit {
-    /// Returns the time-out of the call: at most `longest`, and shorter if the lease of the share is about to end.
-    pub(crate) fn timeout(&self, longest: Duration) -> Duration {
+    /// Returns the time-out of the call: at most `longest`, and shorter if the lease of the share is about to end. `None` if
+    /// so little is left that the call must not begin.
+    pub(crate) fn timeout(&self, longest: Duration) -> Option<Duration> {
         let shared = &self.gate.shared;
-        let left = shared.state.lock().valid_until.saturating_duration_since(Instant::now());
-        left.saturating_sub(shared.call_timeout).min(longest)
+        let state = shared.state.lock();
+        let left = state.valid_until.saturating_duration_since(Instant::now());
+        let timeout = left.saturating_sub(shared.call_timeout).min(longest);
+        (timeout >= MIN_CALL_TIMEOUT.min(longest)).then_some(timeout)
     }
 
     /// Ends the call.

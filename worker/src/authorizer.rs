@@ -58,9 +58,12 @@ pub enum AclCallError {
     /// The exchange exceeded the timeout. The service may still work on the call.
     #[error("the authorization service did not answer in time")]
     TimedOut,
-    /// The connection was refused, failed in TLS, or was cut before a complete response.
+    /// The connection was refused, or failed in TLS.
     #[error("the authorization service cannot be reached")]
     Unreachable,
+    /// The connection was cut before a complete response. The service may still work on the call.
+    #[error("the connection to the authorization service was cut before the answer")]
+    Cut,
     /// This process ran out of descriptors or local ports; the service saw nothing of the call.
     #[error("the call was not sent: this process ran out of file descriptors or local ports")]
     NotSent,
@@ -87,6 +90,7 @@ impl AclCallError {
         match self {
             Self::TimedOut => DecisionReason::AclTimeout,
             Self::Unreachable
+            | Self::Cut
             | Self::NotSent
             | Self::Overloaded { .. }
             | Self::Status(_)
@@ -100,6 +104,7 @@ impl AclCallError {
         match self {
             Self::TimedOut => "timed_out",
             Self::Unreachable => "unreachable",
+            Self::Cut => "cut",
             Self::NotSent => "not_sent",
             Self::Overloaded { .. } => "overloaded",
             Self::Status(_) => "status",

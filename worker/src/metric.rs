@@ -46,7 +46,10 @@ pub(crate) fn describe() {
     describe_counter!(ACL_CALLS, "Calls to the authorization service, by outcome");
     describe_counter!(ACL_RETRIES, "Calls that repeated one without an answer");
     describe_gauge!(ACL_IN_FLIGHT, "Calls to the authorization service in flight");
-    describe_gauge!(ACL_PRESUMED, "Calls that timed out and still occupy the authorization service");
+    describe_gauge!(
+        ACL_PRESUMED,
+        "Calls that timed out or were cut, and may still occupy the authorization service"
+    );
     describe_gauge!(ACL_SHARE, "Calls that this worker may have in flight: its share of the fleet's limit");
     describe_gauge!(
         ACL_FLEET_LIMIT,

@@ -131,7 +131,7 @@ impl Pipeline {
         Self { stop, lease_task, record_task, renewal_task, stop_renewal }
     }
 
-    /// Returns whether both tasks run. They end on a stop, or when an engine reports a permanent failure.
+    /// Returns whether every task runs. They end on a stop, or when an engine reports a permanent failure.
     pub(crate) fn is_running(&self) -> bool {
         let tasks = [&self.lease_task, &self.record_task, &self.renewal_task];
         !tasks.into_iter().any(JoinHandle::is_finished)
@@ -146,10 +146,9 @@ impl Pipeline {
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         let _ = self.lease_task.await;
-        let _ = self.record_task.await;
         // Calls are over: other workers may use the share.
         self.stop_renewal.cancel();
-        let _ = self.renewal_task.await;
+        let _ = tokio::join!(self.record_task, self.renewal_task);
     }
 }
 

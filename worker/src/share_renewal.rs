@@ -58,7 +58,7 @@ impl ShareRenewer {
         Self { worker, total, call_timeout, gate, store, effects }
     }
 
-    /// Renews until `stop`, then returns what is not in use.
+    /// Renews until `stop`, then returns the free slots.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut backoff = FailureBackoff::default();
         let mut last_limit = None;

@@ -72,7 +72,7 @@ impl AclBreaker {
                 *silent_run = silent_run.saturating_add(sums.silent_run);
                 let silent_for = now.since(*silent_since);
                 let opens = *silent_run >= OPEN_AFTER_CALLS && silent_for >= settling
-                    || *silent_run > 0 && silent_for >= OPEN_AFTER;
+                    || sums.silent_run > 0 && silent_for >= OPEN_AFTER;
                 if !opens {
                     return BreakerChange::None;
                 }
@@ -94,6 +94,16 @@ impl AclBreaker {
                 }
                 *self = Self::default();
                 BreakerChange::Closed
+            }
+        }
+    }
+
+    /// Limits times that lie further ahead than they can, because the clock stepped back.
+    pub(super) fn limit_future(&mut self, now: UnixMillis) {
+        match self {
+            Self::Closed { silent_since, .. } => *silent_since = now.min(*silent_since),
+            Self::Open { next_probe_at, .. } => {
+                *next_probe_at = (*next_probe_at).min(now.plus(MIN_PROBE_INTERVAL).plus(PROBE_JITTER));
             }
         }
     }

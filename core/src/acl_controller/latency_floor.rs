@@ -43,6 +43,11 @@ impl LatencyFloor {
         self.minima.iter().copied().min().unwrap_or(mean)
     }
 
+    /// Begins the current period again, because the clock stepped back.
+    pub(super) const fn restart_period(&mut self, now: UnixMillis) {
+        self.period_start = now;
+    }
+
     /// Forgets lower latencies than `mean`.
     pub(super) fn reset(&mut self, now: UnixMillis, mean: u64) {
         *self = Self::new(now);

@@ -81,3 +81,15 @@ fn calls_that_were_reported_are_not_reported_again() {
     sums.subtract(rest);
     assert_eq!((sums.answered, sums.timed_out, sums.silent_run), (1, 1, 1), "a response ended the run");
 }
+
+#[test]
+fn a_small_limit_is_judged_by_few_calls() {
+    // One slot and calls of 0.9 s: five in the longest window.
+    let slow = |calls| answered(calls, 900);
+    let mut controller = AclController::new(at(0));
+    controller.limit = 1;
+    assert_eq!(report(&mut controller, 5, slow(5)), 2);
+    assert_eq!(report(&mut controller, 10, slow(10)), 4);
+    let overload = CallSums { timed_out: 4, ..slow(8) };
+    assert_eq!(report(&mut controller, 15, overload), 2);
+}

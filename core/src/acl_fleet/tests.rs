@@ -78,12 +78,12 @@ fn others_grow_only_after_a_shrinking_worker_has_confirmed() {
 fn the_hold_of_a_silent_worker_ends_with_its_lease() {
     let mut fleet = AclFleet::new(at(0));
     let share = fleet.renew(at(0), &renewal(1, 32, 0));
-    // Two time-outs of two seconds, and 1.5 s for a renewal. The worker's clock may be slower by a twentieth.
-    assert_eq!(share.valid_for, Duration::from_millis(5225));
-    assert_eq!(fleet.renew(at(5499), &renewal(2, 32, 0)).slots, 0);
-    assert_eq!(fleet.renew(at(5500), &renewal(2, 32, 0)).slots, 32);
-    let slow = ShareRenewal { call_timeout: Duration::from_millis(1), ..renewal(3, 32, 0) };
-    assert_eq!(fleet.renew(at(6000), &slow).valid_for, Duration::from_millis(4750));
+    // Two time-outs of two seconds, and 1.5 s for a renewal; the worker's clock may be slower by a twentieth.
+    assert_eq!(share.valid_for, Duration::from_millis(5500));
+    assert_eq!(fleet.renew(at(5789), &renewal(2, 32, 0)).slots, 0);
+    assert_eq!(fleet.renew(at(5790), &renewal(2, 32, 0)).slots, 32);
+    let fast = ShareRenewal { call_timeout: Duration::from_millis(1), ..renewal(3, 32, 0) };
+    assert_eq!(fleet.renew(at(6000), &fast).valid_for, Duration::from_secs(5));
 }
 
 #[test]
@@ -183,4 +183,67 @@ fn the_pause_of_one_worker_holds_for_all() {
     fleet.renew(at(0), &ShareRenewal { pause: Duration::from_secs(3), ..renewal(1, 8, 0) });
     assert_eq!(fleet.renew(at(1000), &renewal(2, 8, 0)).pause, Duration::from_secs(2));
     assert_eq!(fleet.renew(at(3000), &renewal(2, 8, 0)).pause, Duration::ZERO);
+}
+
+#[test]
+fn a_call_between_two_renewals_has_its_whole_time_out() {
+    for seconds in [1, 2, 4, 10, 30, 300] {
+        let call_timeout = Duration::from_secs(seconds);
+        let share = AclFleet::new(at(0)).renew(at(0), &ShareRenewal { call_timeout, ..renewal(1, 8, 0) });
+        let left = share.valid_for.saturating_sub(SHARE_RENEWAL + Duration::from_millis(100));
+        assert!(left >= call_timeout * 2, "{call_timeout:?}");
+    }
+}
+
+#[test]
+fn a_probe_begins_beside_calls_that_still_occupy_the_service() {
+    let mut fleet = AclFleet::new(at(0));
+    fleet.renew(at(0), &renewal(1, 8, 0));
+    fleet.renew(at(1000), &ShareRenewal { sums: silent(10), ..renewal(1, 8, 8) });
+    let waiting = |confirmed| ShareRenewal { waiting: 5, ..renewal(1, 8, confirmed) };
+    assert_eq!(fleet.renew(at(2000), &waiting(8)).allowance, CallAllowance::None, "every slot is in use");
+    let probe = fleet.renew(at(2000), &waiting(7));
+    assert_eq!((probe.slots, probe.allowance), (8, CallAllowance::Probe));
+    assert_eq!(fleet.held(at(2000)), 8);
+}
+
+#[test]
+fn a_worker_without_an_entry_does_not_probe() {
+    let mut fleet = AclFleet::new(at(0));
+    for worker in 0..512 {
+        fleet.renew(at(0), &renewal(worker, 1000, 0));
+    }
+    fleet.renew(at(0), &ShareRenewal { sums: silent(10), ..renewal(0, 1000, 0) });
+    fleet.renew(at(1000), &renewal(0, 1000, 0));
+    let outside = fleet.renew(at(3000), &ShareRenewal { waiting: 5, ..renewal(1000, 1000, 0) });
+    assert_eq!((outside.slots, outside.allowance), (0, CallAllowance::None));
+    let inside = fleet.renew(at(3000), &ShareRenewal { waiting: 5, ..renewal(0, 1000, 0) });
+    assert_eq!(inside.allowance, CallAllowance::Probe);
+}
+
+#[test]
+fn one_call_without_a_response_opens_nothing_later() {
+    let mut fleet = AclFleet::new(at(0));
+    fleet.renew(at(0), &ShareRenewal { sums: silent(1), ..renewal(1, 8, 0) });
+    for second in 1..60 {
+        assert_eq!(fleet.renew(at(second * 1000), &renewal(1, 8, 8)).fleet_limit, 8);
+    }
+}
+
+#[test]
+fn a_clock_that_steps_back_delays_nothing_for_long() {
+    const HOUR: u64 = 3_600_000;
+    let mut fleet = AclFleet::new(at(0));
+    fleet.renew(at(HOUR), &renewal(1, 8, 0));
+    fleet.renew(at(HOUR), &ShareRenewal { pause: Duration::from_secs(5), ..renewal(2, 8, 0) });
+    // Now the first worker is gone, and the clock an hour behind.
+    let share = fleet.renew(at(0), &renewal(2, 8, 0));
+    assert!(share.pause <= Duration::from_secs(10), "{:?}", share.pause);
+    assert_eq!(fleet.renew(at(5800), &renewal(2, 8, 0)).slots, 8, "the hold of the first has ended");
+
+    let mut fleet = AclFleet::new(at(HOUR));
+    fleet.renew(at(HOUR), &ShareRenewal { sums: silent(10), ..renewal(1, 8, 0) });
+    let waiting = ShareRenewal { waiting: 5, ..renewal(1, 8, 0) };
+    assert_eq!(fleet.renew(at(0), &waiting).allowance, CallAllowance::None);
+    assert_eq!(fleet.renew(at(1250), &waiting).allowance, CallAllowance::Probe);
 }

@@ -10,7 +10,9 @@ const NO_DESCRIPTORS: [i32; 3] = [24, 23, 10_024];
 
 /// Returns the kind of a failed exchange.
 pub(super) fn classify(error: &reqwest::Error) -> AclCallError {
-    if error.is_connect() && causes(error).any(|cause| cause.downcast_ref().is_some_and(is_exhaustion)) {
+    if !error.is_connect() && !error.is_builder() {
+        AclCallError::Cut
+    } else if causes(error).any(|cause| cause.downcast_ref().is_some_and(is_exhaustion)) {
         AclCallError::NotSent
     } else {
         AclCallError::Unreachable

@@ -189,13 +189,13 @@ async fn an_endless_answer_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_service_that_refuses_or_hangs_up_is_unreachable() {
+async fn refused_and_cut_connections_are_distinguished() {
     assert_eq!(ask(HostileServer::refusing().await, LONG).await, Err(AclCallError::Unreachable));
     let whole = answer("200 OK", JSON, ALLOWED);
     for end in [0, 10, 40, whole.len() - 1] {
-        check(&whole[..end], Err(AclCallError::Unreachable)).await;
+        check(&whole[..end], Err(AclCallError::Cut)).await;
     }
-    check("SSH-2.0-OpenSSH_9.6\r\n", Err(AclCallError::Unreachable)).await;
+    check("SSH-2.0-OpenSSH_9.6\r\n", Err(AclCallError::Cut)).await;
 }
 
 #[tokio::test]

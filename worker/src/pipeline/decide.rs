@@ -135,6 +135,8 @@ impl Decider {
             let DecisionStep::Call { timeout } = self.rules.next_step(aging.now()) else {
                 return Some(self.out_of_time(last_failure));
             };
+            // A process that was paused since it got its turn waits for the next one.
+            let Some(timeout) = permit.timeout(timeout) else { continue };
             if calls == 0 {
                 self.update_budget(|budget| Some(budget.earn()));
             } else {
@@ -145,7 +147,7 @@ impl Decider {
             let traceparent = trace.child(self.effects.random.bits().to_be_bytes());
             let authorization =
                 AuthorizationRequest { station_id: &message.station_id, driver_token: token, traceparent };
-            let answer = self.authorizer.authorize(authorization, permit.timeout(timeout)).await;
+            let answer = self.authorizer.authorize(authorization, timeout).await;
             let took = start.elapsed();
             metric::acl_call(answer.err(), took);
             permit.end(answer, took);
@@ -177,9 +179,10 @@ impl Decider {
                 // The caller decides: it begins no call any more.
                 () = self.stop.cancelled() => return true,
             }
-            // The budget limits the work that repetitions cause. A refused or cut call caused none, and many of them open
-            // the breaker.
-            let is_free = matches!(failure, AclCallError::NotSent | AclCallError::Unreachable);
+            // A restart of the service decides nothing: calls that it refused or cut are repeated without the budget. The
+            // breaker limits them, and the slots of cut ones.
+            let is_free =
+                matches!(failure, AclCallError::NotSent | AclCallError::Unreachable | AclCallError::Cut);
             if is_free || self.update_budget(RetryBudget::spend) {
                 return true;
             }

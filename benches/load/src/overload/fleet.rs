@@ -32,7 +32,7 @@ struct FleetWorker {
     earlier_calls: u64,
     /// Calls during the load.
     calls: u64,
-    /// Whether it worked from the begin to the end of the load.
+    /// Set if it worked from the begin to the end of the load.
     undisturbed: bool,
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct OutcomeLedger {
 pub(crate) struct DecisionRecord {
     /// Time from the begin of the load to the decision, by the worker's wall clock.
     pub(crate) at: Duration,
-    /// Whether the authorization service answered.
+    /// Set if the authorization service answered.
     pub(crate) answered: bool,
 }
 

@@ -162,7 +162,7 @@ impl CallLedger {
         let now = self.begun_at + self.begun.elapsed();
         let oldest = now.as_secs().saturating_sub(u64::try_from(MAX_SECONDS).unwrap_or(u64::MAX));
         if self.current.time < oldest {
-            // No call began or ended for so long that no second with figures of its own remains.
+            // No call began or ended recently: no second with figures of its own remains.
             self.past.clear();
             self.integrated = Duration::from_secs(oldest);
             self.current = self.second_from(oldest);

@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use super::*;
 
-/// A step of time. A lease lasts for 5.5 s.
+/// A step of time. A lease lasts for 5.8 s.
 const STEP: u64 = 2000;
 /// Time-out of a call, which occupies the service for up to as long again.
 const TIMEOUT: u64 = 2000;
@@ -16,7 +16,7 @@ const TIMEOUT: u64 = 2000;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum WorkerFault {
     None,
-    /// The worker confirms its share, whatever calls are in flight.
+    /// The worker confirms its share even if more calls are in flight.
     ForgetsCalls,
     /// The worker begins calls that may occupy the service beyond its lease.
     ForgetsOccupancy,

@@ -1,5 +1,5 @@
-//! A simulation of workers before an authorization service that is not told its capacity: the settings of the workers
-//! allow eight times as many calls.
+//! A simulation of workers before an authorization service whose capacity they do not know: their settings allow eight
+//! times as many calls.
 //!
 //! Messages always wait, which is the hardest case. Times are in microseconds.
 
@@ -274,7 +274,7 @@ fn check(name: &str, goodput: u64, scenario: &Scenario) {
     }
 }
 
-/// Whether a time lies in the disturbance of a scenario that lasts for `seconds`.
+/// Returns whether a time lies in the disturbance of a scenario, which lasts for `seconds`.
 fn disturbed(now: u64, seconds: u64) -> bool {
     (40 * SECOND..(40 + seconds) * SECOND).contains(&now)
 }

@@ -77,7 +77,7 @@ async fn a_call_on_a_new_connection_is_not_repeated() {
         }
     })
     .await;
-    assert_eq!(ask(peer.port(), LONG).await, Err(AclCallError::Unreachable));
+    assert_eq!(ask(peer.port(), LONG).await, Err(AclCallError::Cut));
     assert_eq!(requests.load(Ordering::SeqCst), 1);
 }
 
@@ -92,7 +92,7 @@ async fn a_call_is_repeated_once_at_most() {
     .await;
     let authorizer = client_of(peer.port()).await;
     assert_eq!(ask_with(&authorizer, LONG).await, OK);
-    assert_eq!(ask_with(&authorizer, LONG).await, Err(AclCallError::Unreachable));
+    assert_eq!(ask_with(&authorizer, LONG).await, Err(AclCallError::Cut));
     assert_eq!(peer.connections(), 2);
 }
 
@@ -107,7 +107,7 @@ async fn a_response_that_breaks_off_is_not_repeated() {
     .await;
     let authorizer = client_of(peer.port()).await;
     assert_eq!(ask_with(&authorizer, LONG).await, OK);
-    assert_eq!(ask_with(&authorizer, LONG).await, Err(AclCallError::Unreachable));
+    assert_eq!(ask_with(&authorizer, LONG).await, Err(AclCallError::Cut));
     assert_eq!(peer.connections(), 1);
 }
 

@@ -45,15 +45,35 @@ fn allowed_by(harness: &PipelineHarness) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_timed_out_keeps_its_slot_while_the_service_works_on_it() {
-    let acl = FakeAuthorizer::new(|n| (if n == 0 { Duration::from_mins(1) } else { CALL_TIME }, ALLOWED));
-    let harness = PipelineHarness::start(settings(16, 1), acl);
-    harness.enqueue(0..2);
-    // The time-out of two seconds, and as long again.
-    sleep(Duration::from_millis(3900)).await;
-    assert_eq!((harness.acl.calls(), harness.acl.in_flight()), (1, 0));
-    eventually(Duration::from_secs(1), || harness.acl.calls() > 1).await;
-    harness.drained(Duration::from_secs(5)).await;
+async fn a_call_keeps_its_slot_while_the_service_may_work_on_it() {
+    // Each fails after two seconds, or is cut by its time-out then.
+    let failures = [AclCallError::TimedOut, AclCallError::Cut, AclCallError::Status(504)];
+    for failure in failures {
+        let first = (Duration::from_secs(2), Err(failure));
+        let acl = FakeAuthorizer::new(move |n| if n == 0 { first } else { (CALL_TIME, ALLOWED) });
+        let harness = PipelineHarness::start(settings(16, 1), acl);
+        harness.enqueue(0..2);
+        sleep(Duration::from_millis(3900)).await;
+        assert_eq!((harness.acl.calls(), harness.acl.in_flight()), (1, 0), "{failure:?}");
+        eventually(Duration::from_secs(1), || harness.acl.calls() > 1).await;
+        harness.drained(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_the_store_shows_nothing_about_the_service() {
+    // Answers take so long that the end of the lease cuts every slot's last call.
+    let acl = Arc::new(FakeAuthorizer::always(Duration::from_millis(1900), ALLOWED));
+    let fleet = Arc::new(FaultyFleet { fleet: LocalFleet::new(), fails: AtomicBool::new(false) });
+    let harness =
+        PipelineHarness::start_in_fleet(0, settings(4096, 32), acl.clone(), fleet.clone(), |_, _, _| {});
+    harness.enqueue(0..500);
+    sleep(Duration::from_millis(500)).await;
+    fleet.fails.store(true, Ordering::SeqCst);
+    sleep(Duration::from_secs(7)).await;
+    fleet.fails.store(false, Ordering::SeqCst);
+    harness.enqueue(500..600);
+    eventually(Duration::from_secs(3), || acl.in_flight() == 32).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,19 +154,17 @@ async fn a_service_that_does_not_respond_is_only_probed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_of_the_service_decides_nothing() {
-    let start = Instant::now();
-    let acl = FakeAuthorizer::new(move |_| {
-        let is_down = start.elapsed() < Duration::from_secs(1);
-        if is_down {
-            (Duration::from_millis(1), Err(AclCallError::Unreachable))
-        } else {
-            (CALL_TIME, ALLOWED)
-        }
-    });
-    let harness = PipelineHarness::start(settings(64, 32), acl);
-    harness.enqueue(0..32);
-    harness.drained(Duration::from_secs(10)).await;
-    assert_eq!(allowed_by(&harness), 32);
+    for failure in [AclCallError::Unreachable, AclCallError::Cut] {
+        let start = Instant::now();
+        let acl = FakeAuthorizer::new(move |_| {
+            let is_down = start.elapsed() < Duration::from_secs(1);
+            if is_down { (Duration::from_millis(1), Err(failure)) } else { (CALL_TIME, ALLOWED) }
+        });
+        let harness = PipelineHarness::start(settings(64, 32), acl);
+        harness.enqueue(0..32);
+        harness.drained(Duration::from_secs(10)).await;
+        assert_eq!(allowed_by(&harness), 32, "{failure:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
