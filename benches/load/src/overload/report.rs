@@ -51,8 +51,10 @@ pub(crate) struct OverloadRun {
     pub(crate) late: u64,
     pub(crate) missing: u64,
     pub(crate) contradictory: u64,
-    /// Latency from request to decision.
+    /// Latency from request to decision, of the answers up to the end of the load.
     pub(crate) answered_ms: LoadPercentiles,
+    /// The same of the answers after it, when the backlog is answered.
+    pub(crate) answered_after_load_ms: LoadPercentiles,
     pub(crate) shed_ms: LoadPercentiles,
     /// Calls during the load.
     pub(crate) calls_per_worker: Vec<u64>,
@@ -208,6 +210,7 @@ mod tests {
                 p99: Some(7_600.0),
                 ..LoadPercentiles::default()
             },
+            answered_after_load_ms: LoadPercentiles::default(),
             shed_ms: LoadPercentiles::default(),
             calls_per_worker: vec![2_400; 4],
             fairness: Some(1.0),

@@ -109,6 +109,7 @@ async fn measure(
         missing: totals.missing,
         contradictory: totals.contradictory,
         answered_ms: decisions.answered_ms,
+        answered_after_load_ms: decisions.answered_after_load_ms,
         shed_ms: decisions.shed_ms,
         calls_per_worker: calls,
         fairness: fairness(&undisturbed),
