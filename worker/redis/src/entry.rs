@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_the_only_field_of_its_name() {
+    fn only_a_single_message_field_is_decoded() {
         check(vec![text("m"), text("body")], b"body");
         check(vec![text("x"), text("1"), text("m"), text("body")], b"body");
         check(vec![text("m"), Value::BulkString(vec![0xff, 0])], b"\xff\0");
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_has_one_spelling() {
+    fn an_id_has_one_form() {
         for text in ["0-0", "1763830000000-12", "18446744073709551615-18446744073709551615"] {
             assert_eq!(text.parse::<EntryId>().unwrap().to_string(), text);
         }

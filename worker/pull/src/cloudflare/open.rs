@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_keeps_messages_needs_no_warning() {
+    fn a_queue_that_keeps_messages_causes_no_warning() {
         let settings = r#"{"delivery_delay":0,"delivery_paused":false,"message_retention_period":86400}"#;
         assert_eq!(warnings_for(settings, &consumer(20)).unwrap(), []);
         assert_eq!(warnings_for("{}", &consumer(100)).unwrap(), []);

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_ids_name_a_queue() {
+    fn only_ids_are_accepted_as_queue_names() {
         let (account, queue) = ("023e105f4ecef8ad9ca31a8372d0c353", "CAFECAFECAFECAFECAFECAFECAFECAFE");
         let url: CloudflareQueueUrl = format!("cloudflare://{account}/{queue}").parse().unwrap();
         assert_eq!(url.path(), format!("/accounts/{account}/queues/{}", queue.to_ascii_lowercase()));

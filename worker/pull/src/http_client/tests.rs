@@ -30,7 +30,7 @@ async fn a_response_up_to_the_size_limit_is_read_and_a_longer_one_fails() {
 }
 
 #[tokio::test]
-async fn a_call_ends_at_its_deadline_whether_head_or_body_is_missing() {
+async fn a_call_without_a_head_or_a_body_ends_at_its_deadline() {
     let deadline = Duration::from_millis(200);
     let began = Instant::now();
     let peer = HostileServer::hanging().await;

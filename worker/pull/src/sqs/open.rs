@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_as_it_is_created_needs_no_warning() {
+    fn a_queue_with_default_attributes_causes_no_warning() {
         check(&[], &[]);
         let usual =
             [("MessageRetentionPeriod", "345600"), ("DelaySeconds", "0"), ("MaximumMessageSize", "1048576")];

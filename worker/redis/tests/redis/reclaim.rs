@@ -101,7 +101,7 @@ async fn a_closed_worker_without_messages_leaves_no_keys() {
 }
 
 #[tokio::test]
-async fn a_closed_worker_reads_no_further() {
+async fn a_closed_worker_stops_reading() {
     let server = start(&servers()[0], &[]);
     let engine = open(&on(&server)).await;
     let leasing = {

@@ -235,7 +235,7 @@ async fn waiting_messages_are_enqueued_by_one_call_with_a_result_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_enqueues_no_more_bytes_than_allowed() {
+async fn a_call_enqueues_at_most_the_allowed_bytes() {
     let fake = FakePullService::new(FAKE_SETTINGS);
     let engine = fake.engine();
     let sending: Vec<_> = (0..5)

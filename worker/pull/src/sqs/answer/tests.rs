@@ -48,7 +48,7 @@ fn check(status: u16, code: &str, expected: &str) {
 }
 
 #[test]
-fn every_spelling_of_an_error_is_understood() {
+fn every_form_of_an_error_is_recognized() {
     for (status, code, expected) in [
         (400, "ThrottlingException", "Throttled"),
         (403, "RequestThrottled", "Throttled"),
@@ -79,7 +79,7 @@ fn every_spelling_of_an_error_is_understood() {
 }
 
 #[test]
-fn what_is_no_error_of_the_service_is_judged_by_its_status() {
+fn an_error_of_an_intermediary_is_classified_by_its_status() {
     for body in ["", "{", "[]", "null", "\"x\"", "<html>", "<Code>", "\u{0}\u{fffd}", r#"{"__type":5}"#] {
         for (status, expected) in [
             (400, "Other"),
@@ -94,7 +94,7 @@ fn what_is_no_error_of_the_service_is_judged_by_its_status() {
 }
 
 #[test]
-fn a_clock_that_is_off_is_what_is_wrong_with_a_signature() {
+fn a_wrong_clock_is_reported_as_the_cause_of_a_refused_signature() {
     for code in ["SignatureDoesNotMatch", "InvalidSignatureException", "RequestExpired"] {
         for (date, expected) in [
             ("Sun, 22 Nov 2026 21:17:10 GMT", "is 7 minutes ahead of"),
@@ -115,7 +115,7 @@ fn a_clock_that_is_off_is_what_is_wrong_with_a_signature() {
 }
 
 #[test]
-fn a_line_for_operators_is_one_line_and_names_what_to_mend() {
+fn an_error_for_operators_is_one_line_with_a_remedy() {
     let long = "x\n".repeat(1_000);
     let body = serde_json::json!({ "__type": "AccessDenied", "message": long }).to_string();
     let bodies = [body, r#"{"__type":"a\nb\u0000"}"#.to_owned()];
@@ -154,14 +154,14 @@ fn a_code_of_any_length_is_cut_to_a_part_of_one_line() {
 }
 
 #[test]
-fn what_a_service_repeats_of_a_signature_is_not_shown() {
+fn a_signature_repeated_by_the_service_is_not_shown() {
     let body = r#"{"__type":"SignatureDoesNotMatch","message":"x-amz-security-token:s3cret"}"#;
     let SqsCallError::Refused(refusal) = said(&answer(403, body)) else { panic!() };
     assert!(!format!("{refusal} {refusal:?}").contains("s3cret"));
 }
 
 #[test]
-fn a_wait_that_is_asked_for_is_passed_on() {
+fn a_requested_wait_is_passed_on() {
     let mut throttled = answer(400, r#"{"__type":"RequestThrottled"}"#);
     throttled.headers_mut().insert("retry-after", "7");
     assert!(

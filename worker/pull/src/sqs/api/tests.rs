@@ -80,7 +80,7 @@ async fn refusing(code: &'static str, keys: &'static [&str]) -> (HostileServer, 
 }
 
 #[tokio::test]
-async fn a_call_is_made_once_more_with_other_credentials() {
+async fn a_refused_call_is_repeated_once_with_new_credentials() {
     for code in ["ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch"] {
         let (peer, requests) = refusing(code, &["key0"]).await;
         let api = api(&peer, Keys::default());
@@ -91,7 +91,7 @@ async fn a_call_is_made_once_more_with_other_credentials() {
 }
 
 #[tokio::test]
-async fn a_call_is_made_no_more_often_than_that() {
+async fn a_call_is_repeated_at_most_once_and_only_with_other_credentials() {
     let (peer, requests) = refusing("ExpiredToken", &["key0", "key1", "key2"]).await;
     let refused = call(&api(&peer, Keys::default())).await;
     assert!(matches!(refused, Err(SqsCallError::Refused(SqsRefusal::Expired))), "{refused:?}");
@@ -103,7 +103,7 @@ async fn a_call_is_made_no_more_often_than_that() {
 }
 
 #[tokio::test]
-async fn what_is_not_about_credentials_is_not_asked_again() {
+async fn other_errors_do_not_renew_credentials() {
     let (peer, requests) = refusing("AccessDenied", &["key0"]).await;
     let refused = call(&api(&peer, Keys::default())).await;
     assert!(matches!(refused, Err(SqsCallError::Refused(SqsRefusal::NotPermitted { .. }))), "{refused:?}");
@@ -111,7 +111,7 @@ async fn what_is_not_about_credentials_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn a_request_is_as_the_protocol_has_it() {
+async fn a_request_has_the_form_of_the_protocol() {
     let (peer, requests) = refusing("", &[]).await;
     call(&api(&peer, key("id", Some("t0ken")))).await.unwrap();
     let request = requests.lock().remove(0);
@@ -131,7 +131,7 @@ async fn a_request_is_as_the_protocol_has_it() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_no_answer() {
+async fn an_endless_answer_is_a_failure() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
     let (peer, poured) = HostileServer::pouring(head, vec![b' '; 4_096]).await;
     let failed = call(&api(&peer, Keys::default())).await;
@@ -142,7 +142,7 @@ async fn an_answer_without_end_is_no_answer() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_not_answered_ends() {
+async fn an_unanswered_call_times_out() {
     let peer = HostileServer::hanging().await;
     let api = api(&peer, Keys::default());
     let failed = call_within(&api, Duration::from_millis(50)).await;
@@ -152,7 +152,7 @@ async fn a_call_that_is_not_answered_ends() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_is_not_repeated() {
+async fn a_call_with_an_unreadable_answer_is_not_repeated() {
     for body in [r#"{"Messages": s3cret"#, r#"{"Messages":[{"Body":"s3cret","MessageId":5}]}"#, "<s3cret>"] {
         let peer = HostileServer::answering(answer(200, body)).await;
         let Err(SqsCallError::Unavailable(cause)) = call(&api(&peer, Keys::default())).await else {
@@ -174,7 +174,7 @@ async fn a_header_that_is_not_text_does_not_fail_a_call() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_is_not_corrected() {
+async fn a_wrong_clock_is_not_corrected() {
     let requests = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&requests);
     let peer = HostileServer::start(move |mut stream, _| {

@@ -60,7 +60,7 @@ async fn id(cache: &CredentialsCache) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_never_expires_is_fetched_once() {
+async fn credentials_without_expiry_are_fetched_once() {
     let effects = effects();
     let script = ScriptedSource::default().then(Duration::ZERO, key("a"));
     let cache = cache(&script, &effects);
@@ -72,7 +72,7 @@ async fn what_never_expires_is_fetched_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_expires_is_renewed_before_that_and_nobody_waits_for_it() {
+async fn expiring_credentials_are_renewed_early_without_blocking_calls() {
     let effects = effects();
     let script = ScriptedSource::default()
         .then(Duration::ZERO, lasting("a", &effects, Duration::from_hours(1)))
@@ -90,7 +90,7 @@ async fn what_expires_is_renewed_before_that_and_nobody_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_lives_for_a_short_time_is_used_for_most_of_it() {
+async fn short_lived_credentials_are_used_for_most_of_their_lifetime() {
     let effects = effects();
     let script = ScriptedSource::default()
         .then(Duration::ZERO, lasting("a", &effects, Duration::from_secs(4)))
@@ -104,7 +104,7 @@ async fn what_lives_for_a_short_time_is_used_for_most_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_who_wait_share_one_fetch_and_its_failure() {
+async fn concurrent_callers_share_one_fetch_and_its_failure() {
     let effects = effects();
     let script =
         ScriptedSource::default().then(Duration::from_secs(2), None).then(Duration::from_secs(2), key("a"));
@@ -120,7 +120,7 @@ async fn all_who_wait_share_one_fetch_and_its_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fetch_that_hangs_ends() {
+async fn a_hanging_fetch_times_out() {
     let effects = effects();
     let script = ScriptedSource::default();
     let cache = cache(&script, &effects);
@@ -135,7 +135,7 @@ async fn a_fetch_that_hangs_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_gives_up_ends_no_fetch() {
+async fn a_cancelled_caller_does_not_cancel_the_fetch() {
     let effects = effects();
     let script = ScriptedSource::default().then(Duration::from_secs(2), key("a"));
     let cache = cache(&script, &effects);
@@ -145,7 +145,7 @@ async fn a_caller_that_gives_up_ends_no_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_that_fails_is_tried_again_after_a_pause_while_there_is_something() {
+async fn a_failed_renewal_is_retried_after_a_pause_while_credentials_are_valid() {
     let effects = effects();
     let script = ScriptedSource::default()
         .then(Duration::ZERO, lasting("a", &effects, Duration::from_hours(1)))
@@ -166,7 +166,7 @@ async fn a_renewal_that_fails_is_tried_again_after_a_pause_while_there_is_someth
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_refused_is_fetched_anew_unless_it_was_already() {
+async fn refused_credentials_are_fetched_again_unless_already_renewed() {
     let effects = effects();
     let script = ScriptedSource::default().then(Duration::ZERO, key("a")).then(Duration::ZERO, key("b"));
     let cache = cache(&script, &effects);
@@ -179,7 +179,7 @@ async fn what_was_refused_is_fetched_anew_unless_it_was_already() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_go_on_being_refused_are_fetched_anew_after_pauses_only() {
+async fn repeatedly_refused_credentials_are_fetched_again_only_after_pauses() {
     let effects = effects();
     let mut script = ScriptedSource::default();
     for _ in 0..10 {
@@ -196,7 +196,7 @@ async fn credentials_that_go_on_being_refused_are_fetched_anew_after_pauses_only
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_of_nothing_but_what_has_expired_is_asked_after_pauses_only() {
+async fn a_source_of_expired_credentials_is_asked_only_after_pauses() {
     let effects = effects();
     let mut script = ScriptedSource::default();
     for _ in 0..10 {
@@ -212,7 +212,7 @@ async fn a_source_of_nothing_but_what_has_expired_is_asked_after_pauses_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_failure_is_no_answer_once_credentials_were_refused() {
+async fn an_earlier_failure_is_not_reported_after_credentials_were_refused() {
     let effects = effects();
     let script = ScriptedSource::default()
         .then(Duration::ZERO, lasting("a", &effects, Duration::from_hours(1)))

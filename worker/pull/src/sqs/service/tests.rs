@@ -6,7 +6,7 @@ fn check(body: &str, expected: bool) {
 }
 
 #[test]
-fn only_what_xml_holds_is_sent() {
+fn characters_that_xml_cannot_contain_are_not_sent() {
     for body in ["x", "\t\r\n ", "\u{d7ff}\u{e000}\u{fffd}\u{10000}\u{10ffff}"] {
         check(body, true);
     }
@@ -24,7 +24,7 @@ fn a_wait_is_rounded_up() {
 }
 
 #[test]
-fn what_is_odd_about_a_message_keeps_none_from_coming() {
+fn unreadable_attributes_have_defaults() {
     let of = |attributes: &[(&str, &str)]| {
         let attributes = attributes.iter().map(|(name, value)| ((*name).into(), (*value).to_owned()));
         let message = Message::builder().message_id("id").receipt_handle("handle").body("{");

@@ -9,7 +9,7 @@ fn check(text: &str, expected: Result<(&str, &str), SqsQueueUrlError>) {
 }
 
 #[test]
-fn the_region_is_in_amazons_host_names() {
+fn amazons_host_names_contain_the_region() {
     for (host, region) in [
         ("sqs.eu-central-1.amazonaws.com", "eu-central-1"),
         ("sqs.cn-north-1.amazonaws.com.cn", "cn-north-1"),

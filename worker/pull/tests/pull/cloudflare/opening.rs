@@ -42,7 +42,7 @@ fn access(access: TokenPermission) -> impl FnOnce(&mut Emulated) {
 }
 
 #[tokio::test]
-async fn a_queue_created_as_documented_needs_no_warning() {
+async fn a_queue_created_as_documented_causes_no_warning() {
     let (_emulator, result) = open_with(|_| {}).await;
     assert_eq!(result.unwrap(), []);
 }

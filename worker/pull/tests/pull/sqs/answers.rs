@@ -27,7 +27,7 @@ fn failures() -> [ProxyReply; 10] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_whatever_the_service_answers() {
+async fn no_answer_of_the_service_loses_a_message() {
     let setting = Setting::new().await;
     let engine = setting.open().await;
     for failure in failures() {
@@ -47,7 +47,7 @@ async fn nothing_is_lost_whatever_the_service_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_whose_answer_was_lost_come_again() {
+async fn messages_of_a_lost_answer_are_redelivered() {
     let setting = Setting::new().await;
     let engine = setting.open().await;
     let bodies = some_bodies(10);
@@ -57,7 +57,7 @@ async fn messages_whose_answer_was_lost_come_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_acknowledgement_that_was_not_confirmed_is_made_again() {
+async fn an_unconfirmed_ack_is_repeated() {
     let mut setting = Setting::new().await;
     setting.settings.message_lease = Duration::from_mins(1);
     let engine = setting.open().await;
@@ -80,7 +80,7 @@ async fn an_acknowledgement_that_was_not_confirmed_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_that_was_over_is_no_failure_and_its_message_comes_again() {
+async fn acking_an_expired_lease_succeeds_and_the_message_is_redelivered() {
     let setting = Setting::new().await;
     let engine = setting.open().await;
     let bodies = some_bodies(3);
@@ -100,7 +100,7 @@ async fn a_lease_that_was_over_is_no_failure_and_its_message_comes_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_was_not_taken_is_told_apart_from_its_neighbours() {
+async fn a_refused_message_does_not_affect_others_of_its_batch() {
     let setting = Setting::new().await;
     let engine = setting.open().await;
     let not_taken = ProxyReply::FailFirst { code: "InternalError", sender_fault: false };
@@ -130,7 +130,7 @@ async fn a_message_that_was_not_taken_is_told_apart_from_its_neighbours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_hangs_ends() {
+async fn a_hanging_call_times_out() {
     let setting = Setting::new().await;
     let engine = setting.open().await;
     let bodies = some_bodies(3);
@@ -144,7 +144,7 @@ async fn a_call_that_hangs_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_wait_that_a_service_asks_for_is_kept() {
+async fn the_wait_requested_by_the_service_is_kept() {
     let setting = Setting::new().await;
     let engine = setting.open().await;
     let ProxyReply::Answer { status, body, .. } = ProxyReply::error(400, "RequestThrottled") else {

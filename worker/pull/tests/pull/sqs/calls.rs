@@ -49,7 +49,7 @@ async fn a_waiting_lease_costs_few_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_stays_its_holders_while_this_one_lives() {
+async fn a_lease_is_extended_while_its_worker_lives() {
     let mut setting = Setting::new().await;
     setting.settings.message_lease = Duration::from_mins(1);
     let (holder, other) = (setting.open().await, setting.open().await);
@@ -85,7 +85,7 @@ async fn a_message_is_in_the_group_of_its_client() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn closing_hands_back_what_nobody_took() {
+async fn closing_releases_the_messages_of_a_cancelled_lease() {
     let mut setting = Setting::new().await;
     setting.settings.message_lease = Duration::from_mins(1);
     let engine = setting.open().await;

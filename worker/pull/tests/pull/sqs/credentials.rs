@@ -97,7 +97,7 @@ impl Checking {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_call_is_signed_as_the_service_wants_it() {
+async fn every_call_has_a_valid_signature() {
     let checking = Checking::start();
     let session = &checking.sessions[0];
     let engine = open(&checking.settings(session.credentials())).await;
@@ -172,7 +172,7 @@ fn credentials_body(Session { id, secret, token }: &Session, lasts: Duration) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_of_a_container_are_renewed_while_work_goes_on() {
+async fn credentials_of_a_container_are_renewed_during_operation() {
     let checking = Checking::start();
     let [first, second, third] = [0, 1, 2].map(|n| checking.sessions[n].clone());
     let proxy = SqsProxy::to(&checking.server.url()).await;
@@ -217,7 +217,7 @@ async fn credentials_of_a_container_are_renewed_while_work_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "another test runs it in a process of its own, since credentials come from the environment"]
-async fn a_worker_with_the_usual_credentials() {
+async fn a_worker_with_default_credentials() {
     let url = std::env::var(CHILDS_QUEUE).unwrap().parse().unwrap();
     let settings = SqsSettings { message_lease: Duration::from_secs(1), ..SqsSettings::new(url) };
     let engine = open(&settings).await;
@@ -233,12 +233,7 @@ async fn a_worker_with_the_usual_credentials() {
 fn worker(url: &SqsQueueUrl, home: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args([
-            "--exact",
-            "sqs::credentials::a_worker_with_the_usual_credentials",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", "sqs::credentials::a_worker_with_default_credentials", "--ignored", "--nocapture"])
         .env_clear()
         .env("HOME", home)
         .env("AWS_EC2_METADATA_DISABLED", "true")
@@ -249,7 +244,7 @@ fn worker(url: &SqsQueueUrl, home: &Path) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_come_from_where_awss_tools_look() {
+async fn credentials_come_from_the_sources_of_the_aws_tools() {
     let setting = Setting::new().await;
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
@@ -291,7 +286,7 @@ async fn credentials_come_from_where_awss_tools_look() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_credentials_it_is_said_where_they_may_come_from() {
+async fn missing_credentials_are_reported_with_their_possible_sources() {
     let setting = Setting::new().await;
     let folder = tempfile::tempdir().unwrap();
     let ended = worker(&setting.settings.url, folder.path()).output().await.unwrap();

@@ -9,7 +9,7 @@ use super::{Setting, all_come, cannot_be_had, enqueue, eventually, some_bodies};
 use crate::queues::sqs::{open, settings};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_goes_on_when_the_service_is_back() {
+async fn an_engine_continues_once_the_service_returns() {
     let mut server = MotoServer::start(&moto()).unwrap();
     let queue = TemporaryQueue::create(&server.url());
     let engine = open(&settings(&server.url(), &queue)).await;
@@ -33,7 +33,7 @@ async fn an_engine_goes_on_when_the_service_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_was_deleted_is_used_again_when_it_is_there() {
+async fn a_deleted_queue_is_used_again_once_it_is_recreated() {
     let setting = Setting::new().await;
     let engine = setting.open().await;
     setting.queue.call("DeleteQueue", json!({}));

@@ -80,7 +80,7 @@ fn refusals() -> [(ProxyReply, &'static str); 9] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_has_to_mend_is_said_at_the_start_and_at_run_time() {
+async fn errors_with_a_remedy_are_reported_at_the_start_and_at_run_time() {
     let setting = Setting::new().await;
     for (reply, words) in refusals() {
         setting.proxy.always(reply.clone());
@@ -110,7 +110,7 @@ async fn settings_that_may_not_be_read_are_a_warning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_is_asked_too_much_says_so() {
+async fn throttling_is_reported() {
     let setting = Setting::new().await;
     setting.proxy.always(ProxyReply::xml(403, "RequestThrottled"));
     assert!(matches!(refused(&setting.settings).await, SqsOpenError::Throttled));
