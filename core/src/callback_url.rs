@@ -22,14 +22,14 @@ pub enum CallbackScheme {
 pub enum CallbackHost<'a> {
     /// A name to resolve, in lower case, without a trailing dot.
     Name(&'a str),
-    /// A literal address; an IPv4-mapped IPv6 address is not converted.
+    /// A literal address, never an IPv4-mapped IPv6 address.
     Address(IpAddr),
 }
 
 /// The absolute http or https URL that a decision is posted to, at most 2,048 bytes.
 ///
-/// Scheme and host are converted to lower case, the rest is kept as received. The query may contain a secret, so
-/// `Debug` shows only the host.
+/// Scheme and host are converted to lower case, the rest is kept as received. A literal address is in its standard form:
+/// four decimal numbers, or RFC 5952. The query may contain a secret, so `Debug` shows only the host.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CallbackUrl {
     text: Box<str>,
@@ -164,7 +164,7 @@ pub enum CallbackUrlError {
     Credentials,
     /// The host is empty, or not a name of letters, digits, hyphens and underscores.
     Host,
-    /// The host looks like an IP address but is not in the standard form.
+    /// The host looks like an IP address but is not in the standard form, or is an IPv4-mapped IPv6 address.
     Address,
     /// The port is not a number from 1 to 65535 without leading zeros.
     Port,
@@ -183,7 +183,9 @@ impl fmt::Display for CallbackUrlError {
             Self::Scheme => "must be an absolute URL with the scheme http or https",
             Self::Credentials => "must not have a user name or password",
             Self::Host => "must have a host name in ASCII without a trailing dot, or an IP address",
-            Self::Address => "must give an IP address in its standard form",
+            Self::Address => {
+                "must give an IP address in its standard form: 192.0.2.1, or IPv6 as in RFC 5952"
+            }
             Self::Port => "must have a port from 1 to 65535 or none",
             Self::Fragment => "must not have a fragment",
             Self::Character => {

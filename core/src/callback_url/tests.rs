@@ -34,6 +34,8 @@ fn a_url_is_split_into_host_port_and_target() {
     );
     check("http://127.0.0.1:3003/", CallbackHost::Address(Ipv4Addr::LOCALHOST.into()), 3003, "/");
     check("http://[::1]:1/x", CallbackHost::Address(Ipv6Addr::LOCALHOST.into()), 1, "/x");
+    check("http://[2600::ABcd]/", CallbackHost::Address("2600::abcd".parse().unwrap()), 80, "/");
+    check("http://[2600:0:0:1::1]/", CallbackHost::Address("2600:0:0:1::1".parse().unwrap()), 80, "/");
     check("http://my_host/", CallbackHost::Name("my_host"), 80, "/");
     check("http://xn--bcher-kva.example/", CallbackHost::Name("xn--bcher-kva.example"), 80, "/");
     let url: CallbackUrl = "http://[::1]:8080/x".parse().unwrap();
@@ -92,6 +94,19 @@ fn an_invalid_url_is_refused_with_the_reason() {
         "[1.2.3.4]",
         "[fe80::1%25eth0]",
         "[v1.a]",
+        // Addresses in other forms than RFC 5952, and an IPv4 address in IPv6 notation.
+        "[2600:0:0:0:0:0:0:1]",
+        "[2600::0:1]",
+        "[2600:0000::0001]",
+        "[2600::0001]",
+        "[2600:0:0:1:0:0:0:1]",
+        "[::1.2.3.4]",
+        "[2600::1:2:3:4:5:6]",
+        "[::ffff:8.8.8.8]",
+        "[::ffff:808:808]",
+        "[::FFFF:8.8.8.8]",
+        "[64:ff9b::8.8.8.8]",
+        "[2600::1 ]",
     ] {
         refused(&format!("http://{host}/"), Address);
     }
@@ -158,6 +173,8 @@ fn near_urls() -> impl Strategy<Value = String> {
         6 => "[a-zA-Z0-9]([a-z0-9_-]{0,4}[a-z0-9])?(\\.[a-z0-9]{1,3}){0,3}",
         2 => any::<Ipv4Addr>().prop_map(|ip| ip.to_string()),
         2 => any::<Ipv6Addr>().prop_map(|ip| format!("[{ip}]")),
+        2 => proptest::collection::vec("0{0,4}|[1-9A-F]0?", 8).prop_map(|groups| format!("[{}]", groups.join(":"))),
+        2 => "[1-9a-f:0]{2,12}".prop_map(|text| format!("[{text}]")),
         2 => piece.clone(),
     ];
     let port =
@@ -187,6 +204,8 @@ fn agrees_with_the_url_crate(text: &str) -> Result<(), TestCaseError> {
         _ => false,
     };
     prop_assert!(same_host, "{text}");
+    // The one form of a literal address, so that a text comparison of hosts is a comparison of addresses.
+    prop_assert_eq!(Some(ours.host_str()), theirs.host_str());
     prop_assert_eq!(Some(ours.port()), theirs.port_or_known_default());
     let target = theirs.query().map_or(theirs.path().into(), |query| format!("{}?{query}", theirs.path()));
     prop_assert_eq!(ours.target().to_string(), target);
@@ -206,6 +225,21 @@ proptest! {
     fn any_text_is_parsed_like_the_url_crate_parses_it(rest in "\\PC{0,40}") {
         agrees_with_the_url_crate(&rest)?;
         agrees_with_the_url_crate(&format!("http://{rest}"))?;
+    }
+
+    #[test]
+    fn an_ipv6_literal_is_accepted_as_the_standard_library_writes_it(
+        segments in prop::array::uniform8(prop_oneof![Just(0_u16), Just(0_u16), Just(1), Just(0xffff), any::<u16>()]),
+        groups in prop::collection::vec("0{0,2}|[1-9A-F]0?", 2..8),
+    ) {
+        let address = Ipv6Addr::from(segments);
+        let written = format!("http://[{address}]/").parse::<CallbackUrl>();
+        prop_assert_eq!(written.is_ok(), address.to_ipv4_mapped().is_none());
+        let literal = groups.join(":");
+        let standard = literal.parse::<Ipv6Addr>().is_ok_and(|address| {
+            address.to_ipv4_mapped().is_none() && address.to_string().eq_ignore_ascii_case(&literal)
+        });
+        prop_assert_eq!(format!("http://[{literal}]/").parse::<CallbackUrl>().is_ok(), standard, "{}", literal);
     }
 
     #[test]

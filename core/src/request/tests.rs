@@ -70,12 +70,18 @@ fn a_body_that_is_not_json_is_rejected_as_such() {
 }
 
 #[test]
-fn an_ipv4_mapped_address_is_judged_as_the_ipv4_address() {
-    for host in ["[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::ffff:169.254.169.254]", "[::1]"] {
+fn a_literal_address_has_one_form_and_is_public() {
+    for (host, code) in [
+        ("[::ffff:127.0.0.1]", "address"),
+        ("[::ffff:7f00:1]", "address"),
+        ("[0:0:0:0:0:0:0:1]", "address"),
+        ("[::1]", "forbidden_address"),
+        ("127.0.0.1", "forbidden_address"),
+    ] {
         let body = format!(
             r#"{{"station_id":"{STATION}","driver_token":"{TOKEN}","callback_url":"http://{host}/"}}"#
         );
-        check(&body, &[("/callback_url", "forbidden_address")]);
+        check(&body, &[("/callback_url", code)]);
     }
 }
 
