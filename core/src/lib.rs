@@ -41,7 +41,9 @@ mod traceparent;
 pub use acl_controller::{AclController, BreakerState, CallEnd, CallSums, MAX_ACL_PAUSE};
 pub use acl_fleet::{AclFleet, AclShare, AclWorkerId, CallAllowance, SHARE_RENEWAL, ShareRenewal};
 pub use acl_queue::{AclQueue, AclTicket};
-pub use address::{AddressPolicy, ForbiddenAddress, IpNetwork, IpNetworkError};
+pub use address::{
+    AddressPolicy, ForbiddenAddress, IpNetwork, IpNetworkError, IpNetworks, Nat64Prefix, Nat64PrefixError,
+};
 pub use callback_url::{CallbackHost, CallbackScheme, CallbackUrl, CallbackUrlError, RequestTarget};
 pub use deadline::{DecisionRules, DecisionRulesError, DecisionStep, MessageAge, TimestampCheck};
 pub use decision::{

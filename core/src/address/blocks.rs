@@ -1,6 +1,6 @@
-//! The address blocks that callbacks never connect to by default.
+//! The addresses that callbacks do not connect to by default.
 
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::IpNetwork;
 
@@ -40,3 +40,32 @@ pub(super) const FORBIDDEN: &[(IpNetwork, &str)] = &[
 
 /// The block of all public IPv6 addresses.
 pub(super) const GLOBAL_UNICAST_V6: IpNetwork = IpNetwork::v6(0x2000, 0, 0, 3);
+
+/// The metadata services of clouds, which give credentials to every process that can reach them. One is at a public
+/// address, and an operator may allow the networks around the others.
+pub(super) const METADATA: &[IpAddr] = &[
+    // AWS, Azure, Google, Oracle, OpenStack and most others; Akamai and OpenStack over IPv6.
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1)),
+    // AWS: EC2 over IPv6, tasks of ECS, pods of EKS.
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+    // Azure's host agent, at a public address.
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    // Google over IPv6.
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    // Alibaba.
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200)),
+    // Oracle: Cloud Classic, and over IPv6.
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
+    // Scaleway.
+    IpAddr::V4(Ipv4Addr::new(169, 254, 42, 42)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
+    // Tencent.
+    IpAddr::V4(Ipv4Addr::new(169, 254, 0, 23)),
+];

@@ -1,5 +1,6 @@
 //! Networks: blocks of IP addresses.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
@@ -24,6 +25,16 @@ impl IpNetwork {
     /// Returns the block of one address.
     pub(super) const fn single(address: IpAddr) -> Self {
         Self { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
+    /// Returns the first address, as given: bits after the prefix are kept.
+    pub(super) const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Returns the length of the prefix in bits.
+    pub(super) const fn prefix(&self) -> u8 {
+        self.prefix
     }
 
     /// Returns `true` if `address` lies in the block. An IPv4 block contains no IPv6 address, not even a mapped one.
@@ -82,6 +93,33 @@ impl fmt::Display for IpNetwork {
 impl fmt::Debug for IpNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// A list of networks, written like `10.1.0.0/16, fd00::/8`; empty by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IpNetworks(Vec<IpNetwork>);
+
+impl IpNetworks {
+    /// Returns `true` if `address` lies in one of the networks.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(address))
+    }
+
+    /// Returns `true` if an entry of the list is exactly `address`, not a network around it.
+    #[must_use]
+    pub fn lists(&self, address: IpAddr) -> bool {
+        self.0.contains(&IpNetwork::single(address))
+    }
+}
+
+impl FromStr for IpNetworks {
+    type Err = IpNetworkError;
+
+    fn from_str(text: &str) -> Result<Self, IpNetworkError> {
+        let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        entries.map(str::parse).collect::<Result<_, _>>().map(Self)
     }
 }
 

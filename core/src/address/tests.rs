@@ -1,9 +1,26 @@
+mod nat64;
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use proptest::prelude::*;
+
 use super::*;
+use ForbiddenAddress::{Denied, Metadata, SpecialPurpose};
 
 #[track_caller]
-fn check(address: &str, expected: Option<&str>) {
+fn check(address: &str, expected: Option<&'static str>) {
     let judged = AddressPolicy::default().judge(address.parse().unwrap());
-    assert_eq!(judged.err().map(|forbidden| forbidden.range), expected, "{address}");
+    assert_eq!(judged.err(), expected.map(SpecialPurpose), "{address}");
+}
+
+fn policy(allow: &str, deny: &str, nat64: &str) -> AddressPolicy {
+    let nat64 = (!nat64.is_empty()).then(|| nat64.parse().unwrap());
+    AddressPolicy { allow: allow.parse().unwrap(), deny: deny.parse().unwrap(), nat64 }
+}
+
+#[track_caller]
+fn judged(policy: &AddressPolicy, address: &str, expected: Result<(), ForbiddenAddress>) {
+    assert_eq!(policy.judge(address.parse().unwrap()), expected, "{address} by {policy:?}");
 }
 
 #[test]
@@ -108,5 +125,77 @@ fn an_operator_allows_networks() {
         ("localhost", IpNetworkError::Address),
     ] {
         assert_eq!(AddressPolicy::allowing(list), Err(error), "{list}");
+    }
+}
+
+#[test]
+fn a_denied_network_wins_over_public_and_allowed_addresses() {
+    let policy = policy("10.0.0.0/8, fd00::/8", "10.9.0.0/16, fd00:9::/32, 93.184.216.0/24, 2600::1", "");
+    for (address, expected) in [
+        ("10.8.255.255", Ok(())),
+        ("10.9.0.0", Err(Denied)),
+        ("10.9.255.255", Err(Denied)),
+        ("10.10.0.0", Ok(())),
+        ("::ffff:10.9.0.1", Err(Denied)),
+        ("fd00:8:ffff::", Ok(())),
+        ("fd00:9::", Err(Denied)),
+        ("93.184.215.255", Ok(())),
+        ("93.184.216.34", Err(Denied)),
+        ("2600::1", Err(Denied)),
+        ("2600::2", Ok(())),
+        ("192.168.0.1", Err(SpecialPurpose("private use"))),
+    ] {
+        judged(&policy, address, expected);
+    }
+    // A denied address stays denied, even if exactly this address is allowed.
+    judged(&self::policy("10.1.2.3", "10.1.2.3", ""), "10.1.2.3", Err(Denied));
+    judged(&self::policy("", "0.0.0.0/0", ""), "93.184.216.34", Err(Denied));
+    // An IPv4-mapped network is an IPv4 network.
+    judged(&self::policy("", "::ffff:0:0/96", ""), "93.184.216.34", Err(Denied));
+}
+
+#[test]
+fn a_metadata_service_is_forbidden_unless_exactly_its_address_is_allowed() {
+    for (address, allowed) in [
+        ("169.254.169.254", "169.254.0.0/16"),
+        ("168.63.129.16", "168.63.129.16/31"),
+        ("100.100.100.200", "100.64.0.0/10"),
+        ("192.0.0.192", "192.0.0.0/24"),
+        ("169.254.170.2", "169.254.0.0/16"),
+        ("169.254.170.23", "169.254.0.0/16"),
+        ("169.254.42.42", "169.254.0.0/16"),
+        ("169.254.0.23", "169.254.0.0/16"),
+        ("fd00:ec2::254", "fd00::/8"),
+        ("fd00:ec2::23", "fd00:ec2::/32"),
+        ("fd20:ce::254", "fd20:ce::254/127"),
+        ("fd00:a9fe:a9fe::1", "fd00::/8"),
+        ("fd00:c1::a9fe:a9fe", "fd00::/8"),
+        ("fd00:100::100:200", "fd00::/8"),
+        ("fd00:42::42", "fd00::/8"),
+        ("fe80::a9fe:a9fe", "fe80::/10"),
+    ] {
+        judged(&AddressPolicy::default(), address, Err(Metadata));
+        for network in [allowed, "0.0.0.0/0, ::/0"] {
+            judged(&policy(network, "", ""), address, Err(Metadata));
+        }
+        judged(&policy(address, "", ""), address, Ok(()));
+        judged(&policy(&alloc::format!("{allowed}, {address}"), "", ""), address, Ok(()));
+        judged(&policy(address, allowed, ""), address, Err(Denied));
+    }
+    judged(&AddressPolicy::default(), "::ffff:168.63.129.16", Err(Metadata));
+    judged(&policy("::ffff:168.63.129.16", "", ""), "168.63.129.16", Ok(()));
+    // The neighbours are ordinary addresses.
+    judged(&AddressPolicy::default(), "168.63.129.17", Ok(()));
+    judged(&policy("169.254.0.0/16", "", ""), "169.254.169.253", Ok(()));
+}
+
+proptest! {
+    #[test]
+    fn what_is_denied_is_forbidden_whatever_is_allowed(
+        address: u32, length in 0..=32_u8, allow in "(10|172|192|0)\\.0\\.0\\.0/([0-9]|[12][0-9])|::/0",
+    ) {
+        let address = IpAddr::V4(address.into());
+        let policy = policy(&allow, &alloc::format!("{address}/{length}"), "");
+        prop_assert_eq!(policy.judge(address), Err(Denied));
     }
 }
