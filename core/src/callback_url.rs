@@ -8,6 +8,8 @@ use core::fmt;
 use core::net::IpAddr;
 use core::str::FromStr;
 
+pub(crate) use self::grammar::is_host_name;
+
 /// The scheme of a callback URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallbackScheme {

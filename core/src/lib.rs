@@ -22,6 +22,7 @@ mod callback_url;
 mod charset;
 mod deadline;
 mod decision;
+mod destination;
 mod driver_token;
 mod enqueue_error;
 mod idempotency;
@@ -49,6 +50,10 @@ pub use deadline::{DecisionRules, DecisionRulesError, DecisionStep, MessageAge, 
 pub use decision::{
     AuthorizationAnswerError, Decision, DecisionReason, DecisionStatus, MAX_DELIVERIES, UnknownDecisionName,
     authorization_body, callback_body, parse_authorization_answer,
+};
+pub use destination::{
+    AllowedSchemes, DestinationPolicy, DestinationSetting, DestinationSettingError, ForbiddenDestination,
+    HostPatterns, HostPatternsError, PortRanges, PortRangesError,
 };
 pub use driver_token::{DriverToken, DriverTokenError};
 pub use enqueue_error::EnqueueError;

@@ -53,13 +53,22 @@ fn check_host(host: &str) -> Result<(), CallbackUrlError> {
         let literal = literal.strip_suffix(']').ok_or(CallbackUrlError::Address)?;
         return if is_standard_v6(literal) { Ok(()) } else { Err(CallbackUrlError::Address) };
     }
-    // WHATWG URL section 3.5, "ends in a number": browsers parse such a host as an IPv4 address in one of its many
-    // notations. Only the standard one is accepted here.
-    let last = host.bytes().rposition(|byte| byte == b'.').map_or(0, |at| at + 1);
-    if is_number(host.get(last..).unwrap_or_default()) {
+    if ends_in_number(host) {
         return host.parse::<Ipv4Addr>().map(drop).map_err(|_| CallbackUrlError::Address);
     }
-    if host.len() <= 253 && is_name(host.as_bytes()) { Ok(()) } else { Err(CallbackUrlError::Host) }
+    if is_name(host) { Ok(()) } else { Err(CallbackUrlError::Host) }
+}
+
+/// Returns `true` if `text` is a host that is not an address.
+pub(crate) fn is_host_name(text: &str) -> bool {
+    !ends_in_number(text) && is_name(text)
+}
+
+/// Returns `true` if the last label of `host` is a number: browsers parse such a host as an IPv4 address in one of its many
+/// notations (WHATWG URL section 3.5). Only the standard one is accepted here.
+fn ends_in_number(host: &str) -> bool {
+    let last = host.bytes().rposition(|byte| byte == b'.').map_or(0, |at| at + 1);
+    is_number(host.get(last..).unwrap_or_default())
 }
 
 /// Returns `true` for an IPv6 address in the one form of RFC 5952 section 4, in any case. An IPv4-mapped address is not in
@@ -111,10 +120,13 @@ fn is_number(label: &str) -> bool {
 }
 
 /// Returns `true` if `host` consists of labels of RFC 1123 section 2.1. Underscores are allowed, as in resolvers.
-fn is_name(host: &[u8]) -> bool {
+fn is_name(host: &str) -> bool {
+    if host.len() > 253 {
+        return false;
+    }
     let mut length = 0;
     let mut previous = b'.';
-    for byte in host {
+    for byte in host.as_bytes() {
         if *byte == b'.' {
             if matches!(previous, b'.' | b'-') {
                 return false;
