@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::engines::{EngineOpenError, queue_connector};
 use crate::serve::{ListenError, listen, serve};
 use crate::settings::{
-    CallbackAddressArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError, addresses,
+    CallbackDestinationArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs, SettingError,
 };
 use crate::{log, output};
 
@@ -27,7 +27,7 @@ pub(crate) struct EdgeArgs {
     #[command(flatten)]
     limit: QueueLimitArgs,
     #[command(flatten)]
-    addresses: CallbackAddressArgs,
+    destinations: CallbackDestinationArgs,
     /// Folder for the compiled component
     #[arg(long, env = "CHARGEGATE_DATA_DIR", value_name = "PATH", default_value = ".chargegate")]
     data_dir: PathBuf,
@@ -42,9 +42,8 @@ pub(crate) struct EdgeArgs {
 /// # Errors
 /// [`EdgeCommandError`]: the edge cannot start.
 pub(crate) async fn run(args: EdgeArgs, stop: CancellationToken) -> Result<(), EdgeCommandError> {
-    let allow = args.addresses.callback_allow;
-    addresses(&allow)?;
-    let mut host_settings = args.edge.host(allow, &args.data_dir).await?;
+    args.destinations.policy()?;
+    let mut host_settings = args.edge.host(&args.destinations, &args.data_dir).await?;
     host_settings.limits.drain_timeout = args.ops.grace;
     let mut queue = queue_connector(&args.queue)?;
     queue.limit_depth(args.limit.queue_limit);

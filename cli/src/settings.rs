@@ -2,6 +2,7 @@
 
 mod acl;
 mod database;
+mod destination;
 mod edge;
 mod queue;
 mod work;
@@ -9,11 +10,12 @@ mod work;
 use std::error::Error;
 use std::num::NonZeroU32;
 
-use chargegate_core::{AddressPolicy, DecisionRulesError, IpNetworkError};
+use chargegate_core::{DecisionRulesError, DestinationSettingError};
 use chargegate_worker::{AclClientError, AclProfileError, AclUrlError};
 
 pub(crate) use self::acl::AclClientArgs;
 pub(crate) use self::database::DatabaseArgs;
+pub(crate) use self::destination::CallbackDestinationArgs;
 pub(crate) use self::edge::EdgeHostArgs;
 pub(crate) use self::queue::{QueueArgs, QueueLimitArgs};
 pub(crate) use self::work::{OpsArgs, WorkerTuningArgs};
@@ -24,29 +26,6 @@ pub(crate) const QUEUE_URL: &str = "QUEUE_URL (--queue-url)";
 pub(crate) const DATABASE_URL: &str = "DATABASE_URL (--database-url)";
 /// Names of the flag and the variable of the data folder, for messages.
 pub(crate) const DATA_DIR: &str = "--data-dir or CHARGEGATE_DATA_DIR";
-
-/// Flags for the addresses that callbacks may go to.
-#[derive(Debug, clap::Args)]
-#[group(skip)]
-pub(crate) struct CallbackAddressArgs {
-    /// Networks that callbacks may go to besides public addresses, such as 10.1.0.0/16, separated by commas
-    #[arg(
-        long,
-        env = "CHARGEGATE_CALLBACK_ALLOW",
-        value_name = "NETWORKS",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub(crate) callback_allow: String,
-}
-
-/// Returns the policy for the addresses that callbacks may go to.
-///
-/// # Errors
-/// [`SettingError::CallbackAllow`].
-pub(crate) fn addresses(callback_allow: &str) -> Result<AddressPolicy, SettingError> {
-    AddressPolicy::allowing(callback_allow).map_err(SettingError::CallbackAllow)
-}
 
 /// Parses a limit of concurrency, from 1 to a million; a larger number is a typing error.
 pub(crate) fn count<N: TryFrom<NonZeroU32>>(text: &str) -> Result<N, &'static str> {
@@ -94,9 +73,17 @@ pub(crate) enum SettingError {
         #[source]
         source: AclProfileError,
     },
-    /// A network is malformed.
-    #[error("--callback-allow or CHARGEGATE_CALLBACK_ALLOW: an entry of the list")]
-    CallbackAllow(#[source] IpNetworkError),
+    /// A setting for the destinations of callbacks is malformed.
+    #[error("{flag} or {variable}")]
+    Destination {
+        /// The flag.
+        flag: &'static str,
+        /// The variable.
+        variable: &'static str,
+        /// Cause.
+        #[source]
+        source: DestinationSettingError,
+    },
     /// The times do not fit together.
     #[error(
         "--decision-deadline or CHARGEGATE_DECISION_DEADLINE, and --acl-timeout or CHARGEGATE_ACL_TIMEOUT"

@@ -28,7 +28,7 @@ use crate::engines::{EngineOpenError, Engines, open_folder};
 use crate::output;
 use crate::running::RunningWorker;
 use crate::serve::{ListenError, listen};
-use crate::settings::{SettingError, addresses};
+use crate::settings::SettingError;
 use crate::worker::{COMMIT_PACE, MAX_DNS_LOOKUPS};
 
 /// Runs until `stop`, then drains.
@@ -36,8 +36,8 @@ use crate::worker::{COMMIT_PACE, MAX_DNS_LOOKUPS};
 /// # Errors
 /// [`UpCommandError`]: the process cannot start, or the worker failed.
 pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpCommandError> {
-    let callback_allow = args.callback_allow();
-    let addresses = addresses(&callback_allow)?;
+    let destinations = args.destinations();
+    let policy = destinations.policy()?;
     let engine_location = args.engine_location()?;
     let pace = match engine_location {
         // The embedded engine batches the operations that wait for its single writer.
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
     };
     let worker_settings = args.work.worker(pace)?;
     let configured_acl = args.acl_url()?;
-    let edge = PreparedEdge::prepare(&args, callback_allow).await?;
+    let edge = PreparedEdge::prepare(&args, &destinations).await?;
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let peers = CancellationToken::new();
     let demo = if args.demo {
@@ -78,7 +78,7 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
     };
     let resolver = Arc::new(SystemResolver::new(MAX_DNS_LOOKUPS));
     let connections = args.work.callbacks_per_host.get();
-    let client = CallbackClient::new(addresses, resolver, args.work.callback_timeout, connections)?;
+    let client = CallbackClient::new(policy, resolver, args.work.callback_timeout, connections)?;
     let ops_state = OpsServer::new(engines.queue(), engines.store(), metrics).with_acl(acl_health);
     let worker = Worker::start(&worker_settings, parts, client);
 

@@ -18,8 +18,7 @@ use crate::engines::{EngineOpenError, Engines, StoreTuning, queue_connector, sto
 use crate::running::RunningWorker;
 use crate::serve::{ListenError, listen};
 use crate::settings::{
-    AclClientArgs, CallbackAddressArgs, DatabaseArgs, OpsArgs, QueueArgs, SettingError, WorkerTuningArgs,
-    addresses,
+    AclClientArgs, CallbackDestinationArgs, DatabaseArgs, OpsArgs, QueueArgs, SettingError, WorkerTuningArgs,
 };
 use crate::{log, output};
 
@@ -46,7 +45,7 @@ pub(crate) struct WorkerArgs {
     #[command(flatten)]
     work: WorkerTuningArgs,
     #[command(flatten)]
-    addresses: CallbackAddressArgs,
+    destinations: CallbackDestinationArgs,
     #[command(flatten)]
     ops: OpsArgs,
     #[command(flatten)]
@@ -59,7 +58,7 @@ pub(crate) struct WorkerArgs {
 /// [`WorkerCommandError`]: the worker cannot start, or failed.
 pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(), WorkerCommandError> {
     let worker_settings = args.work.worker(COMMIT_PACE)?;
-    let addresses = addresses(&args.addresses.callback_allow)?;
+    let policy = args.destinations.policy()?;
     let acl_url: AclUrl = args.acl_url.parse().map_err(SettingError::AclUrl)?;
     let mut queue = queue_connector(&args.queue)?;
     queue.tune_for_worker(&args.work);
@@ -76,7 +75,7 @@ pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(),
     let acl_health = authorizer.health();
     let resolver = Arc::new(SystemResolver::new(MAX_DNS_LOOKUPS));
     let connections = args.work.callbacks_per_host.get();
-    let client = CallbackClient::new(addresses, resolver, args.work.callback_timeout, connections)?;
+    let client = CallbackClient::new(policy, resolver, args.work.callback_timeout, connections)?;
 
     let engines = Engines::open_remote(queue, store, tuning, &effects).await?;
     let parts = WorkerDependencies {

@@ -8,7 +8,7 @@ mod plain;
 use std::hint::black_box;
 
 use chargegate_core::{
-    AddressPolicy, CallbackUrl, DriverToken, IdempotencyKey, RequestId, SessionMessage, SessionRequest,
+    CallbackUrl, DestinationPolicy, DriverToken, IdempotencyKey, RequestId, SessionMessage, SessionRequest,
     StationId, Traceparent, UnixMillis,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -18,8 +18,8 @@ const BODY: &str = r#"{"station_id":"123e4567-e89b-12d3-a456-426614174000","driv
 const NOW: UnixMillis = UnixMillis(1_763_800_000_000);
 const RANDOM: [u8; 34] = *b"0123456789abcdef0123456789abcdef01";
 
-fn accept(body: &[u8], addresses: &AddressPolicy, random: [u8; 34]) -> String {
-    let request = SessionRequest::parse(body, addresses).unwrap();
+fn accept(body: &[u8], destinations: &DestinationPolicy, random: [u8; 34]) -> String {
+    let request = SessionRequest::parse(body, destinations).unwrap();
     let (id, rest) = random.split_first_chunk::<10>().unwrap();
     let (trace, rest) = rest.split_first_chunk::<16>().unwrap();
     let (parent, _) = rest.split_first_chunk::<8>().unwrap();
@@ -29,17 +29,17 @@ fn accept(body: &[u8], addresses: &AddressPolicy, random: [u8; 34]) -> String {
 
 fn request_to_message(c: &mut Criterion) {
     assert_eq!(BODY.len(), 250);
-    let addresses = AddressPolicy::default();
+    let destinations = DestinationPolicy::default();
     let pattern = plain::TokenPattern::new();
     assert_eq!(
-        accept(BODY.as_bytes(), &addresses, RANDOM),
+        accept(BODY.as_bytes(), &destinations, RANDOM),
         plain::accept(BODY.as_bytes(), &pattern, NOW.0, RANDOM)
     );
 
     let mut group = c.benchmark_group("request_to_message");
     group.throughput(Throughput::Bytes(250));
     group.bench_function("core", |b| {
-        b.iter(|| accept(black_box(BODY.as_bytes()), &addresses, black_box(RANDOM)));
+        b.iter(|| accept(black_box(BODY.as_bytes()), &destinations, black_box(RANDOM)));
     });
     group.bench_function("plain", |b| {
         b.iter(|| plain::accept(black_box(BODY.as_bytes()), &pattern, black_box(NOW.0), black_box(RANDOM)));
@@ -48,8 +48,8 @@ fn request_to_message(c: &mut Criterion) {
 }
 
 fn edge_steps(c: &mut Criterion) {
-    let addresses = AddressPolicy::default();
-    let request = SessionRequest::parse(BODY.as_bytes(), &addresses).unwrap();
+    let destinations = DestinationPolicy::default();
+    let request = SessionRequest::parse(BODY.as_bytes(), &destinations).unwrap();
     let id = RequestId::v7(NOW, *RANDOM.first_chunk().unwrap());
     let trace = Traceparent::new([7; 16], [9; 8]);
     let message = SessionMessage::new(request.clone(), id, NOW, Some(trace));
@@ -59,7 +59,7 @@ fn edge_steps(c: &mut Criterion) {
 
     let mut group = c.benchmark_group("edge_step");
     group.bench_function("request", |b| {
-        b.iter(|| SessionRequest::parse(black_box(BODY.as_bytes()), &addresses));
+        b.iter(|| SessionRequest::parse(black_box(BODY.as_bytes()), &destinations));
     });
     group.bench_function("station_id", |b| b.iter(|| black_box(station).parse::<StationId>()));
     group.bench_function("driver_token", |b| b.iter(|| black_box(token).parse::<DriverToken>()));

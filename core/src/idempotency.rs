@@ -66,12 +66,12 @@ impl core::error::Error for IdempotencyKeyError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::AddressPolicy;
+    use crate::DestinationPolicy;
 
     fn request(station: &str, token: &str, url: &str) -> SessionRequest {
         let body =
             alloc::format!(r#"{{"station_id":"{station}","driver_token":"{token}","callback_url":"{url}"}}"#);
-        SessionRequest::parse(body.as_bytes(), &AddressPolicy::default()).unwrap()
+        SessionRequest::parse(body.as_bytes(), &DestinationPolicy::default()).unwrap()
     }
 
     #[test]

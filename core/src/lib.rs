@@ -8,7 +8,7 @@
 //! 1. [`SessionRequest`]: the edge parses the body of a request, and rejects it with every invalid field at once.
 //! 2. [`SessionMessage`]: the accepted request travels through the queue as one versioned JSON text.
 //! 3. [`DecisionRules`]: the worker calls the authorization service while there is time, or sheds the message.
-//! 4. [`AddressPolicy`]: the decision is posted to the callback URL, but never to a forbidden address.
+//! 4. [`DestinationPolicy`]: the decision is posted to the callback URL, but never to a forbidden destination.
 //! 5. [`RetryPolicy`]: a failed callback is retried with growing waits, and finally becomes a dead letter.
 #![no_std]
 

@@ -22,14 +22,14 @@ const FIELD_NAMES: [&str; 7] =
 /// An accepted request on its way through the queue.
 ///
 /// ```
-/// use chargegate_core::{AddressPolicy, RequestId, SessionMessage, SessionRequest, UnixMillis};
+/// use chargegate_core::{DestinationPolicy, RequestId, SessionMessage, SessionRequest, UnixMillis};
 ///
 /// let body = br#"{
 ///     "station_id": "123e4567-e89b-12d3-a456-426614174000",
 ///     "driver_token": "driver-allowed-0000000001",
 ///     "callback_url": "https://client.example/charging/result"
 /// }"#;
-/// let request = SessionRequest::parse(body, &AddressPolicy::default())?;
+/// let request = SessionRequest::parse(body, &DestinationPolicy::default())?;
 ///
 /// // The edge encodes the request for the queue; id and time come from its host.
 /// let now = UnixMillis(1_763_800_000_000);

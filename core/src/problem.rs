@@ -154,13 +154,13 @@ impl From<RequestRejection> for ProblemDetails {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AddressPolicy, SessionRequest};
+    use crate::{DestinationPolicy, SessionRequest};
 
     #[test]
     fn a_problem_lists_every_invalid_field_and_echoes_none() {
         let body = br#"{"station_id":"secret-value","driver_token":"secret value"}"#;
         let problem =
-            ProblemDetails::from(SessionRequest::parse(body, &AddressPolicy::default()).unwrap_err());
+            ProblemDetails::from(SessionRequest::parse(body, &DestinationPolicy::default()).unwrap_err());
         let json = problem.to_json();
         assert!(!json.contains("secret"));
         let document: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -4,8 +4,9 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::address::AddressPolicy;
-use crate::callback_url::{CallbackHost, CallbackUrl, CallbackUrlError};
+use crate::address::ForbiddenAddress;
+use crate::callback_url::{CallbackUrl, CallbackUrlError};
+use crate::destination::{DestinationPolicy, ForbiddenDestination};
 use crate::driver_token::{DriverToken, DriverTokenError};
 use crate::json::{self, JsonMember, JsonSyntaxError, JsonValue};
 use crate::station_id::StationId;
@@ -16,20 +17,20 @@ pub const MAX_BODY_BYTES: usize = 8 * 1024;
 /// A request to start a charging session.
 ///
 /// ```
-/// use chargegate_core::{AddressPolicy, RequestRejection, SessionRequest};
+/// use chargegate_core::{DestinationPolicy, RequestRejection, SessionRequest};
 ///
-/// let addresses = AddressPolicy::default();
+/// let destinations = DestinationPolicy::default();
 /// let body = br#"{
 ///     "station_id": "123e4567-e89b-12d3-a456-426614174000",
 ///     "driver_token": "driver-allowed-0000000001",
 ///     "callback_url": "https://client.example/charging/result"
 /// }"#;
-/// let request = SessionRequest::parse(body, &addresses)?;
+/// let request = SessionRequest::parse(body, &destinations)?;
 /// assert_eq!(request.callback_url.host_str(), "client.example");
 ///
 /// // A rejection lists every invalid field, and never echoes a value.
 /// let body = br#"{"station_id": "x", "driver_token": "short", "callback_url": "http://10.0.0.1/"}"#;
-/// let Err(RequestRejection::Invalid(errors)) = SessionRequest::parse(body, &addresses) else { panic!() };
+/// let Err(RequestRejection::Invalid(errors)) = SessionRequest::parse(body, &destinations) else { panic!() };
 /// let errors: Vec<_> = errors.iter().map(|error| (error.pointer, error.code.as_str())).collect();
 /// assert_eq!(
 ///     errors,
@@ -51,11 +52,12 @@ impl SessionRequest {
     /// Parses a JSON body: an object with the strings `station_id`, `driver_token` and `callback_url`, each once;
     /// members with other names are ignored.
     ///
-    /// A literal address in `callback_url` is judged by `addresses`; a name is judged when it is resolved.
+    /// `callback_url` is judged by `destinations`, except for the addresses of a name, which are judged when it is
+    /// resolved.
     ///
     /// # Errors
     /// [`RequestRejection`], with every invalid field.
-    pub fn parse(body: &[u8], addresses: &AddressPolicy) -> Result<Self, RequestRejection> {
+    pub fn parse(body: &[u8], destinations: &DestinationPolicy) -> Result<Self, RequestRejection> {
         let members = match json::read_object(body, ["station_id", "driver_token", "callback_url"]) {
             Ok(Some(members)) => members.named,
             Ok(None) => {
@@ -71,7 +73,7 @@ impl SessionRequest {
             string_of(station_id).and_then(|text| text.parse().map_err(|_| FieldErrorCode::Uuid));
         let driver_token =
             string_of(driver_token).and_then(|text| text.parse().map_err(FieldErrorCode::DriverToken));
-        let callback_url = string_of(callback_url).and_then(|text| parse_callback_url(&text, addresses));
+        let callback_url = string_of(callback_url).and_then(|text| parse_callback_url(&text, destinations));
         match (station_id, driver_token, callback_url) {
             (Ok(station_id), Ok(driver_token), Ok(callback_url)) => {
                 Ok(Self { station_id, driver_token, callback_url })
@@ -99,14 +101,10 @@ fn string_of(member: JsonMember<'_>) -> Result<Cow<'_, str>, FieldErrorCode> {
     }
 }
 
-fn parse_callback_url(text: &str, addresses: &AddressPolicy) -> Result<CallbackUrl, FieldErrorCode> {
+fn parse_callback_url(text: &str, destinations: &DestinationPolicy) -> Result<CallbackUrl, FieldErrorCode> {
     let url: CallbackUrl = text.parse().map_err(FieldErrorCode::CallbackUrl)?;
-    match url.host() {
-        CallbackHost::Address(address) if addresses.judge(address).is_err() => {
-            Err(FieldErrorCode::ForbiddenAddress)
-        }
-        _ => Ok(url),
-    }
+    destinations.judge_url(&url).map_err(FieldErrorCode::ForbiddenDestination)?;
+    Ok(url)
 }
 
 /// The reason why a request is rejected.
@@ -158,8 +156,8 @@ pub enum FieldErrorCode {
     DriverToken(DriverTokenError),
     /// The callback URL does not fit the grammar.
     CallbackUrl(CallbackUrlError),
-    /// The callback URL contains an address that callbacks never connect to.
-    ForbiddenAddress,
+    /// The callback URL is well-formed, and callbacks do not go there.
+    ForbiddenDestination(ForbiddenDestination),
 }
 
 impl FieldErrorCode {
@@ -185,7 +183,12 @@ impl FieldErrorCode {
                 CallbackUrlError::Character => "character",
                 CallbackUrlError::DotSegment => "dot_segment",
             },
-            Self::ForbiddenAddress => "forbidden_address",
+            Self::ForbiddenDestination(forbidden) => match forbidden {
+                ForbiddenDestination::Scheme => "forbidden_scheme",
+                ForbiddenDestination::Port => "forbidden_port",
+                ForbiddenDestination::Host => "forbidden_host",
+                ForbiddenDestination::Address(_) => "forbidden_address",
+            },
         }
     }
 }
@@ -200,7 +203,17 @@ impl fmt::Display for FieldErrorCode {
             Self::Uuid => "must be a UUID in the form 8-4-4-4-12",
             Self::DriverToken(error) => return error.fmt(f),
             Self::CallbackUrl(error) => return error.fmt(f),
-            Self::ForbiddenAddress => "must not name a private or special-purpose address",
+            Self::ForbiddenDestination(forbidden) => match forbidden {
+                ForbiddenDestination::Scheme => "must have the scheme https",
+                ForbiddenDestination::Port => "must have a port that the operator allows",
+                ForbiddenDestination::Host => "must have a host that the operator allows",
+                ForbiddenDestination::Address(ForbiddenAddress::Denied) => {
+                    "must not name an address that the operator denies"
+                }
+                ForbiddenDestination::Address(
+                    ForbiddenAddress::Metadata | ForbiddenAddress::SpecialPurpose(_),
+                ) => "must not name a private or special-purpose address",
+            },
         })
     }
 }

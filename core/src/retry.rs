@@ -16,7 +16,7 @@ pub enum AttemptOutcome {
         /// The wait that the receiver asked for in `Retry-After`, if any.
         retry_after: Option<Duration>,
     },
-    /// The address policy forbids the address.
+    /// The policy forbids the destination.
     Blocked,
     /// The receiver did not answer: the connection was refused or cut off, the name did not resolve, or time ran out.
     Failed,
@@ -41,7 +41,7 @@ pub enum NextAttempt {
 pub enum GiveUpReason {
     /// The receiver answered 410 Gone.
     Gone,
-    /// The address policy forbids the address.
+    /// The policy forbids the destination.
     Blocked,
     /// The attempts are used up.
     Attempts,

@@ -47,7 +47,7 @@ async fn validate(
     };
     let settings = host.settings().await?;
     let body = read_body(body).await?;
-    let session = SessionRequest::parse(&body, &settings.addresses)?;
+    let session = SessionRequest::parse(&body, &settings.destinations)?;
 
     let now = host.now();
     let id = match key {

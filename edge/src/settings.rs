@@ -3,29 +3,36 @@
 use std::fmt;
 use std::time::Duration;
 
-use chargegate_core::AddressPolicy;
+use chargegate_core::{DestinationPolicy, DestinationSetting};
 
-const CALLBACK_ALLOW: &str = "CHARGEGATE_CALLBACK_ALLOW";
 const ENQUEUE_TIMEOUT: &str = "CHARGEGATE_ENQUEUE_TIMEOUT_MS";
 
 /// The settings of the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EdgeSettings {
-    /// The addresses that callbacks may go to (`CHARGEGATE_CALLBACK_ALLOW`, by default only public ones).
-    pub addresses: AddressPolicy,
+    /// The destinations that callbacks may go to (the variables of [`DestinationSetting`]).
+    pub destinations: DestinationPolicy,
     /// The time within which the queue must confirm (`CHARGEGATE_ENQUEUE_TIMEOUT_MS`, by default 2 s).
     pub enqueue_timeout: Duration,
 }
 
 impl Default for EdgeSettings {
     fn default() -> Self {
-        Self { addresses: AddressPolicy::default(), enqueue_timeout: Duration::from_secs(2) }
+        Self { destinations: DestinationPolicy::default(), enqueue_timeout: Duration::from_secs(2) }
     }
 }
 
 impl EdgeSettings {
     /// The names of the variables that are read.
-    pub const VARIABLES: [&str; 2] = [CALLBACK_ALLOW, ENQUEUE_TIMEOUT];
+    pub const VARIABLES: [&str; 7] = [
+        DestinationSetting::Allow.variable(),
+        DestinationSetting::Deny.variable(),
+        DestinationSetting::Hosts.variable(),
+        DestinationSetting::HttpsOnly.variable(),
+        DestinationSetting::Ports.variable(),
+        ENQUEUE_TIMEOUT,
+        DestinationSetting::Nat64Prefix.variable(),
+    ];
 
     /// Bounds the enqueue timeout, in milliseconds.
     const MAX_ENQUEUE_TIMEOUT_MS: u64 = 60_000;
@@ -35,13 +42,10 @@ impl EdgeSettings {
     /// # Errors
     /// [`EdgeSettingsError`], naming the first malformed variable.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, EdgeSettingsError> {
-        let set = |name| lookup(name).filter(|value| !value.is_empty());
-        let mut settings = Self::default();
-        if let Some(list) = set(CALLBACK_ALLOW) {
-            settings.addresses =
-                AddressPolicy::allowing(&list).map_err(|_| EdgeSettingsError::CallbackAllow)?;
-        }
-        if let Some(text) = set(ENQUEUE_TIMEOUT) {
+        let destinations = DestinationPolicy::from_settings(|setting| lookup(setting.variable()))
+            .map_err(|error| EdgeSettingsError::Destination(error.setting()))?;
+        let mut settings = Self { destinations, ..Self::default() };
+        if let Some(text) = lookup(ENQUEUE_TIMEOUT).filter(|text| !text.is_empty()) {
             settings.enqueue_timeout = match text.parse() {
                 Ok(ms @ 1..=Self::MAX_ENQUEUE_TIMEOUT_MS) => Duration::from_millis(ms),
                 _ => return Err(EdgeSettingsError::EnqueueTimeout),
@@ -54,8 +58,8 @@ impl EdgeSettings {
 /// A variable that is invalid or cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EdgeSettingsError {
-    /// `CHARGEGATE_CALLBACK_ALLOW` is not a list of networks.
-    CallbackAllow,
+    /// The variable of a setting for the destinations of callbacks is malformed.
+    Destination(DestinationSetting),
     /// `CHARGEGATE_ENQUEUE_TIMEOUT_MS` is not a number from 1 to 60,000.
     EnqueueTimeout,
     /// The binding `JOBS` of a worker is not a queue.
@@ -69,9 +73,24 @@ impl EdgeSettingsError {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::CallbackAllow => {
-                "CHARGEGATE_CALLBACK_ALLOW must be a comma-separated list of networks such as 10.1.0.0/16"
-            }
+            Self::Destination(setting) => match setting {
+                DestinationSetting::Allow => {
+                    "CHARGEGATE_CALLBACK_ALLOW must be a comma-separated list of networks such as 10.1.0.0/16"
+                }
+                DestinationSetting::Deny => {
+                    "CHARGEGATE_CALLBACK_DENY must be a comma-separated list of networks such as 10.1.0.0/16"
+                }
+                DestinationSetting::Hosts => {
+                    "CHARGEGATE_CALLBACK_HOSTS must be a comma-separated list of hosts such as *.example.com"
+                }
+                DestinationSetting::HttpsOnly => "CHARGEGATE_CALLBACK_HTTPS_ONLY must be true or false",
+                DestinationSetting::Ports => {
+                    "CHARGEGATE_CALLBACK_PORTS must be a comma-separated list of ports such as 443, 8000-8999"
+                }
+                DestinationSetting::Nat64Prefix => {
+                    "CHARGEGATE_NAT64_PREFIX must be a prefix for NAT64 such as 64:ff9b::/96"
+                }
+            },
             Self::EnqueueTimeout => "CHARGEGATE_ENQUEUE_TIMEOUT_MS must be a number from 1 to 60000",
             Self::Queue => "the binding JOBS must be a queue, by queues.producers in wrangler.toml",
             Self::Unreadable => "the settings cannot be read at the moment",
@@ -89,6 +108,8 @@ impl std::error::Error for EdgeSettingsError {}
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     #[track_caller]
@@ -99,9 +120,19 @@ mod tests {
 
     #[test]
     fn a_malformed_variable_is_named() {
-        check("CHARGEGATE_CALLBACK_ALLOW", "", &Ok(EdgeSettings::default()));
-        check("CHARGEGATE_CALLBACK_ALLOW", "localhost", &Err(EdgeSettingsError::CallbackAllow));
-        check("CHARGEGATE_CALLBACK_ALLOW", "127.0.0.0/33", &Err(EdgeSettingsError::CallbackAllow));
+        for (setting, malformed) in [
+            (DestinationSetting::Allow, "127.0.0.0/33"),
+            (DestinationSetting::Deny, "localhost"),
+            (DestinationSetting::Hosts, "*"),
+            (DestinationSetting::HttpsOnly, "yes"),
+            (DestinationSetting::Ports, "0"),
+            (DestinationSetting::Nat64Prefix, "64:ff9b::/95"),
+        ] {
+            let error = EdgeSettingsError::Destination(setting);
+            assert!(error.as_str().starts_with(setting.variable()), "{error}");
+            check(setting.variable(), malformed, &Err(error));
+            check(setting.variable(), "", &Ok(EdgeSettings::default()));
+        }
         for (ms, fits) in
             [("0", false), ("1", true), ("60000", true), ("60001", false), ("-1", false), ("2s", false)]
         {
@@ -114,5 +145,18 @@ mod tests {
             check("CHARGEGATE_ENQUEUE_TIMEOUT_MS", ms, &expected);
         }
         check("UNRELATED", "x", &Ok(EdgeSettings::default()));
+    }
+
+    #[test]
+    fn every_variable_is_listed() {
+        let read = RefCell::new(Vec::new());
+        let settings = EdgeSettings::read(|name| {
+            read.borrow_mut().push(name.to_owned());
+            None
+        });
+        assert_eq!(settings, Ok(EdgeSettings::default()));
+        let mut read = read.into_inner();
+        read.sort_unstable();
+        assert_eq!(read, EdgeSettings::VARIABLES);
     }
 }

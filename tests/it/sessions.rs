@@ -121,6 +121,8 @@ async fn a_name_that_resolves_to_a_forbidden_address_is_never_called(engine: Tes
     .await;
     assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1), "{shown}");
     assert!(app.receiver.received("/x").is_empty());
+    let log = app.process.errors();
+    assert!(log.contains("the address is in a forbidden range (loopback)"), "the rule is logged: {log}");
     app.assert_balanced(1).await;
 }
 

@@ -67,6 +67,7 @@ async fn a_start_error_names_its_variable() {
     for (flags, named) in [
         (&["--acl-url", "ftp://acl.internal"][..], "CHARGEGATE_ACL_URL"),
         (&["--acl-url", "http://a", "--callback-allow", "10.0.0.0/33"], "CHARGEGATE_CALLBACK_ALLOW"),
+        (&["--acl-url", "http://a", "--callback-ports", "https"], "CHARGEGATE_CALLBACK_PORTS"),
         (&["--acl-url", "http://a", "--decision-deadline", "2s"], "CHARGEGATE_DECISION_DEADLINE"),
         (&["--acl-url", "http://a", "--edge-component", "/nonexistent"], "--edge-component"),
         (&["--acl-url", "http://a", "--enqueue-timeout", "2m"], "CHARGEGATE_ENQUEUE_TIMEOUT"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chargegate_host::HostSettings;
 
-use super::SettingError;
+use super::{CallbackDestinationArgs, SettingError};
 use crate::duration;
 
 /// The longest time that the edge component accepts for [`EdgeHostArgs::enqueue_timeout`].
@@ -34,7 +34,7 @@ impl EdgeHostArgs {
     /// [`SettingError`]: a setting is unusable, or the component cannot be read.
     pub(crate) async fn host(
         &self,
-        callback_allow: String,
+        destinations: &CallbackDestinationArgs,
         folder: &Path,
     ) -> Result<HostSettings, SettingError> {
         if self.enqueue_timeout > MAX_ENQUEUE_TIMEOUT {
@@ -44,10 +44,9 @@ impl EdgeHostArgs {
         let component = tokio::fs::read(&path).await;
         let mut settings =
             HostSettings::new(component.map_err(|source| SettingError::Component { path, source })?);
-        settings.variables = vec![
-            ("CHARGEGATE_CALLBACK_ALLOW".to_owned(), callback_allow),
-            ("CHARGEGATE_ENQUEUE_TIMEOUT_MS".to_owned(), self.enqueue_timeout.as_millis().to_string()),
-        ];
+        settings.variables = destinations.variables().collect();
+        let enqueue_timeout = self.enqueue_timeout.as_millis().to_string();
+        settings.variables.push(("CHARGEGATE_ENQUEUE_TIMEOUT_MS".to_owned(), enqueue_timeout));
         settings.cache = Some(std::path::absolute(folder.join("compiled")).map_err(SettingError::DataDir)?);
         // The component's own time limit expires first, so that its answer names the reason.
         settings.limits.request_timeout = settings.limits.request_timeout.max(self.enqueue_timeout * 2);

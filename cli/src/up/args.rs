@@ -13,7 +13,7 @@ use crate::engines::{
 };
 use crate::log;
 use crate::settings::{
-    AclClientArgs, CallbackAddressArgs, DatabaseArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs,
+    AclClientArgs, CallbackDestinationArgs, DatabaseArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs,
     SettingError, WorkerTuningArgs, count,
 };
 
@@ -71,7 +71,7 @@ pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(super) work: WorkerTuningArgs,
     #[command(flatten)]
-    addresses: CallbackAddressArgs,
+    destinations: CallbackDestinationArgs,
     #[command(flatten)]
     pub(crate) log: log::LogArgs,
 }
@@ -97,10 +97,13 @@ impl UpArgs {
         self.acl_url.as_deref().map(str::parse).transpose().map_err(SettingError::AclUrl)
     }
 
-    /// Returns the networks that may be called back besides public addresses.
-    pub(super) fn callback_allow(&self) -> String {
-        let configured = &self.addresses.callback_allow;
-        if self.demo { format!("{LOOPBACK_NETWORKS},{configured}") } else { configured.clone() }
+    /// Returns the settings for the destinations of callbacks.
+    pub(super) fn destinations(&self) -> CallbackDestinationArgs {
+        let mut destinations = self.destinations.clone();
+        if self.demo {
+            destinations.allow(LOOPBACK_NETWORKS);
+        }
+        destinations
     }
 
     /// Returns the location of queue and store: servers if both URLs are set, the data folder if neither is.

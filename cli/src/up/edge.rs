@@ -12,6 +12,7 @@ use super::UpCommandError;
 use super::args::UpArgs;
 use super::edge_url::ExternalEdgeUrl;
 use crate::serve::listen;
+use crate::settings::CallbackDestinationArgs;
 
 /// An edge whose settings are checked and whose address is bound.
 pub(super) enum PreparedEdge {
@@ -34,11 +35,14 @@ impl PreparedEdge {
     ///
     /// # Errors
     /// A setting is unusable, or the address cannot be bound.
-    pub(super) async fn prepare(args: &UpArgs, callback_allow: String) -> Result<Self, UpCommandError> {
+    pub(super) async fn prepare(
+        args: &UpArgs,
+        destinations: &CallbackDestinationArgs,
+    ) -> Result<Self, UpCommandError> {
         if let Some(url) = &args.external_edge {
             return Ok(Self::External(url.clone()));
         }
-        let mut settings = args.edge.host(callback_allow, &args.data_dir).await?;
+        let mut settings = args.edge.host(destinations, &args.data_dir).await?;
         settings.limits.drain_timeout = settings.limits.drain_timeout.min(args.ops.grace);
         let listener = listen(args.edge.listen, "--listen or CHARGEGATE_LISTEN").await?;
         Ok(Self::Local(Box::new(settings), listener))

@@ -9,7 +9,7 @@ const STATION: &str = "123e4567-e89b-12d3-a456-426614174000";
 const TOKEN: &str = "driver-allowed-0000000001";
 
 fn parse(body: &str) -> Result<SessionRequest, RequestRejection> {
-    SessionRequest::parse(body.as_bytes(), &AddressPolicy::default())
+    SessionRequest::parse(body.as_bytes(), &DestinationPolicy::default())
 }
 
 #[track_caller]
@@ -63,7 +63,7 @@ fn a_body_that_is_not_json_is_rejected_as_such() {
         assert_eq!(parse(body), Err(RequestRejection::NotJson), "{body:?}");
     }
     assert_eq!(
-        SessionRequest::parse(b"{\"a\":\"\xff\"}", &AddressPolicy::default()),
+        SessionRequest::parse(b"{\"a\":\"\xff\"}", &DestinationPolicy::default()),
         Err(RequestRejection::NotJson)
     );
     assert_eq!(parse(&"[".repeat(100)), Err(RequestRejection::TooDeep));
@@ -88,7 +88,7 @@ fn a_literal_address_has_one_form_and_is_public() {
 proptest! {
     #[test]
     fn no_bytes_panic(body: Vec<u8>, text: String) {
-        let _ = SessionRequest::parse(&body, &AddressPolicy::default());
+        let _ = SessionRequest::parse(&body, &DestinationPolicy::default());
         let _ = parse(&format!(r#"{{"station_id":"{text}","driver_token":"{text}","callback_url":"http://{text}"}}"#));
     }
 }

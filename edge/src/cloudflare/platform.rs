@@ -20,10 +20,11 @@ extern "C" {
 
 /// Returns a variable as text, if it is set.
 ///
-/// In `wrangler.toml` it may be a number.
+/// In `wrangler.toml` it may be a number, `true` or `false`.
 pub(super) fn variable(env: &Env, name: &str) -> Option<String> {
     let value = Reflect::get(env, &name.into()).ok().filter(|value| !value.is_undefined())?;
     let number = || value.as_f64().map(|number| number.to_string());
+    let switch = || value.as_bool().map(|switch| switch.to_string());
     // A value of another type is as invalid as this text.
-    Some(value.as_string().or_else(number).unwrap_or_else(|| "?".to_owned()))
+    Some(value.as_string().or_else(number).or_else(switch).unwrap_or_else(|| "?".to_owned()))
 }

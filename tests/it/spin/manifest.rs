@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use chargegate_edge::EdgeSettings;
 use chargegate_queue::ComponentSettings as _;
 use chargegate_queue_redis::RedisQueueSettings;
 use chargegate_queue_sqs::SqsQueueSettings;
@@ -157,7 +158,13 @@ fn every_variable_is_used_and_secrets_are_marked() {
     for name in RedisQueueSettings::VARIABLES.iter().chain(SqsQueueSettings::VARIABLES) {
         assert_eq!(edge.variables.get(*name), Some(&format!("{{{{ {name} }}}}")), "{name} is not passed on");
     }
+    for name in EdgeSettings::VARIABLES.map(str::to_lowercase) {
+        let short = name.trim_start_matches("chargegate_");
+        assert_eq!(edge.variables.get(&name), Some(&format!("{{{{ {short} }}}}")), "{name} is not passed on");
+    }
     let grants = manifest.grants(&BTreeMap::new());
+    let defaults = EdgeSettings::read(|name| grants.variables.get(&name.to_lowercase()).cloned());
+    assert_eq!(defaults, Ok(EdgeSettings::default()));
     let left = grants.variables.values().chain(&grants.hosts).find(|value| value.contains("{{"));
     assert_eq!(left, None, "a template names an unknown variable");
 }

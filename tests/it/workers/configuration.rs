@@ -25,7 +25,7 @@ fn a_worker_without_its_queue_reports_the_binding() {
 }
 
 #[test]
-fn a_variable_must_be_text_or_a_number() {
+fn a_variable_may_be_text_a_number_or_a_switch() {
     bounded(async {
         let (broker, _peer) = FakeBroker::start().await;
         let edge = |json: &str| {
@@ -33,6 +33,11 @@ fn a_variable_must_be_text_or_a_number() {
             TestWorker::start("CHARGEGATE_EDGE_WORKER", bindings)
         };
         assert_accepted(&post(&mut edge("30000").connect().await).await);
+        for (json, accepts) in [("true", true), ("1", false)] {
+            let switch = ("CHARGEGATE_CALLBACK_HTTPS_ONLY", WorkerBinding::Json(json.into()));
+            let edge = TestWorker::start("CHARGEGATE_EDGE_WORKER", [("JOBS", queue(broker)), switch]);
+            assert_eq!(edge.get("/healthz").await.status == 200, accepts, "{json}");
+        }
         for malformed in ["0", "1.5", "[2000]", "true"] {
             let edge = edge(malformed);
             assert_refused(&edge.get("/healthz").await, TIMEOUT_VARIABLE);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chargegate_core::{
-    AddressPolicy, CallbackScheme, CallbackUrl, Traceparent, callback_body, parse_retry_after,
+    CallbackScheme, CallbackUrl, DestinationPolicy, ForbiddenDestination, Traceparent, callback_body,
+    parse_retry_after,
 };
 use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Uri};
@@ -31,10 +32,11 @@ const MAX_RESPONSE_BODY: usize = 16 * 1024;
 /// Connector to receivers with a time limit on look-up, connection and TLS handshake together.
 type ReceiverConnector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
 
-/// HTTP client for callbacks: no proxy, no redirects, no forbidden address, one deadline over the whole exchange.
+/// HTTP client for callbacks: no proxy, no redirects, no forbidden destination, one deadline over the whole exchange.
 #[derive(Clone)]
 pub struct CallbackClient {
     client: Client<ReceiverConnector, Full<Bytes>>,
+    policy: Arc<DestinationPolicy>,
     deadline: Duration,
 }
 
@@ -43,38 +45,48 @@ pub struct CallbackClient {
 #[error("TLS cannot be set up")]
 pub struct CallbackClientError(#[from] rustls::Error);
 
-/// Result of an attempt, with the wait that the receiver asked for.
+/// Result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AttemptResponse {
     pub(super) result: AttemptResult,
+    /// The wait that the receiver asked for.
     pub(super) retry_after: Option<Duration>,
+    /// The rule that forbids a blocked destination.
+    pub(super) forbidden: Option<ForbiddenDestination>,
 }
 
 impl From<AttemptResult> for AttemptResponse {
     fn from(result: AttemptResult) -> Self {
-        Self { result, retry_after: None }
+        Self { result, retry_after: None, forbidden: None }
+    }
+}
+
+impl From<ForbiddenDestination> for AttemptResponse {
+    fn from(forbidden: ForbiddenDestination) -> Self {
+        Self { forbidden: Some(forbidden), ..AttemptResult::Blocked.into() }
     }
 }
 
 impl CallbackClient {
-    /// Creates a client that calls only addresses that `policy` permits and spends at most `deadline` on one exchange. It
-    /// keeps up to `connections` idle connections to a host; with fewer than concurrent attempts, connections would be
+    /// Creates a client that calls only destinations that `policy` permits and spends at most `deadline` on one exchange.
+    /// It keeps up to `connections` idle connections to a host; with fewer than concurrent attempts, connections would be
     /// reopened constantly.
     ///
     /// # Errors
     /// [`CallbackClientError`].
     pub fn new(
-        policy: AddressPolicy,
+        policy: DestinationPolicy,
         resolver: Arc<dyn HostResolver>,
         deadline: Duration,
         connections: usize,
     ) -> Result<Self, CallbackClientError> {
+        let policy = Arc::new(policy);
         let provider = rustls::crypto::ring::default_provider();
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(provider)?
             .https_or_http()
             .enable_http1()
-            .wrap_connector(GuardedConnector::new(policy, resolver));
+            .wrap_connector(GuardedConnector::new(Arc::clone(&policy), resolver));
         // When another connection becomes free for a request, the pool continues to open the new one in the background,
         // beyond the deadline of any attempt. Without a limit, a receiver that never completes a handshake would
         // accumulate them. The attempt times out first, which gives the more precise result.
@@ -84,7 +96,7 @@ impl CallbackClient {
             .pool_idle_timeout(Duration::from_secs(15))
             .pool_max_idle_per_host(connections)
             .build(ReceiverConnector::new(Timeout::new(connector, connect_timeout)));
-        Ok(Self { client, deadline })
+        Ok(Self { client, policy, deadline })
     }
 
     /// Returns the longest duration of an attempt.
@@ -94,20 +106,24 @@ impl CallbackClient {
     }
 
     pub(super) async fn post(&self, job: &CallbackJob, traceparent: Option<Traceparent>) -> AttemptResponse {
+        // The message may have been enqueued under other rules, or by an edge with other settings.
+        if let Err(forbidden) = self.policy.judge_url(&job.callback_url) {
+            return forbidden.into();
+        }
         let Some(request) = request(job, traceparent) else { return AttemptResult::BadAnswer.into() };
         let end = Instant::now() + self.deadline;
         match tokio::time::timeout_at(end, self.client.request(request)).await {
             Err(_) => AttemptResult::TimedOut.into(),
-            Ok(Err(error)) => classify(&error).into(),
+            Ok(Err(error)) => classify(&error),
             Ok(Ok(response)) => {
                 let (head, body) = response.into_parts();
                 drain(body, end).await;
                 AttemptResponse {
-                    result: AttemptResult::Answered(head.status.as_u16()),
                     retry_after: head
                         .headers
                         .get(RETRY_AFTER)
                         .and_then(|value| parse_retry_after(value.as_bytes())),
+                    ..AttemptResult::Answered(head.status.as_u16()).into()
                 }
             }
         }
@@ -156,17 +172,17 @@ async fn drain(mut body: Incoming, end: Instant) {
     .await;
 }
 
-fn classify(error: &(dyn Error + 'static)) -> AttemptResult {
+fn classify(error: &(dyn Error + 'static)) -> AttemptResponse {
     let mut cause = Some(error);
     let mut result = AttemptResult::Unreachable;
     while let Some(error) = cause {
         if let Some(connect) = error.downcast_ref::<ConnectError>() {
             return match connect {
                 // Impossible for a URL of core's grammar, as in `request`.
-                ConnectError::InvalidUrl(_) => AttemptResult::BadAnswer,
-                ConnectError::Unresolved(_) => AttemptResult::Unresolved,
-                ConnectError::Blocked(_) => AttemptResult::Blocked,
-                ConnectError::Unreachable(_) => AttemptResult::Unreachable,
+                ConnectError::InvalidUrl(_) => AttemptResult::BadAnswer.into(),
+                ConnectError::Unresolved(_) => AttemptResult::Unresolved.into(),
+                ConnectError::Blocked(forbidden) => ForbiddenDestination::Address(*forbidden).into(),
+                ConnectError::Unreachable(_) => AttemptResult::Unreachable.into(),
             };
         }
         if error.is::<hyper::Error>() {
@@ -174,7 +190,7 @@ fn classify(error: &(dyn Error + 'static)) -> AttemptResult {
         }
         cause = error.source();
     }
-    result
+    result.into()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::{AddressPolicy, CallbackHost, CallbackUrl, CallbackUrlError, ForbiddenAddress};
+use chargegate_core::{CallbackHost, CallbackUrl, CallbackUrlError, DestinationPolicy, ForbiddenAddress};
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -71,7 +71,7 @@ pub(super) enum ConnectError {
     #[error("the name does not resolve")]
     Unresolved(#[source] io::Error),
     /// Every address of the host is forbidden.
-    #[error("every address is in a forbidden range")]
+    #[error("every address is forbidden")]
     Blocked(#[source] ForbiddenAddress),
     /// No address accepted the connection.
     #[error("the receiver cannot be reached")]
@@ -81,13 +81,13 @@ pub(super) enum ConnectError {
 /// Connector to receivers whose addresses the policy permits.
 #[derive(Clone)]
 pub(super) struct GuardedConnector {
-    policy: Arc<AddressPolicy>,
+    policy: Arc<DestinationPolicy>,
     resolver: Arc<dyn HostResolver>,
 }
 
 impl GuardedConnector {
-    pub(super) fn new(policy: AddressPolicy, resolver: Arc<dyn HostResolver>) -> Self {
-        Self { policy: Arc::new(policy), resolver }
+    pub(super) fn new(policy: Arc<DestinationPolicy>, resolver: Arc<dyn HostResolver>) -> Self {
+        Self { policy, resolver }
     }
 
     /// Connects to the host and port of `url`; nothing else of it counts.
@@ -101,7 +101,7 @@ impl GuardedConnector {
 
         let mut failure = ConnectError::Unresolved(io::ErrorKind::NotFound.into());
         for address in addresses {
-            match self.policy.judge(address) {
+            match self.policy.judge_address(address) {
                 Err(forbidden) => {
                     // A failed connection is the more useful result than a forbidden address.
                     if !matches!(failure, ConnectError::Unreachable(_)) {
@@ -124,7 +124,7 @@ impl GuardedConnector {
             .map_err(ConnectError::Unreachable)?;
         // A second line of defence: judges the address of the connected peer.
         let peer = stream.peer_addr().map_err(ConnectError::Unreachable)?;
-        self.policy.judge(peer.ip()).map_err(ConnectError::Blocked)?;
+        self.policy.judge_address(peer.ip()).map_err(ConnectError::Blocked)?;
         stream.set_nodelay(true).map_err(ConnectError::Unreachable)?;
         Ok(stream)
     }

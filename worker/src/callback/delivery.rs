@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::field::display;
 use tracing::{debug, warn};
 
 use super::client::{AttemptResponse, CallbackClient};
@@ -166,7 +167,7 @@ impl DeliveryState {
         let start = Instant::now();
         let _in_flight = metric::track(metric::CALLBACKS_UNDER_WAY);
         let traceparent = job.traceparent.map(|trace| trace.child(self.effects.random.bits().to_be_bytes()));
-        let AttemptResponse { result, retry_after } = self.client.post(job, traceparent).await;
+        let AttemptResponse { result, retry_after, forbidden } = self.client.post(job, traceparent).await;
         let took = start.elapsed();
 
         let outcome = match result {
@@ -177,9 +178,10 @@ impl DeliveryState {
         let age = job.round_age.saturating_add(took);
         let next = self.retry.next_attempt(outcome, job.round_attempt, age, self.effects.random.jitter());
         metric::attempt(result, next, took);
+        let rule = forbidden.map(display);
         debug!(
             request.id = %job.request_id, attempt.n = job.attempt.get(), callback.host = job.callback_url.host_str(),
-            result = result.as_str(), took_ms = took.as_millis(), "callback attempted",
+            result = result.as_str(), rule, took_ms = took.as_millis(), "callback attempted",
         );
         let next = match next {
             NextAttempt::Delivered => AfterAttempt::Delivered,
@@ -187,7 +189,7 @@ impl DeliveryState {
             NextAttempt::GiveUp(reason) => {
                 warn!(
                     request.id = %job.request_id, attempt.n = job.attempt.get(),
-                    callback.host = job.callback_url.host_str(), result = result.as_str(),
+                    callback.host = job.callback_url.host_str(), result = result.as_str(), rule,
                     reason = reason.as_str(), "callback given up; stored as a dead letter",
                 );
                 AfterAttempt::Dead { reason }

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod background;
+mod destinations;
 mod exchange;
 mod hostile;
 mod resolver;
@@ -14,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::{AddressPolicy, Decision, DecisionStatus, RequestId, Traceparent, UnixMillis};
+use chargegate_core::{
+    AddressPolicy, Decision, DecisionStatus, DestinationPolicy, RequestId, Traceparent, UnixMillis,
+};
 
 use super::{CallbackClient, HostResolver};
 use chargegate_storage::store::CallbackJob;
@@ -62,8 +65,15 @@ impl HostResolver for FakeResolver {
 }
 
 pub(super) fn client_with(allowed: &str, resolver: &Arc<FakeResolver>, deadline: Duration) -> CallbackClient {
-    let policy = AddressPolicy::allowing(allowed).unwrap();
-    CallbackClient::new(policy, resolver.clone(), deadline, KEPT).unwrap()
+    client_by(AddressPolicy::allowing(allowed).unwrap(), resolver, deadline)
+}
+
+pub(super) fn client_by(
+    policy: impl Into<DestinationPolicy>,
+    resolver: &Arc<FakeResolver>,
+    deadline: Duration,
+) -> CallbackClient {
+    CallbackClient::new(policy.into(), resolver.clone(), deadline, KEPT).unwrap()
 }
 
 /// A client that may call loopback and resolves nothing.

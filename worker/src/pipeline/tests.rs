@@ -12,7 +12,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chargegate_core::{AddressPolicy, Decision, DecisionRules, SessionMessage, UnixMillis};
+use chargegate_core::{Decision, DecisionRules, DestinationPolicy, SessionMessage, UnixMillis};
 use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, PipelineSettings, WorkerDependencies};
@@ -91,7 +91,7 @@ impl PipelineHarness {
         };
         let resolver = Arc::new(SystemResolver::new(1));
         let client =
-            CallbackClient::new(AddressPolicy::default(), resolver, Duration::from_secs(5), 1).unwrap();
+            CallbackClient::new(DestinationPolicy::default(), resolver, Duration::from_secs(5), 1).unwrap();
         let abandon = CancellationToken::new();
         let (delivery, dispatcher) = Delivery::start(
             client,

@@ -43,7 +43,8 @@ fn start(acl: FakeAuthorizer) -> WorkerHarness {
         effects: effects(),
     };
     let policy = AddressPolicy::allowing("127.0.0.1").unwrap();
-    let client = CallbackClient::new(policy, Arc::new(SystemResolver::new(1)), seconds(20), 1).unwrap();
+    let client =
+        CallbackClient::new(policy.into(), Arc::new(SystemResolver::new(1)), seconds(20), 1).unwrap();
     WorkerHarness { queue, store, worker: Worker::start(&settings, parts, client) }
 }
 

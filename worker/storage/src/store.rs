@@ -209,7 +209,7 @@ pub enum AttemptResult {
     Answered(u16),
     /// The name did not resolve.
     Unresolved,
-    /// The address is blocked.
+    /// The policy on destinations forbids the URL or every address of its host.
     Blocked,
     /// No connection, or TLS failed.
     Unreachable,

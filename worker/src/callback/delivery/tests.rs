@@ -111,7 +111,7 @@ async fn the_answer_determines_the_state_of_the_callback() {
         let harness = start(|store| store.add_due(job.clone()));
         eventually(PATIENCE, || harness.store.callback(job.request_id) == Some(expected)).await;
     }
-    let blocked = job(1, "http://[::1]:9/");
+    let blocked = job(1, "http://[::1]:9999/");
     let harness = start(|store| store.add_due(blocked.clone()));
     eventually(PATIENCE, || harness.store.callback(blocked.request_id) == Some(dead(GiveUpReason::Blocked)))
         .await;

@@ -57,7 +57,7 @@ async fn a_connection_attempt_that_is_no_longer_needed_ends() {
     let (given_up, mut abandoned) = mpsc::unbounded_channel();
     let resolver = Arc::new(OnceResolver { asked: AtomicUsize::new(0), given_up });
     let client = CallbackClient::new(
-        AddressPolicy::allowing("127.0.0.1").unwrap(),
+        AddressPolicy::allowing("127.0.0.1").unwrap().into(),
         resolver.clone(),
         Duration::from_secs(2),
         KEPT,
