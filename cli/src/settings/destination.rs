@@ -17,7 +17,7 @@ pub(crate) struct CallbackDestinationArgs {
         hide_default_value = true
     )]
     callback_allow: String,
-    /// Networks that callbacks never go to, separated by commas; they win over --callback-allow
+    /// Networks that callbacks never go to, separated by commas; they win over `--callback-allow`
     #[arg(
         long,
         env = DestinationSetting::Deny.variable(),
@@ -26,8 +26,8 @@ pub(crate) struct CallbackDestinationArgs {
         hide_default_value = true
     )]
     callback_deny: String,
-    /// Hosts that callbacks may go to, such as api.client.example or, for every name below a name, *.client.example,
-    /// separated by commas; a literal address must be listed itself [default: every host]
+    /// Hosts that callbacks may go to, such as `api.client.example` or, for every name below a name,
+    /// `*.client.example`, separated by commas; a literal address must be listed itself [default: every host]
     #[arg(
         long,
         env = DestinationSetting::Hosts.variable(),

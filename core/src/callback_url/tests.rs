@@ -1,5 +1,6 @@
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
@@ -139,6 +140,64 @@ fn an_invalid_url_is_refused_with_the_reason() {
     for path in ["/.", "/..", "/a/../b", "/a/./", "/%2e", "/%2E%2e/x", "/.%2e"] {
         refused(&format!("http://example.com{path}"), DotSegment);
     }
+}
+
+/// Returns the code spans of a table cell.
+fn code_spans(cell: &str) -> Vec<String> {
+    let mut spans = Vec::new();
+    let mut rest = cell;
+    while let Some(start) = rest.find('`') {
+        let opened = &rest[start..];
+        let fence: String = opened.chars().take_while(|character| *character == '`').collect();
+        let (span, tail) = opened[fence.len()..].split_once(fence.as_str()).unwrap();
+        // A span that contains a backtick is padded with spaces; a pipe is escaped in a table.
+        spans.push(if fence.len() > 1 { span.trim() } else { span }.replace('\u{1}', "|"));
+        rest = tail;
+    }
+    spans
+}
+
+#[test]
+fn every_refused_form_of_the_documentation_has_an_accepted_alternative() {
+    let page = include_str!("../../../docs/api.md");
+    let (_, table) = page.split_once("| part | instead of | write | code of the 422 |").unwrap();
+    let mut forms = 0;
+    for row in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
+        let row = row.replace("\\|", "\u{1}");
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let ["", part, refused_forms, alternatives, code, ""] = cells[..] else { panic!("{row}") };
+        let (refused_forms, alternatives) = (code_spans(refused_forms), code_spans(alternatives));
+        let expected = match code {
+            "`character`" => Character,
+            "`host`" => BadHost,
+            "`address`" => Address,
+            "`port`" => Port,
+            _ => panic!("{code}"),
+        };
+        let places: &[fn(&str) -> String] = match part {
+            "path or query" => &[
+                |text| format!("https://client.example/a{text}b"),
+                |text| format!("https://client.example/?a={text}b"),
+            ],
+            "query" => &[|text| format!("https://client.example/?a={text}b")],
+            "host" | "port" => &[|text| format!("https://{text}/")],
+            _ => panic!("{part}"),
+        };
+        assert_eq!(refused_forms.len(), alternatives.len(), "{row}");
+        for (form, alternative) in refused_forms.iter().zip(&alternatives) {
+            for place in places {
+                refused(&place(form), expected);
+                assert!(place(alternative).parse::<CallbackUrl>().is_ok(), "{alternative}");
+            }
+            // A percent-encoded form is that of the same text.
+            if let Some(first) = alternative.strip_prefix('%') {
+                let octets = first.split('%').map(|hex| u8::from_str_radix(hex, 16).unwrap());
+                assert_eq!(octets.collect::<Vec<_>>(), form.as_bytes(), "{form}");
+            }
+            forms += 1;
+        }
+    }
+    assert_eq!(forms, 20);
 }
 
 #[test]
