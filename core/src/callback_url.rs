@@ -11,7 +11,7 @@ use core::str::FromStr;
 pub(crate) use self::grammar::is_host_name;
 
 /// The scheme of a callback URL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallbackScheme {
     /// `http`, port 80 by default.
     Http,
@@ -24,14 +24,15 @@ pub enum CallbackScheme {
 pub enum CallbackHost<'a> {
     /// A name to resolve, in lower case, without a trailing dot.
     Name(&'a str),
-    /// A literal address, never an IPv4-mapped IPv6 address.
+    /// A literal address; an IPv4-mapped IPv6 address is given as the IPv4 address.
     Address(IpAddr),
 }
 
 /// The absolute http or https URL that a decision is posted to, at most 2,048 bytes.
 ///
-/// Scheme and host are converted to lower case, the rest is kept as received. A literal address is in its standard form:
-/// four decimal numbers, or RFC 5952. The query may contain a secret, so `Debug` shows only the host.
+/// Scheme and host are converted to lower case, the rest is kept as received. A literal IPv6 address is read in any form,
+/// since queued messages and stored callbacks of earlier versions may have one; a request must have the standard form
+/// ([`CallbackUrl::from_request`]). The query may contain a secret, so `Debug` shows only the host.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CallbackUrl {
     text: Box<str>,
@@ -42,6 +43,17 @@ pub struct CallbackUrl {
 impl CallbackUrl {
     /// Longest accepted URL, in bytes.
     pub const MAX_BYTES: usize = 2048;
+
+    /// Parses the callback URL of a request. A literal address must be in its standard form: four decimal numbers, or IPv6
+    /// as in RFC 5952 and not IPv4-mapped.
+    ///
+    /// # Errors
+    /// [`CallbackUrlError`].
+    pub fn from_request(text: &str) -> Result<Self, CallbackUrlError> {
+        let url: Self = text.parse()?;
+        let literal = url.host_str().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        if literal.is_none_or(grammar::is_standard_v6) { Ok(url) } else { Err(CallbackUrlError::Address) }
+    }
 
     /// Returns the complete URL.
     #[must_use]
@@ -70,7 +82,8 @@ impl CallbackUrl {
             return CallbackHost::Name(text);
         }
         let literal = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-        literal.parse().map_or(CallbackHost::Name(text), CallbackHost::Address)
+        let address = literal.parse::<IpAddr>();
+        address.map_or(CallbackHost::Name(text), |address| CallbackHost::Address(address.to_canonical()))
     }
 
     /// Returns the host and the port, if the URL has one: the value of the `Host` header.
@@ -166,7 +179,7 @@ pub enum CallbackUrlError {
     Credentials,
     /// The host is empty, or not a name of letters, digits, hyphens and underscores.
     Host,
-    /// The host looks like an IP address but is not in the standard form, or is an IPv4-mapped IPv6 address.
+    /// The host looks like an IP address but is not one, or is not in its standard form.
     Address,
     /// The port is not a number from 1 to 65535 without leading zeros.
     Port,

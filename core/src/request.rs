@@ -102,7 +102,7 @@ fn string_of(member: JsonMember<'_>) -> Result<Cow<'_, str>, FieldErrorCode> {
 }
 
 fn parse_callback_url(text: &str, destinations: &DestinationPolicy) -> Result<CallbackUrl, FieldErrorCode> {
-    let url: CallbackUrl = text.parse().map_err(FieldErrorCode::CallbackUrl)?;
+    let url = CallbackUrl::from_request(text).map_err(FieldErrorCode::CallbackUrl)?;
     destinations.judge_url(&url).map_err(FieldErrorCode::ForbiddenDestination)?;
     Ok(url)
 }
