@@ -30,6 +30,7 @@ pub mod json;
 mod lease;
 mod message;
 mod problem;
+mod receiver_health;
 mod request;
 mod request_id;
 mod retry;
@@ -61,6 +62,7 @@ pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
 pub use lease::{callback_lease, message_lease, short_message_lease};
 pub use message::{MAX_MESSAGE_BYTES, MessageDecodeError, MessageToken, SessionMessage};
 pub use problem::{ProblemDetails, ProblemKind};
+pub use receiver_health::{ReceiverAdmission, ReceiverHealth, ReceiverResponse};
 pub use request::{FieldError, FieldErrorCode, MAX_BODY_BYTES, RequestRejection, SessionRequest};
 pub use request_id::{RequestId, RequestIdError};
 pub use retry::{

@@ -47,6 +47,8 @@ pub enum GiveUpReason {
     Attempts,
     /// The time is used up.
     Time,
+    /// Too many callbacks to its host were waiting already.
+    Backlog,
 }
 
 impl GiveUpReason {
@@ -58,6 +60,7 @@ impl GiveUpReason {
             Self::Blocked => "blocked_address",
             Self::Attempts => "attempts_used_up",
             Self::Time => "time_used_up",
+            Self::Backlog => "host_backlog",
         }
     }
 }
