@@ -5,6 +5,7 @@ use chargegate_core::{ProblemDetails, ProblemKind};
 use crate::body::RequestBody;
 use crate::host::EdgeHost;
 use crate::http::{EdgeRequest, EdgeResponse};
+use crate::settings::EdgeSettings;
 use crate::{problem, session};
 
 /// The description of the API in `OpenAPI` 3.1.
@@ -25,14 +26,28 @@ pub async fn accept(
             Ok(_) => EdgeResponse::new(200, "application/json", r#"{"status":"ok"}"#),
             Err(error) => problem::response(&error.into()),
         },
+        Ok(ApiRoute::PublicKeys) => match host.settings().await {
+            Ok(settings) => public_keys(settings),
+            Err(error) => problem::response(&error.into()),
+        },
         Ok(ApiRoute::Openapi) => EdgeResponse::new(200, "application/json", OPENAPI),
         Err(refused) => refused,
+    }
+}
+
+/// Returns the keys with which receivers verify callbacks.
+fn public_keys(settings: &EdgeSettings) -> EdgeResponse {
+    match &settings.public_keys {
+        Some(keys) => EdgeResponse::new(200, "application/jwk-set+json", keys.clone())
+            .with_header("cache-control", "public, max-age=300"),
+        None => problem::response(&ProblemDetails::new(ProblemKind::NotFound)),
     }
 }
 
 enum ApiRoute {
     Sessions,
     Health,
+    PublicKeys,
     Openapi,
 }
 
@@ -42,6 +57,7 @@ impl ApiRoute {
         let (route, allowed) = match path {
             "/v1/charging-sessions" => (Self::Sessions, "POST"),
             "/healthz" => (Self::Health, "GET, HEAD"),
+            "/.well-known/jwks.json" => (Self::PublicKeys, "GET, HEAD"),
             "/openapi.json" => (Self::Openapi, "GET, HEAD"),
             _ => return Err(problem::response(&ProblemDetails::new(ProblemKind::NotFound))),
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chargegate_core::{DestinationPolicy, DestinationSetting};
 
 const ENQUEUE_TIMEOUT: &str = "CHARGEGATE_ENQUEUE_TIMEOUT_MS";
+const JWKS: &str = "CHARGEGATE_JWKS";
 
 /// The settings of the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,23 +15,30 @@ pub struct EdgeSettings {
     pub destinations: DestinationPolicy,
     /// The time within which the queue must confirm (`CHARGEGATE_ENQUEUE_TIMEOUT_MS`, by default 2 s).
     pub enqueue_timeout: Duration,
+    /// The public keys of callbacks as a JSON Web Key Set (`CHARGEGATE_JWKS`, by default none).
+    pub public_keys: Option<String>,
 }
 
 impl Default for EdgeSettings {
     fn default() -> Self {
-        Self { destinations: DestinationPolicy::default(), enqueue_timeout: Duration::from_secs(2) }
+        Self {
+            destinations: DestinationPolicy::default(),
+            enqueue_timeout: Duration::from_secs(2),
+            public_keys: None,
+        }
     }
 }
 
 impl EdgeSettings {
     /// The names of the variables that are read.
-    pub const VARIABLES: [&str; 7] = [
+    pub const VARIABLES: [&str; 8] = [
         DestinationSetting::Allow.variable(),
         DestinationSetting::Deny.variable(),
         DestinationSetting::Hosts.variable(),
         DestinationSetting::HttpsOnly.variable(),
         DestinationSetting::Ports.variable(),
         ENQUEUE_TIMEOUT,
+        JWKS,
         DestinationSetting::Nat64Prefix.variable(),
     ];
 
@@ -51,8 +59,19 @@ impl EdgeSettings {
                 _ => return Err(EdgeSettingsError::EnqueueTimeout),
             };
         }
+        if let Some(text) = lookup(JWKS).filter(|text| !text.is_empty()) {
+            if !is_public_key_set(&text) {
+                return Err(EdgeSettingsError::PublicKeys);
+            }
+            settings.public_keys = Some(text);
+        }
         Ok(settings)
     }
+}
+
+/// Returns whether a text may be a key set for everybody: a private key has the member `d` (RFC 8037 section 2).
+fn is_public_key_set(text: &str) -> bool {
+    text.trim_start().starts_with('{') && !text.contains("\"d\"")
 }
 
 /// A variable that is invalid or cannot be read.
@@ -62,6 +81,8 @@ pub enum EdgeSettingsError {
     Destination(DestinationSetting),
     /// `CHARGEGATE_ENQUEUE_TIMEOUT_MS` is not a number from 1 to 60,000.
     EnqueueTimeout,
+    /// `CHARGEGATE_JWKS` is not a key set, or contains a private key.
+    PublicKeys,
     /// The binding `JOBS` of a worker is not a queue.
     Queue,
     /// The host cannot provide the variables at the moment.
@@ -92,6 +113,9 @@ impl EdgeSettingsError {
                 }
             },
             Self::EnqueueTimeout => "CHARGEGATE_ENQUEUE_TIMEOUT_MS must be a number from 1 to 60000",
+            Self::PublicKeys => {
+                "CHARGEGATE_JWKS must be the output of `chargegate keys show`, without private keys"
+            }
             Self::Queue => "the binding JOBS must be a queue, by queues.producers in wrangler.toml",
             Self::Unreadable => "the settings cannot be read at the moment",
         }
@@ -143,6 +167,18 @@ mod tests {
                 _ => Err(EdgeSettingsError::EnqueueTimeout),
             };
             check("CHARGEGATE_ENQUEUE_TIMEOUT_MS", ms, &expected);
+        }
+        for (text, fits) in [
+            (r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qY"}]}"#, true),
+            (r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qY","d":"nWGx"}]}"#, false),
+            ("11qY", false),
+        ] {
+            let expected = if fits {
+                Ok(EdgeSettings { public_keys: Some(text.to_owned()), ..EdgeSettings::default() })
+            } else {
+                Err(EdgeSettingsError::PublicKeys)
+            };
+            check("CHARGEGATE_JWKS", text, &expected);
         }
         check("UNRELATED", "x", &Ok(EdgeSettings::default()));
     }
