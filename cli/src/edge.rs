@@ -43,7 +43,7 @@ pub(crate) struct EdgeArgs {
 /// [`EdgeCommandError`]: the edge cannot start.
 pub(crate) async fn run(args: EdgeArgs, stop: CancellationToken) -> Result<(), EdgeCommandError> {
     args.destinations.policy()?;
-    let mut host_settings = args.edge.host(&args.destinations, &args.data_dir).await?;
+    let mut host_settings = args.edge.host(&args.destinations, None, &args.data_dir).await?;
     host_settings.limits.drain_timeout = args.ops.grace;
     let mut queue = queue_connector(&args.queue)?;
     queue.limit_depth(args.limit.queue_limit);

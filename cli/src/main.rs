@@ -17,6 +17,7 @@ mod decisions;
 mod duration;
 mod edge;
 mod engines;
+mod keys;
 mod log;
 mod migrate;
 mod output;
@@ -50,6 +51,7 @@ enum CliCommand {
     Acl(acl::AclArgs),
     Decisions(decisions::DecisionsArgs),
     Edge(Box<edge::EdgeArgs>),
+    Keys(keys::KeysArgs),
     Migrate(migrate::MigrateArgs),
     Reconcile(reconcile::ReconcileArgs),
     /// Print the settings as Markdown
@@ -89,6 +91,10 @@ fn run(command: CliCommand) -> anyhow::Result<ExitCode> {
             CliCommand::Edge(args) => {
                 log::start(&args.log)?;
                 edge::run(*args, stop).await?;
+                Ok(ExitCode::SUCCESS)
+            }
+            CliCommand::Keys(args) => {
+                keys::run(&args)?;
                 Ok(ExitCode::SUCCESS)
             }
             CliCommand::Migrate(args) => {

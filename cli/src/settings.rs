@@ -1,6 +1,7 @@
 //! Flags that several commands share, and their conversion to the settings of the libraries.
 
 mod acl;
+mod callback;
 mod database;
 mod destination;
 mod edge;
@@ -11,9 +12,13 @@ use std::error::Error;
 use std::num::NonZeroU32;
 
 use chargegate_core::{DecisionRulesError, DestinationSettingError};
-use chargegate_worker::{AclClientError, AclProfileError, AclUrlError};
+use chargegate_worker::{
+    AclClientError, AclProfileError, AclUrlError, CallbackKeyFileError, CallbackProxyError, CallbackTlsError,
+    DnsResolverError,
+};
 
 pub(crate) use self::acl::AclClientArgs;
+pub(crate) use self::callback::CallbackClientArgs;
 pub(crate) use self::database::DatabaseArgs;
 pub(crate) use self::destination::CallbackDestinationArgs;
 pub(crate) use self::edge::EdgeHostArgs;
@@ -73,6 +78,24 @@ pub(crate) enum SettingError {
         #[source]
         source: AclProfileError,
     },
+    /// The DNS servers of the machine cannot be read.
+    #[error(
+        "--callback-dns or CHARGEGATE_CALLBACK_DNS: name DNS servers, since those of the machine are not known"
+    )]
+    CallbackDns(#[source] DnsResolverError),
+    /// The proxy of callbacks is not a URL of one. The URL may contain a password and is not kept.
+    #[error("--callback-proxy or CHARGEGATE_CALLBACK_PROXY")]
+    CallbackProxy(#[source] CallbackProxyError),
+    /// A file of keys or of a secret cannot be used.
+    #[error(
+        "--callback-key-file or --callback-secret-file (CHARGEGATE_CALLBACK_KEY_FILE, CHARGEGATE_CALLBACK_SECRET_FILE)"
+    )]
+    CallbackKeys(#[source] CallbackKeyFileError),
+    /// TLS towards callback receivers cannot be set up.
+    #[error(
+        "--callback-ca-file, --callback-client-cert-file or --callback-client-key-file (CHARGEGATE_CALLBACK_CA_FILE, CHARGEGATE_CALLBACK_CLIENT_CERT_FILE, CHARGEGATE_CALLBACK_CLIENT_KEY_FILE)"
+    )]
+    CallbackTls(#[source] CallbackTlsError),
     /// A setting for the destinations of callbacks is malformed.
     #[error("{flag} or {variable}")]
     Destination {

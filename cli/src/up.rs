@@ -12,10 +12,7 @@ use std::time::Duration;
 
 use chargegate_host::ComponentLoadError;
 use chargegate_storage::Effects;
-use chargegate_worker::{
-    AclUrlError, CallbackClient, CallbackClientError, MetricsError, OpsServer, SystemResolver, Worker,
-    WorkerDependencies, install_metrics,
-};
+use chargegate_worker::{AclUrlError, MetricsError, OpsServer, Worker, WorkerDependencies, install_metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -29,7 +26,7 @@ use crate::output;
 use crate::running::RunningWorker;
 use crate::serve::{ListenError, listen};
 use crate::settings::SettingError;
-use crate::worker::{COMMIT_PACE, MAX_DNS_LOOKUPS};
+use crate::worker::COMMIT_PACE;
 
 /// Runs until `stop`, then drains.
 ///
@@ -46,7 +43,8 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
     };
     let worker_settings = args.work.worker(pace)?;
     let configured_acl = args.acl_url()?;
-    let edge = PreparedEdge::prepare(&args, &destinations).await?;
+    let signer = args.callback_client.signer().await?;
+    let edge = PreparedEdge::prepare(&args, &destinations, signer.public_keys()).await?;
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let peers = CancellationToken::new();
     let demo = if args.demo {
@@ -60,6 +58,8 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
     let effects = Effects::system();
     let authorizer = args.acl.open(acl_url, args.work.acl_connections(), effects.clone()).await?;
     let acl_health = authorizer.health();
+    let client =
+        args.callback_client.open(policy, args.work.callback_timeout, signer, effects.clone()).await?;
 
     let engines = match engine_location {
         EngineLocation::Folder(tuning) => open_folder(&args.data_dir, tuning, &effects).await?,
@@ -76,9 +76,6 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
         authorizer: Arc::new(authorizer),
         effects,
     };
-    let resolver = Arc::new(SystemResolver::new(MAX_DNS_LOOKUPS));
-    let connections = args.work.callbacks_per_host.get();
-    let client = CallbackClient::new(policy, resolver, args.work.callback_timeout, connections)?;
     let ops_state = OpsServer::new(engines.queue(), engines.store(), metrics).with_acl(acl_health);
     let worker = Worker::start(&worker_settings, parts, client);
 
@@ -125,9 +122,6 @@ pub(crate) enum UpCommandError {
         "the edge component cannot be loaded: build it with `cargo xtask edge`, or name another with --edge-component"
     )]
     Load(#[from] ComponentLoadError),
-    /// TLS cannot be set up.
-    #[error(transparent)]
-    Client(#[from] CallbackClientError),
     /// Metrics cannot be set up.
     #[error(transparent)]
     Metrics(#[from] MetricsError),

@@ -7,10 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chargegate_storage::Effects;
-use chargegate_worker::{
-    AclUrl, CallbackClient, CallbackClientError, MetricsError, OpsServer, SystemResolver, Worker,
-    WorkerDependencies, install_metrics,
-};
+use chargegate_worker::{AclUrl, MetricsError, OpsServer, Worker, WorkerDependencies, install_metrics};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -18,12 +15,11 @@ use crate::engines::{EngineOpenError, Engines, StoreTuning, queue_connector, sto
 use crate::running::RunningWorker;
 use crate::serve::{ListenError, listen};
 use crate::settings::{
-    AclClientArgs, CallbackDestinationArgs, DatabaseArgs, OpsArgs, QueueArgs, SettingError, WorkerTuningArgs,
+    AclClientArgs, CallbackClientArgs, CallbackDestinationArgs, DatabaseArgs, OpsArgs, QueueArgs,
+    SettingError, WorkerTuningArgs,
 };
 use crate::{log, output};
 
-/// Limit of concurrent DNS lookups.
-pub(crate) const MAX_DNS_LOOKUPS: usize = 64;
 /// Interval in which a database on a server commits decisions, and delivery attempts, under load.
 pub(crate) const COMMIT_PACE: Duration = Duration::from_millis(20);
 
@@ -46,6 +42,8 @@ pub(crate) struct WorkerArgs {
     work: WorkerTuningArgs,
     #[command(flatten)]
     destinations: CallbackDestinationArgs,
+    #[command(flatten)]
+    callback_client: CallbackClientArgs,
     #[command(flatten)]
     ops: OpsArgs,
     #[command(flatten)]
@@ -73,9 +71,9 @@ pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(),
     let effects = Effects::system();
     let authorizer = args.acl.open(acl_url, args.work.acl_connections(), effects.clone()).await?;
     let acl_health = authorizer.health();
-    let resolver = Arc::new(SystemResolver::new(MAX_DNS_LOOKUPS));
-    let connections = args.work.callbacks_per_host.get();
-    let client = CallbackClient::new(policy, resolver, args.work.callback_timeout, connections)?;
+    let signer = args.callback_client.signer().await?;
+    let client =
+        args.callback_client.open(policy, args.work.callback_timeout, signer, effects.clone()).await?;
 
     let engines = Engines::open_remote(queue, store, tuning, &effects).await?;
     let parts = WorkerDependencies {
@@ -116,9 +114,6 @@ pub(crate) enum WorkerCommandError {
     /// An engine cannot be used.
     #[error(transparent)]
     Engines(#[from] EngineOpenError),
-    /// TLS cannot be set up.
-    #[error(transparent)]
-    Client(#[from] CallbackClientError),
     /// Metrics cannot be set up.
     #[error(transparent)]
     Metrics(#[from] MetricsError),

@@ -9,7 +9,7 @@ mod files;
 mod health;
 mod http;
 mod profile;
-mod retry_after;
+mod resolver;
 mod tls;
 mod url;
 
@@ -21,10 +21,13 @@ use chargegate_core::{DecisionReason, DecisionStatus, DriverToken, StationId, Tr
 pub use self::check::{AclCheckReport, AclCheckResponse};
 pub use self::credential::AclCredential;
 pub use self::files::{AclFile, AclFileError, AclFileFault};
+pub(crate) use self::files::{FileStamp, read_bounded};
 pub use self::health::AclHealth;
 pub use self::http::{AclClientError, AclClientSettings, HttpAuthorizer};
 pub use self::profile::{AclProfile, AclProfileError};
+pub use self::resolver::{HostResolver, SystemResolver};
 pub use self::tls::{AclClientIdentity, AclTlsFiles};
+pub(crate) use self::tls::{load_authorities, load_identity};
 pub use self::url::{AclUrl, AclUrlError};
 
 /// One request to the authorization service.

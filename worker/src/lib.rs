@@ -5,10 +5,14 @@ mod acl_gate;
 mod authorizer;
 mod callback;
 #[cfg(test)]
+mod certificates;
+mod exhaustion;
+#[cfg(test)]
 mod fake_authorizer;
 mod metric;
 mod ops;
 mod pipeline;
+mod retry_after;
 mod retry_until_done;
 mod share_renewal;
 mod worker;
@@ -16,9 +20,13 @@ mod worker;
 pub use authorizer::{
     AclCallError, AclCheckReport, AclCheckResponse, AclClientError, AclClientIdentity, AclClientSettings,
     AclCredential, AclFile, AclFileError, AclFileFault, AclHealth, AclProfile, AclProfileError, AclTlsFiles,
-    AclUrl, AclUrlError, AuthorizationRequest, Authorizer, HttpAuthorizer,
+    AclUrl, AclUrlError, AuthorizationRequest, Authorizer, HostResolver, HttpAuthorizer, SystemResolver,
 };
-pub use callback::{CallbackClient, CallbackClientError, DeliverySettings, HostResolver, SystemResolver};
+pub use callback::{
+    CallbackClient, CallbackKeyError, CallbackKeyFileError, CallbackKeys, CallbackProxy, CallbackProxyError,
+    CallbackSigner, CallbackTls, CallbackTlsError, CallbackTlsFiles, DeliverySettings, DnsResolver,
+    DnsResolverError, LookupError, ReceiverResolver,
+};
 pub use ops::{MetricsError, OpsServer, install_metrics};
 pub use pipeline::{PipelineSettings, WorkerDependencies};
 pub use worker::{Worker, WorkerSettings};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chargegate_core::{Decision, NextAttempt, TimestampCheck};
+use chargegate_core::{Decision, GiveUpReason, NextAttempt, TimestampCheck};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::authorizer::AclCallError;
@@ -14,6 +14,7 @@ pub(crate) const ACL_SHARE: &str = "chargegate_acl_share";
 pub(crate) const ACL_FLEET_LIMIT: &str = "chargegate_acl_fleet_limit";
 pub(crate) const CALLBACKS_PENDING: &str = "chargegate_callbacks_pending";
 pub(crate) const CALLBACKS_UNDER_WAY: &str = "chargegate_callbacks_under_way";
+pub(crate) const RECEIVERS_UNAVAILABLE: &str = "chargegate_callback_receivers_unavailable";
 pub(crate) const DEAD_LETTERS: &str = "chargegate_callbacks_dead";
 pub(crate) const QUEUE_LIMIT: &str = "chargegate_queue_limit";
 pub(crate) const QUEUE_WAITING: &str = "chargegate_queue_waiting";
@@ -25,6 +26,7 @@ const ACL_RETRIES: &str = "chargegate_acl_retries_total";
 const CALLBACKS_DEAD: &str = "chargegate_callbacks_dead_total";
 const CALLBACKS_DELIVERED: &str = "chargegate_callbacks_delivered_total";
 const CALLBACK_ATTEMPTS: &str = "chargegate_callback_attempts_total";
+const CALLBACKS_POSTPONED: &str = "chargegate_callbacks_postponed_total";
 const CALLBACK_SECONDS: &str = "chargegate_callback_seconds";
 const CLOCK_SKEW: &str = "chargegate_clock_skew_total";
 const DECISIONS: &str = "chargegate_decisions_total";
@@ -62,16 +64,27 @@ pub(crate) fn describe() {
     describe_counter!(CALLBACKS_DELIVERED, "Callbacks that arrived");
     describe_counter!(CALLBACKS_DEAD, "Callbacks given up, by reason");
     describe_gauge!(CALLBACKS_UNDER_WAY, "Attempts to deliver a callback in flight");
+    describe_counter!(CALLBACKS_POSTPONED, "Callbacks put off without an attempt");
+    describe_gauge!(RECEIVERS_UNAVAILABLE, "Hosts and addresses that are called only by probes");
     describe_histogram!(CALLBACK_SECONDS, "Time of an attempt to deliver a callback");
     describe_gauge!(QUEUE_WAITING, "Messages in the queue");
     describe_gauge!(QUEUE_LIMIT, "Messages the queue may hold");
     describe_gauge!(CALLBACKS_PENDING, "Callbacks neither delivered nor given up");
     describe_gauge!(DEAD_LETTERS, "Dead letters kept");
-    for name in [DECISIONS_LATE, DUPLICATES, REDELIVERED, ACL_RETRIES, CALLBACKS_DELIVERED] {
+    for name in
+        [DECISIONS_LATE, DUPLICATES, REDELIVERED, ACL_RETRIES, CALLBACKS_DELIVERED, CALLBACKS_POSTPONED]
+    {
         counter!(name).absolute(0);
     }
-    for name in [ACL_IN_FLIGHT, ACL_PRESUMED, ACL_SHARE, ACL_FLEET_LIMIT, CALLBACKS_UNDER_WAY, WINDOW_IN_USE]
-    {
+    for name in [
+        ACL_IN_FLIGHT,
+        ACL_PRESUMED,
+        ACL_SHARE,
+        ACL_FLEET_LIMIT,
+        CALLBACKS_UNDER_WAY,
+        RECEIVERS_UNAVAILABLE,
+        WINDOW_IN_USE,
+    ] {
         gauge!(name).set(0.0);
     }
 }
@@ -130,14 +143,20 @@ pub(crate) fn acl_retry() {
     counter!(ACL_RETRIES).increment(1);
 }
 
+pub(crate) fn callback_dead(reason: GiveUpReason) {
+    counter!(CALLBACKS_DEAD, "reason" => reason.as_str()).increment(1);
+}
+
+pub(crate) fn callback_postponed() {
+    counter!(CALLBACKS_POSTPONED).increment(1);
+}
+
 pub(crate) fn attempt(result: AttemptResult, next: NextAttempt, took: Duration) {
     counter!(CALLBACK_ATTEMPTS, "result" => result.as_str()).increment(1);
     histogram!(CALLBACK_SECONDS).record(took);
     match next {
         NextAttempt::Delivered => counter!(CALLBACKS_DELIVERED).increment(1),
-        NextAttempt::GiveUp(reason) => {
-            counter!(CALLBACKS_DEAD, "reason" => reason.as_str()).increment(1);
-        }
+        NextAttempt::GiveUp(reason) => callback_dead(reason),
         NextAttempt::Retry { .. } => {}
     }
 }

@@ -47,6 +47,9 @@ pub(crate) struct WorkerTuningArgs {
     /// Maximum number of callbacks in flight to one host
     #[arg(long, env = "CHARGEGATE_CALLBACKS_PER_HOST", value_name = "CALLBACKS", default_value = "64", value_parser = count::<NonZeroUsize>)]
     pub(crate) callbacks_per_host: NonZeroUsize,
+    /// Maximum number of callbacks that wait for one host; beyond it new ones become dead letters
+    #[arg(long, env = "CHARGEGATE_CALLBACKS_PENDING_PER_HOST", value_name = "CALLBACKS", default_value = "100000", value_parser = count::<NonZeroU32>)]
+    callbacks_pending_per_host: NonZeroU32,
     /// Time that finished requests are kept, and repeats of them recognised
     #[arg(long, env = "CHARGEGATE_RETENTION", value_name = "TIME", default_value = "72h", value_parser = duration::parse_positive)]
     pub(crate) retention: Duration,
@@ -70,6 +73,7 @@ impl WorkerTuningArgs {
             delivery: DeliverySettings {
                 concurrency: self.callbacks.get(),
                 per_host: self.callbacks_per_host.get(),
+                pending_per_host: self.callbacks_pending_per_host.get(),
                 report_interval: pace,
                 ..DeliverySettings::default()
             },

@@ -13,8 +13,8 @@ use crate::engines::{
 };
 use crate::log;
 use crate::settings::{
-    AclClientArgs, CallbackDestinationArgs, DatabaseArgs, EdgeHostArgs, OpsArgs, QueueArgs, QueueLimitArgs,
-    SettingError, WorkerTuningArgs, count,
+    AclClientArgs, CallbackClientArgs, CallbackDestinationArgs, DatabaseArgs, EdgeHostArgs, OpsArgs,
+    QueueArgs, QueueLimitArgs, SettingError, WorkerTuningArgs, count,
 };
 
 /// Networks that `--demo` may call back besides public addresses.
@@ -34,7 +34,7 @@ pub(crate) struct UpArgs {
         long,
         env = "CHARGEGATE_EXTERNAL_EDGE",
         value_name = "URL",
-        conflicts_with_all = ["listen", "edge_component", "enqueue_timeout"]
+        conflicts_with_all = ["listen", "edge_component", "enqueue_timeout", "jwks"]
     )]
     pub(super) external_edge: Option<ExternalEdgeUrl>,
     #[command(flatten)]
@@ -72,6 +72,8 @@ pub(crate) struct UpArgs {
     pub(super) work: WorkerTuningArgs,
     #[command(flatten)]
     destinations: CallbackDestinationArgs,
+    #[command(flatten)]
+    pub(super) callback_client: CallbackClientArgs,
     #[command(flatten)]
     pub(crate) log: log::LogArgs,
 }

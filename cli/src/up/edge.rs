@@ -38,11 +38,12 @@ impl PreparedEdge {
     pub(super) async fn prepare(
         args: &UpArgs,
         destinations: &CallbackDestinationArgs,
+        public_keys: Option<String>,
     ) -> Result<Self, UpCommandError> {
         if let Some(url) = &args.external_edge {
             return Ok(Self::External(url.clone()));
         }
-        let mut settings = args.edge.host(destinations, &args.data_dir).await?;
+        let mut settings = args.edge.host(destinations, public_keys, &args.data_dir).await?;
         settings.limits.drain_timeout = settings.limits.drain_timeout.min(args.ops.grace);
         let listener = listen(args.edge.listen, "--listen or CHARGEGATE_LISTEN").await?;
         Ok(Self::Local(Box::new(settings), listener))

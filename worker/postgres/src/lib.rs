@@ -14,6 +14,7 @@ mod failure;
 mod fleet;
 mod inspect;
 mod open;
+mod receivers;
 mod record;
 mod report;
 mod retention;

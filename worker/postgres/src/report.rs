@@ -2,13 +2,12 @@
 
 use std::num::NonZeroU32;
 
-use chargegate_core::RequestId;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::failure::PostgresFailure;
 use super::rows::{duration, millis, uuid};
-use chargegate_storage::store::{AfterAttempt, AttemptReport};
+use chargegate_storage::store::{AfterAttempt, AttemptReport, ReleasedCallback};
 
 /// Ends callbacks: moves rows from the hot table into the history.
 const CLOSE: &str = "WITH closed AS ( \
@@ -23,7 +22,7 @@ const CLOSE: &str = "WITH closed AS ( \
 
 /// Schedules the next attempts.
 const RETRY: &str = "WITH retried AS ( \
-        UPDATE callback SET due_at = (SELECT clock()) + report.delay, leased = false \
+        UPDATE callback SET due_at = (SELECT clock()) + report.delay, retried_at = (SELECT clock()), leased = false \
         FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::bigint[], $5::text[], $6::smallint[], $7::bigint[]) \
         AS report (request_id, attempt, started_at, took_ms, result, http_status, delay) \
         WHERE callback.request_id = report.request_id AND callback.attempt = report.attempt AND callback.leased \
@@ -136,17 +135,19 @@ async fn retry(
 /// Releases callbacks that were not attempted.
 pub(super) async fn release(
     connection: &mut PgConnection,
-    jobs: &[(RequestId, NonZeroU32)],
+    released: &[ReleasedCallback],
 ) -> Result<(), PostgresFailure> {
-    let mut jobs = jobs.to_vec();
-    jobs.sort_unstable();
+    let mut released = released.to_vec();
+    released.sort_unstable_by_key(|released| released.request_id);
     sqlx::query(
-        "UPDATE callback SET due_at = (SELECT clock()), leased = false, attempt = callback.attempt - 1 \
-         FROM unnest($1::uuid[], $2::integer[]) AS released (request_id, attempt) \
+        "UPDATE callback SET due_at = (SELECT clock()) + released.delay, leased = false, \
+         attempt = callback.attempt - 1 \
+         FROM unnest($1::uuid[], $2::integer[], $3::bigint[]) AS released (request_id, attempt, delay) \
          WHERE callback.request_id = released.request_id AND callback.attempt = released.attempt AND callback.leased",
     )
-    .bind(jobs.iter().map(|(id, _)| uuid(id)).collect::<Vec<_>>())
-    .bind(jobs.iter().map(|(_, attempt)| number(*attempt)).collect::<Vec<_>>())
+    .bind(released.iter().map(|released| uuid(&released.request_id)).collect::<Vec<_>>())
+    .bind(released.iter().map(|released| number(released.attempt)).collect::<Vec<_>>())
+    .bind(released.iter().map(|released| duration(released.after)).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())

@@ -1,11 +1,9 @@
 //! Implementation of the store interface.
 
 use std::collections::HashSet;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::RequestId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -13,11 +11,12 @@ use super::failure::{FailureClass, PostgresFailure};
 use super::record::{self, RecordContext};
 use super::rows::{count, uuid};
 use super::sessions::until;
-use super::{PostgresStore, claim, report};
+use super::{PostgresStore, claim, receivers, report};
 use chargegate_storage::StoreError;
 use chargegate_storage::metric;
 use chargegate_storage::store::{
-    AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, RecordVerdict, Store,
+    AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, RecordVerdict, ReleasedCallback,
+    Store, UnavailableReceiver,
 };
 
 #[async_trait]
@@ -41,10 +40,35 @@ impl Store for PostgresStore {
         session.finish(result)
     }
 
-    async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), StoreError> {
+    async fn release(&self, released: &[ReleasedCallback]) -> Result<(), StoreError> {
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
-        let result = until(ends, report::release(session.connection(), &jobs)).await;
+        let result = until(ends, report::release(session.connection(), released)).await;
+        session.finish(result)
+    }
+
+    async fn wake(&self, hosts: &[Box<str>]) -> Result<(), StoreError> {
+        let mut session = self.shared.sessions.begin().await?;
+        let ends = session.ends();
+        let result = until(ends, receivers::wake(session.connection(), hosts)).await;
+        session.finish(result)
+    }
+
+    async fn backlogged_hosts(&self, hosts: &[Box<str>], limit: u32) -> Result<Vec<Box<str>>, StoreError> {
+        let mut session = self.shared.sessions.begin().await?;
+        let ends = session.ends();
+        let result = until(ends, receivers::backlogged(session.connection(), hosts, limit)).await;
+        session.finish(result)
+    }
+
+    async fn sync_receivers(
+        &self,
+        unavailable: &[UnavailableReceiver],
+        available: &[String],
+    ) -> Result<Vec<UnavailableReceiver>, StoreError> {
+        let mut session = self.shared.sessions.begin().await?;
+        let ends = session.ends();
+        let result = until(ends, receivers::sync(session.connection(), unavailable, available)).await;
         session.finish(result)
     }
 

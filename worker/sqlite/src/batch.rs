@@ -6,6 +6,7 @@ use super::claim::Claim;
 use super::messages::{Acknowledge, Enqueue, Lease, Release};
 use super::operation::{Failure, Operation, Reply, Transaction};
 use super::purge::Purge;
+use super::receivers::{SyncReceivers, WakeCallbacks};
 use super::record::Record;
 use super::report::{ReleaseCallbacks, Report};
 
@@ -115,6 +116,8 @@ operations! {
     purge: Purge,
     report: Report,
     release_callbacks: ReleaseCallbacks,
+    wake: WakeCallbacks,
+    sync_receivers: SyncReceivers,
     claim: Claim,
     release: Release,
     record: Record,

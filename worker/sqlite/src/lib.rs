@@ -16,6 +16,7 @@ mod open_error;
 mod operation;
 mod purge;
 mod queue;
+mod receivers;
 mod record;
 mod report;
 mod rows;

@@ -166,7 +166,7 @@ async fn repeat(
         .await?;
     let restarted = sqlx::query(
         "UPDATE callback SET state = 'pending', due_at = ?2, leased = 0, round_first = attempt + 1, \
-         round_started_at = ?2, finished_at = NULL, give_up = NULL \
+         round_started_at = ?2, finished_at = NULL, give_up = NULL, retried_at = NULL \
          WHERE request_id = ?1 AND state <> 'pending' AND finished_at < ?3",
     )
     .bind(id.as_bytes().as_slice())
@@ -175,7 +175,18 @@ async fn repeat(
     .execute(&mut *transaction.connection)
     .await?
     .rows_affected();
-    Ok(RecordVerdict::Duplicate { resent: restarted > 0 })
+    // The client may have repaired its receiver: a callback that waits for its next attempt is due.
+    let woken = sqlx::query(
+        "UPDATE callback SET due_at = ?2 WHERE request_id = ?1 AND state = 'pending' AND leased = 0 AND due_at > ?2 \
+         AND retried_at < ?3",
+    )
+    .bind(id.as_bytes().as_slice())
+    .bind(millis(transaction.now))
+    .bind(millis(transaction.now.minus(CALLBACK_RESEND_INTERVAL)))
+    .execute(&mut *transaction.connection)
+    .await?
+    .rows_affected();
+    Ok(RecordVerdict::Duplicate { resent: restarted + woken > 0 })
 }
 
 async fn insert_poison(

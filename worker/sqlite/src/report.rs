@@ -1,14 +1,13 @@
 //! Recording of attempts, fenced: only the lease of a callback's newest attempt may report.
 
 use std::collections::HashSet;
-use std::num::NonZeroU32;
 
 use chargegate_core::{RequestId, UnixMillis};
 use serde_json::{Value, json};
 
 use super::keys::{millis, request_id};
 use super::operation::{Failure, Operation, Transaction};
-use chargegate_storage::store::{AfterAttempt, AttemptReport};
+use chargegate_storage::store::{AfterAttempt, AttemptReport, ReleasedCallback};
 
 /// Records the results of attempts.
 pub(super) struct Report {
@@ -38,7 +37,7 @@ async fn update(
     let rows: Vec<Value> = reports.iter().map(|report| next_state(report, transaction.now)).collect();
     let rows = sqlx::query(
         "UPDATE callback SET state = new.state, due_at = coalesce(new.due_at, callback.due_at), leased = 0, \
-         finished_at = new.finished_at, give_up = new.give_up \
+         finished_at = new.finished_at, give_up = new.give_up, retried_at = ?2 \
          FROM (SELECT unhex(value ->> 0, '-') AS request_id, value ->> 1 AS attempt, value ->> 2 AS state, \
          value ->> 3 AS due_at, value ->> 4 AS finished_at, value ->> 5 AS give_up FROM json_each(?1)) AS new \
          WHERE callback.request_id = new.request_id AND callback.attempt = new.attempt \
@@ -46,6 +45,7 @@ async fn update(
          RETURNING request_id",
     )
     .bind(Value::Array(rows).to_string())
+    .bind(millis(transaction.now))
     .fetch_all(&mut *transaction.connection)
     .await?;
     rows.iter().map(|row| request_id(row).map_err(Failure::from)).collect()
@@ -95,24 +95,27 @@ fn log_entry(report: &AttemptReport) -> Value {
 
 /// Releases the leases of callbacks that were not attempted.
 pub(super) struct ReleaseCallbacks {
-    pub(super) jobs: Vec<(RequestId, NonZeroU32)>,
+    pub(super) released: Vec<ReleasedCallback>,
 }
 
 impl Operation for ReleaseCallbacks {
     type Answer = ();
 
     async fn apply(operations: &[Self], transaction: &mut Transaction<'_>) -> Result<Vec<()>, Failure> {
-        let jobs = operations.iter().flat_map(|operation| &operation.jobs);
-        let rows: Vec<Value> = jobs.map(|(id, attempt)| json!([id.to_string(), attempt.get()])).collect();
+        let row = |released: &ReleasedCallback| {
+            let due_at = millis(transaction.now.plus(released.after));
+            json!([released.request_id.to_string(), released.attempt.get(), due_at])
+        };
+        let released = operations.iter().flat_map(|operation| &operation.released);
+        let rows: Vec<Value> = released.map(row).collect();
         sqlx::query(
-            "UPDATE callback SET due_at = ?2, leased = 0, attempt = callback.attempt - 1 \
-             FROM (SELECT unhex(value ->> 0, '-') AS request_id, value ->> 1 AS attempt FROM json_each(?1)) \
-             AS held \
+            "UPDATE callback SET due_at = held.due_at, leased = 0, attempt = callback.attempt - 1 \
+             FROM (SELECT unhex(value ->> 0, '-') AS request_id, value ->> 1 AS attempt, value ->> 2 AS due_at \
+             FROM json_each(?1)) AS held \
              WHERE callback.request_id = held.request_id AND callback.attempt = held.attempt \
              AND callback.leased = 1 AND callback.state = 'pending'",
         )
         .bind(Value::Array(rows).to_string())
-        .bind(millis(transaction.now))
         .execute(&mut *transaction.connection)
         .await?;
         Ok(vec![(); operations.len()])

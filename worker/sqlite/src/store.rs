@@ -1,21 +1,21 @@
 //! Implementation of the store.
 
 use std::error::Error;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chargegate_core::RequestId;
 
 use super::claim::Claim;
 use super::keys::count;
 use super::purge::Purge;
+use super::receivers::{self, SyncReceivers, WakeCallbacks};
 use super::record::Record;
 use super::report::{ReleaseCallbacks, Report};
 use super::{SqliteEngine, claim};
 use chargegate_storage::StoreError;
 use chargegate_storage::store::{
-    AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, RecordVerdict, Store,
+    AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, RecordVerdict, ReleasedCallback,
+    Store, UnavailableReceiver,
 };
 
 #[async_trait]
@@ -41,8 +41,25 @@ impl Store for SqliteEngine {
         claim::load_jobs(readers, claimed).await.map_err(read_failure)
     }
 
-    async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), StoreError> {
-        Ok(self.write(ReleaseCallbacks { jobs }).await?)
+    async fn release(&self, released: &[ReleasedCallback]) -> Result<(), StoreError> {
+        Ok(self.write(ReleaseCallbacks { released: released.to_vec() }).await?)
+    }
+
+    async fn wake(&self, hosts: &[Box<str>]) -> Result<(), StoreError> {
+        Ok(self.write(WakeCallbacks { hosts: hosts.to_vec() }).await?)
+    }
+
+    async fn backlogged_hosts(&self, hosts: &[Box<str>], limit: u32) -> Result<Vec<Box<str>>, StoreError> {
+        receivers::backlogged(&self.shared.readers, hosts, limit).await.map_err(read_failure)
+    }
+
+    async fn sync_receivers(
+        &self,
+        unavailable: &[UnavailableReceiver],
+        available: &[String],
+    ) -> Result<Vec<UnavailableReceiver>, StoreError> {
+        let sync = SyncReceivers { unavailable: unavailable.to_vec(), available: available.to_vec() };
+        Ok(self.write(sync).await?)
     }
 
     async fn report(&self, reports: &[AttemptReport]) -> Result<(), StoreError> {

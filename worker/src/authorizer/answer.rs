@@ -10,7 +10,8 @@ use reqwest::Response;
 
 use super::check::CallRecord;
 use super::profile::{AclProfile, AnswerMeaning, ResponseView};
-use super::{AclCallError, failure, retry_after};
+use super::{AclCallError, failure};
+use crate::retry_after;
 
 /// Most bytes of a response; a regular one has about 30.
 const MAX_RESPONSE_BYTES: usize = 16 * 1024;
@@ -27,7 +28,8 @@ pub(super) async fn read(
     let status = response.status().as_u16();
     let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = media_type.unwrap_or_default().to_owned();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| retry_after::wait(value, now));
+    let retry_after =
+        response.headers().get(RETRY_AFTER).and_then(|value| retry_after::parse(value.as_bytes(), now));
     if let Some(record) = record.as_deref_mut() {
         record.responded(status, &media_type);
     }

@@ -17,7 +17,7 @@ use tower::{Layer, Service};
 use tracing::warn;
 
 use super::failure;
-use crate::callback::HostResolver;
+use super::resolver::HostResolver;
 
 /// Longest time for look-up, connection and TLS handshake together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

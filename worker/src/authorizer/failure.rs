@@ -4,9 +4,7 @@ use std::error::Error;
 use std::io;
 
 use super::AclCallError;
-
-/// `EMFILE` and `ENFILE` of Unix, `WSAEMFILE` of Windows: no more descriptors in the process or on the machine.
-const NO_DESCRIPTORS: [i32; 3] = [24, 23, 10_024];
+use crate::exhaustion::is_exhaustion;
 
 /// Returns the kind of a failed exchange.
 pub(super) fn classify(error: &reqwest::Error) -> AclCallError {
@@ -32,12 +30,6 @@ pub(super) fn tls_reason(error: &(dyn Error + 'static)) -> Option<String> {
 /// Returns the text of the innermost cause, without the URL that the outermost names.
 pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
     causes(error).last().map(ToString::to_string).unwrap_or_default()
-}
-
-/// Returns whether this process ran out of descriptors or local ports.
-fn is_exhaustion(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code))
 }
 
 fn is_closed(cause: &(dyn Error + 'static)) -> bool {
@@ -73,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_exhaustion_of_this_process_is_told_apart() {
+    fn only_exhaustion_of_this_process_is_distinguished() {
         let check = |code: i32, expected| {
             let error = io::Error::from_raw_os_error(code);
             assert_eq!(is_exhaustion(&error), expected, "{error}");
@@ -98,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_connection_is_told_from_other_failures() {
+    fn a_closed_connection_is_distinguished_from_other_failures() {
         assert!(is_closed(&io::Error::from(io::ErrorKind::ConnectionReset)));
         assert!(is_closed(&io::Error::from(io::ErrorKind::BrokenPipe)));
         assert!(!is_closed(&io::Error::from(io::ErrorKind::ConnectionRefused)));

@@ -84,21 +84,33 @@ impl AclFileFault {
 
 /// State of a file, by which a replaced one is noticed without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileStamp {
+pub(crate) struct FileStamp {
     modified: Option<SystemTime>,
     length: u64,
+    /// Permission bits, on Unix.
+    mode: u32,
 }
 
 impl FileStamp {
     /// Reads the state of a file; `None` if it cannot be accessed.
-    pub(super) async fn read(path: &Path) -> Option<Self> {
+    pub(crate) async fn read(path: &Path) -> Option<Self> {
         let metadata = tokio::fs::metadata(path).await.ok()?;
-        Some(Self { modified: metadata.modified().ok(), length: metadata.len() })
+        Some(Self { modified: metadata.modified().ok(), length: metadata.len(), mode: mode(&metadata) })
     }
 }
 
+#[cfg(unix)]
+fn mode(metadata: &std::fs::Metadata) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions())
+}
+
+#[cfg(not(unix))]
+fn mode(_: &std::fs::Metadata) -> u32 {
+    0
+}
+
 /// Reads a file of at most `max` bytes.
-pub(super) async fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>, AclFileFault> {
+pub(crate) async fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>, AclFileFault> {
     let mut bytes = Vec::new();
     let file = tokio::fs::File::open(path).await.map_err(AclFileFault::Unreadable)?;
     let limit = max.saturating_add(1);

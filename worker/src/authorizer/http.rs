@@ -19,10 +19,10 @@ use super::failure;
 use super::files::AclFileError;
 use super::health::AclHealth;
 use super::profile::{AclProfile, RequestValues};
+use super::resolver::HostResolver;
 use super::tls::{AclTlsFiles, TlsSource};
 use super::url::AclUrl;
 use super::{AclCallError, AuthorizationRequest, Authorizer};
-use crate::callback::HostResolver;
 
 /// Shortest time between two looks at the files.
 const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(1);

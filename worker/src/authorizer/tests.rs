@@ -5,6 +5,7 @@ mod credential;
 mod kept;
 mod load;
 mod ocpi;
+mod system_resolver;
 mod tls;
 
 use std::io;
@@ -18,11 +19,11 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use super::resolver::HostResolver;
 use super::{
     AclCallError, AclClientSettings, AclProfile, AclTlsFiles, AuthorizationRequest, Authorizer,
     HttpAuthorizer,
 };
-use crate::callback::HostResolver;
 use chargegate_storage::testing::{HostileServer, STATION, TOKEN, effects, read_request};
 
 /// Timeout of operations that must not time out.

@@ -112,7 +112,7 @@ impl TlsSource {
     async fn load(&self) -> Result<ClientConfig, AclClientError> {
         let roots = match &self.files.ca {
             None => Arc::clone(&self.machine_roots),
-            Some(path) => Arc::new(load_authorities(path).await?),
+            Some(path) => Arc::new(load_authorities(path, RootCertStore::empty()).await?),
         };
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
@@ -128,9 +128,15 @@ impl TlsSource {
     }
 }
 
-async fn load_authorities(path: &Path) -> Result<RootCertStore, AclFileError> {
+/// Adds the authorities of a file.
+///
+/// # Errors
+/// The file is unusable.
+pub(crate) async fn load_authorities(
+    path: &Path,
+    mut roots: RootCertStore,
+) -> Result<RootCertStore, AclFileError> {
     let fault = |fault: AclFileFault| fault.of(AclFile::Ca, path);
-    let mut roots = RootCertStore::empty();
     for certificate in load_certificates(path).await.map_err(fault)? {
         roots
             .add(certificate)
@@ -139,7 +145,11 @@ async fn load_authorities(path: &Path) -> Result<RootCertStore, AclFileError> {
     Ok(roots)
 }
 
-async fn load_identity(
+/// Reads the certificate and the key of a client.
+///
+/// # Errors
+/// A file is unusable, or the files do not belong together.
+pub(crate) async fn load_identity(
     client: &AclClientIdentity,
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, AclFileError> {

@@ -1,49 +1,47 @@
 //! One attempt to post a decision.
 
-use std::error::Error;
+use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use chargegate_core::{
-    CallbackScheme, CallbackUrl, DestinationPolicy, ForbiddenDestination, Traceparent, callback_body,
-    parse_retry_after,
+    CallbackHost, CallbackScheme, CallbackUrl, DestinationPolicy, ForbiddenDestination, ReceiverResponse,
+    Traceparent, callback_body,
 };
-use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
-use http::{Method, Request, Uri};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use chargegate_storage::Effects;
+use chargegate_storage::store::{AttemptResult, CallbackJob, LookupFailure};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tower::BoxError;
-use tower::timeout::Timeout;
-use tower::util::BoxCloneSyncService;
+use tokio_rustls::TlsConnector;
 
-use super::connector::{ConnectError, GuardedConnector, HostResolver};
-use chargegate_storage::store::{AttemptResult, CallbackJob};
+use super::connector::{ConnectError, ReceiverConnection, ReceiverConnector};
+use super::exchange::{ExchangeError, ResponseHead, UnreadBody, exchange};
+use super::idle::{IdleConnections, ReceiverAuthority};
+use super::proxy::{CallbackProxy, ProxyFailure};
+use super::receivers::{HostPermit, Refusal};
+use super::resolver::{LookupError, ReceiverResolver};
+use super::signer::CallbackSigner;
+use super::tls::CallbackTls;
 
-/// Most bytes read of a response body, so that the connection can be reused; a longer body closes the connection. Only
-/// the status of a response counts.
-const MAX_RESPONSE_BODY: usize = 16 * 1024;
+/// Most connections on which the rest of a response body is read so that they can be reused.
+const MAX_DRAINS: usize = 128;
+/// Wait before a callback whose attempt could not begin, for a reason other than its receiver.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
 
-/// Connector to receivers with a time limit on look-up, connection and TLS handshake together.
-type ReceiverConnector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
-
-/// HTTP client for callbacks: no proxy, no redirects, no forbidden destination, one deadline over the whole exchange.
+/// HTTP client for callbacks: no redirects, no forbidden destination, one deadline over connection and exchange.
 #[derive(Clone)]
 pub struct CallbackClient {
-    client: Client<ReceiverConnector, Full<Bytes>>,
+    resolver: Arc<dyn ReceiverResolver>,
+    connector: ReceiverConnector,
     policy: Arc<DestinationPolicy>,
+    idle: Arc<IdleConnections>,
+    signer: Arc<CallbackSigner>,
+    proxy: Option<Arc<CallbackProxy>>,
+    drains: Arc<Semaphore>,
+    effects: Effects,
     deadline: Duration,
 }
-
-/// TLS library without a usable protocol version.
-#[derive(Debug, thiserror::Error)]
-#[error("TLS cannot be set up")]
-pub struct CallbackClientError(#[from] rustls::Error);
 
 /// Result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,13 +49,21 @@ pub(super) struct AttemptResponse {
     pub(super) result: AttemptResult,
     /// The wait that the receiver asked for.
     pub(super) retry_after: Option<Duration>,
+    /// Whether the response asks for credentials of a proxy.
+    pub(super) asks_proxy_credentials: bool,
     /// The rule that forbids a blocked destination.
     pub(super) forbidden: Option<ForbiddenDestination>,
 }
 
+/// An attempt that did not begin, for a reason that is not the callback's; it may begin after this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotAttempted {
+    pub(super) wait: Duration,
+}
+
 impl From<AttemptResult> for AttemptResponse {
     fn from(result: AttemptResult) -> Self {
-        Self { result, retry_after: None, forbidden: None }
+        Self { result, retry_after: None, asks_proxy_credentials: false, forbidden: None }
     }
 }
 
@@ -68,144 +74,298 @@ impl From<ForbiddenDestination> for AttemptResponse {
 }
 
 impl CallbackClient {
-    /// Creates a client that calls only destinations that `policy` permits and spends at most `deadline` on one exchange.
-    /// It keeps up to `connections` idle connections to a host; with fewer than concurrent attempts, connections would be
-    /// reopened constantly.
-    ///
-    /// # Errors
-    /// [`CallbackClientError`].
+    /// Most idle connections by default.
+    pub const IDLE_CONNECTIONS: usize = 256;
+
+    /// Creates a client that calls only destinations that `policy` permits and spends at most `deadline` on one attempt,
+    /// without the look-up of the name. It keeps up to `idle_connections`.
     pub fn new(
         policy: DestinationPolicy,
-        resolver: Arc<dyn HostResolver>,
+        resolver: Arc<dyn ReceiverResolver>,
         deadline: Duration,
-        connections: usize,
-    ) -> Result<Self, CallbackClientError> {
+        idle_connections: usize,
+        tls: &CallbackTls,
+        effects: Effects,
+    ) -> Self {
         let policy = Arc::new(policy);
-        let provider = rustls::crypto::ring::default_provider();
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(provider)?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(GuardedConnector::new(Arc::clone(&policy), resolver));
-        // When another connection becomes free for a request, the pool continues to open the new one in the background,
-        // beyond the deadline of any attempt. Without a limit, a receiver that never completes a handshake would
-        // accumulate them. The attempt times out first, which gives the more precise result.
-        let connect_timeout = deadline.saturating_add(Duration::from_secs(1));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(15))
-            .pool_max_idle_per_host(connections)
-            .build(ReceiverConnector::new(Timeout::new(connector, connect_timeout)));
-        Ok(Self { client, policy, deadline })
+        Self {
+            resolver,
+            connector: ReceiverConnector::new(Arc::clone(&policy), TlsConnector::from(Arc::clone(&tls.0))),
+            policy,
+            idle: Arc::new(IdleConnections::new(idle_connections)),
+            signer: Arc::default(),
+            proxy: None,
+            drains: Arc::new(Semaphore::new(MAX_DRAINS)),
+            effects,
+            deadline,
+        }
     }
 
-    /// Returns the longest duration of an attempt.
+    /// Returns the client with signatures.
+    #[must_use]
+    pub fn with_signer(self, signer: CallbackSigner) -> Self {
+        Self { signer: Arc::new(signer), ..self }
+    }
+
+    /// Returns the client with a proxy, through which all callbacks go.
+    #[must_use]
+    pub fn with_proxy(self, proxy: Option<CallbackProxy>) -> Self {
+        Self { proxy: proxy.map(Arc::new), ..self }
+    }
+
+    /// Returns the longest duration of an attempt, without the look-up of the name.
     #[must_use]
     pub fn deadline(&self) -> Duration {
         self.deadline
     }
 
-    pub(super) async fn post(&self, job: &CallbackJob, traceparent: Option<Traceparent>) -> AttemptResponse {
+    /// Reads changed keys.
+    pub(super) async fn refresh_keys(&self) {
+        self.signer.refresh().await;
+    }
+
+    /// Closes the connections that are idle for too long.
+    pub(super) fn close_expired(&self) {
+        self.idle.close_expired();
+    }
+
+    /// Posts the decision of a job, for which `permit` was acquired, and records the health of its receiver.
+    ///
+    /// # Errors
+    /// [`NotAttempted`].
+    pub(super) async fn post(
+        &self,
+        job: &CallbackJob,
+        traceparent: Option<Traceparent>,
+        permit: &mut HostPermit,
+    ) -> Result<AttemptResponse, NotAttempted> {
         // The message may have been enqueued under other rules, or by an edge with other settings.
         if let Err(forbidden) = self.policy.judge_url(&job.callback_url) {
-            return forbidden.into();
+            return Ok(forbidden.into());
         }
-        let Some(request) = request(job, traceparent) else { return AttemptResult::BadAnswer.into() };
-        let end = Instant::now() + self.deadline;
-        match tokio::time::timeout_at(end, self.client.request(request)).await {
-            Err(_) => AttemptResult::TimedOut.into(),
-            Ok(Err(error)) => classify(&error),
-            Ok(Ok(response)) => {
-                let (head, body) = response.into_parts();
-                drain(body, end).await;
-                AttemptResponse {
-                    retry_after: head
-                        .headers
-                        .get(RETRY_AFTER)
-                        .and_then(|value| parse_retry_after(value.as_bytes())),
-                    ..AttemptResult::Answered(head.status.as_u16()).into()
+        let route = match &self.proxy {
+            Some(proxy) => AttemptRoute::Proxied(proxy),
+            None => match self.resolve(&job.callback_url).await {
+                Ok(addresses) => AttemptRoute::Direct(addresses),
+                Err(LookupError::Busy) => return Err(NotAttempted { wait: BUSY_WAIT }),
+                Err(LookupError::Failed(failure)) => {
+                    permit.record(ReceiverResponse::Missing);
+                    return Ok(AttemptResult::Unresolved(failure).into());
                 }
+            },
+        };
+        permit.acquire_slot().map_err(|_| NotAttempted { wait: Duration::ZERO })?;
+        let attempt = Attempt {
+            client: self,
+            permit,
+            job,
+            route,
+            request: self.request(job, traceparent),
+            end: Instant::now() + self.deadline,
+        };
+        let response = attempt.perform().await?;
+        match response.result {
+            AttemptResult::Answered(200..=299) => permit.record(ReceiverResponse::Accepted),
+            // Both are about this callback: its receiver wants no more of it, or the policy forbids it.
+            AttemptResult::Answered(410) | AttemptResult::Blocked => {}
+            AttemptResult::Answered(_) => permit.record(ReceiverResponse::Refused),
+            _ => permit.record(ReceiverResponse::Missing),
+        }
+        Ok(response)
+    }
+}
+
+impl CallbackClient {
+    /// Returns the addresses of the host of `url`.
+    async fn resolve(&self, url: &CallbackUrl) -> Result<Vec<IpAddr>, LookupError> {
+        let addresses = match url.host() {
+            CallbackHost::Address(address) => vec![address],
+            CallbackHost::Name(name) => self.resolver.resolve(name).await?,
+        };
+        if addresses.is_empty() { Err(LookupError::Failed(LookupFailure::NoAddress)) } else { Ok(addresses) }
+    }
+
+    /// Builds the request of a job.
+    fn request(&self, job: &CallbackJob, traceparent: Option<Traceparent>) -> Vec<u8> {
+        let body = callback_body(&job.station_id, &job.driver_token, job.decision.status);
+        let url = &job.callback_url;
+        let mut request = String::with_capacity(1024 + body.len());
+        // The absolute form is for proxies (RFC 9112 section 3.2.2).
+        let plain_proxy = self.proxy.as_ref().filter(|_| url.scheme() == CallbackScheme::Http);
+        let (prefix, authority) = if plain_proxy.is_some() { ("http://", url.authority()) } else { ("", "") };
+        // Writing to a string does not fail. Names have the form that old servers expect.
+        let _ = write!(
+            request,
+            "POST {prefix}{authority}{} HTTP/1.1\r\n\
+             Host: {}\r\n\
+             Content-Type: application/json\r\n\
+             Content-Length: {}\r\n\
+             Accept: */*\r\n\
+             User-Agent: {}\r\n\
+             Webhook-Id: {}\r\n\
+             Chargegate-Decision-Reason: {}\r\n\
+             Chargegate-Accepted-At: {}\r\n\
+             Chargegate-Decided-At: {}\r\n",
+            url.target(),
+            url.authority(),
+            body.len(),
+            super::USER_AGENT,
+            job.request_id,
+            job.decision.reason.as_str(),
+            job.accepted_at.0,
+            job.decided_at.0,
+        );
+        if let Some(traceparent) = traceparent {
+            let _ = write!(request, "Traceparent: {}\r\n", traceparent.as_str());
+        }
+        if let Some(proxy) = plain_proxy {
+            request.push_str(proxy.authorization());
+            request.push_str("Connection: close\r\n");
+        }
+        let now = self.effects.clock.now();
+        request.push_str(&self.signer.lines(&job.request_id, now, &body));
+        request.push_str("\r\n");
+        request.push_str(&body);
+        request.into_bytes()
+    }
+}
+
+/// The way to a receiver.
+enum AttemptRoute<'a> {
+    /// To one of its addresses.
+    Direct(Vec<IpAddr>),
+    Proxied(&'a CallbackProxy),
+}
+
+/// One attempt, its look-up done.
+struct Attempt<'a> {
+    client: &'a CallbackClient,
+    permit: &'a HostPermit,
+    job: &'a CallbackJob,
+    route: AttemptRoute<'a>,
+    request: Vec<u8>,
+    end: Instant,
+}
+
+impl Attempt<'_> {
+    async fn perform(&self) -> Result<AttemptResponse, NotAttempted> {
+        // A receiver may close a kept connection in the moment in which the next request is sent: then it has not seen
+        // the request, or at least not answered it, and the request is sent once more on a new connection.
+        if let Some(kept) = self.kept_connection()
+            && let Some(response) = self.exchange(kept, true).await
+        {
+            return Ok(response);
+        }
+        let Ok(connected) = tokio::time::timeout_at(self.end, self.connect()).await else {
+            return Ok(AttemptResult::TimedOut.into());
+        };
+        match connected {
+            Ok(connection) => {
+                let response = self.exchange(connection, false).await;
+                let response = response.unwrap_or_else(|| AttemptResult::BadAnswer.into());
+                self.judge_proxy(response)
+            }
+            Err(ConnectError::Blocked(forbidden)) => Ok(ForbiddenDestination::Address(forbidden).into()),
+            Err(ConnectError::Unreachable(_)) => Ok(AttemptResult::Unreachable.into()),
+            Err(ConnectError::Refused(Refusal::Unavailable(wait))) => Err(NotAttempted { wait }),
+            Err(ConnectError::Refused(Refusal::Full)) => Err(NotAttempted { wait: BUSY_WAIT }),
+            Err(ConnectError::Exhausted(error)) => {
+                tracing::debug!(%error, "cannot open a connection for a callback; trying again later");
+                Err(NotAttempted { wait: BUSY_WAIT })
+            }
+            Err(ConnectError::Proxy(failure)) => Err(self.proxy_failed(&failure)),
+        }
+    }
+
+    async fn connect(&self) -> Result<ReceiverConnection, ConnectError> {
+        let (connector, url) = (&self.client.connector, &self.job.callback_url);
+        match &self.route {
+            AttemptRoute::Direct(addresses) => connector.connect(url, addresses, self.permit).await,
+            AttemptRoute::Proxied(proxy) => {
+                connector.connect_through(proxy, url, self.client.effects.clock.now()).await
             }
         }
     }
-}
 
-/// Builds the request of a job. `None` is impossible for a URL of core's grammar, and counts as a failed attempt.
-fn request(job: &CallbackJob, traceparent: Option<Traceparent>) -> Option<Request<Full<Bytes>>> {
-    let body = callback_body(&job.station_id, &job.driver_token, job.decision.status);
-    let mut request = Request::builder()
-        .method(Method::POST)
-        .uri(uri(&job.callback_url)?)
-        .header(CONTENT_TYPE, "application/json")
-        .header(USER_AGENT, concat!("chargegate/", env!("CARGO_PKG_VERSION")))
-        .header("webhook-id", job.request_id.to_string())
-        .header("chargegate-decision-reason", job.decision.reason.as_str())
-        .header("chargegate-accepted-at", job.accepted_at.0.to_string())
-        .header("chargegate-decided-at", job.decided_at.0.to_string());
-    if let Some(traceparent) = traceparent {
-        request = request.header("traceparent", traceparent.as_str());
-    }
-    request.body(Full::new(Bytes::from(body))).ok()
-}
-
-fn uri(url: &CallbackUrl) -> Option<Uri> {
-    let scheme = match url.scheme() {
-        CallbackScheme::Http => "http",
-        CallbackScheme::Https => "https",
-    };
-    let target = url.target().to_string();
-    Uri::builder().scheme(scheme).authority(url.authority()).path_and_query(target).build().ok()
-}
-
-/// Reads and discards a response body, up to the cap and the deadline.
-async fn drain(mut body: Incoming, end: Instant) {
-    let mut remaining = MAX_RESPONSE_BODY;
-    let _ = tokio::time::timeout_at(end, async {
-        while let Some(Ok(frame)) = body.frame().await {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            match remaining.checked_sub(length) {
-                Some(left) => remaining = left,
-                None => break,
+    /// Returns the response, unless it is one of a proxy that does not serve this worker.
+    fn judge_proxy(&self, response: AttemptResponse) -> Result<AttemptResponse, NotAttempted> {
+        let AttemptRoute::Proxied(proxy) = &self.route else { return Ok(response) };
+        let is_plain = self.job.callback_url.scheme() == CallbackScheme::Http;
+        match response.result {
+            AttemptResult::Answered(_) if is_plain && response.asks_proxy_credentials => {
+                Err(self.proxy_failed(&ProxyFailure::Unauthenticated))
             }
+            // A proxy answers by itself for a receiver that does not.
+            AttemptResult::BadAnswer if is_plain => Err(self.proxy_failed(&ProxyFailure::Malformed)),
+            AttemptResult::Answered(_) => {
+                proxy.note_success();
+                Ok(response)
+            }
+            _ => Ok(response),
         }
-    })
-    .await;
-}
-
-fn classify(error: &(dyn Error + 'static)) -> AttemptResponse {
-    let mut cause = Some(error);
-    let mut result = AttemptResult::Unreachable;
-    while let Some(error) = cause {
-        if let Some(connect) = error.downcast_ref::<ConnectError>() {
-            return match connect {
-                // Impossible for a URL of core's grammar, as in `request`.
-                ConnectError::InvalidUrl(_) => AttemptResult::BadAnswer.into(),
-                ConnectError::Unresolved(_) => AttemptResult::Unresolved.into(),
-                ConnectError::Blocked(forbidden) => ForbiddenDestination::Address(*forbidden).into(),
-                ConnectError::Unreachable(_) => AttemptResult::Unreachable.into(),
-            };
-        }
-        if error.is::<hyper::Error>() {
-            result = AttemptResult::BadAnswer;
-        }
-        cause = error.source();
     }
-    result.into()
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn proxy_failed(&self, failure: &ProxyFailure) -> NotAttempted {
+        if let AttemptRoute::Proxied(proxy) = &self.route {
+            proxy.note_failure(failure);
+        }
+        NotAttempted { wait: BUSY_WAIT }
+    }
 
-    #[test]
-    fn every_callback_url_yields_a_request_uri() {
-        for (text, expected) in [
-            ("https://a.example", "https://a.example/"),
-            ("http://a.example?x=1", "http://a.example/?x=1"),
-            ("http://[::1]:81/p;a=b/(c)!*'$&+,~@:%20?q=/?", "http://[::1]:81/p;a=b/(c)!*'$&+,~@:%20?q=/?"),
-        ] {
-            let uri = uri(&text.parse().unwrap()).map(|uri| uri.to_string());
-            assert_eq!(uri.as_deref(), Some(expected));
+    /// Takes an idle connection: through the proxy, or to an address to which the host still resolves.
+    fn kept_connection(&self) -> Option<ReceiverConnection> {
+        let (stream, address) = self.client.idle.take(&ReceiverAuthority::from(&self.job.callback_url))?;
+        let permit = match &self.route {
+            AttemptRoute::Proxied(_) => None,
+            AttemptRoute::Direct(addresses) => {
+                let permit = self.permit.try_address(address, false).ok();
+                Some(permit.filter(|_| addresses.contains(&address))?)
+            }
+        };
+        Some(ReceiverConnection { stream, address, permit })
+    }
+
+    /// Sends the request. Returns `None` if a kept connection turned out to be closed.
+    async fn exchange(&self, connection: ReceiverConnection, is_kept: bool) -> Option<AttemptResponse> {
+        let ReceiverConnection { mut stream, address, mut permit } = connection;
+        let now = self.client.effects.clock.now();
+        let exchanged = tokio::time::timeout_at(self.end, exchange(&mut stream, &self.request, now)).await;
+        match exchanged {
+            Ok(Ok((head, body))) => {
+                if let Some(permit) = &mut permit {
+                    permit.record_connected();
+                }
+                let ResponseHead { status, retry_after, asks_proxy_credentials, .. } = head;
+                self.keep(stream, address, body);
+                let result = AttemptResult::Answered(status);
+                Some(AttemptResponse { retry_after, asks_proxy_credentials, ..result.into() })
+            }
+            Ok(Err(ExchangeError::NoResponse(_))) if is_kept => None,
+            // The connection shows that the address is available; a host that does not answer may have others beside it.
+            Ok(Err(_)) => Some(AttemptResult::BadAnswer.into()),
+            Err(_) => Some(AttemptResult::TimedOut.into()),
+        }
+    }
+
+    /// Reads the rest of the body beside the report of the attempt, so that a body without an end delays nothing.
+    fn keep(&self, mut stream: super::connector::ReceiverStream, address: IpAddr, body: UnreadBody) {
+        // The connection to a proxy for plain HTTP is not one to this receiver.
+        let is_foreign = matches!(self.route, AttemptRoute::Proxied(_))
+            && self.job.callback_url.scheme() == CallbackScheme::Http;
+        if body.ends_connection() || is_foreign {
+            return;
+        }
+        let receiver = ReceiverAuthority::from(&self.job.callback_url);
+        let idle = Arc::clone(&self.client.idle);
+        if body.is_read() {
+            idle.put(receiver, stream, address);
+        } else if let Ok(permit) = Arc::clone(&self.client.drains).try_acquire_owned() {
+            tokio::spawn(async move {
+                if body.drain(&mut stream).await {
+                    idle.put(receiver, stream, address);
+                }
+                drop(permit);
+            });
         }
     }
 }

@@ -1,127 +1,199 @@
 //! Connections to receivers. Every address, literal or resolved, is judged here, just before the connection.
 
-use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::pin::Pin;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use chargegate_core::{CallbackHost, CallbackUrl, CallbackUrlError, DestinationPolicy, ForbiddenAddress};
-use http::Uri;
-use hyper_util::rt::TokioIo;
+use chargegate_core::{
+    CallbackHost, CallbackScheme, CallbackUrl, DestinationPolicy, ForbiddenAddress, UnixMillis,
+};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tower::Service;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
+
+use super::proxy::{CallbackProxy, ProxyFailure};
+use super::receivers::{AddressPermit, HostPermit, Refusal};
+use crate::exhaustion::is_exhaustion;
 
 /// Longest wait for the connection to one address of a name.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time after which the next address is tried beside the earlier ones (RFC 8305 section 5).
+const CONNECT_STAGGER: Duration = Duration::from_millis(250);
+/// Most addresses of a name that are tried.
+const MAX_ADDRESSES: usize = 16;
 
-/// Resolver of host names.
-#[async_trait]
-pub trait HostResolver: Send + Sync {
-    /// Returns all addresses of `name`.
-    ///
-    /// # Errors
-    /// [`io::Error`] when there are none.
-    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
-}
+/// A connection to a receiver, with TLS for `https`.
+pub(super) type ReceiverStream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
-/// The operating system's resolver, with a bounded number of concurrent look-ups.
-///
-/// A look-up blocks a thread, and continues when its caller has given up. The permit is held until the look-up itself
-/// ends, so that names which never resolve cannot exhaust the threads.
-#[derive(Clone, Debug)]
-pub struct SystemResolver {
-    lookups: Arc<Semaphore>,
-}
-
-impl SystemResolver {
-    /// Creates a resolver with at most `lookups` concurrent look-ups.
-    #[must_use]
-    pub fn new(lookups: usize) -> Self {
-        Self { lookups: Arc::new(Semaphore::new(lookups)) }
-    }
-}
-
-#[async_trait]
-impl HostResolver for SystemResolver {
-    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(io::Error::other)?;
-        let target = (name.to_owned(), 0_u16);
-        let lookup = tokio::task::spawn_blocking(move || {
-            let found = target.to_socket_addrs().map(|found| found.map(|address| address.ip()).collect());
-            drop(permit);
-            found
-        });
-        lookup.await.map_err(io::Error::other)?
-    }
+/// A connection and the permit of its address.
+pub(super) struct ReceiverConnection {
+    pub(super) stream: ReceiverStream,
+    pub(super) address: IpAddr,
+    /// None for a connection to a proxy.
+    pub(super) permit: Option<AddressPermit>,
 }
 
 /// Failure to connect to a receiver.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
-    /// The connection pool passed something other than the scheme and authority of a callback URL.
-    #[error("the URL is not a callback URL")]
-    InvalidUrl(#[source] CallbackUrlError),
-    /// The name has no address.
-    #[error("the name does not resolve")]
-    Unresolved(#[source] io::Error),
     /// Every address of the host is forbidden.
     #[error("every address is forbidden")]
     Blocked(#[source] ForbiddenAddress),
-    /// No address accepted the connection.
+    /// No address accepted the connection, or TLS failed.
     #[error("the receiver cannot be reached")]
     Unreachable(#[source] io::Error),
+    /// No connection was begun: no address admits one now.
+    #[error("no address admits an attempt now")]
+    Refused(Refusal),
+    /// This process or machine has no descriptor, port or route.
+    #[error("this process cannot open further connections")]
+    Exhausted(#[source] io::Error),
+    /// The proxy does not serve this worker.
+    #[error("the proxy fails")]
+    Proxy(#[source] ProxyFailure),
+}
+
+impl From<ProxyFailure> for ConnectError {
+    fn from(failure: ProxyFailure) -> Self {
+        match failure {
+            ProxyFailure::Receiver(_) => Self::Unreachable(io::Error::other(failure)),
+            ProxyFailure::Exhausted(error) => Self::Exhausted(error),
+            failure => Self::Proxy(failure),
+        }
+    }
 }
 
 /// Connector to receivers whose addresses the policy permits.
 #[derive(Clone)]
-pub(super) struct GuardedConnector {
+pub(super) struct ReceiverConnector {
     policy: Arc<DestinationPolicy>,
-    resolver: Arc<dyn HostResolver>,
+    tls: TlsConnector,
 }
 
-impl GuardedConnector {
-    pub(super) fn new(policy: Arc<DestinationPolicy>, resolver: Arc<dyn HostResolver>) -> Self {
-        Self { policy, resolver }
+impl ReceiverConnector {
+    pub(super) fn new(policy: Arc<DestinationPolicy>, tls: TlsConnector) -> Self {
+        Self { policy, tls }
     }
 
-    /// Connects to the host and port of `url`; nothing else of it counts.
-    async fn connect(self, url: CallbackUrl) -> Result<TokioIo<TcpStream>, ConnectError> {
-        let addresses = match url.host() {
-            CallbackHost::Address(address) => vec![address],
-            CallbackHost::Name(name) => {
-                self.resolver.resolve(name).await.map_err(ConnectError::Unresolved)?
-            }
-        };
+    /// Connects to one of the addresses of the host of `url`, for which `permit` was acquired.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub(super) async fn connect(
+        &self,
+        url: &CallbackUrl,
+        addresses: &[IpAddr],
+        permit: &HostPermit,
+    ) -> Result<ReceiverConnection, ConnectError> {
+        let (stream, address, permit) = self.connect_any(addresses, url.port(), permit).await?;
+        let stream = self.secure(url, stream).await?;
+        Ok(ReceiverConnection { stream, address, permit: Some(permit) })
+    }
 
-        let mut failure = ConnectError::Unresolved(io::ErrorKind::NotFound.into());
-        for address in addresses {
-            match self.policy.judge_address(address) {
-                Err(forbidden) => {
-                    // A failed connection is the more useful result than a forbidden address.
-                    if !matches!(failure, ConnectError::Unreachable(_)) {
-                        failure = ConnectError::Blocked(forbidden);
-                    }
-                }
-                Ok(()) => match self.open(SocketAddr::new(address, url.port())).await {
-                    Ok(stream) => return Ok(TokioIo::new(stream)),
-                    Err(error) => failure = error,
-                },
+    /// Connects to the host of `url` through a proxy: to the proxy itself for `http`, by a tunnel for `https`. `now` is the
+    /// time of the attempt.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub(super) async fn connect_through(
+        &self,
+        proxy: &CallbackProxy,
+        url: &CallbackUrl,
+        now: UnixMillis,
+    ) -> Result<ReceiverConnection, ConnectError> {
+        let (mut stream, address) = proxy.connect().await?;
+        if url.scheme() == CallbackScheme::Https {
+            let authority = format!("{}:{}", url.host_str(), url.port());
+            proxy.open_tunnel(&mut stream, &authority, now).await?;
+        }
+        let stream = self.secure(url, stream).await?;
+        Ok(ReceiverConnection { stream, address, permit: None })
+    }
+
+    /// Adds TLS to a connection, if `url` asks for it.
+    async fn secure(&self, url: &CallbackUrl, stream: TcpStream) -> Result<ReceiverStream, ConnectError> {
+        match url.scheme() {
+            CallbackScheme::Http => Ok(Either::Left(stream)),
+            CallbackScheme::Https => {
+                let connected = self.tls.connect(server_name(url)?, stream).await;
+                Ok(Either::Right(Box::new(connected.map_err(ConnectError::Unreachable)?)))
             }
         }
-        Err(failure)
+    }
+
+    /// Connects to the first address that accepts. Further addresses are tried beside those that have not answered soon
+    /// ("Happy Eyeballs", RFC 8305), alternating between the address families.
+    async fn connect_any(
+        &self,
+        addresses: &[IpAddr],
+        port: u16,
+        host: &HostPermit,
+    ) -> Result<(TcpStream, IpAddr, AddressPermit), ConnectError> {
+        let mut failure = None;
+        let permitted = addresses.iter().filter(|address| match self.policy.judge_address(**address) {
+            Ok(()) => true,
+            Err(forbidden) => {
+                failure = Some(ConnectError::Blocked(forbidden));
+                false
+            }
+        });
+        let permitted: Vec<IpAddr> = permitted.copied().collect();
+        let mut waiting = alternate_families(&permitted).into_iter().take(MAX_ADDRESSES);
+        let mut connecting = FuturesUnordered::new();
+        loop {
+            let next = waiting.next();
+            let has_next = next.is_some();
+            if let Some(address) = next {
+                let mut permit = match host.try_address(address, !connecting.is_empty()) {
+                    Ok(permit) => permit,
+                    Err(refusal) => {
+                        failure = Some(ConnectError::Refused(refusal).or_earlier(failure));
+                        continue;
+                    }
+                };
+                connecting.push(async move {
+                    let opened = self.open(SocketAddr::new(address, port)).await;
+                    match &opened {
+                        Ok(_) => permit.record_connected(),
+                        Err(ConnectError::Unreachable(error)) if !is_unrouted(error) => {
+                            permit.record_unconnected();
+                        }
+                        Err(_) => {}
+                    }
+                    opened.map(|stream| (stream, address, permit))
+                });
+            }
+            let stagger = async {
+                if has_next {
+                    tokio::time::sleep(CONNECT_STAGGER).await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                ended = connecting.next() => match ended {
+                    Some(Ok(connected)) => return Ok(connected),
+                    Some(Err(error)) => failure = Some(error.or_earlier(failure)),
+                    None if !has_next => break,
+                    None => {}
+                },
+                () = stagger => {}
+            }
+        }
+        Err(failure.unwrap_or_else(|| ConnectError::Unreachable(io::ErrorKind::AddrNotAvailable.into())))
     }
 
     async fn open(&self, address: SocketAddr) -> Result<TcpStream, ConnectError> {
         let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
         let stream = connected
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(ConnectError::Unreachable)?;
+            .map_err(|error| failure_of(error, address.ip()))?;
         // A second line of defence: judges the address of the connected peer.
         let peer = stream.peer_addr().map_err(ConnectError::Unreachable)?;
         self.policy.judge_address(peer.ip()).map_err(ConnectError::Blocked)?;
@@ -130,19 +202,79 @@ impl GuardedConnector {
     }
 }
 
-impl Service<Uri> for GuardedConnector {
-    type Response = TokioIo<TcpStream>;
-    type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
+impl ConnectError {
+    /// Returns the failure that counts: one of our own is not charged to the receiver, and an address that was tried says
+    /// more than one that was not.
+    fn or_earlier(self, earlier: Option<Self>) -> Self {
+        let rank = |error: &Self| match error {
+            Self::Blocked(_) => 0,
+            Self::Refused(Refusal::Unavailable(_)) => 1,
+            Self::Unreachable(_) | Self::Proxy(_) => 2,
+            Self::Refused(Refusal::Full) => 3,
+            Self::Exhausted(_) => 4,
+        };
+        match earlier {
+            Some(earlier) if rank(&earlier) > rank(&self) => earlier,
+            _ => self,
+        }
     }
+}
 
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        // The pool passes the scheme and authority of the request's callback URL, which are a callback URL again.
-        let url = CallbackUrl::try_from(uri.to_string().as_str()).map_err(ConnectError::InvalidUrl);
-        let connector = self.clone();
-        Box::pin(async move { connector.connect(url?).await })
+/// Returns the failure of a connection attempt. Descriptors, local ports and routes are not the receiver's to provide.
+///
+/// A machine without IPv6 has neither a route nor an address of its own for it: then the receiver cannot be reached.
+fn failure_of(error: io::Error, address: IpAddr) -> ConnectError {
+    let is_own = is_exhaustion(&error) || is_unrouted(&error);
+    if is_own && !(address.is_ipv6() && is_unrouted(&error)) {
+        ConnectError::Exhausted(error)
+    } else {
+        ConnectError::Unreachable(error)
+    }
+}
+
+/// Returns whether this machine has no way to an address.
+fn is_unrouted(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable)
+}
+
+/// Returns the addresses in turns of IPv6 and IPv4, beginning with the family of the first.
+fn alternate_families(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
+    let (mut one, mut other): (Vec<_>, Vec<_>) =
+        addresses.iter().copied().partition(|address| address.is_ipv6() == first_is_v6);
+    one.reverse();
+    other.reverse();
+    let mut ordered = Vec::with_capacity(addresses.len());
+    while !(one.is_empty() && other.is_empty()) {
+        ordered.extend(one.pop());
+        ordered.extend(other.pop());
+    }
+    ordered
+}
+
+fn server_name(url: &CallbackUrl) -> Result<ServerName<'static>, ConnectError> {
+    match url.host() {
+        CallbackHost::Address(address) => Ok(ServerName::IpAddress(address.into())),
+        // A name with an underscore has no valid certificate.
+        CallbackHost::Name(name) => ServerName::try_from(name.to_owned())
+            .map_err(|error| ConnectError::Unreachable(io::Error::new(io::ErrorKind::InvalidInput, error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_alternate_between_the_families() {
+        let check = |addresses: &[&str], expected: &[&str]| {
+            let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+            let ordered: Vec<String> = alternate_families(&addresses).iter().map(IpAddr::to_string).collect();
+            assert_eq!(ordered, expected);
+        };
+        check(&[], &[]);
+        check(&["1.1.1.1", "2.2.2.2"], &["1.1.1.1", "2.2.2.2"]);
+        check(&["1.1.1.1", "2.2.2.2", "::1", "::2", "::3"], &["1.1.1.1", "::1", "2.2.2.2", "::2", "::3"]);
+        check(&["::1", "1.1.1.1"], &["::1", "1.1.1.1"]);
     }
 }

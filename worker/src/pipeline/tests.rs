@@ -16,7 +16,7 @@ use chargegate_core::{Decision, DecisionRules, DestinationPolicy, SessionMessage
 use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, PipelineSettings, WorkerDependencies};
-use crate::callback::{CallbackClient, Delivery, DeliverySettings, SystemResolver};
+use crate::callback::{CallbackClient, CallbackTls, Delivery, DeliverySettings, DnsResolver};
 use chargegate_storage::Effects;
 use chargegate_storage::fleet::{FleetStore, LocalFleet};
 use chargegate_storage::testing::{EventJournal, MemoryQueue, MemoryStore, effects, eventually, message};
@@ -89,9 +89,15 @@ impl PipelineHarness {
             poll_interval: Duration::from_hours(1000),
             ..DeliverySettings::default()
         };
-        let resolver = Arc::new(SystemResolver::new(1));
-        let client =
-            CallbackClient::new(DestinationPolicy::default(), resolver, Duration::from_secs(5), 1).unwrap();
+        let resolver = Arc::new(DnsResolver::with_servers(&[]).unwrap());
+        let client = CallbackClient::new(
+            DestinationPolicy::default(),
+            resolver,
+            Duration::from_secs(5),
+            1,
+            &CallbackTls::public().unwrap(),
+            effects.clone(),
+        );
         let abandon = CancellationToken::new();
         let (delivery, dispatcher) = Delivery::start(
             client,

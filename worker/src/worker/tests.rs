@@ -8,7 +8,7 @@ use std::time::Duration;
 use chargegate_core::{AddressPolicy, DecisionRules, DecisionStatus, SessionMessage};
 
 use super::{Worker, WorkerSettings};
-use crate::callback::{CallbackClient, DeliverySettings, SystemResolver};
+use crate::callback::{CallbackClient, CallbackTls, DeliverySettings, DnsResolver};
 use crate::pipeline::{PipelineSettings, WorkerDependencies};
 use chargegate_storage::fleet::LocalFleet;
 use chargegate_storage::testing::{
@@ -43,8 +43,14 @@ fn start(acl: FakeAuthorizer) -> WorkerHarness {
         effects: effects(),
     };
     let policy = AddressPolicy::allowing("127.0.0.1").unwrap();
-    let client =
-        CallbackClient::new(policy.into(), Arc::new(SystemResolver::new(1)), seconds(20), 1).unwrap();
+    let client = CallbackClient::new(
+        policy.into(),
+        Arc::new(DnsResolver::with_servers(&[]).unwrap()),
+        seconds(20),
+        1,
+        &CallbackTls::public().unwrap(),
+        effects(),
+    );
     WorkerHarness { queue, store, worker: Worker::start(&settings, parts, client) }
 }
 

@@ -208,15 +208,18 @@ pub enum AttemptResult {
     /// The receiver responded with this status.
     Answered(u16),
     /// The name did not resolve.
-    Unresolved,
+    Unresolved(LookupFailure),
     /// The policy on destinations forbids the URL or every address of its host.
     Blocked,
     /// No connection, or TLS failed.
     Unreachable,
     /// No complete response in time.
     TimedOut,
-    /// The response was truncated, not HTTP, or too large.
+    /// The response was truncated, not HTTP, or its head too large.
     BadAnswer,
+    /// No attempt was made: the receiver was unavailable until the time was used up, or too many callbacks to its host were
+    /// waiting.
+    Withheld,
 }
 
 impl AttemptResult {
@@ -226,11 +229,12 @@ impl AttemptResult {
         match self {
             Self::Answered(200..=299) => "delivered",
             Self::Answered(_) => "refused",
-            Self::Unresolved => "unresolved",
+            Self::Unresolved(failure) => failure.as_str(),
             Self::Blocked => "blocked_address",
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed_out",
             Self::BadAnswer => "bad_answer",
+            Self::Withheld => "withheld",
         }
     }
 
@@ -243,6 +247,68 @@ impl AttemptResult {
         }
     }
 }
+
+/// The reason why a name does not resolve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookupFailure {
+    /// The name does not exist, or has no address.
+    NoAddress,
+    /// No name server answered in time.
+    TimedOut,
+    /// The name servers failed.
+    ServerFailed,
+}
+
+impl LookupFailure {
+    /// Returns the name in the store and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoAddress => "unresolved",
+            Self::TimedOut => "unresolved_timed_out",
+            Self::ServerFailed => "unresolved_server_failed",
+        }
+    }
+}
+
+/// A callback that was leased and not attempted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReleasedCallback {
+    /// The request.
+    pub request_id: RequestId,
+    /// The attempt that was not made.
+    pub attempt: NonZeroU32,
+    /// Time from the release until it is due.
+    pub after: Duration,
+}
+
+impl ReleasedCallback {
+    /// Releases a callback that is due at once.
+    #[must_use]
+    pub fn now(job: &CallbackJob) -> Self {
+        Self { request_id: job.request_id, attempt: job.attempt, after: Duration::ZERO }
+    }
+}
+
+/// A receiver that workers found unavailable, and call only by probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnavailableReceiver {
+    /// The host or the address with its port, as text.
+    pub receiver: String,
+    /// Failed probes.
+    pub probes: u32,
+    /// Time until the next probe.
+    pub probe_after: Duration,
+}
+
+/// Longest time for which a store keeps a receiver that no worker reports any more.
+pub const UNAVAILABLE_RECEIVER_RETENTION: Duration = Duration::from_hours(1);
+
+/// Most unavailable receivers that a store returns.
+pub const MAX_UNAVAILABLE_RECEIVERS: usize = 10_000;
+
+/// Most callbacks that one [`Store::wake`] makes due; the others follow by their schedule.
+pub const MAX_WOKEN_CALLBACKS: u32 = 1000;
 
 /// The step after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,11 +346,34 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     async fn claim(&self, limits: ClaimLimits) -> Result<Vec<CallbackJob>, StoreError>;
 
-    /// Releases callbacks that were not attempted: they are due at once, and the attempt does not count.
+    /// Releases callbacks that were not attempted: the attempt does not count.
     ///
     /// # Errors
     /// [`StoreError`]; the callbacks are due again when their leases end.
-    async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), StoreError>;
+    async fn release(&self, released: &[ReleasedCallback]) -> Result<(), StoreError>;
+
+    /// Makes callbacks to hosts due that were released before their first attempt, at most [`MAX_WOKEN_CALLBACKS`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn wake(&self, hosts: &[Box<str>]) -> Result<(), StoreError>;
+
+    /// Stores the receivers that became unavailable, removes those that became available, and returns all unavailable
+    /// ones, up to [`MAX_UNAVAILABLE_RECEIVERS`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn sync_receivers(
+        &self,
+        unavailable: &[UnavailableReceiver],
+        available: &[String],
+    ) -> Result<Vec<UnavailableReceiver>, StoreError>;
+
+    /// Returns those of `hosts` to which more than `limit` callbacks are pending.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn backlogged_hosts(&self, hosts: &[Box<str>], limit: u32) -> Result<Vec<Box<str>>, StoreError>;
 
     /// Records the results of attempts.
     ///

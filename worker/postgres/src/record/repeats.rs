@@ -144,7 +144,8 @@ async fn insert_duplicates(
     Ok(new)
 }
 
-/// Reopens callbacks that finished at least the resend interval ago. Returns their requests.
+/// Reopens callbacks that finished at least the resend interval ago, and makes those due whose last attempt began before
+/// that. Returns their requests.
 async fn reopen_callbacks(
     transaction: &mut PgConnection,
     new: &[(usize, Uuid)],
@@ -172,5 +173,18 @@ async fn reopen_callbacks(
     .bind(duration(CALLBACK_RESEND_INTERVAL))
     .fetch_all(&mut *transaction)
     .await?;
-    Ok(opened.into_iter().collect())
+    // The client may have repaired its receiver: a callback that waits for its next attempt is due. The difference keeps the
+    // planner from an index by due time.
+    let woken: Vec<Uuid> = sqlx::query_scalar(
+        "UPDATE callback SET due_at = (SELECT clock()) \
+         FROM unnest($1::uuid[]) AS again (request_id) \
+         WHERE callback.request_id = again.request_id AND NOT leased AND due_at - (SELECT clock()) > 0 \
+         AND retried_at < (SELECT clock()) - $2 \
+         RETURNING callback.request_id",
+    )
+    .bind(of().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(duration(CALLBACK_RESEND_INTERVAL))
+    .fetch_all(&mut *transaction)
+    .await?;
+    Ok(opened.into_iter().chain(woken).collect())
 }

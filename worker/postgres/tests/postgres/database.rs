@@ -157,7 +157,8 @@ impl TestDatabase {
             BEGIN
                 UPDATE request SET recorded_at = recorded_at - ({by});
                 UPDATE callback SET recorded_at = recorded_at - ({by}), due_at = due_at - ({by}),
-                    round_started_at = round_started_at - ({by});
+                    round_started_at = round_started_at - ({by}), retried_at = retried_at - ({by});
+                UPDATE receiver SET probe_at = probe_at - ({by}), updated_at = updated_at - ({by});
                 UPDATE poison SET recorded_at = recorded_at - ({by});
                 FOR part IN SELECT * FROM time_partition ORDER BY begins_at{order} LOOP
                     UPDATE time_partition SET begins_at = begins_at - ({by}), ends_at = ends_at - ({by}),

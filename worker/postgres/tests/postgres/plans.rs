@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chargegate_core::UnixMillis;
 use chargegate_postgres::{PostgresSettings, PostgresStore};
-use chargegate_storage::store::{AfterAttempt, AttemptResult, ClaimLimits, Store as _};
+use chargegate_storage::store::{AfterAttempt, AttemptResult, ClaimLimits, ReleasedCallback, Store as _};
 use tokio::time::Instant;
 
 use super::{PATIENCE, PostgresHarness, terminate, unavailable, until_ok};
@@ -56,7 +56,7 @@ async fn work(engine: &PostgresStore, from: u32) {
     engine.report(&reports).await.unwrap();
     let claimed = engine.claim(limits(50, 50)).await.unwrap();
     assert_eq!(claimed.len(), 50);
-    engine.release(claimed.iter().map(|job| (job.request_id, job.attempt)).collect()).await.unwrap();
+    engine.release(&claimed.iter().map(ReleasedCallback::now).collect::<Vec<_>>()).await.unwrap();
     let claimed = engine.claim(limits(50, 50)).await.unwrap();
     let reports: Vec<_> = claimed.iter().map(|job| delivered(job, now)).collect();
     engine.report(&reports).await.unwrap();
@@ -116,13 +116,13 @@ async fn a_claim_does_not_scan_hosts_with_nothing_due() {
     let engine = start(&database).await;
     let now = UnixMillis(START);
     let one = record_first(&engine, vec![decided("s/1-0", message(1, "m.example"), now)]).await;
-    let one: Vec<_> = one.iter().map(|job| (job.request_id, job.attempt)).collect();
+    let one: Vec<_> = one.iter().map(ReleasedCallback::now).collect();
     pend(&database, "'h' || n || '.example'", FAR, "+ 3600000").await;
     end(engine, &database).await;
     let before = database.number(READ).await;
     let engine = start(&database).await;
     assert!(engine.claim(limits(50, 8)).await.unwrap().is_empty());
-    engine.release(one.clone()).await.unwrap();
+    engine.release(&one).await.unwrap();
     assert_eq!(engine.claim(limits(50, 8)).await.unwrap().len(), 1);
     end(engine, &database).await;
     let read = database.number(READ).await - before;
@@ -131,7 +131,7 @@ async fn a_claim_does_not_scan_hosts_with_nothing_due() {
     // A host at its limit with the oldest due callbacks hides the others for some claims, but not forever.
     pend(&database, "'busy.example'", 5_000, "- 60000").await;
     let engine = start(&database).await;
-    engine.release(one).await.unwrap();
+    engine.release(&one).await.unwrap();
     let before = database.number(READ).await;
     let mut searches = 0;
     loop {
@@ -156,7 +156,7 @@ async fn hosts_take_turns_despite_a_long_backlog() {
     for (at, host) in (1..).zip(hosts) {
         let outcomes = (0..20).map(|n| decided(&format!("s/{at}-{n}"), message(at * 100 + n, host), now));
         let jobs = record_first(&engine, outcomes.collect()).await;
-        engine.release(jobs.iter().map(|job| (job.request_id, job.attempt)).collect()).await.unwrap();
+        engine.release(&jobs.iter().map(ReleasedCallback::now).collect::<Vec<_>>()).await.unwrap();
     }
     // More callbacks are due, and for longer, than a claim reads.
     pend(&database, "'busy.example'", 5_000, "- 60000").await;

@@ -1,6 +1,7 @@
 //! Attempts, from their claim to their report.
 
 mod caps;
+mod isolation;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{FakeResolver, LONG, client_with, job};
-use chargegate_storage::store::AttemptResult;
+use super::{FakeResolver, LONG, client_with, job, post};
+use chargegate_storage::store::{AttemptResult, LookupFailure};
 use chargegate_storage::testing::HostileServer;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -14,7 +14,7 @@ async fn attempt(host: &str, allowed: &str, resolver: FakeResolver) -> (AttemptR
     let peer = HostileServer::answering(OK).await;
     let resolver = Arc::new(resolver);
     let client = client_with(allowed, &resolver, LONG);
-    let result = client.post(&job(1, &format!("http://{host}:{}/", peer.port())), None).await.result;
+    let result = post(&client, &job(1, &format!("http://{host}:{}/", peer.port())), None).await.result;
     (result, peer.connections(), resolver.asked())
 }
 
@@ -52,7 +52,7 @@ async fn only_the_allowed_address_of_a_name_is_called() {
         let resolver = Arc::new(FakeResolver::default().with("a.example", &[&addresses]));
         let client = client_with("127.0.0.1", &resolver, LONG);
         let url = format!("http://a.example:{}/", allowed.port());
-        assert_eq!(client.post(&job(1, &url), None).await.result, AttemptResult::Answered(200));
+        assert_eq!(post(&client, &job(1, &url), None).await.result, AttemptResult::Answered(200));
         assert_eq!((allowed.connections(), forbidden.connections()), (1, 0), "{addresses:?}");
     }
 }
@@ -66,9 +66,12 @@ async fn the_next_address_is_tried_after_a_refused_connection() {
 #[tokio::test]
 async fn a_name_without_addresses_is_unresolved() {
     let found = attempt("nowhere.example", "127.0.0.0/8", FakeResolver::default()).await;
-    assert_eq!((found.0, found.1), (AttemptResult::Unresolved, 0));
+    assert_eq!((found.0, found.1), (AttemptResult::Unresolved(LookupFailure::NoAddress), 0));
     let empty = FakeResolver::default().with("a.example", &[&[]]);
-    assert_eq!(attempt("a.example", "127.0.0.0/8", empty).await.0, AttemptResult::Unresolved);
+    assert_eq!(
+        attempt("a.example", "127.0.0.0/8", empty).await.0,
+        AttemptResult::Unresolved(LookupFailure::NoAddress)
+    );
 }
 
 #[tokio::test]
@@ -81,7 +84,7 @@ async fn a_name_that_resolves_differently_is_checked_again() {
     let url = format!("http://a.example:{}/", allowed.port());
     let mut results = Vec::new();
     for n in 1..=3 {
-        results.push(client.post(&job(n, &url), None).await.result);
+        results.push(post(&client, &job(n, &url), None).await.result);
     }
     assert_eq!(results, [AttemptResult::Answered(200), AttemptResult::Blocked, AttemptResult::Answered(200)]);
     assert_eq!((allowed.connections(), forbidden.connections()), (2, 0));
@@ -95,6 +98,6 @@ async fn two_names_never_share_a_connection() {
     let resolver = Arc::new(resolver.with("b.example", &[&["10.0.0.1"]]));
     let client = client_with("127.0.0.1", &resolver, LONG);
     let (a, b) = (format!("http://a.example:{}/", peer.port()), format!("http://b.example:{}/", peer.port()));
-    assert_eq!(client.post(&job(1, &a), None).await.result, AttemptResult::Answered(200));
-    assert_eq!(client.post(&job(2, &b), None).await.result, AttemptResult::Blocked);
+    assert_eq!(post(&client, &job(1, &a), None).await.result, AttemptResult::Answered(200));
+    assert_eq!(post(&client, &job(2, &b), None).await.result, AttemptResult::Blocked);
 }

@@ -6,7 +6,7 @@ use chargegate_core::{
     AddressPolicy, AllowedSchemes, DestinationPolicy, ForbiddenAddress, ForbiddenDestination,
 };
 
-use super::{FakeResolver, LONG, client_by, job};
+use super::{FakeResolver, LONG, client_by, job, post};
 use chargegate_storage::store::AttemptResult;
 use chargegate_storage::testing::HostileServer;
 
@@ -27,7 +27,7 @@ async fn attempt(
     let peer = HostileServer::answering(OK).await;
     let resolver = Arc::new(FakeResolver::default().with("a.example", &[addresses]));
     let client = client_by(policy, &resolver, LONG);
-    let response = client.post(&job(1, &format!("http://a.example:{}/", peer.port())), None).await;
+    let response = post(&client, &job(1, &format!("http://a.example:{}/", peer.port())), None).await;
     (response.result, response.forbidden, resolver.asked().len(), peer.connections())
 }
 

@@ -26,7 +26,8 @@ macro_rules! store_suite {
             recording::one_batch_may_contain_the_same_request_and_message_twice
             recording::a_large_batch_is_recorded_in_its_order
             recording::a_repeat_sends_a_finished_callback_again_after_a_minute
-            recording::a_repeat_does_not_change_a_pending_callback
+            recording::a_repeat_does_not_change_a_leased_callback
+            recording::a_repeat_makes_a_waiting_callback_due_once_a_minute
             recording::poison_is_recorded_once
             recording::an_empty_batch_changes_nothing
             recording::a_token_may_contain_any_character
@@ -39,6 +40,11 @@ macro_rules! store_suite {
             callbacks::of_two_reports_of_one_attempt_one_counts
             callbacks::many_reports_of_all_kinds_in_one_batch_count
             callbacks::a_released_callback_is_due_at_once_and_its_attempt_does_not_count
+            callbacks::a_postponed_callback_is_due_after_its_wait
+            callbacks::callbacks_of_an_available_host_become_due
+            callbacks::hosts_with_many_pending_callbacks_are_found
+            callbacks::unavailable_receivers_are_kept_until_they_are_available
+            callbacks::a_receiver_that_nobody_reports_is_forgotten
             callbacks::a_host_gets_no_more_than_its_share
             callbacks::hosts_take_turns
             callbacks::a_saturated_host_with_a_long_backlog_delays_no_other

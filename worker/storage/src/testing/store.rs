@@ -1,7 +1,6 @@
 //! An in-memory store.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use super::{EventJournal, JournalEvent};
 use crate::error::StoreError;
 use crate::store::{
     AfterAttempt, AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, DecidedMessage, Outcome,
-    PoisonMessage, RecordVerdict, Store,
+    PoisonMessage, RecordVerdict, ReleasedCallback, Store, UnavailableReceiver,
 };
 
 /// State of a callback.
@@ -51,6 +50,7 @@ struct MemoryStoreState {
     reports: Vec<Vec<AttemptReport>>,
     claims: usize,
     released: usize,
+    unavailable: BTreeMap<String, UnavailableReceiver>,
     record_failures: VecDeque<StoreError>,
     report_failures: VecDeque<StoreError>,
 }
@@ -138,6 +138,11 @@ impl MemoryStore {
         self.state.lock().reports.clone()
     }
 
+    /// Returns the number of receivers that are stored as unavailable.
+    pub fn unavailable_receivers(&self) -> usize {
+        self.state.lock().unavailable.len()
+    }
+
     /// Returns the number of released callbacks.
     pub fn released(&self) -> usize {
         self.state.lock().released
@@ -207,17 +212,54 @@ impl Store for MemoryStore {
         Ok(jobs)
     }
 
-    async fn release(&self, jobs: Vec<(RequestId, NonZeroU32)>) -> Result<(), StoreError> {
+    async fn release(&self, released: &[ReleasedCallback]) -> Result<(), StoreError> {
         let mut state = self.state.lock();
-        state.released += jobs.len();
-        for (id, attempt) in jobs {
-            if let Some((job, callback)) = state.callbacks.get_mut(&id)
-                && job.attempt == attempt
+        state.released += released.len();
+        for ReleasedCallback { request_id, attempt, after } in released {
+            if let Some((job, callback)) = state.callbacks.get_mut(request_id)
+                && job.attempt == *attempt
             {
+                *callback = CallbackState::Due(Instant::now() + *after);
+            }
+        }
+        Ok(())
+    }
+
+    async fn wake(&self, hosts: &[Box<str>]) -> Result<(), StoreError> {
+        for (job, callback) in self.state.lock().callbacks.values_mut() {
+            let host = job.callback_url.host_str();
+            if hosts.iter().any(|woken| **woken == *host) && matches!(callback, CallbackState::Due(_)) {
                 *callback = CallbackState::Due(Instant::now());
             }
         }
         Ok(())
+    }
+
+    async fn sync_receivers(
+        &self,
+        unavailable: &[UnavailableReceiver],
+        available: &[String],
+    ) -> Result<Vec<UnavailableReceiver>, StoreError> {
+        let mut state = self.state.lock();
+        for name in available {
+            state.unavailable.remove(name);
+        }
+        for found in unavailable {
+            state.unavailable.insert(found.receiver.clone(), found.clone());
+        }
+        Ok(state.unavailable.values().cloned().collect())
+    }
+
+    async fn backlogged_hosts(&self, hosts: &[Box<str>], limit: u32) -> Result<Vec<Box<str>>, StoreError> {
+        let state = self.state.lock();
+        let pending = |host: &str| {
+            let callbacks = state.callbacks.values().filter(|(job, callback)| {
+                job.callback_url.host_str() == host
+                    && matches!(callback, CallbackState::Due(_) | CallbackState::Leased)
+            });
+            u32::try_from(callbacks.count()).unwrap()
+        };
+        Ok(hosts.iter().filter(|host| pending(host) > limit).cloned().collect())
     }
 
     async fn report(&self, reports: &[AttemptReport]) -> Result<(), StoreError> {

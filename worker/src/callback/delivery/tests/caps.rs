@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt as _;
+
 use super::super::{DeliverySettings, release};
 use super::{DeliveryHarness, FakeResolver, LONG, OK, PATIENCE, job};
 use chargegate_storage::testing::{CallbackState, HostileServer, eventually};
@@ -12,8 +14,16 @@ fn settings(concurrency: usize, per_host: usize, poll: Duration) -> DeliverySett
 }
 
 fn resolver() -> Arc<FakeResolver> {
-    let resolver = FakeResolver::default().with("slow.example", &[&["127.0.0.1"]]);
+    let resolver = FakeResolver::default().with("slow.example", &[&["127.0.0.2"]]);
     Arc::new(resolver.with("fast.example", &[&["127.0.0.1"]]))
+}
+
+/// A receiver at the address of `slow.example`, which never answers.
+async fn hanging() -> HostileServer {
+    HostileServer::start_at(([127, 0, 0, 2], 0).into(), async |mut stream, _| {
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await
 }
 
 fn delivered(state: CallbackState) -> bool {
@@ -22,7 +32,7 @@ fn delivered(state: CallbackState) -> bool {
 
 #[tokio::test]
 async fn a_hung_host_uses_only_its_share_and_delays_no_other() {
-    let (slow, fast) = (HostileServer::hanging().await, HostileServer::answering(OK).await);
+    let (slow, fast) = (hanging().await, HostileServer::answering(OK).await);
     let harness =
         DeliveryHarness::start(&resolver(), &settings(100, 3, Duration::from_millis(5)), LONG, |store| {
             for n in 0..40 {
@@ -41,7 +51,7 @@ async fn a_hung_host_uses_only_its_share_and_delays_no_other() {
 
 #[tokio::test]
 async fn callbacks_from_the_pipeline_respect_the_share_of_their_host() {
-    let (slow, fast) = (HostileServer::hanging().await, HostileServer::answering(OK).await);
+    let (slow, fast) = (hanging().await, HostileServer::answering(OK).await);
     let harness = DeliveryHarness::start(&resolver(), &settings(100, 3, PATIENCE), LONG, |_| ());
     let url = |host: &str, peer: &HostileServer| format!("http://{host}.example:{}/", peer.port());
     let left = harness.dispatcher.start((0..10).map(|n| job(n, &url("slow", &slow))).collect());
@@ -58,10 +68,11 @@ async fn attempts_in_flight_respect_the_total_limit() {
     for n in 0..10 {
         resolver = resolver.with(&format!("host{n}.example"), &[&["127.0.0.1"]]);
     }
-    let harness = DeliveryHarness::start(&Arc::new(resolver), &settings(4, 3, PATIENCE), LONG, |_| ());
+    let harness = DeliveryHarness::start(&Arc::new(resolver), &settings(4, 8, PATIENCE), LONG, |_| ());
     let jobs = (0..10).map(|n| job(n, &format!("http://host{n}.example:{}/", slow.port())));
-    assert_eq!(harness.dispatcher.start(jobs.collect()).len(), 6);
-    eventually(PATIENCE, || slow.connections() == 4).await;
+    assert_eq!(harness.dispatcher.start(jobs.collect()).len(), 0, "look-ups occupy no slots");
+    // One of four slots is kept for proven hosts.
+    eventually(PATIENCE, || slow.connections() == 3 && harness.store.released() == 7).await;
 }
 
 #[tokio::test]

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::store::{AfterAttempt, AttemptResult, CallbackJob, ClaimLimits};
+use crate::store::{
+    AfterAttempt, AttemptResult, CallbackJob, ClaimLimits, ReleasedCallback, UNAVAILABLE_RECEIVER_RETENTION,
+    UnavailableReceiver,
+};
 use chargegate_core::GiveUpReason;
 
 use super::*;
@@ -76,9 +79,9 @@ pub(super) async fn a_stale_release_is_ignored(fixture: StoreFixture) {
     let stale = fixture.decide(1, "a.example").await;
     fixture.advance(fixture.lease).await;
     let newest = fixture.other.claim(limits(10, 10)).await.unwrap().remove(0);
-    fixture.store.release(vec![(stale.request_id, stale.attempt)]).await.unwrap();
+    fixture.store.release(&[ReleasedCallback::now(&stale)]).await.unwrap();
     assert!(fixture.claim(limits(10, 10)).await.is_empty());
-    fixture.store.release(vec![(newest.request_id, newest.attempt)]).await.unwrap();
+    fixture.store.release(&[ReleasedCallback::now(&newest)]).await.unwrap();
     assert_eq!(fixture.claim(limits(10, 10)).await[0].attempt, newest.attempt);
 }
 
@@ -128,12 +131,87 @@ pub(super) async fn many_reports_of_all_kinds_in_one_batch_count(fixture: StoreF
 
 pub(super) async fn a_released_callback_is_due_at_once_and_its_attempt_does_not_count(fixture: StoreFixture) {
     let first = fixture.decide(1, "a.example").await;
-    fixture.store.release(vec![(first.request_id, first.attempt)]).await.unwrap();
-    fixture.store.release(vec![(first.request_id, first.attempt)]).await.unwrap();
+    fixture.store.release(&[ReleasedCallback::now(&first)]).await.unwrap();
+    fixture.store.release(&[ReleasedCallback::now(&first)]).await.unwrap();
     let claimed = fixture.other.claim(limits(10, 10)).await.unwrap();
     assert_eq!((claimed[0].attempt, claimed[0].round_attempt), (attempt(1), attempt(1)));
     // A released callback is no longer leased to its former worker, though the attempt number is the same again.
     assert_eq!(claimed.len(), 1);
+}
+
+pub(super) async fn a_postponed_callback_is_due_after_its_wait(fixture: StoreFixture) {
+    let first = fixture.decide(1, "a.example").await;
+    let postponed = ReleasedCallback { after: Duration::from_mins(1), ..ReleasedCallback::now(&first) };
+    fixture.store.release(&[postponed]).await.unwrap();
+    fixture.advance(Duration::from_secs(55)).await;
+    assert!(fixture.claim(limits(10, 10)).await.is_empty());
+    fixture.advance(Duration::from_secs(5)).await;
+    assert_eq!(fixture.claim(limits(10, 10)).await[0].attempt, attempt(1));
+}
+
+pub(super) async fn callbacks_of_an_available_host_become_due(fixture: StoreFixture) {
+    let mut postponed = Vec::new();
+    for (request, host) in [(1, "a.example"), (2, "a.example"), (3, "b.example"), (5, "c.example")] {
+        let job = fixture.decide(request, host).await;
+        postponed.push(ReleasedCallback { after: Duration::from_hours(1), ..ReleasedCallback::now(&job) });
+    }
+    let leased = fixture.decide(4, "a.example").await;
+    fixture.store.release(&postponed).await.unwrap();
+    fixture.store.wake(&["a.example".into(), "c.example".into()]).await.unwrap();
+    let claimed = fixture.claim(limits(10, 10)).await;
+    let mut woken = hosts(&claimed);
+    woken.sort_unstable();
+    assert_eq!(woken, ["a.example", "a.example", "c.example"]);
+    assert!(claimed.iter().all(|job| job.request_id != leased.request_id));
+}
+
+pub(super) async fn hosts_with_many_pending_callbacks_are_found(fixture: StoreFixture) {
+    for (request, host) in [(1, "a.example"), (2, "a.example"), (3, "a.example"), (4, "b.example")] {
+        let job = fixture.decide(request, host).await;
+        // Leased or not, a callback is pending.
+        if request > 1 {
+            fixture.store.release(&[ReleasedCallback::now(&job)]).await.unwrap();
+        }
+    }
+    let asked: Vec<Box<str>> = ["a.example", "b.example", "c.example"].map(Box::from).into();
+    let found = async |limit| fixture.store.backlogged_hosts(&asked, limit).await.unwrap();
+    assert_eq!(found(2).await, ["a.example".into()]);
+    assert!(found(3).await.is_empty());
+    assert_eq!(found(0).await.len(), 2);
+    for job in fixture.claim(limits(10, 10)).await {
+        fixture.deliver(&job).await;
+    }
+    assert_eq!(found(0).await, ["a.example".into()], "one is leased, the others are delivered");
+    assert!(found(1).await.is_empty());
+}
+
+pub(super) async fn unavailable_receivers_are_kept_until_they_are_available(fixture: StoreFixture) {
+    let unavailable = |receiver: &str, probes, seconds| UnavailableReceiver {
+        receiver: receiver.to_owned(),
+        probes,
+        probe_after: Duration::from_secs(seconds),
+    };
+    let (a, b) = (unavailable("host a.example 80", 1, 10), unavailable("host b.example 80", 2, 20));
+    let stored = fixture.store.sync_receivers(&[b.clone(), a.clone()], &[]).await.unwrap();
+    assert_eq!(stored.len(), 2);
+    fixture.advance(Duration::from_secs(5)).await;
+    // The longer backoff of two workers applies.
+    let shorter = unavailable("host a.example 80", 3, 1);
+    let stored = fixture.other.sync_receivers(&[shorter], &[b.receiver]).await.unwrap();
+    assert_eq!((stored.len(), &*stored[0].receiver, stored[0].probes), (1, "host a.example 80", 3));
+    assert!((Duration::from_secs(2)..=Duration::from_secs(5)).contains(&stored[0].probe_after), "{stored:?}");
+    let stored = fixture.store.sync_receivers(&[], &[a.receiver]).await.unwrap();
+    assert_eq!(stored, []);
+}
+
+pub(super) async fn a_receiver_that_nobody_reports_is_forgotten(fixture: StoreFixture) {
+    let receiver = "host a.example 80".to_owned();
+    let found = UnavailableReceiver { receiver, probes: 1, probe_after: Duration::from_secs(10) };
+    fixture.store.sync_receivers(std::slice::from_ref(&found), &[]).await.unwrap();
+    fixture.advance(UNAVAILABLE_RECEIVER_RETENTION.saturating_sub(Duration::from_mins(1))).await;
+    assert_eq!(fixture.store.sync_receivers(&[], &[]).await.unwrap().len(), 1);
+    fixture.advance(Duration::from_mins(2)).await;
+    assert_eq!(fixture.store.sync_receivers(&[], &[]).await.unwrap(), []);
 }
 
 pub(super) async fn a_host_gets_no_more_than_its_share(fixture: StoreFixture) {

@@ -8,7 +8,8 @@ use super::{decided, message, record_first, report};
 use crate::inspect::Inspect;
 use crate::reconcile::{Reconciliation, StoreTotals};
 use crate::store::{
-    AfterAttempt, AttemptResult, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, RecordVerdict, Store,
+    AfterAttempt, AttemptResult, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, RecordVerdict,
+    ReleasedCallback, Store,
 };
 use crate::{Clock, Effects, SystemRandom};
 use async_trait::async_trait;
@@ -149,7 +150,7 @@ impl StoreFixture {
             let outcomes =
                 chunk.iter().map(|n| decided(&format!("s/{n}-0"), message(*n, host), self.now())).collect();
             let jobs = record_first(self.store.as_ref(), outcomes).await;
-            self.store.release(jobs.iter().map(|job| (job.request_id, job.attempt)).collect()).await.unwrap();
+            self.store.release(&jobs.iter().map(ReleasedCallback::now).collect::<Vec<_>>()).await.unwrap();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::inspect::DecisionFilter;
-use crate::store::{DecidedMessage, Outcome, RecordVerdict};
+use crate::store::{AfterAttempt, AttemptResult, DecidedMessage, Outcome, RecordVerdict};
 use chargegate_core::{Decision, DecisionReason, DecisionStatus};
 
 use super::*;
@@ -125,13 +125,31 @@ pub(super) async fn a_repeat_sends_a_finished_callback_again_after_a_minute(fixt
     assert_eq!(fixture.totals().await.delivered, 2);
 }
 
-pub(super) async fn a_repeat_does_not_change_a_pending_callback(fixture: StoreFixture) {
+pub(super) async fn a_repeat_does_not_change_a_leased_callback(fixture: StoreFixture) {
     let first = fixture.decide(1, "a.example").await;
     fixture.advance(Duration::from_hours(1)).await;
     let again = fixture.record(vec![decided("s/2-0", message(1, "a.example"), fixture.now())]).await;
     assert_eq!(again, [RecordVerdict::Duplicate { resent: false }]);
     fixture.deliver(&first).await;
     assert_eq!(fixture.backlog().await, (0, 0));
+}
+
+pub(super) async fn a_repeat_makes_a_waiting_callback_due_once_a_minute(fixture: StoreFixture) {
+    let first = fixture.decide(1, "a.example").await;
+    let retry = AfterAttempt::Retry { after: Duration::from_hours(1) };
+    fixture.report(&first, AttemptResult::Answered(503), retry).await;
+    for (number, seconds, due) in [(2, 55, false), (3, 10, true), (4, 1, false)] {
+        fixture.advance(Duration::from_secs(seconds)).await;
+        let key = format!("s/{number}-0");
+        let again = fixture.record(vec![decided(&key, message(1, "a.example"), fixture.now())]).await;
+        assert_eq!(again, [RecordVerdict::Duplicate { resent: due }], "{number}");
+        let claimed = fixture.claim(limits(10, 10)).await;
+        assert_eq!(claimed.len(), usize::from(due), "{number}");
+        if let Some(job) = claimed.first() {
+            assert_eq!((job.attempt, job.round_attempt), (attempt(2), attempt(2)));
+            fixture.report(job, AttemptResult::Answered(503), retry).await;
+        }
+    }
 }
 
 pub(super) async fn poison_is_recorded_once(fixture: StoreFixture) {
@@ -145,7 +163,7 @@ pub(super) async fn poison_is_recorded_once(fixture: StoreFixture) {
 pub(super) async fn an_empty_batch_changes_nothing(fixture: StoreFixture) {
     assert!(fixture.record(Vec::new()).await.is_empty());
     fixture.store.report(&[]).await.unwrap();
-    fixture.store.release(Vec::new()).await.unwrap();
+    fixture.store.release(&[]).await.unwrap();
 }
 
 pub(super) async fn a_token_may_contain_any_character(fixture: StoreFixture) {

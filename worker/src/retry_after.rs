@@ -3,12 +3,11 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use chargegate_core::{UnixMillis, parse_retry_after};
-use http::HeaderValue;
 
 /// Returns the wait that a `Retry-After` header asks for at the time `now`, as seconds or as a date (RFC 9110 section
 /// 10.2.3). A date in the past is no wait; any other value is ignored.
-pub(super) fn wait(value: &HeaderValue, now: UnixMillis) -> Option<Duration> {
-    let value = value.as_bytes().trim_ascii();
+pub(crate) fn parse(value: &[u8], now: UnixMillis) -> Option<Duration> {
+    let value = value.trim_ascii();
     parse_retry_after(value).or_else(|| {
         let date = httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()?;
         let since_epoch = date.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -24,7 +23,7 @@ mod tests {
     fn check(value: &str, seconds: Option<u64>) {
         // 1994-11-06T08:49:37Z.
         let now = UnixMillis(784_111_777_000);
-        let found = wait(&HeaderValue::from_str(value).unwrap(), now);
+        let found = parse(value.as_bytes(), now);
         assert_eq!(found, seconds.map(Duration::from_secs), "{value}");
     }
 
