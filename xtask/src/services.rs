@@ -97,6 +97,7 @@ pub(crate) fn for_tests() -> Result<LocalServices, XtaskError> {
         programs::moto()?,
         programs::cloudflare_sdk()?,
         programs::workerd()?,
+        programs::standard_webhooks()?,
     ] {
         services.variables.push((found.variable, found.path.display().to_string()));
     }

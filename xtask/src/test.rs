@@ -17,6 +17,13 @@ pub(crate) fn run(workspace: &CargoWorkspace, args: &[String]) -> Result<(), Xta
     // strace shows the sync between a request and its acknowledgement.
     if cfg!(target_os = "linux") {
         setup::ensure_program("strace")?;
+        // Receivers in these languages verify signatures of callbacks.
+        setup::ensure_program("ruby")?;
+        for (program, package) in [("php", "php-cli"), ("javac", "default-jdk-headless")] {
+            if !step::is_installed(program) {
+                setup::install_package(program, package)?;
+            }
+        }
     }
     let (edge, _) = component::build_edge(workspace)?;
     let (queue_redis, _) = component::build_queue_redis(workspace)?;
