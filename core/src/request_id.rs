@@ -114,6 +114,21 @@ impl fmt::Debug for RequestId {
     }
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for RequestId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for RequestId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = alloc::string::String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// The error for a text that is not a UUID in the form 8-4-4-4-12.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestIdError;

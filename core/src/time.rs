@@ -1,5 +1,6 @@
 //! Timestamps in milliseconds since 1970, the form in which they travel.
 
+use core::fmt;
 use core::time::Duration;
 
 /// A point in time, in milliseconds since 1970-01-01T00:00:00Z.
@@ -59,6 +60,14 @@ pub struct UtcDateTime {
     pub minute: u64,
     pub second: u64,
     pub millisecond: u64,
+}
+
+/// Displays the time in RFC 3339, to the millisecond.
+impl fmt::Display for UtcDateTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { year, month, day, hour, minute, second, millisecond } = self;
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
+    }
 }
 
 /// Converts a number of days since 1970-01-01 to year, month and day. Years are counted from March, so that the leap

@@ -47,9 +47,8 @@ pub(super) async fn claim(
     if limits.allow_nothing() {
         return Ok(Vec::new());
     }
-    let most = i64::try_from(limits.total).unwrap_or(i64::MAX);
     let mut index = PostgresDueIndex { connection: &mut *connection, saturated: limits.saturated_hosts() };
-    let found = fair_share::find_due_hosts(&mut index, last, most).await?;
+    let found = fair_share::find_due_hosts(&mut index, last, limits).await?;
     let mut turns: Vec<HostShare> = found
         .hosts
         .into_iter()

@@ -22,6 +22,9 @@ pub(super) enum PostgresFailure {
     /// The server is a standby, and only the primary has all totals.
     #[error("a standby lags behind its primary")]
     Standby,
+    /// The audit trail holds another action with the same id.
+    #[error("the id belongs to another action")]
+    OtherAction,
     /// Retention deleted a request while it was repeated.
     #[error("retention overtook a repeated request")]
     Overtaken,
@@ -73,7 +76,7 @@ impl PostgresFailure {
             Self::Deadline => return FailureClass::PostgresSession,
             Self::NoPartition => return FailureClass::NoPartition,
             Self::Busy | Self::Overtaken => return FailureClass::Transient,
-            Self::Standby => return FailureClass::Damage,
+            Self::Standby | Self::OtherAction => return FailureClass::Damage,
         };
         match error {
             sqlx::Error::Database(error) => {
@@ -103,9 +106,13 @@ impl PostgresFailure {
 
 impl From<PostgresFailure> for StoreError {
     fn from(failure: PostgresFailure) -> Self {
+        match failure {
+            PostgresFailure::Standby => return Self::Standby,
+            PostgresFailure::OtherAction => return Self::OtherAction,
+            _ => {}
+        }
         match failure.class() {
             FailureClass::Full => Self::Full,
-            FailureClass::Damage if matches!(failure, PostgresFailure::Standby) => Self::Standby,
             FailureClass::Damage => {
                 tracing::error!(error = %failure, "the database refused a statement");
                 Self::Unreadable("its tables or rows are not those of this version; run `chargegate migrate`")

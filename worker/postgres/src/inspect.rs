@@ -1,7 +1,11 @@
 //! Read-only view of the database for operators.
 
+mod actions;
 mod books;
+mod callbacks;
 mod decisions;
+mod hosts;
+mod poison;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -14,6 +14,8 @@ mod failure;
 mod fleet;
 mod inspect;
 mod open;
+mod operate;
+mod pauses;
 mod receivers;
 mod record;
 mod report;
@@ -105,6 +107,8 @@ impl PostgresStore {
         };
         let engine = Self { shared: Arc::new(shared) };
         engine.create_partitions().await.map_err(PostgresOpenError::failed)?;
+        // A role with the rights of an older version can neither record nor claim.
+        engine.load_pauses().await.map_err(PostgresOpenError::failed)?;
         Ok((engine, warnings))
     }
 

@@ -33,7 +33,7 @@ pub(super) async fn record(
     ours: &RecordContext,
 ) -> Result<Vec<RecordVerdict>, PostgresFailure> {
     let mut transaction = connection.begin().await?;
-    let first = decide(&mut transaction, outcomes, ours.lease).await?;
+    let (first, paused) = decide(&mut transaction, outcomes, ours.lease).await?;
     let repeated: Vec<(usize, &DecidedMessage)> = outcomes
         .iter()
         .enumerate()
@@ -55,17 +55,19 @@ pub(super) async fn record(
             Some(verdict) => *verdict,
             None if poisoned.redelivered.contains(&at) => RecordVerdict::Redelivered,
             None if poisoned.new.contains(&at) => RecordVerdict::Poison,
+            None if paused.contains(&at) => RecordVerdict::DecidedPaused,
             None => RecordVerdict::Decided,
         })
         .collect())
 }
 
-/// Inserts the first decision of each request with its callback. Returns the index of its outcome by request.
+/// Inserts the first decision of each request with its callback. Returns the index of its outcome by request, and the
+/// indexes of those whose host is paused.
 async fn decide(
     transaction: &mut PgConnection,
     outcomes: &[Outcome],
     lease: Duration,
-) -> Result<BTreeMap<Uuid, usize>, PostgresFailure> {
+) -> Result<(BTreeMap<Uuid, usize>, HashSet<usize>), PostgresFailure> {
     let mut first: BTreeMap<Uuid, usize> = BTreeMap::new();
     for (at, outcome) in outcomes.iter().enumerate() {
         if let Outcome::Decided(decided) = outcome {
@@ -73,7 +75,7 @@ async fn decide(
         }
     }
     if first.is_empty() {
-        return Ok(first);
+        return Ok((first, HashSet::new()));
     }
     let ids: Vec<Uuid> = first.keys().copied().collect();
     let new: Vec<Uuid> = sqlx::query_scalar(
@@ -95,18 +97,22 @@ async fn decide(
             _ => None,
         })
         .collect();
+    let mut paused = Vec::new();
     if !decided.is_empty() {
-        insert(transaction, first.keys().copied().collect(), &decided, lease).await?;
+        paused = insert(transaction, first.keys().copied().collect(), &decided, lease).await?;
     }
-    Ok(first)
+    let paused = paused.iter().filter_map(|id| first.get(id).copied()).collect();
+    Ok((first, paused))
 }
 
+/// Inserts decisions with their callbacks, and leases these to the caller. Returns the requests whose callback waits,
+/// because its host is paused.
 async fn insert(
     transaction: &mut PgConnection,
     ids: Vec<Uuid>,
     decided: &[&DecidedMessage],
     lease: Duration,
-) -> Result<(), PostgresFailure> {
+) -> Result<Vec<Uuid>, PostgresFailure> {
     let messages = || decided.iter().map(|decided| &decided.message);
     sqlx::query(
         "INSERT INTO decision (recorded_at, accepted_at, decided_at, request_id, late, status, reason, station_id, \
@@ -127,16 +133,22 @@ async fn insert(
     .bind(messages().map(|message| message.traceparent.as_ref().map(Traceparent::as_str)).collect::<Vec<_>>())
     .execute(&mut *transaction)
     .await?;
-    sqlx::query(
-        "INSERT INTO callback (recorded_at, due_at, round_started_at, request_id, attempt, round_first, leased, host) \
-         SELECT moment, moment + $1, moment, new.request_id, 1, 1, true, new.host \
-         FROM (SELECT clock() AS moment OFFSET 0) AS clock, \
-         unnest($2::uuid[], $3::text[]) AS new (request_id, host)",
+    let paused = sqlx::query_scalar(
+        "WITH inserted AS ( \
+             INSERT INTO callback (recorded_at, due_at, round_started_at, request_id, attempt, round_first, leased, host) \
+             SELECT moment, CASE WHEN paused THEN moment ELSE moment + $1 END, moment, request_id, \
+                 CASE WHEN paused THEN 0 ELSE 1 END, 1, NOT paused, host \
+             FROM (SELECT clock() AS moment OFFSET 0) AS clock, \
+             (SELECT request_id, host, EXISTS (SELECT FROM host_pause \
+                 WHERE host_pause.host = unnested.host AND resumed_at IS NULL) AS paused \
+                 FROM unnest($2::uuid[], $3::text[]) AS unnested (request_id, host) OFFSET 0) AS new \
+             RETURNING request_id, leased) \
+         SELECT request_id FROM inserted WHERE NOT leased",
     )
     .bind(duration(lease))
     .bind(ids)
     .bind(messages().map(|message| message.callback_url.host_str()).collect::<Vec<_>>())
-    .execute(&mut *transaction)
+    .fetch_all(&mut *transaction)
     .await?;
-    Ok(())
+    Ok(paused)
 }

@@ -11,14 +11,15 @@ use super::sessions::CONNECT_TIMEOUT;
 use super::url::DatabaseUrl;
 
 /// Migrations with their descriptions; the version is the position, from 1 on.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     ("chargegate: init", include_str!("../migrations/0001_init.sql")),
     ("chargegate: acl fleet", include_str!("../migrations/0002_acl_fleet.sql")),
     ("chargegate: receivers", include_str!("../migrations/0003_receiver.sql")),
+    ("chargegate: operator actions", include_str!("../migrations/0004_operator_actions.sql")),
 ];
 
 /// Newest known version.
-pub(super) const NEWEST: i64 = 3;
+pub(super) const NEWEST: i64 = 4;
 
 const TABLE: &str = "chargegate._sqlx_migrations";
 /// Longest wait for a lock, for example of a concurrent migration. The migration itself may take longer.

@@ -11,9 +11,10 @@ use super::failure::{FailureClass, PostgresFailure};
 use super::record::{self, RecordContext};
 use super::rows::{count, uuid};
 use super::sessions::until;
-use super::{PostgresStore, claim, receivers, report};
+use super::{PostgresStore, claim, pauses, receivers, report};
 use chargegate_storage::StoreError;
 use chargegate_storage::metric;
+use chargegate_storage::operate::HostPauses;
 use chargegate_storage::store::{
     AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, RecordVerdict, ReleasedCallback,
     Store, UnavailableReceiver,
@@ -36,7 +37,15 @@ impl Store for PostgresStore {
         let mut session = self.shared.sessions.begin().await?;
         let ends = session.ends();
         let lease = self.shared.settings.callback_lease;
-        let result = until(ends, claim::claim(session.connection(), &limits, lease, &mut last_host)).await;
+        let connection = session.connection();
+        let claim = async {
+            let pauses = pauses::load(connection).await?;
+            let limits = pauses.restrict(limits);
+            let mut jobs = claim::claim(connection, &limits, lease, &mut last_host).await?;
+            pauses.adjust_ages(&mut jobs);
+            Ok(jobs)
+        };
+        let result = until(ends, claim).await;
         session.finish(result)
     }
 
@@ -92,6 +101,14 @@ impl Store for PostgresStore {
 }
 
 impl PostgresStore {
+    /// Reads the pauses of hosts, as every claim does.
+    pub(super) async fn load_pauses(&self) -> Result<HostPauses, StoreError> {
+        let mut session = self.shared.sessions.begin().await?;
+        let ends = session.ends();
+        let result = until(ends, pauses::load(session.connection())).await;
+        session.finish(result)
+    }
+
     /// Records outcomes, creating partitions when none accepts the rows.
     async fn record_with_partitions(&self, outcomes: &[Outcome]) -> Result<Vec<RecordVerdict>, StoreError> {
         if let Some(verdicts) = self.try_record(outcomes).await? {
@@ -152,9 +169,9 @@ const BACKLOG: &str = "SELECT \
         SELECT reltuples::bigint FROM pg_class WHERE oid = 'callback'::regclass)) END AS in_flight, \
     CASE WHEN lost < $1 THEN lost ELSE greatest(lost, ( \
         SELECT sum(greatest(reltuples, 0))::bigint FROM pg_inherits JOIN pg_class ON oid = inhrelid \
-        WHERE inhparent = 'attempt_dead'::regclass)) END AS dead \
+        WHERE inhparent = 'attempt_unhandled'::regclass)) END AS dead \
     FROM (SELECT count(*) AS pending FROM (SELECT FROM callback LIMIT $1) AS callback) AS pending, \
-    (SELECT count(*) AS lost FROM (SELECT FROM attempt WHERE give_up IS NOT NULL LIMIT $1) AS attempt) AS lost";
+    (SELECT count(*) AS lost FROM (SELECT FROM attempt WHERE give_up <> 'discarded' LIMIT $1) AS attempt) AS lost";
 
 async fn backlog(connection: &mut PgConnection) -> Result<CallbackBacklog, PostgresFailure> {
     const MAX_COUNTED_ROWS: i64 = 10_000;

@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::claim::Claim;
 use super::messages::{Acknowledge, Enqueue, Lease, Release};
+use super::operate::OperatorChange;
 use super::operation::{Failure, Operation, Reply, Transaction};
 use super::purge::Purge;
 use super::receivers::{SyncReceivers, WakeCallbacks};
@@ -118,6 +119,7 @@ operations! {
     release_callbacks: ReleaseCallbacks,
     wake: WakeCallbacks,
     sync_receivers: SyncReceivers,
+    operate: OperatorChange,
     claim: Claim,
     release: Release,
     record: Record,

@@ -50,9 +50,8 @@ pub(super) async fn search(
     let mut reader = readers.acquire().await?;
     let saturated = json!(limits.saturated_hosts()).to_string();
     let mut index = SqliteDueIndex { connection: &mut reader, now, saturated };
-    let most = i64::try_from(limits.total).unwrap_or(i64::MAX);
     let fair_share::DueHosts { mut hosts, ended_at } =
-        fair_share::find_due_hosts(&mut index, last, most).await?;
+        fair_share::find_due_hosts(&mut index, last, limits).await?;
     hosts.retain(|host| limits.free(host) > 0);
     hosts.truncate(limits.total);
     let per_host = limits.per_host.min(limits.total);

@@ -1,7 +1,14 @@
 //! Read-only access for operators, with or without an engine that has the file open.
 
+mod actions;
+mod callbacks;
 mod decisions;
+mod hosts;
 mod ledger;
+mod poison;
+
+#[cfg(test)]
+pub(crate) use self::callbacks::page_query;
 
 use std::path::Path;
 

@@ -7,6 +7,7 @@ use sqlx::Row as _;
 
 use super::keys::{StoredKey, ids, millis, request_id};
 use super::operation::{Failure, Operation, Transaction};
+use chargegate_storage::queue::MessageKey;
 
 /// Maximum number of decisions, of duplicates and of poison messages that one transaction deletes: other writes wait
 /// meanwhile.
@@ -118,6 +119,29 @@ async fn purge_poison(
     gone.poison += deleted;
     gone.sequences.extend(keys.iter().filter_map(own_sequence));
     Ok(deleted)
+}
+
+/// Deletes poison messages by their keys, and adds them to the ledger. A message that is still in the queue would be found
+/// again, so it is kept.
+pub(super) async fn discard_poison(
+    keys: &[String],
+    transaction: &mut Transaction<'_>,
+) -> Result<u64, Failure> {
+    let mut gone = PurgedRows::default();
+    for key in keys {
+        let deleted: Option<StoredKey> = sqlx::query_scalar(
+            "DELETE FROM poison WHERE message_key = ?1 AND NOT EXISTS (SELECT 1 FROM queue WHERE seq = message_key) \
+             RETURNING message_key",
+        )
+        .bind(StoredKey::from(&MessageKey::from(key.clone())))
+        .fetch_optional(&mut *transaction.connection)
+        .await?;
+        gone.poison += i64::from(deleted.is_some());
+        gone.sequences.extend(deleted.as_ref().and_then(own_sequence));
+    }
+    let deleted = gone.poison;
+    gone.enter(transaction).await?;
+    Ok(u64::try_from(deleted).unwrap_or_default())
 }
 
 fn own_sequence(key: &StoredKey) -> Option<i64> {

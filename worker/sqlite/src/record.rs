@@ -8,6 +8,7 @@ use sqlx::Row as _;
 
 use super::keys::{StoredKey, millis, request_id};
 use super::operation::{Failure, Operation, Transaction};
+use super::pauses;
 use super::rows::Rows;
 use chargegate_storage::store::{DecidedMessage, Outcome, PoisonMessage, RecordVerdict};
 
@@ -43,6 +44,7 @@ impl Operation for Record {
         let outcomes = operations.iter().flat_map(|operation| &operation.outcomes);
         let mut known = put_aside(outcomes.clone().map(key), transaction).await?;
         let first = decide(outcomes.clone(), &known, transaction).await?;
+        let paused = pauses::hold_callbacks(first.keys(), transaction).await?;
         let mut all = Vec::with_capacity(operations.len());
         for operation in operations {
             let mut verdicts = Vec::with_capacity(operation.outcomes.len());
@@ -53,7 +55,11 @@ impl Operation for Record {
                     _ if !new => RecordVerdict::Redelivered,
                     Outcome::Poison(poison) => insert_poison(poison, transaction).await?,
                     Outcome::Decided(decided) if first.get(&decided.message.id) == Some(&key(outcome)) => {
-                        RecordVerdict::Decided
+                        if paused.contains(&decided.message.id) {
+                            RecordVerdict::DecidedPaused
+                        } else {
+                            RecordVerdict::Decided
+                        }
                     }
                     Outcome::Decided(decided) => repeat(decided, transaction).await?,
                 });
@@ -164,10 +170,12 @@ async fn repeat(
         .bind(millis(transaction.now))
         .execute(&mut *transaction.connection)
         .await?;
+    // Without its token, which an operator erased, a callback has no body.
     let restarted = sqlx::query(
         "UPDATE callback SET state = 'pending', due_at = ?2, leased = 0, round_first = attempt + 1, \
          round_started_at = ?2, finished_at = NULL, give_up = NULL, retried_at = NULL \
-         WHERE request_id = ?1 AND state <> 'pending' AND finished_at < ?3",
+         WHERE request_id = ?1 AND state <> 'pending' AND finished_at < ?3 \
+         AND EXISTS (SELECT 1 FROM decision WHERE request_id = ?1 AND driver_token <> '')",
     )
     .bind(id.as_bytes().as_slice())
     .bind(millis(transaction.now))

@@ -5,10 +5,11 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 /// `PRAGMA application_id` of chargegate's files: "CGAT".
 pub(super) const APPLICATION_ID: i64 = 0x4347_4154;
 
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/0001_init.sql"),
     include_str!("../migrations/0002_due.sql"),
     include_str!("../migrations/0003_receiver.sql"),
+    include_str!("../migrations/0004_operator_actions.sql"),
 ];
 
 /// The newest schema version that this program knows.

@@ -11,7 +11,7 @@ use super::purge::Purge;
 use super::receivers::{self, SyncReceivers, WakeCallbacks};
 use super::record::Record;
 use super::report::{ReleaseCallbacks, Report};
-use super::{SqliteEngine, claim};
+use super::{SqliteEngine, claim, pauses};
 use chargegate_storage::StoreError;
 use chargegate_storage::store::{
     AttemptReport, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, RecordVerdict, ReleasedCallback,
@@ -29,6 +29,8 @@ impl Store for SqliteEngine {
         // Held until the leases are written, so that two claims do not find the same callbacks.
         let mut turn = self.shared.turn.lock().await;
         let now = self.shared.effects.clock.now();
+        let pauses = pauses::load(readers, now).await.map_err(read_failure)?;
+        let limits = pauses.restrict(limits);
         let found = claim::search(readers, now, &limits, &turn).await.map_err(read_failure)?;
         if let Some(last) = found.last {
             *turn = last;
@@ -38,7 +40,9 @@ impl Store for SqliteEngine {
         }
         let claimed = self.write(Claim { ids: found.ids }).await?;
         drop(turn);
-        claim::load_jobs(readers, claimed).await.map_err(read_failure)
+        let mut jobs = claim::load_jobs(readers, claimed).await.map_err(read_failure)?;
+        pauses.adjust_ages(&mut jobs);
+        Ok(jobs)
     }
 
     async fn release(&self, released: &[ReleasedCallback]) -> Result<(), StoreError> {
@@ -73,7 +77,7 @@ impl Store for SqliteEngine {
     async fn backlog(&self) -> Result<CallbackBacklog, StoreError> {
         let row = sqlx::query(
             "SELECT (SELECT count(*) FROM callback WHERE state = 'pending') AS in_flight, \
-             (SELECT count(*) FROM callback WHERE state = 'dead') AS dead",
+             (SELECT count(*) FROM callback WHERE state = 'dead' AND give_up <> 'discarded') AS dead",
         )
         .fetch_one(&self.shared.readers)
         .await

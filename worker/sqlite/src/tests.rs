@@ -6,6 +6,7 @@ mod durability;
 mod inspection;
 mod messages;
 mod opening;
+mod operators;
 mod rate;
 mod recording;
 

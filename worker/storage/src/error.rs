@@ -31,6 +31,12 @@ pub enum StoreError {
     /// The stored data cannot be read by this version.
     #[error("the store holds data that this version cannot read: {0}")]
     Unreadable(&'static str),
+    /// A cursor is from another list or another store.
+    #[error("the cursor is not from this list")]
+    ForeignCursor,
+    /// The audit trail holds an action with this id and another operator, name or selection.
+    #[error("the id belongs to another action")]
+    OtherAction,
     /// The store was closed in this process.
     #[error("the store is closed")]
     Closed,
@@ -73,7 +79,9 @@ impl StoreError {
     pub fn fate(&self) -> ErrorFate {
         match self {
             Self::Full | Self::Unavailable(_) => ErrorFate::Retry,
-            Self::Standby | Self::Unreadable(_) | Self::Closed => ErrorFate::Stop,
+            Self::Standby | Self::Unreadable(_) | Self::ForeignCursor | Self::OtherAction | Self::Closed => {
+                ErrorFate::Stop
+            }
         }
     }
 }
@@ -112,6 +120,8 @@ mod tests {
             (StoreError::Unavailable("down".into()), ErrorFate::Retry),
             (StoreError::Standby, ErrorFate::Stop),
             (StoreError::Unreadable("row"), ErrorFate::Stop),
+            (StoreError::ForeignCursor, ErrorFate::Stop),
+            (StoreError::OtherAction, ErrorFate::Stop),
             (StoreError::Closed, ErrorFate::Stop),
         ] {
             assert_eq!(error.fate(), fate, "{error}");

@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod history;
 pub mod inspect;
 pub mod metric;
+pub mod operate;
 pub mod queue;
 pub mod reconcile;
 pub mod store;

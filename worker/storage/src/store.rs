@@ -79,6 +79,8 @@ impl fmt::Debug for PoisonMessage {
 pub enum RecordVerdict {
     /// The first decision of the request. Its callback is leased to the caller as [`CallbackJob::first_attempt`].
     Decided,
+    /// The first decision of the request. Its callback waits, because an operator paused its host.
+    DecidedPaused,
     /// The same message was recorded before and delivered again, because its acknowledgement was lost.
     Redelivered,
     /// The request was decided by an earlier message, whose decision stands. The callback is sent again if it is
@@ -158,6 +160,16 @@ pub struct ClaimLimits {
 }
 
 impl ClaimLimits {
+    /// The number of attempts in flight that marks a paused host.
+    pub const PAUSED: usize = usize::MAX;
+
+    /// Returns the paused hosts.
+    #[must_use]
+    pub fn paused_hosts(&self) -> HashSet<&str> {
+        let paused = self.under_way.iter().filter(|(_, under_way)| **under_way == Self::PAUSED);
+        paused.map(|(host, _)| &**host).collect()
+    }
+
     /// Returns whether no callback may be claimed.
     #[must_use]
     pub fn allow_nothing(&self) -> bool {

@@ -9,31 +9,51 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, PgConnection, Postgres, QueryBuilder, Row as _};
 use uuid::Uuid;
 
-use super::PostgresInspector;
+use super::{PostgresInspector, actions, hosts, poison};
 use crate::failure::PostgresFailure;
 use crate::rows::{count, millis, moment, request_id, uuid};
 use crate::sessions::until;
 use chargegate_storage::StoreError;
 use chargegate_storage::inspect::{
-    AttemptRecord, CallbackSummary, DecisionCursor, DecisionDetail, DecisionFilter, DecisionPage,
-    DecisionSummary, Inspect, MaskedToken,
+    AttemptRecord, CallbackSummary, DecisionDetail, DecisionFilter, DecisionPage, DecisionSummary, Inspect,
+    MaskedToken, PageCursor,
+};
+use chargegate_storage::operate::{
+    AuditPage, CallbackPage, CallbackState, DecisionPlace, DecisionPlaces, ForgottenToken, PoisonEntry,
+    PoisonPage, ReceiverHostSummary,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Decisions that retention has not expired, each with its pending callback, or the attempt that closed it.
-const SELECT: &str = "SELECT decision.recorded_at, decision.request_id, message_key, station_id, driver_token, \
-    callback_url, status, reason, accepted_at, decided_at, late, traceparent, \
-    CASE WHEN callback.request_id IS NOT NULL THEN 'pending' WHEN closed.attempt IS NULL THEN 'missing' \
-        WHEN closed.give_up IS NULL THEN 'delivered' ELSE 'dead' END AS state, \
-    coalesce(callback.attempt, closed.attempt, 0)::bigint AS attempts, due_at, coalesce(leased, false) AS leased, \
-    finished_at, give_up \
-    FROM decision LEFT JOIN callback ON callback.request_id = decision.request_id \
-    LEFT JOIN LATERAL (SELECT attempt, started_at + took_ms AS finished_at, give_up FROM attempt \
-        WHERE attempt.recorded_at = decision.recorded_at AND attempt.request_id = decision.request_id \
-        AND closed_at IS NOT NULL) AS closed ON true \
-    WHERE NOT EXISTS (SELECT FROM time_partition WHERE decision.recorded_at >= begins_at AND decision.recorded_at < ends_at \
-        AND (decision.recorded_at, decision.request_id) <= (expired_until, expired_until_id))";
+/// Columns of a [`DecisionSummary`], from the tables of [`summary_joins`].
+macro_rules! summary_columns {
+    () => {
+        "decision.recorded_at, decision.request_id, station_id, driver_token, callback_url, status, reason, accepted_at, \
+         decided_at, late, \
+         CASE WHEN callback.request_id IS NOT NULL THEN 'pending' WHEN closed.attempt IS NULL THEN 'missing' \
+             WHEN closed.give_up IS NULL THEN 'delivered' ELSE 'dead' END AS state, \
+         coalesce(callback.attempt, closed.attempt, 0)::bigint AS attempts, due_at, coalesce(leased, false) AS leased, \
+         finished_at, give_up"
+    };
+}
+pub(super) use summary_columns;
+
+/// Joins each decision with its pending callback, or the attempt that closed it, without those that retention expired.
+macro_rules! summary_joins {
+    () => {
+        "LEFT JOIN callback ON callback.request_id = decision.request_id \
+         LEFT JOIN LATERAL (SELECT attempt, started_at + took_ms AS finished_at, give_up FROM attempt \
+             WHERE attempt.recorded_at = decision.recorded_at AND attempt.request_id = decision.request_id \
+             AND closed_at IS NOT NULL) AS closed ON true \
+         WHERE NOT EXISTS (SELECT FROM time_partition \
+             WHERE decision.recorded_at >= begins_at AND decision.recorded_at < ends_at \
+             AND (decision.recorded_at, decision.request_id) <= (expired_until, expired_until_id))"
+    };
+}
+pub(super) use summary_joins;
+
+const SELECT: &str =
+    concat!("SELECT message_key, traceparent, ", summary_columns!(), " FROM decision ", summary_joins!());
 
 #[async_trait]
 impl Inspect for PostgresInspector {
@@ -41,12 +61,32 @@ impl Inspect for PostgresInspector {
         &self,
         filter: &DecisionFilter,
         limit: u32,
-        cursor: Option<DecisionCursor>,
+        cursor: Option<PageCursor>,
     ) -> Result<DecisionPage, StoreError> {
         let before = cursor.as_ref().map(read_cursor).transpose()?;
         let mut session = self.sessions.begin().await?;
         let ends = session.ends();
         let result = until(ends, list(session.connection(), filter, limit, before)).await;
+        session.finish(result)
+    }
+
+    async fn decisions_with_token(
+        &self,
+        token: &ForgottenToken,
+        limit: u32,
+        cursor: Option<PageCursor>,
+    ) -> Result<DecisionPlaces, StoreError> {
+        let before = cursor.as_ref().map(read_cursor).transpose()?;
+        let mut session = self.sessions.begin().await?;
+        let ends = session.ends();
+        let result = until(ends, with_token(session.connection(), token, limit, before)).await;
+        session.finish(result)
+    }
+
+    async fn poison_with_token(&self, token: &ForgottenToken) -> Result<Vec<String>, StoreError> {
+        let mut session = self.sessions.begin().await?;
+        let ends = session.ends();
+        let result = until(ends, poison::with_token(session.connection(), token)).await;
         session.finish(result)
     }
 
@@ -56,15 +96,54 @@ impl Inspect for PostgresInspector {
         let result = until(ends, detail(session.connection(), id)).await;
         session.finish(result)
     }
+
+    async fn callbacks(
+        &self,
+        state: CallbackState,
+        limit: u32,
+        cursor: Option<&PageCursor>,
+    ) -> Result<CallbackPage, StoreError> {
+        self.read_callbacks(state, limit, cursor).await
+    }
+
+    async fn hosts(&self) -> Result<Vec<ReceiverHostSummary>, StoreError> {
+        let mut session = self.sessions.begin().await?;
+        let ends = session.ends();
+        let result = until(ends, hosts::read(session.connection())).await;
+        session.finish(result)
+    }
+
+    async fn poison(&self, limit: u32, cursor: Option<&PageCursor>) -> Result<PoisonPage, StoreError> {
+        let before = cursor.map(PageCursor::position).transpose()?.unwrap_or((i64::MAX, ""));
+        let mut session = self.sessions.begin().await?;
+        let ends = session.ends();
+        let result = until(ends, poison::list(session.connection(), limit, before)).await;
+        session.finish(result)
+    }
+
+    async fn poison_message(&self, id: &str) -> Result<Option<PoisonEntry>, StoreError> {
+        let mut session = self.sessions.begin().await?;
+        let ends = session.ends();
+        let result = until(ends, poison::one(session.connection(), id)).await;
+        session.finish(result)
+    }
+
+    async fn audit(&self, limit: u32, cursor: Option<&PageCursor>) -> Result<AuditPage, StoreError> {
+        let before = cursor.map(PageCursor::position).transpose()?.map_or(i64::MAX, |(number, _)| number);
+        let mut session = self.sessions.begin().await?;
+        let ends = session.ends();
+        let result = until(ends, actions::list(session.connection(), limit, before)).await;
+        session.finish(result)
+    }
 }
 
 /// Parses a cursor: the time and the id of the last decision of the previous page.
-fn read_cursor(cursor: &DecisionCursor) -> Result<(i64, Uuid), StoreError> {
+fn read_cursor(cursor: &PageCursor) -> Result<(i64, Uuid), StoreError> {
     let read = || {
         let (recorded_at, id) = cursor.as_str().split_once('.')?;
         Some((recorded_at.parse().ok()?, id.parse().ok()?))
     };
-    read().ok_or(StoreError::Unreadable("the cursor is not from this store"))
+    read().ok_or(StoreError::ForeignCursor)
 }
 
 async fn list(
@@ -110,12 +189,41 @@ async fn list(
     let next = match rows.last() {
         Some(row) if full => {
             let recorded_at: i64 = row.try_get("recorded_at")?;
-            Some(DecisionCursor::from(format!("{recorded_at}.{}", request_id(row)?)))
+            Some(PageCursor::from(format!("{recorded_at}.{}", request_id(row)?)))
         }
         _ => None,
     };
     let decisions = rows.iter().map(line).collect::<Result<_, _>>()?;
     Ok(DecisionPage { decisions, next })
+}
+
+/// Lists decisions that hold a token, by their times of recording.
+async fn with_token(
+    connection: &mut PgConnection,
+    token: &ForgottenToken,
+    limit: u32,
+    before: Option<(i64, Uuid)>,
+) -> Result<DecisionPlaces, PostgresFailure> {
+    let (recorded_at, id) = before.unwrap_or((i64::MAX, Uuid::max()));
+    let rows = sqlx::query(
+        "SELECT recorded_at, request_id FROM decision \
+         WHERE driver_token = $1 AND ($2::text IS NULL OR station_id = $2) AND (recorded_at, request_id) < ($3, $4) \
+         ORDER BY recorded_at DESC, request_id DESC LIMIT $5",
+    )
+    .bind(token.driver_token.as_bytes())
+    .bind(token.station_id.as_deref())
+    .bind(recorded_at)
+    .bind(id)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    let place =
+        |row| Ok(DecisionPlace { request_id: request_id(row)?, position: row.try_get("recorded_at")? });
+    let decisions: Vec<DecisionPlace> = rows.iter().map(place).collect::<Result<_, sqlx::Error>>()?;
+    let full = decisions.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+    let last = decisions.last().filter(|_| full);
+    let next = last.map(|last| PageCursor::after(last.position, &last.request_id.to_string()));
+    Ok(DecisionPlaces { decisions, next })
 }
 
 async fn detail(
@@ -156,7 +264,7 @@ async fn detail(
     }))
 }
 
-fn line(row: &PgRow) -> Result<DecisionSummary, sqlx::Error> {
+pub(super) fn line(row: &PgRow) -> Result<DecisionSummary, sqlx::Error> {
     let optional = |column| {
         let at: Option<i64> = row.try_get(column)?;
         Ok::<_, sqlx::Error>(at.and_then(|at| u64::try_from(at).ok()).map(UnixMillis))

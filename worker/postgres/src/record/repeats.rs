@@ -18,6 +18,8 @@ struct RecordedRequest {
     decided_at: i64,
     message_key: String,
     host: String,
+    /// Set if an operator erased the token: without it, a callback has no body.
+    erased: bool,
 }
 
 /// Records repeats and reopens the callbacks to resend. Returns the verdict on each.
@@ -68,7 +70,7 @@ pub(super) async fn repeat(
     Ok(verdicts)
 }
 
-/// Loads requests and locks their partitions against retention.
+/// Loads requests, and locks their partitions against retention and their decisions against the erasure of a token.
 async fn load(
     transaction: &mut PgConnection,
     ids: Vec<Uuid>,
@@ -80,9 +82,11 @@ async fn load(
     .execute(&mut *transaction)
     .await?;
     let rows = sqlx::query(
-        "SELECT request.request_id, request.recorded_at, decided_at, message_key, callback_url \
+        "SELECT request.request_id, request.recorded_at, decided_at, message_key, callback_url, \
+         driver_token = '' AS erased \
          FROM unnest($1::uuid[]) AS asked (request_id) JOIN request USING (request_id) \
-         JOIN decision ON decision.recorded_at = request.recorded_at AND decision.request_id = request.request_id",
+         JOIN decision ON decision.recorded_at = request.recorded_at AND decision.request_id = request.request_id \
+         ORDER BY request.request_id FOR SHARE OF decision",
     )
     .bind(&ids)
     .fetch_all(&mut *transaction)
@@ -94,6 +98,7 @@ async fn load(
             recorded_at: row.try_get("recorded_at")?,
             decided_at: row.try_get("decided_at")?,
             message_key: row.try_get("message_key")?,
+            erased: row.try_get("erased")?,
             host: url.parse::<CallbackUrl>().map_or_else(|_| String::new(), |url| url.host_str().to_owned()),
         };
         known.insert(row.try_get("request_id")?, first);
@@ -151,7 +156,8 @@ async fn reopen_callbacks(
     new: &[(usize, Uuid)],
     known: &HashMap<Uuid, RecordedRequest>,
 ) -> Result<BTreeSet<Uuid>, PostgresFailure> {
-    let ids: BTreeSet<Uuid> = new.iter().map(|(_, id)| *id).collect();
+    let has_body = |id: &Uuid| known.get(id).is_some_and(|known| !known.erased);
+    let ids: BTreeSet<Uuid> = new.iter().map(|(_, id)| *id).filter(has_body).collect();
     let of = || ids.iter().filter_map(|id| known.get(id).map(|known| (id, known)));
     // A pending callback has no closed attempt and stays as it is. Of two transactions that reopen the same callback, the
     // second waits for the first and finds the attempt open.

@@ -159,6 +159,7 @@ impl TestDatabase {
                 UPDATE callback SET recorded_at = recorded_at - ({by}), due_at = due_at - ({by}),
                     round_started_at = round_started_at - ({by}), retried_at = retried_at - ({by});
                 UPDATE receiver SET probe_at = probe_at - ({by}), updated_at = updated_at - ({by});
+                UPDATE host_pause SET paused_at = paused_at - ({by}), resumed_at = resumed_at - ({by});
                 UPDATE poison SET recorded_at = recorded_at - ({by});
                 FOR part IN SELECT * FROM time_partition ORDER BY begins_at{order} LOOP
                     UPDATE time_partition SET begins_at = begins_at - ({by}), ends_at = ends_at - ({by}),

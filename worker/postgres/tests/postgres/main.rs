@@ -7,6 +7,7 @@ mod clocks;
 mod database;
 mod faults;
 mod keys;
+mod operators;
 mod outages;
 mod plans;
 mod rate;

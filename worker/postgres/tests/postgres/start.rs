@@ -77,7 +77,7 @@ async fn a_server_that_is_too_old_is_reported() {
 #[tokio::test]
 async fn a_missing_schema_is_reported() {
     let database = OLDEST.empty_database().await;
-    let line = "the database has schema version 0, and this program needs 3";
+    let line = "the database has schema version 0, and this program needs 4";
     check(&database.url(), line).await;
     assert_eq!(PostgresInspector::open(&parsed(&database.url())).await.unwrap_err().to_string(), line);
 }
@@ -86,9 +86,9 @@ async fn a_missing_schema_is_reported() {
 async fn a_newer_schema_is_reported() {
     let database = OLDEST.database().await;
     database
-        .execute("INSERT INTO _sqlx_migrations VALUES (4, 'chargegate: next', now(), true, '\\x00', 1)")
+        .execute("INSERT INTO _sqlx_migrations VALUES (5, 'chargegate: next', now(), true, '\\x00', 1)")
         .await;
-    let line = "the database has schema version 4, and this program knows 3";
+    let line = "the database has schema version 5, and this program knows 4";
     check(&database.url(), line).await;
     assert_eq!(migrate(&parsed(&database.url())).await.unwrap_err().to_string(), line);
 }
@@ -130,6 +130,8 @@ async fn missing_privileges_are_reported() {
         "REVOKE USAGE ON SCHEMA chargegate FROM chargegate_worker",
         "REVOKE SELECT ON chargegate._sqlx_migrations FROM chargegate_worker",
         "REVOKE EXECUTE ON FUNCTION chargegate.create_partitions(bigint) FROM chargegate_worker",
+        // The rights that an older version needs.
+        "REVOKE ALL ON chargegate.host_pause, chargegate.operator_action FROM chargegate_worker",
     ] {
         let database = OLDEST.database().await;
         database.execute(revoke).await;
@@ -164,8 +166,8 @@ async fn migrating_twice_is_harmless_in_sequence_and_concurrently() {
         let both = tokio::join!(migrate(&url), migrate(&url));
         let mut both = [both.0.unwrap(), both.1.unwrap()];
         both.sort_by_key(|migrated| migrated.from);
-        assert_eq!(both, [MigrationResult { from: 0, to: 3 }, MigrationResult { from: 3, to: 3 }]);
-        assert_eq!(migrate(&url).await.unwrap(), MigrationResult { from: 3, to: 3 });
+        assert_eq!(both, [MigrationResult { from: 0, to: 4 }, MigrationResult { from: 4, to: 4 }]);
+        assert_eq!(migrate(&url).await.unwrap(), MigrationResult { from: 4, to: 4 });
         grant(&mut database.by_hand().await).await;
         PostgresStore::open(settings(&database.worker_url())).await.unwrap();
     }
@@ -188,6 +190,6 @@ async fn only_an_owner_may_migrate() {
     drop(role);
     // A schema owned by the role is sufficient.
     database.execute("CREATE SCHEMA chargegate AUTHORIZATION chargegate_worker").await;
-    assert_eq!(migrate(&parsed(&database.worker_url())).await.unwrap(), MigrationResult { from: 0, to: 3 });
+    assert_eq!(migrate(&parsed(&database.worker_url())).await.unwrap(), MigrationResult { from: 0, to: 4 });
     execute(&mut connect(&database.worker_url()).await, "SELECT chargegate.create_partitions(1000)").await;
 }

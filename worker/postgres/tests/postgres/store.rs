@@ -44,6 +44,7 @@ async fn fixture(server: &TestServer) -> StoreFixture {
         store: Arc::new(engine.clone()),
         other: Arc::new(other),
         view: Arc::new(engine.inspector()),
+        operate: Arc::new(engine.clone()),
         clock,
         lease,
         backend: Box::new(PostgresStoreBackend { engine, database }),

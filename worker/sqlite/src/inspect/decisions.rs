@@ -13,15 +13,29 @@ use crate::keys::{StoredKey, count, millis, moment, request_id};
 use crate::store::read_failure;
 use chargegate_storage::StoreError;
 use chargegate_storage::inspect::{
-    AttemptRecord, CallbackSummary, DecisionCursor, DecisionDetail, DecisionFilter, DecisionPage,
-    DecisionSummary, Inspect, MaskedToken,
+    AttemptRecord, CallbackSummary, DecisionDetail, DecisionFilter, DecisionPage, DecisionSummary, Inspect,
+    MaskedToken, PageCursor,
+};
+use chargegate_storage::operate::{
+    AuditPage, CallbackPage, CallbackState, DecisionPlace, DecisionPlaces, ForgottenToken, PoisonEntry,
+    PoisonPage, ReceiverHostSummary,
 };
 
-const SELECT: &str = "SELECT decision.id, decision.request_id, message_key, station_id, driver_token, status, reason, \
-    accepted_at, decided_at, late, traceparent, coalesce(callback.state, 'missing') AS state, \
-    coalesce(host, '') AS host, coalesce(attempt, 0) AS attempts, due_at, coalesce(leased, 0) AS leased, \
-    finished_at, give_up \
-    FROM decision LEFT JOIN callback USING (request_id) WHERE ";
+/// Columns of a [`DecisionSummary`], from `decision` and `callback`.
+macro_rules! summary_columns {
+    () => {
+        "decision.request_id, station_id, driver_token, status, reason, accepted_at, decided_at, late, \
+         coalesce(callback.state, 'missing') AS state, coalesce(host, '') AS host, coalesce(attempt, 0) AS attempts, \
+         due_at, coalesce(leased, 0) AS leased, finished_at, give_up"
+    };
+}
+pub(super) use summary_columns;
+
+const SELECT: &str = concat!(
+    "SELECT decision.id, message_key, traceparent, ",
+    summary_columns!(),
+    " FROM decision LEFT JOIN callback USING (request_id) WHERE "
+);
 
 #[async_trait]
 impl Inspect for SqliteInspector {
@@ -29,14 +43,9 @@ impl Inspect for SqliteInspector {
         &self,
         filter: &DecisionFilter,
         limit: u32,
-        cursor: Option<DecisionCursor>,
+        cursor: Option<PageCursor>,
     ) -> Result<DecisionPage, StoreError> {
-        let before = match cursor {
-            Some(cursor) => {
-                cursor.as_str().parse().map_err(|_| StoreError::Unreadable("the cursor is no number"))?
-            }
-            None => i64::MAX,
-        };
+        let before = read_cursor(cursor.as_ref())?;
         let mut query = QueryBuilder::<Sqlite>::new(SELECT);
         query.push("decision.id < ").push_bind(before);
         for (column, wanted) in [
@@ -59,7 +68,7 @@ impl Inspect for SqliteInspector {
         let next = match rows.last() {
             Some(row) if full => {
                 let id: i64 = row.try_get("id").map_err(read_failure)?;
-                Some(DecisionCursor::from(id.to_string()))
+                Some(PageCursor::from(id.to_string()))
             }
             _ => None,
         };
@@ -67,9 +76,70 @@ impl Inspect for SqliteInspector {
         Ok(DecisionPage { decisions, next })
     }
 
+    async fn decisions_with_token(
+        &self,
+        token: &ForgottenToken,
+        limit: u32,
+        cursor: Option<PageCursor>,
+    ) -> Result<DecisionPlaces, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, request_id FROM decision WHERE id < ?1 AND driver_token = ?2 \
+             AND (?3 IS NULL OR station_id = ?3) ORDER BY id DESC LIMIT ?4",
+        )
+        .bind(read_cursor(cursor.as_ref())?)
+        .bind(&*token.driver_token)
+        .bind(token.station_id.as_deref())
+        .bind(i64::from(limit))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(read_failure)?;
+        let place = |row| Ok(DecisionPlace { request_id: request_id(row)?, position: row.try_get("id")? });
+        let decisions: Vec<DecisionPlace> =
+            rows.iter().map(place).collect::<Result<_, _>>().map_err(read_failure)?;
+        let full = decisions.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+        let last = decisions.last().filter(|_| full);
+        let next = last.map(|last| PageCursor::from(last.position.to_string()));
+        Ok(DecisionPlaces { decisions, next })
+    }
+
+    async fn poison_with_token(&self, token: &ForgottenToken) -> Result<Vec<String>, StoreError> {
+        self.find_poison(token).await.map_err(read_failure)
+    }
+
     async fn decision(&self, id: &RequestId) -> Result<Option<DecisionDetail>, StoreError> {
         self.read_decision(id).await.map_err(read_failure)
     }
+
+    async fn callbacks(
+        &self,
+        state: CallbackState,
+        limit: u32,
+        cursor: Option<&PageCursor>,
+    ) -> Result<CallbackPage, StoreError> {
+        self.read_callbacks(state, limit, cursor).await
+    }
+
+    async fn hosts(&self) -> Result<Vec<ReceiverHostSummary>, StoreError> {
+        self.read_hosts().await.map_err(read_failure)
+    }
+
+    async fn poison(&self, limit: u32, cursor: Option<&PageCursor>) -> Result<PoisonPage, StoreError> {
+        self.read_poison(limit, cursor).await
+    }
+
+    async fn poison_message(&self, id: &str) -> Result<Option<PoisonEntry>, StoreError> {
+        self.read_poison_message(id).await.map_err(read_failure)
+    }
+
+    async fn audit(&self, limit: u32, cursor: Option<&PageCursor>) -> Result<AuditPage, StoreError> {
+        self.read_audit(limit, cursor).await
+    }
+}
+
+/// Parses a cursor: the number of the last decision of the previous page.
+fn read_cursor(cursor: Option<&PageCursor>) -> Result<i64, StoreError> {
+    let number = cursor.map(|cursor| cursor.as_str().parse()).transpose();
+    Ok(number.map_err(|_| StoreError::ForeignCursor)?.unwrap_or(i64::MAX))
 }
 
 impl SqliteInspector {
@@ -100,7 +170,7 @@ impl SqliteInspector {
     }
 }
 
-fn line(row: &SqliteRow) -> Result<DecisionSummary, sqlx::Error> {
+pub(super) fn line(row: &SqliteRow) -> Result<DecisionSummary, sqlx::Error> {
     let state: String = row.try_get("state")?;
     let optional = |column| {
         let at: Option<i64> = row.try_get(column)?;

@@ -34,6 +34,7 @@ async fn fixture() -> StoreFixture {
         store: Arc::new(engine.clone()),
         other: Arc::new(engine.clone()),
         view: Arc::new(engine.inspector()),
+        operate: Arc::new(engine.clone()),
         clock,
         lease,
         backend: Box::new(SqliteStoreBackend { engine, _folder: folder }),

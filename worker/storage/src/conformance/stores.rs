@@ -2,8 +2,11 @@
 
 mod books;
 mod callbacks;
+mod erasure;
 mod fixture;
+mod hosts;
 mod inspection;
+mod operators;
 mod races;
 mod recording;
 mod samples;
@@ -58,6 +61,24 @@ macro_rules! store_suite {
             inspection::decisions_are_filtered
             inspection::one_decision_is_shown_with_its_attempts_and_no_secret
             inspection::a_foreign_cursor_is_refused
+            operators::a_retry_begins_a_new_round
+            operators::discarded_callbacks_stay_counted_and_are_no_backlog
+            operators::callbacks_are_selected_by_state_and_filter
+            operators::an_interrupted_bulk_action_continues_and_is_audited_once
+            operators::the_audit_trail_is_listed_newest_first_in_pages
+            operators::the_id_of_another_action_is_refused
+            operators::pending_callbacks_are_retried_once
+            hosts::callbacks_of_a_paused_host_wait
+            hosts::the_time_of_a_pause_does_not_count_against_a_round
+            hosts::an_old_pause_counts_while_a_callback_waits
+            hosts::a_paused_host_with_a_long_backlog_delays_no_other
+            hosts::hosts_are_listed_with_health_and_backlog
+            erasure::poison_is_shown_masked_and_discarded
+            erasure::a_forgotten_token_is_erased_and_decisions_stay_countable
+            erasure::a_token_is_forgotten_at_one_station_only
+            erasure::only_poison_with_the_whole_token_is_erased
+            erasure::discarded_poison_is_counted_once
+            erasure::a_repeated_search_leaves_out_poison
             books::an_empty_store_balances
             books::every_outcome_is_counted
             books::totals_are_unchanged_by_retention

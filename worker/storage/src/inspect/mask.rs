@@ -2,11 +2,13 @@
 
 use std::fmt::{self, Write as _};
 
+use serde::Serialize;
+
 /// Shorter texts would be shown in too large a part.
 const SHOWN_FROM: usize = 20;
 
 /// A driver token of which the ends and the length are left.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MaskedToken(Box<str>);
 
 impl MaskedToken {

@@ -7,8 +7,12 @@
 
 use std::collections::HashSet;
 
+use super::ClaimLimits;
+
 /// Maximum number of oldest callbacks read for their hosts.
 const MAX_OLDEST: i64 = 1000;
+/// Maximum number of oldest callbacks read while hosts are paused, whose callbacks stay the oldest for a long time.
+const MAX_OLDEST_PAUSED: i64 = 10_000;
 /// Maximum number of hosts that one search scans.
 const MAX_SCANNED: i64 = 2000;
 /// An upper bound of all host names.
@@ -64,20 +68,29 @@ pub struct DueHosts {
     pub ended_at: Option<String>,
 }
 
-/// Searches for hosts with due callbacks, at most `most` of them by a scan that begins after `last` in the order of names.
+/// Searches for hosts with due callbacks, as many as may be claimed at most by a scan that begins after `last` in the order
+/// of names. Paused hosts are not found among the oldest callbacks; a scan leaves them out if the index does.
 ///
 /// # Errors
 /// An error of the index.
-pub async fn find_due_hosts<I: DueIndex>(index: &mut I, last: &str, most: i64) -> Result<DueHosts, I::Error> {
-    let rows = index.oldest(MAX_OLDEST).await?;
+pub async fn find_due_hosts<I: DueIndex>(
+    index: &mut I,
+    last: &str,
+    limits: &ClaimLimits,
+) -> Result<DueHosts, I::Error> {
+    let paused = limits.paused_hosts();
+    let window = if paused.is_empty() { MAX_OLDEST } else { MAX_OLDEST_PAUSED };
+    let rows = index.oldest(window).await?;
     let seen: i64 = rows.iter().map(|(_, callbacks)| callbacks).sum();
-    let mut oldest: Vec<String> = rows.into_iter().map(|(host, _)| host).collect();
-    if seen < MAX_OLDEST {
+    let hosts = rows.into_iter().map(|(host, _)| host);
+    let mut oldest: Vec<String> = hosts.filter(|host| !paused.contains(host.as_str())).collect();
+    if seen < window {
         oldest.sort_unstable();
         let next = oldest.partition_point(|host| host.as_str() <= last);
         oldest.rotate_left(next);
         return Ok(DueHosts { hosts: oldest, ended_at: None });
     }
+    let most = i64::try_from(limits.total).unwrap_or(i64::MAX);
     let mut found = scan_hosts(index, last, most).await?;
     // The scanned hosts come first: the oldest callbacks may belong to the same few hosts each time.
     let mut known: HashSet<String> = found.hosts.iter().cloned().collect();
@@ -139,6 +152,53 @@ pub fn assign_shares(turns: &mut [HostShare], mut total: usize) -> Option<&str> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Hosts with a number of due callbacks each, the oldest first.
+    struct FakeIndex {
+        due: Vec<(String, i64)>,
+        scans: u32,
+    }
+
+    impl DueIndex for FakeIndex {
+        type Error = std::convert::Infallible;
+
+        async fn oldest(&mut self, mut most: i64) -> Result<Vec<(String, i64)>, Self::Error> {
+            let mut rows = Vec::new();
+            for (host, callbacks) in &self.due {
+                let read = most.min(*callbacks);
+                most -= read;
+                if read > 0 {
+                    rows.push((host.clone(), read));
+                }
+            }
+            Ok(rows)
+        }
+
+        async fn step(&mut self, _: HostScan<'_>) -> Result<Vec<ScannedHost>, Self::Error> {
+            self.scans += 1;
+            Ok(vec![ScannedHost { host: None, number: 1, due: false }])
+        }
+    }
+
+    #[tokio::test]
+    async fn a_paused_host_with_a_long_backlog_causes_no_scan() {
+        for (backlog, paused, scanned) in [
+            (1_000, &["paused.example"][..], false),
+            (9_998, &["paused.example"], false),
+            (9_999, &["paused.example"], true),
+            (1_000, &[], true),
+        ] {
+            let due = vec![("paused.example".to_owned(), backlog), ("a.example".to_owned(), 1)];
+            let mut index = FakeIndex { due, scans: 0 };
+            let under_way = paused.iter().map(|host| ((*host).into(), ClaimLimits::PAUSED)).collect();
+            let limits = ClaimLimits { total: 10, per_host: 10, under_way };
+            let found = find_due_hosts(&mut index, "", &limits).await.unwrap();
+            assert_eq!(index.scans > 0, scanned, "{backlog} {paused:?}");
+            let expected = found.hosts.iter().any(|host| host == "a.example");
+            assert!(expected || paused.is_empty(), "{backlog}");
+            assert!(found.hosts.iter().all(|host| !paused.contains(&host.as_str())));
+        }
+    }
 
     #[test]
     fn hosts_take_turns_up_to_their_limits() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{decided, message, record_first, report};
 use crate::inspect::Inspect;
+use crate::operate::Operate;
 use crate::reconcile::{Reconciliation, StoreTotals};
 use crate::store::{
     AfterAttempt, AttemptResult, CallbackBacklog, CallbackJob, ClaimLimits, Outcome, RecordVerdict,
@@ -107,6 +108,8 @@ pub struct StoreFixture {
     pub other: Arc<dyn Store>,
     /// Read-only access for operators.
     pub view: Arc<dyn Inspect>,
+    /// Changes by operators.
+    pub operate: Arc<dyn Operate>,
     /// The clock of the workers.
     pub clock: Arc<ManualClock>,
     /// Duration of the lease of a callback.

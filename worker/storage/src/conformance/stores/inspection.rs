@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::inspect::{DecisionCursor, DecisionFilter, DecisionPage};
+use crate::inspect::{DecisionFilter, DecisionPage, PageCursor};
 use crate::store::{DecidedMessage, Outcome};
 use chargegate_core::{Decision, DecisionReason, RequestId};
 
@@ -113,7 +113,7 @@ pub(super) async fn one_decision_is_shown_with_its_attempts_and_no_secret(fixtur
 
 pub(super) async fn a_foreign_cursor_is_refused(fixture: StoreFixture) {
     for text in ["", "x", "1.2.3", "12.00000000-0000-4000-8000-00000000000"] {
-        let cursor = Some(DecisionCursor::from(text.to_owned()));
+        let cursor = Some(PageCursor::from(text.to_owned()));
         fixture.view.decisions(&DecisionFilter::default(), 2, cursor).await.unwrap_err();
     }
 }

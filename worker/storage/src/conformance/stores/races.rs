@@ -50,6 +50,7 @@ pub(super) async fn racing_workers_record_the_same_batch_once(fixture: StoreFixt
                 duplicates += 1;
             }
             RecordVerdict::Redelivered => redelivered += 1,
+            RecordVerdict::DecidedPaused => panic!("no host was paused"),
             RecordVerdict::Poison => panic!("there was no poison"),
         }
     }
