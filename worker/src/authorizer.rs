@@ -21,7 +21,7 @@ use chargegate_core::{DecisionReason, DecisionStatus, DriverToken, StationId, Tr
 pub use self::check::{AclCheckReport, AclCheckResponse};
 pub use self::credential::AclCredential;
 pub use self::files::{AclFile, AclFileError, AclFileFault};
-pub(crate) use self::files::{FileStamp, read_bounded};
+pub(crate) use self::files::{FileStamp, is_exposed, read_bounded};
 pub use self::health::AclHealth;
 pub use self::http::{AclClientError, AclClientSettings, HttpAuthorizer};
 pub use self::profile::{AclProfile, AclProfileError};

@@ -27,6 +27,8 @@ pub use callback::{
     CallbackSigner, CallbackTls, CallbackTlsError, CallbackTlsFiles, DeliverySettings, DnsResolver,
     DnsResolverError, LookupError, ReceiverResolver,
 };
-pub use ops::{MetricsError, OpsServer, install_metrics};
+pub use ops::{
+    MetricsError, OperatorToken, OperatorTokenError, OperatorTokenFault, OpsServer, install_metrics,
+};
 pub use pipeline::{PipelineSettings, WorkerDependencies};
 pub use worker::{Worker, WorkerSettings};

@@ -1,4 +1,7 @@
-//! The ops port: health, readiness and metrics.
+//! The ops port: health, readiness, metrics, and the routes of operators.
+
+mod operators;
+mod token;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +17,11 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use serde::Serialize;
 use tokio::time::MissedTickBehavior;
 
+pub use self::token::{OperatorToken, OperatorTokenError, OperatorTokenFault};
 use crate::authorizer::AclHealth;
 use crate::metric;
+use chargegate_storage::Effects;
+use chargegate_storage::operate::Operators;
 use chargegate_storage::queue::Queue;
 use chargegate_storage::store::Store;
 
@@ -33,6 +39,8 @@ pub struct OpsServer {
     acl: Option<AclHealth>,
     metrics: PrometheusHandle,
     ready: Arc<AtomicBool>,
+    /// Routes of operators.
+    operators: Router,
 }
 
 /// Metrics that were already installed in this process.
@@ -71,13 +79,20 @@ impl OpsServer {
     /// Creates the ops port of a worker over these engines; not ready until [`OpsServer::set_ready`].
     #[must_use]
     pub fn new(queue: Arc<dyn Queue>, store: Arc<dyn Store>, metrics: PrometheusHandle) -> Self {
-        Self { queue, store: Some(store), acl: None, metrics, ready: Arc::default() }
+        Self {
+            queue,
+            store: Some(store),
+            acl: None,
+            metrics,
+            ready: Arc::default(),
+            operators: Router::new(),
+        }
     }
 
     /// Creates the ops port of a process that runs an edge only; not ready until [`OpsServer::set_ready`].
     #[must_use]
     pub fn for_edge(queue: Arc<dyn Queue>, metrics: PrometheusHandle) -> Self {
-        Self { queue, store: None, acl: None, metrics, ready: Arc::default() }
+        Self { queue, store: None, acl: None, metrics, ready: Arc::default(), operators: Router::new() }
     }
 
     /// Also reports problems with the certificates and the credential of the authorization service. They do not make
@@ -87,6 +102,20 @@ impl OpsServer {
         Self { acl: Some(health), ..self }
     }
 
+    /// Adds the routes of operators over a store, which require the token; none without a token.
+    #[must_use]
+    pub fn with_operators(
+        self,
+        operators: Operators,
+        token: Option<OperatorToken>,
+        effects: Effects,
+    ) -> Self {
+        match token {
+            Some(token) => Self { operators: operators::router(operators, token, effects), ..self },
+            None => self,
+        }
+    }
+
     /// Sets whether the process accepts work: true after the start, false from the beginning of a shutdown.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
@@ -94,11 +123,13 @@ impl OpsServer {
 
     /// Returns the routes of the port.
     pub fn router(self) -> Router {
+        let operators = self.operators.clone();
         Router::new()
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(readyz))
             .route("/metrics", get(render))
             .with_state(self)
+            .merge(operators)
     }
 
     /// Checks the engines and updates the gauges of their levels.

@@ -335,10 +335,12 @@ fn count_recorded(outcomes: Vec<Outcome>, verdicts: Vec<RecordVerdict>) -> Vec<C
     let mut jobs = Vec::new();
     for (outcome, verdict) in outcomes.into_iter().zip(verdicts) {
         match (outcome, verdict) {
-            (Outcome::Decided(decided), RecordVerdict::Decided) => {
+            (Outcome::Decided(decided), RecordVerdict::Decided | RecordVerdict::DecidedPaused) => {
                 let age = decided.decided_at.since(decided.message.accepted_at);
                 metric::decision(decided.decision, age, decided.late);
-                jobs.push(CallbackJob::first_attempt(decided));
+                if verdict == RecordVerdict::Decided {
+                    jobs.push(CallbackJob::first_attempt(decided));
+                }
             }
             (_, RecordVerdict::Duplicate { .. }) => metric::duplicate(),
             (_, RecordVerdict::Redelivered) => metric::redelivered(),

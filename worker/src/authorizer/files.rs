@@ -109,6 +109,27 @@ fn mode(_: &std::fs::Metadata) -> u32 {
     0
 }
 
+/// Returns whether other users may read a file. A file of the system's administrator may be read by its group, since this
+/// is how Kubernetes gives secrets to a process that is not root; PostgreSQL judges its keys by the same rule.
+#[cfg(unix)]
+pub(crate) fn is_exposed(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    // An absent file is reported by the read that follows.
+    std::fs::metadata(path).is_ok_and(|metadata| is_mode_exposed(metadata.mode(), metadata.uid()))
+}
+
+#[cfg(unix)]
+const fn is_mode_exposed(mode: u32, owner: u32) -> bool {
+    let forbidden = if owner == 0 { 0o037 } else { 0o077 };
+    mode & forbidden != 0
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_exposed(_: &Path) -> bool {
+    false
+}
+
 /// Reads a file of at most `max` bytes.
 pub(crate) async fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>, AclFileFault> {
     let mut bytes = Vec::new();
@@ -119,5 +140,26 @@ pub(crate) async fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>, AclFi
         Err(AclFileFault::TooLarge(max))
     } else {
         Ok(bytes)
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_of_root_may_be_readable_by_its_group() {
+        for (mode, owner, expected) in [
+            (0o600, 1000, false),
+            (0o400, 0, false),
+            (0o640, 0, false),
+            (0o440, 0, false),
+            (0o640, 1000, true),
+            (0o604, 0, true),
+            (0o620, 0, true),
+            (0o610, 0, true),
+        ] {
+            assert_eq!(is_mode_exposed(mode, owner), expected, "{mode:o} of {owner}");
+        }
     }
 }

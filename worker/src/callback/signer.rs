@@ -1,7 +1,5 @@
 //! The keys and the secret of callbacks in their files, which are read again when they change.
 
-#[cfg(unix)]
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +8,7 @@ use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use super::signature::{CallbackKeyError, CallbackKeys, CallbackSecret, signature_lines};
-use crate::authorizer::{AclFileFault, FileStamp, read_bounded};
+use crate::authorizer::{AclFileFault, FileStamp, is_exposed, read_bounded};
 
 /// Most bytes of a file; two keys have about 400.
 const MAX_KEY_FILE: u64 = 16 * 1024;
@@ -131,31 +129,12 @@ async fn read<T>(
     path: &Path,
     parse: fn(&str) -> Result<T, CallbackKeyError>,
 ) -> Result<T, CallbackKeyFileFault> {
-    check_mode(path)?;
+    if is_exposed(path) {
+        return Err(CallbackKeyFileFault::Exposed);
+    }
     let bytes = read_bounded(path, MAX_KEY_FILE).await?;
     let text = std::str::from_utf8(&bytes).map_err(|_| CallbackKeyError::Malformed)?;
     Ok(parse(text)?)
-}
-
-/// Refuses a file that other users may read. A file of the system's administrator may be read by its group, since this is
-/// how Kubernetes gives secrets to a process that is not root; PostgreSQL judges its keys by the same rule.
-#[cfg(unix)]
-fn check_mode(path: &Path) -> Result<(), CallbackKeyFileFault> {
-    // An absent file is reported by the read that follows.
-    let is_exposed =
-        std::fs::metadata(path).is_ok_and(|metadata| is_exposed(metadata.mode(), metadata.uid()));
-    if is_exposed { Err(CallbackKeyFileFault::Exposed) } else { Ok(()) }
-}
-
-#[cfg(unix)]
-const fn is_exposed(mode: u32, owner: u32) -> bool {
-    let forbidden = if owner == 0 { 0o037 } else { 0o077 };
-    mode & forbidden != 0
-}
-
-#[cfg(not(unix))]
-fn check_mode(_: &Path) -> Result<(), CallbackKeyFileFault> {
-    Ok(())
 }
 
 #[cfg(test)]

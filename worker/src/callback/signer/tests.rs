@@ -61,19 +61,3 @@ async fn nothing_is_signed_without_files() {
     assert_eq!(signer.lines(&RequestId::v7(UnixMillis(1), [7; 10]), UnixMillis(0), ""), "");
     assert_eq!(signer.public_keys(), None);
 }
-
-#[test]
-fn only_a_file_of_root_may_be_readable_by_its_group() {
-    for (mode, owner, expected) in [
-        (0o600, 1000, false),
-        (0o400, 0, false),
-        (0o640, 0, false),
-        (0o440, 0, false),
-        (0o640, 1000, true),
-        (0o604, 0, true),
-        (0o620, 0, true),
-        (0o610, 0, true),
-    ] {
-        assert_eq!(is_exposed(mode, owner), expected, "{mode:o} of {owner}");
-    }
-}
