@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use chargegate_core::{DecisionReason, DecisionStatus, RequestId};
 use chargegate_storage::StoreError;
-use chargegate_storage::inspect::{DecisionCursor, DecisionFilter};
+use chargegate_storage::inspect::{DecisionFilter, PageCursor};
 use clap::builder::PossibleValuesParser;
 
+pub(crate) use self::show::print_detail;
 use crate::engines::{EngineOpenError, inspect_folder, store_connector};
 use crate::settings::{DatabaseArgs, SettingError};
 use crate::timestamp::unix_millis;
@@ -89,13 +90,13 @@ pub(crate) async fn run(args: DecisionsArgs) -> Result<ExitCode, DecisionsComman
     };
     match args.command {
         DecisionsCommand::List(list) => {
-            let (limit, before) = (list.limit, list.before.clone().map(DecisionCursor::from));
+            let (limit, before) = (list.limit, list.before.clone().map(PageCursor::from));
             let page = inspector.decisions(&filter(*list), limit, before).await?;
-            if args.json { output::line(show::page_json(&page)) } else { show::print_page(&page) }
+            if args.json { output::json_line(&page) } else { show::print_page(&page) }
         }
         DecisionsCommand::Show { id } => {
             let detail = inspector.decision(&id).await?.ok_or(DecisionsCommandError::Unknown)?;
-            if args.json { output::line(show::detail_json(&detail)) } else { show::print_detail(&detail) }
+            if args.json { output::json_line(&detail) } else { print_detail(&detail) }
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -112,7 +113,8 @@ fn filter(list: ListDecisionsArgs) -> DecisionFilter {
     }
 }
 
-fn request_id(text: &str) -> Result<RequestId, &'static str> {
+/// Parses a request id.
+pub(crate) fn request_id(text: &str) -> Result<RequestId, &'static str> {
     text.parse().map_err(|_| "a request id is a UUID, as in the headers x-request-id and webhook-id")
 }
 

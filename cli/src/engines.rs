@@ -20,16 +20,17 @@ use std::sync::Arc;
 use chargegate_storage::Effects;
 use chargegate_storage::fleet::FleetStore;
 use chargegate_storage::history::HistoryMonitor;
+use chargegate_storage::operate::Operators;
 use chargegate_storage::queue::{Producer, Queue};
 use chargegate_storage::store::Store;
 use tokio::task::JoinSet;
 
 pub(crate) use self::connector::{
-    EngineHandle, FolderTuning, OpenQueue, OpenStore, QueueConnector, SchemaVersions, StoreConnector,
-    StoreTuning,
+    EngineHandle, FolderTuning, OpenOperators, OpenQueue, OpenStore, QueueConnector, SchemaVersions,
+    StoreConnector, StoreTuning,
 };
 pub(crate) use self::open_error::EngineOpenError;
-pub(crate) use self::sqlite::{inspect_folder, open_folder, reconcile_folder};
+pub(crate) use self::sqlite::{inspect_folder, open_folder, operate_folder, reconcile_folder};
 use crate::settings::{DatabaseArgs, QueueArgs, SettingError};
 
 /// An open queue and an open store.
@@ -38,6 +39,8 @@ pub(crate) struct Engines {
     producer: Arc<dyn Producer>,
     store: Arc<dyn Store>,
     fleet: Arc<dyn FleetStore>,
+    /// The store as operators use it.
+    operators: Operators,
     /// Watches for messages that the queue loses, if the queue keeps a history.
     watch: Option<HistoryMonitor>,
     /// The engines, in the order in which they are closed.
@@ -108,6 +111,7 @@ impl Engines {
             store: store.store,
             fleet: store.fleet,
             watch,
+            operators: store.operators,
             handles: vec![queue.handle, store.handle],
         })
     }
@@ -120,6 +124,11 @@ impl Engines {
     /// Returns the store.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store)
+    }
+
+    /// Returns the store as operators use it.
+    pub(crate) fn operators(&self) -> Operators {
+        self.operators.clone()
     }
 
     /// Returns the state that workers share to protect the authorization service.

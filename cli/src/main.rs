@@ -13,14 +13,20 @@
 )]
 
 mod acl;
+mod audit;
+mod callbacks;
 mod decisions;
 mod duration;
 mod edge;
 mod engines;
+mod forget;
+mod hosts;
 mod keys;
 mod log;
 mod migrate;
+mod operators;
 mod output;
+mod poison;
 mod reconcile;
 mod reference;
 mod running;
@@ -49,10 +55,15 @@ struct CliArgs {
 #[derive(Subcommand)]
 enum CliCommand {
     Acl(acl::AclArgs),
+    Audit(Box<audit::AuditArgs>),
+    Callbacks(Box<callbacks::CallbacksArgs>),
     Decisions(decisions::DecisionsArgs),
     Edge(Box<edge::EdgeArgs>),
+    Forget(Box<forget::ForgetArgs>),
+    Hosts(Box<hosts::HostsArgs>),
     Keys(keys::KeysArgs),
     Migrate(migrate::MigrateArgs),
+    Poison(Box<poison::PoisonArgs>),
     Reconcile(reconcile::ReconcileArgs),
     /// Print the settings as Markdown
     #[command(hide = true)]
@@ -87,12 +98,16 @@ fn run(command: CliCommand) -> anyhow::Result<ExitCode> {
                 acl::run(args, stop).await?;
                 Ok(ExitCode::SUCCESS)
             }
+            CliCommand::Audit(args) => Ok(audit::run(*args).await?),
+            CliCommand::Callbacks(args) => Ok(callbacks::run(*args, stop).await?),
             CliCommand::Decisions(args) => Ok(decisions::run(args).await?),
             CliCommand::Edge(args) => {
                 log::start(&args.log)?;
                 edge::run(*args, stop).await?;
                 Ok(ExitCode::SUCCESS)
             }
+            CliCommand::Forget(args) => Ok(forget::run(*args, stop).await?),
+            CliCommand::Hosts(args) => Ok(hosts::run(*args).await?),
             CliCommand::Keys(args) => {
                 keys::run(&args)?;
                 Ok(ExitCode::SUCCESS)
@@ -101,6 +116,7 @@ fn run(command: CliCommand) -> anyhow::Result<ExitCode> {
                 migrate::run(args).await?;
                 Ok(ExitCode::SUCCESS)
             }
+            CliCommand::Poison(args) => Ok(poison::run(*args).await?),
             CliCommand::Reconcile(args) => Ok(reconcile::run(args).await?),
             CliCommand::Reference => {
                 output::line(reference::markdown(&CliArgs::command()).trim_end());

@@ -13,6 +13,11 @@ pub(crate) fn line(text: impl fmt::Display) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// Writes a value as one line of JSON to standard output.
+pub(crate) fn json_line(value: &impl serde::Serialize) {
+    line(serde_json::to_value(value).unwrap_or_default());
+}
+
 /// Writes one line to standard error.
 pub(crate) fn error_line(text: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");

@@ -14,7 +14,7 @@ use std::num::NonZeroU32;
 use chargegate_core::{DecisionRulesError, DestinationSettingError};
 use chargegate_worker::{
     AclClientError, AclProfileError, AclUrlError, CallbackKeyFileError, CallbackProxyError, CallbackTlsError,
-    DnsResolverError,
+    DnsResolverError, OperatorTokenError,
 };
 
 pub(crate) use self::acl::AclClientArgs;
@@ -167,6 +167,9 @@ pub(crate) enum SettingError {
         "--external-edge or CHARGEGATE_EXTERNAL_EDGE: that edge needs a queue it can reach, so set QUEUE_URL and DATABASE_URL"
     )]
     ExternalEdge,
+    /// The file with the token of operators cannot be used.
+    #[error("--ops-token-file or CHARGEGATE_OPS_TOKEN_FILE")]
+    OpsToken(#[source] OperatorTokenError),
     /// No token for Cloudflare's API is configured.
     #[error(
         "no token for Cloudflare's API: set CLOUDFLARE_API_TOKEN, or CLOUDFLARE_API_TOKEN_FILE to a file that holds it"

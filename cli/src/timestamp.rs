@@ -10,8 +10,7 @@ pub(crate) struct UtcTimestamp(pub(crate) UnixMillis);
 
 impl fmt::Display for UtcTimestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let UtcDateTime { year, month, day, .. } = self.0.utc_date_time();
-        write!(f, "{year:04}-{month:02}-{day:02}T{}", UtcTimeOfDay(self.0))
+        self.0.utc_date_time().fmt(f)
     }
 }
 

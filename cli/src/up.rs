@@ -45,6 +45,7 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
     let configured_acl = args.acl_url()?;
     let signer = args.callback_client.signer().await?;
     let edge = PreparedEdge::prepare(&args, &destinations, signer.public_keys()).await?;
+    let ops_token = args.ops_token.read().await?;
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let peers = CancellationToken::new();
     let demo = if args.demo {
@@ -76,7 +77,9 @@ pub(crate) async fn run(args: UpArgs, stop: CancellationToken) -> Result<(), UpC
         authorizer: Arc::new(authorizer),
         effects,
     };
-    let ops_state = OpsServer::new(engines.queue(), engines.store(), metrics).with_acl(acl_health);
+    let ops_state = OpsServer::new(engines.queue(), engines.store(), metrics)
+        .with_acl(acl_health)
+        .with_operators(engines.operators(), ops_token, parts.effects.clone());
     let worker = Worker::start(&worker_settings, parts, client);
 
     announce(&edge_url, &ops, demo.as_ref())?;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::engines::{EngineOpenError, Engines, StoreTuning, queue_connector, store_connector};
+use crate::operators::OpsTokenArgs;
 use crate::running::RunningWorker;
 use crate::serve::{ListenError, listen};
 use crate::settings::{
@@ -47,6 +48,8 @@ pub(crate) struct WorkerArgs {
     #[command(flatten)]
     ops: OpsArgs,
     #[command(flatten)]
+    ops_token: OpsTokenArgs,
+    #[command(flatten)]
     pub(crate) log: log::LogArgs,
 }
 
@@ -66,6 +69,7 @@ pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(),
         callback_lease: args.work.callback_lease(),
         retention: args.work.retention,
     };
+    let ops_token = args.ops_token.read().await?;
     let ops = listen(args.ops.ops_listen, "--ops-listen or CHARGEGATE_OPS_LISTEN").await?;
     let metrics = install_metrics()?;
     let effects = Effects::system();
@@ -83,7 +87,9 @@ pub(crate) async fn run(args: WorkerArgs, stop: CancellationToken) -> Result<(),
         authorizer: Arc::new(authorizer),
         effects,
     };
-    let ops_state = OpsServer::new(engines.queue(), engines.store(), metrics).with_acl(acl_health);
+    let ops_state = OpsServer::new(engines.queue(), engines.store(), metrics)
+        .with_acl(acl_health)
+        .with_operators(engines.operators(), ops_token, parts.effects.clone());
     let worker = Worker::start(&worker_settings, parts, client);
 
     let ops_address = ops.local_addr()?;

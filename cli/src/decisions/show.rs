@@ -1,13 +1,8 @@
-//! Decisions as text and as JSON.
-
-use chargegate_core::UnixMillis;
-use chargegate_storage::inspect::{
-    AttemptRecord, DecisionCursor, DecisionDetail, DecisionPage, DecisionSummary,
-};
-use serde_json::{Value, json};
+//! Decisions as text.
 
 use crate::output::{UntrustedText, line};
 use crate::timestamp::UtcTimestamp;
+use chargegate_storage::inspect::{AttemptRecord, DecisionDetail, DecisionPage};
 
 /// Prints one line for each decision.
 pub(super) fn print_page(page: &DecisionPage) {
@@ -37,7 +32,7 @@ pub(super) fn print_page(page: &DecisionPage) {
 }
 
 /// Prints all fields of one decision.
-pub(super) fn print_detail(detail: &DecisionDetail) {
+pub(crate) fn print_detail(detail: &DecisionDetail) {
     let DecisionDetail { decision, traceparent, message_key, duplicates, attempts } = detail;
     let callback = &decision.callback;
     let row = |name: &str, value: &dyn std::fmt::Display| line(format_args!("{name:<14}{value}"));
@@ -72,59 +67,4 @@ pub(super) fn print_detail(detail: &DecisionDetail) {
             &format_args!("{} {result}{status} after {} ms", UtcTimestamp(*started_at), took.as_millis()),
         );
     }
-}
-
-/// Returns a page as one JSON object.
-pub(super) fn page_json(page: &DecisionPage) -> Value {
-    let decisions: Vec<Value> = page.decisions.iter().map(decision_json).collect();
-    json!({"decisions": decisions, "next": page.next.as_ref().map(DecisionCursor::as_str)})
-}
-
-/// Returns one decision as one JSON object.
-pub(super) fn detail_json(detail: &DecisionDetail) -> Value {
-    let attempts: Vec<Value> = detail.attempts.iter().map(attempt_json).collect();
-    json!({
-        "decision": decision_json(&detail.decision),
-        "traceparent": detail.traceparent,
-        "message_key": detail.message_key,
-        "duplicates": detail.duplicates,
-        "attempts": attempts,
-    })
-}
-
-fn decision_json(decision: &DecisionSummary) -> Value {
-    let callback = &decision.callback;
-    json!({
-        "request_id": decision.request_id.to_string(),
-        "station_id": decision.station_id,
-        "driver_token": decision.driver_token.as_str(),
-        "status": decision.status,
-        "reason": decision.reason,
-        "accepted_at": time(decision.accepted_at),
-        "decided_at": time(decision.decided_at),
-        "late": decision.late,
-        "callback": {
-            "state": callback.state,
-            "host": callback.host,
-            "attempts": callback.attempts,
-            "due_at": callback.due_at.map(time),
-            "leased": callback.leased,
-            "finished_at": callback.finished_at.map(time),
-            "give_up": callback.give_up,
-        },
-    })
-}
-
-fn attempt_json(attempt: &AttemptRecord) -> Value {
-    json!({
-        "number": attempt.number.get(),
-        "started_at": time(attempt.started_at),
-        "took_ms": u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
-        "result": attempt.result,
-        "http_status": attempt.http_status,
-    })
-}
-
-fn time(at: UnixMillis) -> String {
-    UtcTimestamp(at).to_string()
 }

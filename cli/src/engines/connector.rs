@@ -9,6 +9,7 @@ use chargegate_storage::Effects;
 use chargegate_storage::fleet::FleetStore;
 use chargegate_storage::history::{HistorySource, HistoryStore};
 use chargegate_storage::inspect::Inspect;
+use chargegate_storage::operate::Operators;
 use chargegate_storage::queue::{Producer, Queue};
 use chargegate_storage::reconcile::{CountedQueue, CountedStore};
 use chargegate_storage::store::Store;
@@ -55,6 +56,16 @@ pub(crate) struct OpenStore {
     pub(crate) fleet: Arc<dyn FleetStore>,
     /// The record of the queue's history.
     pub(crate) history: Arc<dyn HistoryStore>,
+    /// The store as operators use it.
+    pub(crate) operators: Operators,
+    /// The lifecycle.
+    pub(crate) handle: Arc<dyn EngineHandle>,
+}
+
+/// A store opened for changes by an operator.
+pub(crate) struct OpenOperators {
+    /// The store as operators use it.
+    pub(crate) operators: Operators,
     /// The lifecycle.
     pub(crate) handle: Arc<dyn EngineHandle>,
 }
@@ -131,6 +142,12 @@ pub(crate) trait StoreConnector: Send + Sync {
     /// # Errors
     /// [`EngineOpenError`].
     async fn inspect(&self) -> Result<Box<dyn Inspect>, EngineOpenError>;
+
+    /// Opens the store for changes by an operator.
+    ///
+    /// # Errors
+    /// [`EngineOpenError`].
+    async fn operate(&self) -> Result<OpenOperators, EngineOpenError>;
 
     /// Opens the store for reading its counters.
     ///

@@ -8,10 +8,13 @@ use chargegate_postgres::{
     PostgresSettings, PostgresStore, migrate,
 };
 use chargegate_storage::inspect::Inspect;
+use chargegate_storage::operate::Operators;
 use chargegate_storage::reconcile::CountedStore;
 use tracing::warn;
 
-use super::{EngineHandle, EngineOpenError, OpenStore, SchemaVersions, StoreConnector, StoreTuning};
+use super::{
+    EngineHandle, EngineOpenError, OpenOperators, OpenStore, SchemaVersions, StoreConnector, StoreTuning,
+};
 use crate::settings::{DATABASE_URL, SettingError};
 
 /// Returns the connector of a store on PostgreSQL.
@@ -41,12 +44,20 @@ impl StoreConnector for PostgresConnector {
             store: engine.clone(),
             fleet: engine.clone(),
             history: engine.clone(),
+            operators: operators(&engine),
             handle: engine,
         })
     }
 
     async fn inspect(&self) -> Result<Box<dyn Inspect>, EngineOpenError> {
         Ok(Box::new(PostgresInspector::open(&self.0).await.map_err(with_remedy)?))
+    }
+
+    async fn operate(&self) -> Result<OpenOperators, EngineOpenError> {
+        let settings = PostgresSettings::new(self.0.clone());
+        let (engine, _) = PostgresStore::open(settings).await.map_err(with_remedy)?;
+        let engine = Arc::new(engine);
+        Ok(OpenOperators { operators: operators(&engine), handle: engine })
     }
 
     async fn open_counters(&self) -> Result<Box<dyn CountedStore>, EngineOpenError> {
@@ -57,6 +68,10 @@ impl StoreConnector for PostgresConnector {
         let MigrationResult { from, to } = migrate(&self.0).await.map_err(with_migration_remedy)?;
         Ok(SchemaVersions { from, to })
     }
+}
+
+fn operators(engine: &Arc<PostgresStore>) -> Operators {
+    Operators { view: Arc::new(engine.inspector()), operate: engine.clone() }
 }
 
 #[async_trait]

@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use chargegate_sqlite::{SqliteEngine, SqliteInspector, SqliteOpenError, SqliteSettings};
 use chargegate_storage::fleet::LocalFleet;
 use chargegate_storage::inspect::Inspect;
+use chargegate_storage::operate::Operators;
 use chargegate_storage::reconcile::Reconciliation;
 use chargegate_storage::{Effects, StoreError};
 
-use super::{EngineHandle, EngineOpenError, Engines, FolderTuning};
+use super::{EngineHandle, EngineOpenError, Engines, FolderTuning, OpenOperators};
 use crate::settings::DATA_DIR;
 
 /// Opens queue and store in `data_dir`.
@@ -33,6 +34,7 @@ pub(crate) async fn open_folder(
         // One process has the folder to itself.
         fleet: Arc::new(LocalFleet::new()),
         watch: None,
+        operators: operators(&engine),
         handles: vec![engine],
     })
 }
@@ -43,6 +45,30 @@ pub(crate) async fn open_folder(
 /// [`EngineOpenError`].
 pub(crate) async fn inspect_folder(data_dir: &Path) -> Result<Box<dyn Inspect>, EngineOpenError> {
     Ok(Box::new(SqliteInspector::open(data_dir).await.map_err(with_remedy)?))
+}
+
+/// Opens the data folder for changes by an operator, or returns `None` if a process holds it.
+///
+/// # Errors
+/// [`EngineOpenError`].
+pub(crate) async fn operate_folder(
+    data_dir: &Path,
+    effects: &Effects,
+) -> Result<Option<OpenOperators>, EngineOpenError> {
+    // An operator changes what is there, and creates no folder.
+    SqliteInspector::open(data_dir).await.map_err(with_remedy)?;
+    match SqliteEngine::open(data_dir, SqliteSettings::default(), effects.clone()).await {
+        Ok(engine) => {
+            let engine = Arc::new(engine);
+            Ok(Some(OpenOperators { operators: operators(&engine), handle: engine }))
+        }
+        Err(SqliteOpenError::InUse { .. }) => Ok(None),
+        Err(error) => Err(with_remedy(error)),
+    }
+}
+
+fn operators(engine: &Arc<SqliteEngine>) -> Operators {
+    Operators { view: Arc::new(engine.inspector()), operate: engine.clone() }
 }
 
 /// Reconciles queue and store in the data folder.

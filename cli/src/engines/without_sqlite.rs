@@ -6,7 +6,7 @@ use chargegate_storage::inspect::Inspect;
 use chargegate_storage::reconcile::Reconciliation;
 use chargegate_storage::{Effects, StoreError};
 
-use super::{EngineOpenError, Engines, FolderTuning};
+use super::{EngineOpenError, Engines, FolderTuning, OpenOperators};
 
 /// This build has no engine for a data folder.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,14 @@ pub(crate) async fn open_folder(
 
 /// Fails: this build has no engine for a data folder.
 pub(crate) async fn inspect_folder(_data_dir: &Path) -> Result<Box<dyn Inspect>, EngineOpenError> {
+    Err(not_built())
+}
+
+/// Fails: this build has no engine for a data folder.
+pub(crate) async fn operate_folder(
+    _data_dir: &Path,
+    _effects: &Effects,
+) -> Result<Option<OpenOperators>, EngineOpenError> {
     Err(not_built())
 }
 

@@ -12,6 +12,7 @@ use crate::engines::{
     FolderTuning, QueueConnector, StoreConnector, StoreTuning, queue_connector, store_connector,
 };
 use crate::log;
+use crate::operators::OpsTokenArgs;
 use crate::settings::{
     AclClientArgs, CallbackClientArgs, CallbackDestinationArgs, DatabaseArgs, EdgeHostArgs, OpsArgs,
     QueueArgs, QueueLimitArgs, SettingError, WorkerTuningArgs, count,
@@ -39,6 +40,8 @@ pub(crate) struct UpArgs {
     pub(super) external_edge: Option<ExternalEdgeUrl>,
     #[command(flatten)]
     pub(super) ops: OpsArgs,
+    #[command(flatten)]
+    pub(super) ops_token: OpsTokenArgs,
     /// Address of the demo's authorization service
     #[arg(long, env = "CHARGEGATE_ACL_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:3002")]
     pub(super) acl_listen: SocketAddr,
