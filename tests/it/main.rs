@@ -11,6 +11,7 @@ mod durability;
 mod edge_fixtures;
 mod host;
 mod limits;
+mod operators;
 mod overload;
 mod posts;
 mod send;
