@@ -26,8 +26,7 @@ use chargegate_storage::store::Store;
 use tokio::task::JoinSet;
 
 pub(crate) use self::connector::{
-    EngineHandle, FolderTuning, OpenOperators, OpenQueue, OpenStore, QueueConnector, SchemaVersions,
-    StoreConnector, StoreTuning,
+    EngineHandle, FolderTuning, OpenOperators, QueueConnector, SchemaVersions, StoreConnector, StoreTuning,
 };
 pub(crate) use self::open_error::EngineOpenError;
 pub(crate) use self::sqlite::{inspect_folder, open_folder, operate_folder, reconcile_folder};

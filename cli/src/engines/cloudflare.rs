@@ -10,7 +10,8 @@ use chargegate_pull::cloudflare::{
 use chargegate_storage::Effects;
 use tracing::warn;
 
-use super::{EngineHandle, EngineOpenError, OpenQueue, QueueConnector};
+use super::connector::OpenQueue;
+use super::{EngineHandle, EngineOpenError, QueueConnector};
 use crate::settings::{QUEUE_URL, QueueArgs, SettingError, WorkerTuningArgs};
 
 /// Returns the connector of a queue on Cloudflare Queues.

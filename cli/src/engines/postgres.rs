@@ -12,9 +12,8 @@ use chargegate_storage::operate::Operators;
 use chargegate_storage::reconcile::CountedStore;
 use tracing::warn;
 
-use super::{
-    EngineHandle, EngineOpenError, OpenOperators, OpenStore, SchemaVersions, StoreConnector, StoreTuning,
-};
+use super::connector::OpenStore;
+use super::{EngineHandle, EngineOpenError, OpenOperators, SchemaVersions, StoreConnector, StoreTuning};
 use crate::settings::{DATABASE_URL, SettingError};
 
 /// Returns the connector of a store on PostgreSQL.

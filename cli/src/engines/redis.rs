@@ -9,7 +9,8 @@ use chargegate_storage::Effects;
 use chargegate_storage::reconcile::CountedQueue;
 use tracing::warn;
 
-use super::{EngineHandle, EngineOpenError, OpenQueue, QueueConnector};
+use super::connector::OpenQueue;
+use super::{EngineHandle, EngineOpenError, QueueConnector};
 use crate::settings::{QUEUE_URL, QueueArgs, SettingError, WorkerTuningArgs};
 
 /// Returns the connector of a queue on Redis or Valkey.

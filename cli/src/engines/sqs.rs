@@ -7,7 +7,8 @@ use chargegate_pull::sqs::{SqsEngine, SqsOpenError, SqsQueueUrlError, SqsRefusal
 use chargegate_storage::Effects;
 use tracing::warn;
 
-use super::{EngineHandle, EngineOpenError, OpenQueue, QueueConnector};
+use super::connector::OpenQueue;
+use super::{EngineHandle, EngineOpenError, QueueConnector};
 use crate::settings::{QUEUE_URL, SettingError, WorkerTuningArgs};
 
 /// Returns the connector of a queue on Amazon SQS.
