@@ -266,6 +266,45 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_failure_of_this_machine_is_not_one_of_the_receiver() {
+        let (ipv4, ipv6) = ("192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap());
+        for kind in [io::ErrorKind::AddrNotAvailable, io::ErrorKind::NetworkUnreachable] {
+            assert!(is_unrouted(&kind.into()), "{kind}");
+            assert!(matches!(failure_of(kind.into(), ipv4), ConnectError::Exhausted(_)), "{kind}");
+            // Machines without IPv6 are common.
+            assert!(matches!(failure_of(kind.into(), ipv6), ConnectError::Unreachable(_)), "{kind}");
+        }
+        for address in [ipv4, ipv6] {
+            let no_descriptor = io::Error::from_raw_os_error(24);
+            assert!(matches!(failure_of(no_descriptor, address), ConnectError::Exhausted(_)));
+            let refused = io::ErrorKind::ConnectionRefused;
+            assert!(!is_unrouted(&refused.into()));
+            assert!(matches!(failure_of(refused.into(), address), ConnectError::Unreachable(_)));
+        }
+    }
+
+    #[test]
+    fn a_limit_of_our_own_counts_before_the_failure_of_another_address() {
+        let unreachable = || ConnectError::Unreachable(io::ErrorKind::ConnectionRefused.into());
+        let check = |one: fn() -> ConnectError, is_expected: fn(&ConnectError) -> bool| {
+            assert!(is_expected(&one().or_earlier(Some(unreachable()))));
+            assert!(is_expected(&unreachable().or_earlier(Some(one()))));
+        };
+        check(
+            || ConnectError::Refused(Refusal::Full),
+            |error| matches!(error, ConnectError::Refused(Refusal::Full)),
+        );
+        check(
+            || ConnectError::Exhausted(io::ErrorKind::Other.into()),
+            |error| matches!(error, ConnectError::Exhausted(_)),
+        );
+        check(
+            || ConnectError::Refused(Refusal::Unavailable(Duration::ZERO)),
+            |error| matches!(error, ConnectError::Unreachable(_)),
+        );
+    }
+
+    #[test]
     fn addresses_alternate_between_the_families() {
         let check = |addresses: &[&str], expected: &[&str]| {
             let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();

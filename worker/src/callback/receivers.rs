@@ -1,8 +1,8 @@
 //! Admission of attempts: limits of concurrency by host and by address, and the health of receivers.
 //!
 //! A host is what a client names, an address is what it resolves to: many names may lead to one address, so both have
-//! limits. A quarter of all slots, and of the slots of each host and each address, is kept for hosts that were called successfully
-//! before, so that strangers cannot take all of them.
+//! limits. A quarter of all slots, and of the slots of each host and each address, is kept for hosts that were called
+//! successfully before, so that strangers cannot take all of them.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -125,7 +125,7 @@ pub(super) struct AddressPermit {
 }
 
 impl Receivers {
-    /// Creates the admission of at most `total` attempts, `per_host` of them to one host or one address.
+    /// Creates the admission of at most `total` attempts, `per_host` of them to one host and twice as many to one address.
     pub(super) fn new(total: usize, per_host: usize, effects: Effects) -> Self {
         let shared =
             ReceiversShared { total, per_host, start: Instant::now(), effects, state: Mutex::default() };
